@@ -1,0 +1,1 @@
+"""Collections on disk, the picture reader, manifests, splits, shards and contracts."""

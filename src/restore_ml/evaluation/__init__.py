@@ -1,0 +1,1 @@
+"""Metrics, per-picture scoring and the statistics of a comparison."""

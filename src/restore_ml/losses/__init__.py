@@ -1,0 +1,1 @@
+"""Training objectives that several methods share."""

@@ -1,0 +1,1 @@
+"""Methods that recover pixels hidden by clouds from another date."""

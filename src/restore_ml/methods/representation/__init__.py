@@ -1,0 +1,1 @@
+"""Feature networks that other runs use."""

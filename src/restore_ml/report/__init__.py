@@ -1,0 +1,1 @@
+"""The gallery that a person looks at."""

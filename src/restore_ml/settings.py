@@ -1,0 +1,183 @@
+"""params.yaml, read and checked: what a run's settings are under the active profile.
+
+The file holds `profile`, `seed`, `threads`, `precision`, `weights`, `tasks`, `runs`, `support` and `promotion`. A task or
+run has common keys, `settings` (for every profile) and one mapping a profile with only what differs; a method's
+defaults in code are its paper recipe. Unknown keys and wrong kinds are refused in a sentence that names the nearest
+right one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restore_ml import layout
+from restore_ml.errors import UserError
+from restore_ml.registry import SUPPORT, TASKS, method_class, nearest
+
+PROFILES = ("quick", "cpu", "gpu", "paper")
+TOP_KEYS = ("profile", "seed", "threads", "precision", "weights", "tasks", "runs", "support", "promotion")
+RUN_KEYS = ("task", "method", "needs", "seed", "settings", *PROFILES)
+TASK_KEYS = ("settings", *PROFILES)
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method with its settings, as params.yaml names it, under the active profile."""
+
+    name: str
+    task: str
+    method: str
+    needs: str
+    seed: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Params:
+    """All of params.yaml under the active profile."""
+
+    profile: str
+    seed: int
+    threads: int
+    precision: str
+    weights: dict[str, str]
+    """Files that a user supplies: `vgg19: PATH` (ImageNet weights in torchvision's layout)."""
+    tasks: dict[str, dict[str, Any]]
+    """Settings by task."""
+    runs: dict[str, Run]
+    """Runs that restore, and the support runs that feed them."""
+    promotion: dict[str, Any]
+
+    def runs_of(self, task: str) -> list[Run]:
+        """The runs of a task in the order of params.yaml."""
+        return [run for run in self.runs.values() if run.task == task]
+
+
+def load(path: Path | None = None) -> Params:
+    """Read and check params.yaml (of the project by default); every mistake is a `UserError`."""
+    path = path or layout.root() / "params.yaml"
+    raw = _read_yaml(path)
+    _known(raw, TOP_KEYS, str(path))
+    profile = _one_of(raw.get("profile"), PROFILES, f"profile in {path}")
+    precision = _one_of(raw.get("precision", "auto"), PRECISIONS, f"precision in {path}")
+    tasks = {name: _task_settings(name, entry or {}, profile) for name, entry in _mapping(raw, "tasks", path).items()}
+    seed = _whole(raw.get("seed", 1), "seed", 0)
+    runs: dict[str, Run] = {}
+    for section, allowed in (("support", SUPPORT), ("runs", TASKS)):
+        for name, entry in _mapping(raw, section, path).items():
+            if name in runs or name == "none":
+                raise UserError(f"The run {name!r} stands twice in {path} (or is called 'none'); give it another name.")
+            runs[name] = _run(name, entry or {}, profile, seed, allowed)
+    for run in runs.values():
+        if run.needs != "none" and run.needs not in runs:
+            raise UserError(f"The run {run.name!r} needs {run.needs!r}, which is no run.{nearest(run.needs, runs)}")
+    return Params(profile, seed, _whole(raw.get("threads", 2), "threads", 1), precision, dict(raw.get("weights") or {}),
+                  tasks, runs, dict(raw.get("promotion") or {}))
+
+
+def set_profile(profile: str, path: Path | None = None) -> bool:
+    """Rewrite the one line `profile:` of params.yaml; returns whether it changed anything."""
+    from restore_ml.files import write_text
+
+    path = path or layout.root() / "params.yaml"
+    _one_of(profile, PROFILES, "PROFILE")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    places = [number for number, line in enumerate(lines) if line.startswith("profile:")]
+    if len(places) != 1:
+        raise UserError(f"{path} must have exactly one line that starts with 'profile:'; it has {len(places)}.")
+    new = f"profile: {profile}\n"
+    changed = lines[places[0]] != new
+    lines[places[0]] = new
+    if changed:
+        write_text(path, "".join(lines))
+    return changed
+
+
+def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tuple[str, ...]) -> Run:
+    where = f"the run {name!r}"
+    _known(entry, RUN_KEYS, where)
+    task = _one_of(entry.get("task"), allowed, f"task of {where}")
+    method = str(entry.get("method", name))
+    cls = method_class(task, method)
+    settings = _merge(entry, profile, where)
+    for key, value in settings.items():
+        if key not in cls.paper:
+            raise UserError(f"The method {method!r} has no setting {key!r} ({where}).{nearest(key, cls.paper)}")
+        _same_kind(cls.paper[key], value, f"{key} of {where}")
+    resolved = {**cls.paper, **settings}
+    for key in ("steps", "batch", "patch"):
+        for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
+            _whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
+    return Run(name, task, method, str(entry.get("needs") or "none"),
+               _whole(entry.get("seed", seed), f"seed of {where}", 0), resolved)
+
+
+def _task_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str, Any]:
+    _one_of(name, (*TASKS, *SUPPORT), "a task in params.yaml")
+    _known(entry, TASK_KEYS, f"the task {name!r}")
+    return _merge(entry, profile, f"the task {name!r}")
+
+
+def _merge(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
+    """`settings` below the profile's own; a mapping value is replaced, not merged, so that what is written holds."""
+    merged: dict[str, Any] = {}
+    for part in ("settings", profile):
+        value = entry.get(part) or {}
+        if not isinstance(value, dict):
+            raise UserError(f"{part!r} of {where} must be a mapping of settings, not {value!r}.")
+        merged.update(value)
+    return merged
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the command in the project's folder.") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold a mapping with the keys {', '.join(TOP_KEYS)}.")
+    return raw
+
+
+def _mapping(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    value = raw.get(key) or {}
+    if not isinstance(value, dict) or any(not isinstance(entry, dict | None) for entry in value.values()):
+        raise UserError(f"{key!r} in {path} must be a mapping from names to mappings.")
+    return value
+
+
+def _known(entry: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
+    for key in entry:
+        if key not in keys:
+            raise UserError(f"{where} has the unknown key {key!r}.{nearest(str(key), keys)}")
+
+
+def _one_of(value: Any, choices: tuple[str, ...], where: str) -> str:
+    if value not in choices:
+        raise UserError(f"{where} is {value!r}; it must be one of {', '.join(choices)}.{nearest(str(value), choices)}")
+    return str(value)
+
+
+def _whole(value: Any, where: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"{where} is {value!r}; it must be a whole number of at least {least}.")
+    return value
+
+
+def _same_kind(default: Any, value: Any, where: str) -> None:
+    """A number for a number, a list for a list; None always, anything for None, one number for a mapping of numbers."""
+    if default is None or value is None or (isinstance(default, dict) and isinstance(value, int)):
+        return
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        fits = isinstance(value, type(default))
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+    if not fits:
+        raise UserError(f"{where} is {value!r}; it must be of the same kind as {default!r}.")

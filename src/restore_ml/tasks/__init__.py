@@ -1,0 +1,1 @@
+"""One file per restoration task: its sample, its cases, how it is degraded."""

@@ -1,0 +1,54 @@
+"""The exponential moving average of the weights that a model keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from restore_ml.training import checkpoint
+
+
+class Average:
+    """Averages the networks' parameters with `decay`, warmed up as min(decay, (1 + t) / (10 + t)); buffers are copied.
+
+    With a decay of 0 there is no average and `networks` are the live ones.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
+        """Copy the networks when decay is positive."""
+        self.live, self.decay = dict(networks), decay
+        self.networks = self.live if not decay else {name: _copy(network) for name, network in networks.items()}
+
+    def update(self, step: int) -> None:
+        """Move the average towards the live weights after step `step` (from 0)."""
+        if not self.decay:
+            return
+        weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, network in self.networks.items():
+                live = self.live[name]
+                torch._foreach_lerp_(list(network.parameters()), list(live.parameters()), weight)
+                for mine, theirs in zip(network.buffers(), live.buffers(), strict=True):
+                    mine.copy_(theirs)
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """What a checkpoint holds of the average (nothing when there is none)."""
+        if not self.decay:
+            return {}
+        return {key: value for name, network in self.networks.items()
+                for key, value in checkpoint.network_tensors(f"{prefix}.{name}", network).items()}
+
+    def fill(self, prefix: str, tensors: dict[str, Tensor]) -> None:
+        """Load what `tensors` gave."""
+        if self.decay:
+            for name, network in self.networks.items():
+                checkpoint.fill_network(f"{prefix}.{name}", network, tensors)
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    import copy
+
+    twin = copy.deepcopy(network)
+    return twin.requires_grad_(False)

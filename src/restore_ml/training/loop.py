@@ -1,0 +1,246 @@
+"""The one training loop: every kind of method that learns by gradients runs through `fit_networks`.
+
+It owns precision, gradients, clipping, schedules, EMA, the NaN guard, checkpoints and resume. What a method adds is
+its networks, phases and objectives (`restore_ml.method`). Every step seeds torch from (seed, phase, step), so nothing
+random has to be saved and a resumed run draws what an uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from restore_ml.method import Context, Method, Phase, Player
+from restore_ml.seeds import derive
+from restore_ml.training import checkpoint, precision
+from restore_ml.training.ema import Average
+from restore_ml.training.history import History
+from restore_ml.training.sampler import Batch, Sampler, Steps
+
+Progress = Callable[[str, int, int, float], None]
+"""progress(phase, steps done, steps of the whole training, loss)"""
+
+
+class Diverged(Exception):
+    """A loss term or a gradient is not finite: the sentence names the step, the term and the pictures."""
+
+
+@dataclass
+class Job:
+    """What the loop is given: the method, its run's facts, where samples come from and where checkpoints go."""
+
+    method: Method
+    run: str
+    seed: int
+    sampler: Sampler
+    folder: Path
+    precision: str = "fp32"
+    features: Any = None
+    workers: int = 0
+    checkpoint_seconds: float = 60.0
+    progress: Progress | None = None
+
+
+@dataclass
+class Training:
+    """The state of a training: all that a checkpoint holds."""
+
+    networks: dict[str, nn.Module]
+    average: Average
+    state: dict[str, Tensor]
+    history: History
+    optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    operations: dict[str, int] = field(default_factory=dict)
+    phase: int = 0
+    step: int = 0
+    done: int = 0
+
+
+def fit_networks(job: Job) -> Training:
+    """Train from the start, or from the checkpoint in `job.folder`, to the end of the last phase.
+
+    Raises:
+        Diverged: a loss term or a gradient became NaN or infinite; the last checkpoint before it stays.
+    """
+    process = PartialState(cpu=not torch.cuda.is_available())
+    phases = job.method.phases()
+    total = sum(phase.steps for phase in phases)
+    training = _start(job, process.device)
+    path = job.folder / "checkpoint.safetensors"
+    if path.exists():
+        _resume(training, job, phases, path)
+    else:
+        training.history.cut(0)
+    batches, saved = _batches(job, training.done, total), time.monotonic()
+    for number in range(training.phase, len(phases)):
+        phase = phases[number]
+        if training.phase != number:
+            training.phase, training.step = number, 0
+        _enter(training, phase)
+        while training.step < phase.steps:
+            loss = _step(job, training, phase, next(batches), process)
+            training.step, training.done = training.step + 1, training.done + 1
+            if job.progress:
+                job.progress(phase.name, training.done, total, loss)
+            if process.is_main_process and time.monotonic() - saved >= job.checkpoint_seconds:
+                _save(training, path)
+                saved = time.monotonic()
+    if process.is_main_process:
+        _save(training, path)
+    return training
+
+
+def _batches(job: Job, first: int, last: int) -> Iterator[Batch]:
+    """The batches of the steps that are left, made by worker processes or, with none, in this one."""
+    return iter(DataLoader(Steps(job.sampler, first, last), batch_size=None,  # type: ignore[arg-type]
+                           num_workers=job.workers, multiprocessing_context="spawn" if job.workers else None))
+
+
+def _start(job: Job, device: torch.device) -> Training:
+    torch.manual_seed(derive(job.seed, job.run, "init"))
+    networks = {name: network.to(device) for name, network in job.method.build().items()}
+    if job.precision == "bf16":
+        networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
+    kept = {name: networks[name] for name in job.method.restores_with}
+    average = Average(kept, float(job.method.settings.get("ema") or 0.0))
+    return Training(networks, average, job.method.extra_state(), History(job.folder / "history.csv"))
+
+
+def _enter(training: Training, phase: Phase) -> None:
+    """Training mode (but for frozen normalisation) and the optimisers of the phase; one that played before goes on."""
+    for name, network in training.networks.items():
+        network.train()
+        if name in phase.frozen_norm:
+            for module in network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+    for player in phase.players:
+        if player.name not in training.optimisers:
+            training.optimisers[player.name] = _optimiser(training, player)
+
+
+def _optimiser(training: Training, player: Player) -> torch.optim.Optimizer:
+    optimiser = player.optimiser([p for name in player.networks for p in training.networks[name].parameters()])
+    for group in optimiser.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimiser
+
+
+def _step(job: Job, training: Training, phase: Phase, batch: Batch, process: PartialState) -> float:
+    """Let every player whose turn it is play once; returns the sum of all loss terms."""
+    device, step = process.device, training.step
+    torch.manual_seed(derive(job.seed, job.run, phase.name, step, process.process_index))
+    draws = torch.Generator().manual_seed(derive(job.seed, job.run, phase.name, step, process.process_index, "draws"))
+    layout = torch.channels_last if job.precision == "bf16" else torch.contiguous_format
+    move = {side: {name: value.to(device, memory_format=layout) if value.ndim == 4 else value.to(device)
+                   for name, value in getattr(batch, side).items()} for side in ("inputs", "target")}
+    context = Context(move["inputs"], move["target"], batch.ids, training.networks, step=step, steps=phase.steps,
+                      generator=draws, features=job.features, state=training.state)
+    seen: dict[str, float] = {}
+    for player in phase.players:
+        if step % player.every == 0:
+            seen |= _play(job, training, phase, player, context, process)
+    training.average.update(training.done)
+    if process.is_main_process:
+        training.history.add(phase.name, step, phase.steps, seen)
+    return sum(seen.values())
+
+
+def _play(job: Job, training: Training, phase: Phase, player: Player, context: Context,
+          process: PartialState) -> dict[str, float]:
+    optimiser = training.optimisers[player.name]
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for group in optimiser.param_groups:
+        group["lr"] = group["initial_lr"] * player.schedule(context.step, context.steps)
+    optimiser.zero_grad(set_to_none=True)
+    key = f"{phase.name}.{player.name}"
+    counter = FlopCounterMode(display=False) if key not in training.operations else None
+    if counter:
+        with counter:
+            terms = _backward(job, player, context, parameters, process.device.type)
+        training.operations[key] = counter.get_total_flops() // 2  # multiply-adds
+    else:
+        terms = _backward(job, player, context, parameters, process.device.type)
+    values = dict(zip(terms, torch.stack([term.detach().float() for term in terms.values()]).tolist(), strict=True))
+    _guard(values, player, context)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if process.num_processes > 1:
+        for gradient in gradients:
+            gradient.copy_(reduce(gradient, "mean"))
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not torch.isfinite(norm):
+        raise Diverged(_sentence(f"the gradient of {player.name}", player, context))
+    if player.clip_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, player.clip_norm, norm)
+    if player.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, player.clip_value(optimiser.param_groups[0]["lr"]))
+    optimiser.step()
+    return {f"{player.name}.{name}": value for name, value in values.items()}
+
+
+def _backward(job: Job, player: Player, context: Context, parameters: list[nn.Parameter],
+              device_type: str) -> dict[str, Tensor]:
+    """Gradients of the player's own parameters alone: the others' are not even computed."""
+    with precision.autocast(device_type, job.precision):
+        terms = player.loss(context)
+        total = sum((term.float() for term in terms.values()), torch.zeros((), device=context_device(context)))
+    total.backward(inputs=parameters)
+    return terms
+
+
+def context_device(context: Context) -> torch.device:
+    """The device on which the step runs."""
+    return next(iter(context.inputs.values())).device
+
+
+def _guard(values: dict[str, float], player: Player, context: Context) -> None:
+    for name, value in values.items():
+        if not -float("inf") < value < float("inf"):
+            raise Diverged(_sentence(f"the loss term {player.name}.{name} is {value}", player, context))
+
+
+def _sentence(what: str, player: Player, context: Context) -> str:
+    pictures = ", ".join(dict.fromkeys(identity[:12] for identity in context.ids))
+    verb = "" if " is " in what else " is not finite"
+    return f"Training stopped at step {context.step}: {what}{verb}; the batch held the pictures {pictures}."
+
+
+def _save(training: Training, path: Path) -> None:
+    tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in training.state.items()}
+    for name, network in training.networks.items():
+        tensors |= checkpoint.network_tensors(f"network.{name}", network)
+    tensors |= training.average.tensors("average")
+    optimisers = {}
+    for name, optimiser in training.optimisers.items():
+        part, optimisers[name] = checkpoint.optimiser_tensors(f"optimiser.{name}", optimiser)
+        tensors |= part
+    training.history.flush()
+    checkpoint.save(path, tensors, {"phase": training.phase, "step": training.step, "done": training.done,
+                                    "operations": training.operations, "optimisers": optimisers,
+                                    "history": training.history.length, "state": sorted(training.state)})
+
+
+def _resume(training: Training, job: Job, phases: list[Phase], path: Path) -> None:
+    tensors, values = checkpoint.load(path)
+    for name, network in training.networks.items():
+        checkpoint.fill_network(f"network.{name}", network, tensors)
+    training.average.fill("average", tensors)
+    training.state.clear()
+    training.state.update({name: tensors[f"state.{name}"] for name in values["state"]})
+    players = {player.name: player for phase in reversed(phases) for player in phase.players}
+    for name, entry in values["optimisers"].items():
+        training.optimisers[name] = _optimiser(training, players[name])
+        checkpoint.fill_optimiser(f"optimiser.{name}", training.optimisers[name], tensors, entry)
+    training.phase, training.step, training.done = values["phase"], values["step"], values["done"]
+    training.operations = dict(values["operations"])
+    training.history.cut(values["history"])

@@ -1,0 +1,160 @@
+"""Trains (or fits) one run and writes its model folder: the library side of the stage `train`."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from restore_ml import layout, registry
+from restore_ml.files import canonical_json, sha256, sha256_of_file, write_json
+from restore_ml.method import Method
+from restore_ml.tasks.base import Material
+
+Progress = Callable[[str, int, int, float], None]
+NO_SPACE = 28
+
+
+def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress | None = None, fresh: bool = False,
+              checkpoint_seconds: float = 60.0, workers: int = 0) -> dict[str, Any]:
+    """Train the run that `spec` (the content of code/train/<run>.json) describes; returns what model.json says.
+
+    A divergence, or a lack of memory or disk, is written down as the status `failed` or `transient` with its reason
+    and is no exception. `fresh` forgets an unfinished training of the same fingerprint instead of continuing it.
+    """
+    method = registry.method_class(spec["task"], spec["method"])(spec["settings"])
+    material = Material(root / layout.SAMPLES / spec["task"] / "train")
+    mark = fingerprint(spec, material, root)
+    folder = root / layout.CHECKPOINTS / mark
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    facts = {key: spec[key] for key in ("run", "task", "method", "settings", "seed", "needs", "precision", "threads")}
+    facts |= {"fingerprint": mark, "reading": method.reading, "status": "ok", "reason": "", "steps": 0,
+              "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
+    started = time.monotonic()
+    try:
+        if method.trains:
+            facts |= _train(method, spec, root, out, material, folder, progress, checkpoint_seconds, workers)
+        else:
+            arrays = method.fit(material, spec["seed"])
+            facts |= _write_arrays(out, arrays)
+            facts["parameters_total"] = sum(int(value.size) for value in arrays.values())
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        facts |= {"status": status, "reason": " ".join(str(error).split()) or type(error).__name__}
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "model.json", facts)
+    _write_costs(root, out, time.monotonic() - started)
+    return facts
+
+
+def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
+    """What a training is: code, resolved settings, threads, precision and versions (all in `spec`) and its data.
+
+    Files above 64 MB count by size and their two ends, so that a start stays quick however many pictures there are.
+    """
+    digest = hashlib.sha256(canonical_json(spec).encode())
+    needed = root / layout.MODELS / spec["needs"] / "model.json"
+    if needed.exists():
+        digest.update(needed.read_bytes())
+    for path in sorted(material.folder.rglob("*.arrow")):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(material.folder)} {size}".encode())
+        if size <= 64 << 20:
+            digest.update(sha256_of_file(path).encode())
+        else:
+            with open(path, "rb") as file:
+                digest.update(file.read(1 << 20))
+                file.seek(-(1 << 20), 2)
+                digest.update(file.read())
+    return digest.hexdigest()[:32]
+
+
+def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material: Material, folder: Path,
+           progress: Progress | None, checkpoint_seconds: float, workers: int) -> dict[str, Any]:
+    import torch
+    from accelerate import PartialState
+    from safetensors.torch import save_file
+
+    from restore_ml.files import write_whole
+    from restore_ml.training.features import load_needed
+    from restore_ml.training.loop import Job, fit_networks
+    from restore_ml.training.sampler import Sampler
+
+    torch.set_num_threads(spec["threads"])
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    process = PartialState(cpu=not torch.cuda.is_available())
+    features = load_needed(root, spec["needs"], spec.get("weights", {}))
+    if features is not None:
+        features.to(process.device)
+    sampler = Sampler(registry.task(spec["task"]), material, method.settings, spec["seed"],
+                      rank=process.process_index, world=process.num_processes)
+    method.constants = method.prepare(material, spec["seed"])
+    job = Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], features, workers,
+              checkpoint_seconds, progress)
+    training = fit_networks(job)
+    networks = training.average.networks
+    method.finish(networks, material, spec["seed"])
+    facts = _write_arrays(out, method.constants)
+    weights = {f"{name}.{key}": value.detach().cpu().contiguous().clone()
+               for name, network in networks.items() for key, value in network.state_dict().items()}
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "weights.safetensors", lambda temporary: save_file(weights, temporary))
+    training.history.flush()
+    shutil.copyfile(training.history.path, out / "history.csv")
+    parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in training.networks.items()}
+    plays = {f"{phase.name}.{player.name}": -(-phase.steps // player.every)
+             for phase in method.phases() for player in phase.players}
+    return facts | {"steps": training.done, "parameters": parameters,
+                    "parameters_total": sum(parameters[name] for name in method.restores_with),
+                    "training_ops": sum(training.operations.get(key, 0) * count for key, count in plays.items()),
+                    "weights_sha256": sha256_of_file(out / "weights.safetensors")}
+
+
+def _write_arrays(out: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+    if not arrays:
+        return {}
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from restore_ml.files import write_whole
+
+    ready = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    write_whole(out / "arrays.safetensors", lambda temporary: save_file(ready, str(temporary)))
+    return {"arrays_sha256": sha256_of_file(out / "arrays.safetensors")}
+
+
+def _status(error: Exception) -> str | None:
+    """`failed` for an outcome that would come again, `transient` for a lack of memory or disk, None for a bug."""
+    from restore_ml.errors import TransientError, UserError
+
+    if type(error).__name__ == "Diverged" or isinstance(error, UserError):
+        return "failed"
+    text = str(error).lower()
+    if isinstance(error, MemoryError | TransientError) or "out of memory" in text or "can't allocate memory" in text:
+        return "transient"
+    return "transient" if isinstance(error, OSError) and error.errno == NO_SPACE else None
+
+
+def _write_costs(root: Path, out: Path, seconds: float) -> None:
+    """What cannot repeat (seconds, memory) lies outside of what DVC tracks, keyed by the model it belongs to."""
+    key = sha256((out / "model.json").read_bytes())[:16]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    write_json(root / layout.COSTS / f"train-{key}.json",
+               {"seconds": round(seconds, 3), "peak_memory_mb": round(peak, 1), "machine": machine()})
+
+
+def machine() -> str:
+    """The processor and number of cores in use, for the costs."""
+    import os
+    import platform
+
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"

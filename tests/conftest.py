@@ -1,0 +1,24 @@
+"""Shared fixtures: where the benchmark pictures are, one thread per test process."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def benchmark_data() -> Path:
+    """The folder with benchmark pictures: $RESTORE_ML_BENCHMARK_DATA, else ../shared/data beside the project."""
+    given = os.environ.get("RESTORE_ML_BENCHMARK_DATA")
+    folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"There are no benchmark pictures in {folder}; set RESTORE_ML_BENCHMARK_DATA to a folder with them.")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Test processes run side by side: each gets one thread, and the same bits everywhere."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from restore_ml import registry, restoration
+from restore_ml.method import Method, Model
+from restore_ml.restoration import restore, spans
+
+
+class Blur(Method):
+    """A local method: a 5 x 5 mean, so that tiles with enough overlap agree with the whole picture."""
+
+    task = "inpainting"
+    paper: dict = {}  # noqa: RUF012
+    multiple = 8
+    seen: list = []  # noqa: RUF012
+
+    def restore(self, model, inputs, seed):
+        image = inputs["image"]
+        assert image.shape[-1] % 8 == 0 and image.shape[-2] % 8 == 0
+        self.seen.append((tuple(image.shape), float(inputs["mask"].sum())))
+        padded = torch.nn.functional.pad(image, (2, 2, 2, 2), mode="replicate")
+        return {"image": torch.nn.functional.avg_pool2d(padded, 5, 1)}
+
+
+@pytest.fixture
+def inputs():
+    rng = np.random.default_rng(0)
+    mask = (rng.random((45, 61, 1)) < 0.3).astype(np.uint8)
+    return {"image": rng.integers(0, 256, (45, 61, 3), dtype=np.uint8) * (1 - mask), "mask": mask}
+
+
+def test_pads_to_the_multiple_and_crops(inputs):
+    method = Blur({})
+    method.seen.clear()
+    out = restore(method, Model(), inputs, 1)["image"]
+    assert method.seen == [((1, 3, 48, 64), float(inputs["mask"].sum()))]  # padding counts as known
+    assert out.shape == (45, 61, 3) and out.dtype == np.uint8
+
+
+def test_known_pixels_are_kept_bit_for_bit(inputs):
+    out = restore(Blur({}), Model(), inputs, 1)["image"]
+    known = inputs["mask"][:, :, 0] == 0
+    assert np.array_equal(out[known], inputs["image"][known])
+    assert not np.array_equal(out, inputs["image"])
+
+
+def test_tiles_agree_with_the_whole(inputs, monkeypatch):
+    whole = restore(Blur({}), Model(), inputs, 1)["image"]
+    monkeypatch.setattr(Blur, "tile", 32)
+    monkeypatch.setattr(Blur, "overlap", 16)
+    tiled = restore(Blur({}), Model(), inputs, 1)["image"]
+    inner = (slice(3, -6), slice(3, -6))  # the padding of an edge tile differs from that of the picture
+    assert np.abs(whole[inner].astype(int) - tiled[inner].astype(int)).max() <= 12
+    assert np.abs(whole.astype(int) - tiled.astype(int)).mean() < 1.0
+
+
+@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 32, 8), (33, 32, 8), (1000, 256, 32), (31, 32, 8)])
+def test_spans_cover_and_overlap(length, tile, overlap):
+    found = spans(length, tile, overlap)
+    assert found[0][0] == 0 and found[-1][1] == length
+    for (_, end), (start, _) in zip(found, found[1:], strict=False):
+        assert end - start >= overlap
+
+
+def test_a_wrong_or_infinite_output_is_refused(inputs, monkeypatch):
+    monkeypatch.setattr(Blur, "restore", lambda self, model, inputs, seed: {"picture": inputs["image"]})
+    with pytest.raises(ValueError, match="wants image"):
+        restore(Blur({}), Model(), inputs, 1)
+    monkeypatch.setattr(Blur, "restore", lambda self, model, inputs, seed: {"image": inputs["image"] * float("nan")})
+    with pytest.raises(ValueError, match="not finite"):
+        restore(Blur({}), Model(), inputs, 1)
+
+
+def test_every_task_declares_its_arrays():
+    for name in registry.TASKS:
+        task = registry.task(name)
+        assert task.name == name and task.inputs and task.target and task.output
+        assert set(task.optional_output) <= set(task.output)
+
+
+def test_restoring_needs_a_model(tmp_path):
+    from restore_ml.errors import UserError
+
+    with pytest.raises(UserError, match="does not exist"):
+        restoration.load_model(tmp_path)
