@@ -1,0 +1,81 @@
+"""The example of docs/adding-a-method.md, installed as a package of its own, found by its entry point and trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs" / "adding-a-method.md"
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from restore_ml import registry, restoration
+from restore_ml.data import shards
+from restore_ml.degradations.resize import imresize
+from restore_ml.method import Model
+from restore_ml.settings import load
+from restore_ml.tasks.base import Material
+from restore_ml.training.train import train_run
+
+root = Path(sys.argv[1])
+run = load(root / "params.yaml").runs["espcn"]
+task = registry.task("super_resolution")
+yy, xx = np.mgrid[0:96, 0:96]
+wave = 127 + 100 * np.sin(xx / 5) * np.cos(yy / 7)
+picture = np.repeat(wave[:, :, None], 3, 2).astype(np.uint8)
+folder = root / "samples/super_resolution/train"
+records = task.training_records([shards.Record("ab" * 32, {"image": picture}, {"name": "wave"})], 1, {"scales": [3]})
+shards.write(folder / "a.arrow", records)
+spec = {"run": "espcn", "task": run.task, "method": run.method, "needs": "none", "seed": 1, "settings": run.settings,
+        "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
+facts = train_run(spec, root, root / "models/espcn")
+method, model = restoration.load_model(root / "models/espcn", root)
+lr = imresize(picture, 1 / 3)
+sr = restoration.restore(method, model, {"lr": lr, "scale": np.array(3, np.int32)}, 1)["sr"]
+mse = float(((sr.astype(float) - picture) ** 2).mean())
+print(json.dumps({"facts": facts, "shape": sr.shape, "mse": mse, "names": registry.method_names("super_resolution")}))
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("package")
+    source = folder / "source" / "my_package"
+    source.mkdir(parents=True)
+    (source / "__init__.py").write_text("")
+    (source / "espcn.py").write_text(blocks("python")[0])
+    (source.parent / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "my-package"\nversion = "1.0"\n[tool.setuptools]\npackages = ["my_package"]\n'
+        + blocks("toml")[0])
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
+                    "--target", str(folder / "site"), str(source.parent)], check=True, capture_output=True)
+    return folder
+
+
+def test_the_example_is_found_and_trains(installed):
+    steps = "quick: {steps: 400, width: 16, patch: 48, batch: 4, lr: 0.003}"
+    entry = re.sub(r"quick: \{.*\}", steps, blocks("yaml")[0])
+    (installed / "params.yaml").write_text("profile: quick\ntasks: {super_resolution: {}}\n" + entry)
+    environment = os.environ | {"PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(installed)], env=environment, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert "espcn" in answer["names"] and "bicubic" in answer["names"]
+    assert answer["facts"]["status"] == "ok" and answer["facts"]["steps"] == 400
+    assert answer["facts"]["parameters_total"] == (75 * 16 + 16) + (144 * 8 + 8) + (72 * 27 + 27)
+    assert answer["shape"] == [96, 96, 3]
+    assert answer["mse"] < 400  # a grey picture would have about 2,500
