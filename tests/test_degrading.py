@@ -1,0 +1,211 @@
+"""The degrade stage on small prepared folders: files, facts, independence of pictures, memory, contract."""
+
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from restore_ml import degrading, registry
+from restore_ml.data import shards
+from restore_ml.data.shards import Record, Shard, Shards
+from restore_ml.degradations.clouds import scene
+from restore_ml.errors import UserError
+from restore_ml.files import sha256, sha256_of_file
+from restore_ml.seeds import generator
+from restore_ml.tasks.base import ArraySpec, Sample, Task
+
+SETTINGS = {"size": 48, "pool": 2, "cases": ["centre", "irregular_3", "watermark"]}
+
+
+def photo(number: int, side: int = 64) -> Record:
+    image = generator("degrading", number).integers(0, 256, (side, side + 8, 3), dtype=np.uint8)
+    facts = {"name": f"photo{number}", "collection": "c", "group": f"g{number // 2}", "synthetic": False}
+    return Record(sha256(image.tobytes()), {"image": image}, facts)
+
+
+def prepare(root, training, test, small=()):
+    """prepared/photos with training pictures by number, the test set `set`, and `tiny` with too small pictures."""
+    for folder, numbers, side in (("train", training, 64), ("test/set", test, 64), ("test/tiny", small, 40)):
+        records = [photo(number, side) for number in numbers]
+        shards.write(root / "photos" / folder / "0.arrow", sorted(records, key=lambda record: record.id))
+    return root
+
+
+def hashes(folder):
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in sorted(folder.rglob("*.arrow"))}
+
+
+@pytest.fixture(scope="module")
+def degraded(tmp_path_factory):
+    root = tmp_path_factory.mktemp("degraded")
+    prepare(root / "prepared", range(6), range(10, 13), [20])
+    out = root / "samples" / "inpainting"
+    told = []
+    cases = degrading.degrade(registry.task("inpainting"), root / "prepared", out, 1, SETTINGS,
+                              lambda *row: told.append(row))
+    return root, out, cases, told
+
+
+def test_every_case_with_pictures_has_inputs_and_targets_with_the_same_ids_and_facts(degraded):
+    _, out, cases, _ = degraded
+    assert cases == ["set/centre", "set/irregular_3", "set/watermark"]
+    assert not (out / "inputs" / "tiny").exists()
+    for case in cases:
+        inputs, targets = Shard(out / "inputs" / f"{case}.arrow"), Shard(out / "targets" / f"{case}.arrow")
+        assert [record.id for record in inputs] == sorted(photo(number).id for number in range(10, 13))
+        for given, truth in zip(inputs, targets, strict=True):
+            assert given.id == truth.id and given.facts == truth.facts
+            assert set(given.arrays) == {"image", "mask"} and set(truth.arrays) == {"image"}
+            assert {"name", "collection", "group", "synthetic", "hole_ratio"} <= set(given.facts)
+            known = given.arrays["mask"][..., 0] == 0
+            assert np.array_equal(given.arrays["image"][known], truth.arrays["image"][known])
+
+
+def test_training_shards_are_cut_by_prefix_and_progress_is_told(degraded):
+    _, out, _, told = degraded
+    records = Shards(out / "train")
+    assert records.ids == sorted(photo(number).id for number in range(6))
+    for path in (out / "train").glob("*.arrow"):
+        assert all(record.id.startswith(path.stem) for record in Shard(path))
+    assert [row for row in told if row[0] == "training pictures"][-1][1:] == (6, 6)
+    assert [row for row in told if row[0] == "test cases"][-1][1:] == (6, 6)
+    assert len(Shards(out / "train" / "pools" / "masks")) > 0
+
+
+def test_the_table_of_the_contract(degraded):
+    _, out, cases, _ = degraded
+    table = pd.read_parquet(out / "contract.parquet")
+    assert table.split.value_counts().to_dict() == {
+        "test": 9, "train": 6, "pool": len(Shards(out / "train" / "pools" / "masks"))}
+    test = table[table.split == "test"]
+    assert sorted(test.case.unique()) == cases and test.finite.all()
+    assert (test["inputs.image.height"] == 48).all() and (test["target.image.width"] == 48).all()
+    assert (test["inputs.image.dtype"] == "uint8").all() and (test["inputs.mask.max"] == 1).all()
+    assert test.arrays.unique().tolist() == ["inputs.image,inputs.mask,target.image"]
+    for case in cases:
+        for record in Shard(out / "inputs" / f"{case}.arrow"):
+            row = test[(test.case == case) & (test.id == record.id)].iloc[0]
+            assert row.hole_ratio == record.arrays["mask"].mean()
+            assert row["inputs.image.max"] == record.arrays["image"].max() and row.kind == case.split("/")[1]
+    train = table[table.split == "train"]
+    assert train.hole_ratio.isna().all() and (train["record.image.channels"] == 3).all()
+    assert train["inputs.image.min"].isna().all() and set(train.name) == {f"photo{number}" for number in range(6)}
+
+
+def test_all_again_gives_the_same_bytes(degraded, tmp_path):
+    root, out, cases, _ = degraded
+    again = degrading.degrade(registry.task("inpainting"), root / "prepared", tmp_path, 1, SETTINGS)
+    assert again == cases and hashes(tmp_path) == hashes(out)
+    assert sha256_of_file(tmp_path / "contract.parquet") == sha256_of_file(out / "contract.parquet")
+    # A second run into the same folder leaves nothing of the first.
+    half = {**SETTINGS, "cases": ["half"]}
+    degrading.degrade_tests(registry.task("inpainting"), root / "prepared", tmp_path, 1, half)
+    assert [path.name for path in (tmp_path / "inputs").rglob("*.arrow")] == ["half.arrow"]
+
+
+def test_another_seed_gives_other_masks(degraded, tmp_path):
+    root, out, _, _ = degraded
+    degrading.degrade_case(registry.task("inpainting"), root / "prepared", tmp_path, "set", "irregular_3", 2, SETTINGS)
+    for part, name, equal in (("inputs", "mask", False), ("targets", "image", True)):
+        pairs = zip(Shard(tmp_path / part / "set/irregular_3.arrow"), Shard(out / part / "set/irregular_3.arrow"),
+                    strict=True)
+        assert all(np.array_equal(new.arrays[name], old.arrays[name]) == equal for new, old in pairs)
+
+
+def test_a_picture_more_changes_no_other_sample(degraded, tmp_path):
+    _, out, _, _ = degraded
+    prepare(tmp_path / "prepared", range(7), range(10, 14))
+    more = tmp_path / "samples"
+    degrading.degrade(registry.task("inpainting"), tmp_path / "prepared", more, 1, SETTINGS)
+    before, after = hashes(out / "train"), hashes(more / "train")
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {f"{photo(6).id[:2]}.arrow"} and set(before) <= set(after)
+    old = {record.id: record for record in Shard(out / "inputs/set/irregular_3.arrow")}
+    new = {record.id: record for record in Shard(more / "inputs/set/irregular_3.arrow")}
+    assert set(new) == {*old, photo(13).id}
+    for key, record in old.items():
+        assert all(np.array_equal(new[key].arrays[name], record.arrays[name]) for name in ("image", "mask"))
+
+
+def test_scenes_are_degraded_from_their_own_domain(tmp_path):
+    def record(index):
+        return Record(f"{index:064x}", scene(1, index, 48), {"name": f"s{index}", "synthetic": True})
+
+    shards.write(tmp_path / "prepared/scenes/train/0.arrow", [record(0), record(1)])
+    shards.write(tmp_path / "prepared/scenes/test/scenes/0.arrow", [record(2)])
+    cases = degrading.degrade(registry.task("cloud_removal"), tmp_path / "prepared", tmp_path / "out", 1,
+                              {"size": 48, "pool": 1})
+    assert cases == [f"scenes/{name}" for name in ("cloud_10", "cloud_20", "cloud_40", "stripes")]
+    table = pd.read_parquet(tmp_path / "out" / "contract.parquet")
+    test = table[table.split == "test"]
+    assert test.synthetic.all() and (test["target.truth.max"] <= 1).all() and (test["target.truth.channels"] == 4).all()
+
+
+def test_no_training_folder_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="dvc repro prepare"):
+        degrading.degrade_training(registry.task("inpainting"), tmp_path, tmp_path / "out", 1, SETTINGS)
+
+
+def test_a_case_without_accepted_pictures_writes_nothing(tmp_path):
+    prepare(tmp_path / "prepared", [0], [], [20, 21])
+    task = registry.task("inpainting")
+    assert degrading.degrade_case(task, tmp_path / "prepared", tmp_path / "out", "tiny", "centre", 1, SETTINGS) == 0
+    assert degrading.degrade_tests(task, tmp_path / "prepared", tmp_path / "out", 1, SETTINGS) == []
+    assert not list((tmp_path / "out").rglob("*.arrow"))
+
+
+class Doubling(Task):
+    """A task whose samples are large and made on the spot."""
+
+    name = "doubling"
+    inputs = {"x": ArraySpec("float", 1)}  # noqa: RUF012
+    target = {"y": ArraySpec("float", 1)}  # noqa: RUF012
+
+    def degradations(self, settings):
+        return ["twice"]
+
+    def test_sample(self, picture, degradation, seed, settings):
+        x = np.full((256, 256, 1), float(picture.arrays["image"].mean()), np.float32)
+        return Sample({"x": x}, {"y": 2 * x} if settings["right"] else {"y": 2 * x.astype(np.float64)})
+
+    def training_records(self, pictures, seed, settings):
+        for picture in pictures:
+            yield Record(picture.id, {"x": np.zeros((256, 256, 1), np.float32)}, picture.facts)
+
+
+def test_memory_stays_flat(tmp_path):
+    """Sixty samples of half a megabyte: never more than a few at once."""
+    prepare(tmp_path / "prepared", range(60), range(60))
+    tracemalloc.start()
+    degrading.degrade(Doubling(), tmp_path / "prepared", tmp_path / "out", 1, {"right": True})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(Shard(tmp_path / "out/targets/set/twice.arrow")) == 60
+    assert peak < 12 * 2**20
+
+
+def test_a_sample_that_breaks_the_tasks_own_contract_is_refused_and_leaves_no_file(tmp_path):
+    prepare(tmp_path / "prepared", [0], [1])
+    with pytest.raises(ValueError, match="'y' of doubling is float64"):
+        degrading.degrade_case(Doubling(), tmp_path / "prepared", tmp_path / "out", "set", "twice", 1, {"right": False})
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_files_written_together_appear_together_or_not_at_all(tmp_path):
+    def rows():
+        yield Record("a", {"x": np.zeros(1, np.uint8)}), Record("a", {"x": np.ones(1, np.uint8)})
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        shards.write_together([tmp_path / "one.arrow", tmp_path / "two.arrow"], rows())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dense_case_has_no_hole_ratio(tmp_path):
+    prepare(tmp_path / "prepared", [0], [1])
+    degrading.degrade(registry.task("inpainting"), tmp_path / "prepared", tmp_path / "out", 1,
+                      {**SETTINGS, "cases": ["haze", "half"]})
+    table = pd.read_parquet(tmp_path / "out" / "contract.parquet").set_index("case")
+    assert np.isnan(table.hole_ratio["set/haze"]) and table.hole_ratio["set/half"] == 0.5
+    assert "dense" not in table.columns
