@@ -1,0 +1,218 @@
+"""The comparison of a task's runs: one row per case and run, as CSV, Markdown, JSON and text.
+
+Everything written is a function of score rows and model.json files: no dates, no seconds. Costs, which differ from
+machine to machine, are joined for display only (`join_costs`).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from restore_ml import layout
+from restore_ml.evaluation.protocol import Protocol, protocol, with_distances
+from restore_ml.evaluation.statistics import bootstrap, paired, ranks, wins
+from restore_ml.evaluation.tables import markdown
+from restore_ml.files import read_json, sha256_of_file, write_json, write_text
+
+if TYPE_CHECKING:
+    import pandas
+
+SEED = 1
+"""Of the bootstrap: the same resamples for every table of every rebuild."""
+DIGITS = 6
+
+
+def compare(task: str, scores: pandas.DataFrame, models: Path, out: Path) -> pandas.DataFrame:
+    """Write table.csv, table.md, metrics.json, plots/primary.csv and plots/curves.csv; returns the table.
+
+    `scores`: rows of `restore_ml.evaluation.scoring`; `models`: the folder models/; `out`: comparison/<task>.
+    """
+    rules = with_distances(protocol(task), scores.columns)
+    table = build_table(task, scores, models)
+    write_text(out / "table.csv", _csv(table))
+    write_text(out / "table.md", markdown(task, table))
+    write_json(out / "metrics.json", metrics_json(rules, table))
+    write_text(out / "plots" / "primary.csv", _csv(_primary_plot(rules, table)))
+    write_text(out / "plots" / "curves.csv", _csv(training_curves(models, sorted(scores["run"].unique()))))
+    return table
+
+
+def build_table(task: str, scores: pandas.DataFrame, models: Path) -> pandas.DataFrame:
+    """One row per case and run: the primary case first, then cases by name; in each, runs by rank, then by name.
+
+    Columns: case, primary (whether it is the primary case), rank (whole numbers, NaN unless every picture is ok), run,
+    method, status, reason, pictures, pictures_ok, groups, the metrics' means, `<primary>_low` and `_high` (95 %),
+    `vs_baseline`, `_low`, `_high` (paired difference of the primary metric, positive better), the same `vs_best`, wins,
+    baseline (run of the differences), parameters, training_ops, reading, synthetic. Means are over pictures that are
+    ok; only runs that did all pictures of a case are ranked, so that no run gains by failing on the hard ones. Without
+    score rows the table is empty.
+    """
+    import pandas
+
+    rules = with_distances(protocol(task), scores.columns)
+    if scores.empty:
+        return pandas.DataFrame(columns=columns(rules))
+    facts = {run: model_facts(models, run) for run in sorted(scores["run"].unique())}
+    baseline = _baseline(rules, facts)
+    primary = rules.primary_case(scores["case"])
+    rows: list[dict[str, Any]] = []
+    for case in sorted(scores["case"].unique(), key=lambda name: (name != primary, name)):
+        rows += _case_rows(rules, scores[scores["case"] == case], facts, baseline, case == primary)
+    return pandas.DataFrame(rows, columns=columns(rules))
+
+
+def columns(rules: Protocol) -> list[str]:
+    """The columns of the table, in order."""
+    gains = [f"{name}{end}" for name in ("vs_baseline", "vs_best") for end in ("", "_low", "_high")]
+    return ["case", "primary", "rank", "run", "method", "status", "reason", "pictures", "pictures_ok", "groups",
+            *(metric.name for metric in rules.metrics), f"{rules.primary}_low", f"{rules.primary}_high", *gains, "wins",
+            "baseline", "parameters", "training_ops", "reading", "synthetic"]
+
+
+def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[str, Any]], baseline: str,
+               primary: bool) -> list[dict[str, Any]]:
+    metric = rules.metric(rules.primary)
+    pictures = scores.drop_duplicates("picture").sort_values("picture")
+    order, groups = list(pictures["picture"]), list(pictures["group"])
+    by_run = {str(run): rows.set_index("picture").reindex(order) for run, rows in scores.groupby("run", sort=True)}
+    values = {run: rows[metric.name].to_numpy(np.float64) for run, rows in by_run.items()}
+    complete = {run: bool((rows["status"] == "ok").all()) for run, rows in by_run.items()}
+    means = [_mean(values[run]) if complete[run] else math.nan for run in by_run]
+    places = dict(zip(by_run, ranks(means, metric.direction), strict=True))
+    best = min((run for run in by_run if places[run] == 1), default="")
+    won = dict(zip(by_run, wins(np.stack(list(values.values())), metric.direction), strict=True))
+    nothing = np.full(len(order), math.nan)
+    rows = []
+    for run, own in by_run.items():
+        status, reason = _status(own)
+        estimate = bootstrap(values[run], groups, SEED)
+        row = {"case": own["case"].iloc[0], "primary": primary, "rank": places[run], "run": run,
+               "method": facts[run]["method"], "status": status, "reason": reason, "pictures": len(order),
+               "pictures_ok": int((own["status"] == "ok").sum()), "groups": len(set(groups))}
+        row |= {entry.name: _mean(own[entry.name].to_numpy(np.float64)) for entry in rules.metrics}
+        row |= {f"{metric.name}_low": estimate.low, f"{metric.name}_high": estimate.high}
+        for column, other in (("vs_baseline", baseline), ("vs_best", best)):
+            gain = paired(metric.direction * values[run], metric.direction * values.get(other, nothing), groups, SEED)
+            row |= {column: gain.mean, f"{column}_low": gain.low, f"{column}_high": gain.high}
+        row |= {"wins": int(won[run]), "baseline": baseline, "parameters": facts[run]["parameters"],
+                "training_ops": facts[run]["training_ops"], "reading": facts[run]["reading"],
+                "synthetic": bool(pictures["synthetic"].any())}
+        rows.append(row)
+    return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0, -row["pictures_ok"], row["run"]))
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def _status(rows: pandas.DataFrame) -> tuple[str, str]:
+    """Of a run on a case: `ok`, `unsupported`, `failed`, or `partly failed` with the first reason."""
+    bad = rows[rows["status"] != "ok"]
+    if bad.empty:
+        return "ok", ""
+    reason = str(bad["reason"].iloc[0])
+    if len(bad) < len(rows):
+        return "partly failed", f"{len(bad)} of {len(rows)} pictures: {reason}"
+    return str(bad["status"].iloc[0]), reason
+
+
+def model_facts(models: Path, run: str) -> dict[str, Any]:
+    """method, parameters, training_ops, reading, status and weights_sha256 of models/<run>/model.json (NaN and empty
+    where there is none)."""
+    path = models / run / "model.json"
+    facts = read_json(path) if path.exists() else {}
+    return {"method": str(facts.get("method") or run), "parameters": _number(facts.get("parameters_total")),
+            "training_ops": _number(facts.get("training_ops")), "reading": str(facts.get("reading") or ""),
+            "status": str(facts.get("status") or ""), "weights_sha256": str(facts.get("weights_sha256") or "")}
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _baseline(rules: Protocol, facts: dict[str, dict[str, Any]]) -> str:
+    """The run of the first of the protocol's baselines that is there; an empty text when none is."""
+    for method in rules.baselines:
+        for run, entry in facts.items():
+            if method == entry["method"]:
+                return run
+    return ""
+
+
+def metrics_json(rules: Protocol, table: pandas.DataFrame) -> dict[str, Any]:
+    """run -> case -> metric -> mean, for `dvc metrics show`; what was not measured is left out."""
+    nested: dict[str, Any] = {}
+    for row in table.to_dict("records"):
+        known = {metric.name: round(row[metric.name], DIGITS) for metric in rules.metrics
+                 if not math.isnan(row[metric.name])}
+        nested.setdefault(row["run"], {})[row["case"]] = known
+    return nested
+
+
+def _primary_plot(rules: Protocol, table: pandas.DataFrame) -> pandas.DataFrame:
+    """run, case, mean, low and high of the primary metric in every case, for `dvc plots show`."""
+    name = rules.primary
+    plot = table[["case", "run", name, f"{name}_low", f"{name}_high"]].dropna(subset=[name])
+    return plot.sort_values(["case", "run"], ignore_index=True)
+
+
+def training_curves(models: Path, runs: list[str]) -> pandas.DataFrame:
+    """The logged loss terms of all runs in one table (run, phase, step, term, value), from models/<run>/history.csv;
+    runs without gradients have none."""
+    import pandas
+
+    parts = [pandas.read_csv(models / run / "history.csv").assign(run=run)
+             for run in runs if (models / run / "history.csv").exists()]
+    columns = ["run", "phase", "step", "term", "value"]
+    known = [part[columns] for part in parts if not part.empty]
+    return pandas.concat(known, ignore_index=True) if known else pandas.DataFrame(columns=columns)
+
+
+def _csv(table: pandas.DataFrame) -> str:
+    """CSV with a fixed layout: floats rounded to six decimals and without trailing zeros, whole numbers whole."""
+    text = table.map(_cell).to_csv(index=False, lineterminator="\n")
+    return str(text)
+
+
+def _cell(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float | np.floating):
+        rounded = round(float(value), DIGITS)
+        return str(int(rounded)) if rounded.is_integer() and abs(rounded) < 2**63 else repr(rounded)
+    return value
+
+
+def join_costs(table: pandas.DataFrame, task: str, root: Path) -> pandas.DataFrame:
+    """The table with training_seconds, ms_per_megapixel, peak_memory_mb and machine, NaN (or empty) where this machine
+    never measured them. `root` is the project; the result is for display, never for a tracked file."""
+    costs = {run: _costs(root, task, run) for run in table["run"].unique()}
+    return table.assign(**{column: [costs[run].get(column, empty) for run in table["run"]] for column, empty in
+                           (("training_seconds", math.nan), ("ms_per_megapixel", math.nan),
+                            ("peak_memory_mb", math.nan), ("machine", ""))})
+
+
+def _costs(root: Path, task: str, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for kind, path in (("train", root / layout.MODELS / run / "model.json"),
+                       ("restore", root / layout.RESTORED / task / run / "status.json")):
+        if not path.exists():
+            continue
+        measured = root / layout.COSTS / f"{kind}-{sha256_of_file(path)[:16]}.json"
+        if not measured.exists():
+            continue
+        facts = read_json(measured)
+        if kind == "train":
+            found["training_seconds"] = _number(facts.get("seconds"))
+        else:
+            found["ms_per_megapixel"] = _number(facts.get("ms_per_megapixel"))
+        peak = _number(facts.get("peak_memory_mb"))
+        found["peak_memory_mb"] = float(np.fmax(found.get("peak_memory_mb", math.nan), peak))
+        found["machine"] = str(facts.get("machine") or "")
+    return found
+

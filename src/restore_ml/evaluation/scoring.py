@@ -1,0 +1,194 @@
+"""Score rows: one per run x case x picture, from the truth on disk and what the runs restored. Knows no method.
+
+A case that a run cannot do or failed on, and a picture that it failed on, keep their rows with the reason and NaN
+metrics. Rows are made record by record from memory-mapped shards, so memory stays flat however many pictures there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from restore_ml import registry
+from restore_ml.data.shards import Record, Shard
+from restore_ml.degrading import KINDS
+from restore_ml.errors import UserError
+from restore_ml.evaluation.perceptual import Features, feature_distance
+from restore_ml.evaluation.protocol import Protocol, protocol, with_distances
+from restore_ml.files import read_json, write_whole
+from restore_ml.tasks.base import ArraySpec
+
+if TYPE_CHECKING:
+    import pandas
+
+KEYS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed", "status",
+        "reason")
+STATUSES = ("ok", "failed", "unsupported")
+
+
+def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
+          features: tuple[str, Features] | None = None) -> pandas.DataFrame:
+    """The score rows of a task, sorted by run, case and picture.
+
+    `samples`: samples/<task> (with inputs/ and targets/); `restored`: restored/<task>; `runs`: entries of
+    code/<task>.runs.json, of which `run` is used and `seed` (-1 in the rows when the entry has none); `features`: a
+    column name (`perceptual.distance_name`) and a feature network, for a feature distance between the pictures as
+    shown. Columns: `KEYS`, then the metrics (float64, NaN unless the status is ok). Nothing that a run did raises: it
+    ends in the row's reason. `UserError` when the samples themselves are missing or broken.
+    """
+    import pandas
+
+    rules = with_distances(protocol(task), [features[0]] if features else [])
+    names = [metric.name for metric in rules.metrics]
+    rows: list[dict[str, Any]] = []
+    statuses = {entry["run"]: _run_status(restored / entry["run"]) for entry in runs}
+    for case in cases_on_disk(samples):
+        inputs, targets = Shard(samples / "inputs" / f"{case}.arrow"), Shard(samples / "targets" / f"{case}.arrow")
+        if [record.id for record in inputs] != [record.id for record in targets]:
+            raise UserError(f"The inputs and targets of {task} {case} hold different pictures; run `dvc repro`.")
+        context = rules.context(record.arrays for record in targets)
+        for entry in runs:
+            seed = int(entry.get("seed", -1))
+            folder = restored / entry["run"]
+            for target, status, reason, values in _case_rows(rules, case, inputs, targets, folder,
+                                                             statuses[entry["run"]], context, features):
+                test_set, degradation = case.split("/")
+                facts = target.facts
+                rows.append({"task": task, "run": entry["run"], "case": case, "test_set": test_set,
+                             "degradation": degradation, "picture": target.id,
+                             "name": str(facts.get("name", target.id[:16])),
+                             "group": str(facts.get("group") or target.id),
+                             "synthetic": bool(facts.get("synthetic", False)), "seed": seed, "status": status,
+                             "reason": reason, **{name: values.get(name, math.nan) for name in names}})
+    frame = pandas.DataFrame(rows, columns=[*KEYS, *names])
+    frame = frame.astype({**{key: "str" for key in KEYS}, "synthetic": "bool", "seed": "int64",
+                          **{name: "float64" for name in names}})
+    return frame.sort_values(["run", "case", "picture"], ignore_index=True)
+
+
+def cases_on_disk(samples: Path) -> list[str]:
+    """The cases (`set/degradation`) that samples/<task>/targets holds, sorted."""
+    folder = samples / "targets"
+    if not folder.is_dir():
+        raise UserError(f"There are no test samples in {folder}; `dvc repro` makes them.")
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.arrow"))
+
+
+def _run_status(folder: Path) -> dict[str, Any]:
+    """What status.json says; a missing or broken one is a failed run. No path: reasons stand in tracked files."""
+    try:
+        status = read_json(folder / "status.json")
+    except UserError:
+        status = None
+    if not isinstance(status, dict) or not isinstance(status.get("cases"), dict):
+        word = "unreadable" if (folder / "status.json").exists() else "missing"
+        return {"status": "failed", "reason": f"the run's status.json is {word}", "cases": {}}
+    return status
+
+
+def _problem(status: dict[str, Any], case: str) -> tuple[str, str] | None:
+    """Status and reason of all rows of a case that the run could not do, or None."""
+    said = status["cases"].get(case)
+    if status.get("status", "ok") != "ok":
+        word = "" if status["status"] == "failed" else f"{status['status']}: "
+        return "failed", word + str(status.get("reason") or "the run failed without a reason")
+    if said is None:
+        return "failed", "the run did not restore this case"
+    if said.get("status") != "ok":
+        return (said["status"] if said.get("status") in STATUSES else "failed",
+                str(said.get("reason") or "no reason was given"))
+    return None
+
+
+Row = tuple[Record, str, str, dict[str, float]]
+
+
+def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder: Path, status: dict[str, Any],
+               context: Any, features: tuple[str, Features] | None) -> Iterator[Row]:
+    """One row per picture of the case: the target's record, status, reason, metrics."""
+    problem = _problem(status, case)
+    outputs: dict[str, int] = {}
+    shard: Shard | None = None
+    if problem is None:
+        path = folder / f"{case}.arrow"
+        try:
+            shard = Shard(path)
+            outputs = {record.id: number for number, record in enumerate(shard)}
+        except (UserError, pa.ArrowException, OSError, ValueError):
+            problem = "failed", f"the run's output {path.name} is {'broken' if path.exists() else 'missing'}"
+    refused = (status["cases"].get(case) or {}).get("failed") or {}
+    for number, target in enumerate(targets):
+        if problem is not None:
+            yield target, *problem, {}
+        elif target.id in refused:
+            yield target, "failed", str(refused[target.id]), {}
+        elif shard is None or target.id not in outputs:
+            yield target, "failed", "the run wrote no output for this picture", {}
+        else:
+            try:
+                output = shard[outputs[target.id]].arrays
+                check(rules.task, output, target.arrays)
+                values = rules.measure(inputs[number].arrays, output, target.arrays, context)
+                if features is not None:
+                    shown = rules.show(inputs[number].arrays, output, target.arrays)
+                    values[features[0]] = feature_distance(features[1], shown["output"], shown["truth"])
+            except (ValueError, pa.ArrowException, OSError) as error:
+                yield target, "failed", _sentence(error), {}
+            else:
+                yield target, "ok", "", values
+
+
+def check(task: str, output: dict[str, np.ndarray], target: dict[str, np.ndarray]) -> None:
+    """Raise `ValueError` in a sentence unless the output is what the task declares, as large as the truth."""
+    declared = registry.task(task)
+    truths = {spec.kind: target[name].shape for name, spec in reversed(declared.target.items())}
+    for name, spec in declared.output.items():
+        if name in output:
+            _check_array(name, output[name], spec, truths[spec.kind])
+        elif name not in declared.optional_output:
+            raise ValueError(f"the output has no array {name!r}")
+
+
+def _check_array(name: str, value: np.ndarray, spec: ArraySpec, expected: tuple[int, ...]) -> None:
+    if value.shape != expected:
+        raise ValueError(f"the output {name!r} has the shape {value.shape}; the truth has {expected}")
+    if value.dtype != KINDS[spec.kind]:
+        raise ValueError(f"the output {name!r} is {value.dtype}; the task declares {KINDS[spec.kind]}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"the output {name!r} holds values that are not finite")
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def write_scores(path: Path, scores: pandas.DataFrame) -> None:
+    """Write score rows as Parquet, whole or not at all: equal rows give equal bytes (sorted, fixed options)."""
+    import pyarrow.parquet as pq
+
+    kinds = {"synthetic": pa.bool_(), "seed": pa.int64()}
+    schema = pa.schema([(name, kinds.get(name, pa.string() if name in KEYS else pa.float64()))
+                        for name in scores.columns])
+    ordered = scores.sort_values(["run", "case", "picture"], ignore_index=True)
+    table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    write_whole(path, lambda temporary: pq.write_table(
+        table, temporary, version="2.6", compression="zstd", compression_level=3, use_dictionary=True,
+        write_statistics=True, row_group_size=1 << 16, store_schema=False))
+
+
+def read_scores(path: Path) -> pandas.DataFrame:
+    """Read score rows; a missing or broken file is a `UserError` that names it."""
+    import pandas
+
+    try:
+        return pandas.read_parquet(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; `dvc repro` makes it.") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is no readable score table ({_sentence(error)}); delete it and run `dvc repro`."
+                        ) from None

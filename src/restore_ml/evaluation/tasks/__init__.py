@@ -1,0 +1,1 @@
+"""One protocol per restoration task: its metrics, guards and pictures."""

@@ -1,0 +1,50 @@
+"""Inpainting: fidelity of the composed 8-bit output, over the hole and over the whole picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from restore_ml.evaluation.fidelity import l1_percent, mae_edgeconnect, psnr, ssim, ssim_edgeconnect
+from restore_ml.evaluation.hole import l1_hole, missing, psnr_hole, seam_error, ssim_hole
+from restore_ml.evaluation.protocol import Arrays, Guard, Metric, Protocol, as_rgb, capped
+
+HOLE = 200
+"""Grey level in which holes are shown."""
+
+
+class Inpainting(Protocol):
+    """Hole metrics rank (the known pixels are the input's); whole-picture and EdgeConnect's legacy figures beside."""
+
+    task = "inpainting"
+    metrics = (Metric("psnr_hole", 1, 2, "dB"), Metric("ssim_hole", 1, 4), Metric("l1_hole", -1, 3, "%"),
+               Metric("psnr", 1, 2, "dB"), Metric("ssim", 1, 4), Metric("l1", -1, 3, "%"),
+               Metric("seam", -1, 2, "levels"), Metric("ssim_edgeconnect", 1, 4), Metric("mae_edgeconnect", -1, 4))
+    primary = "psnr_hole"
+    primary_set = "photos"
+    primary_degradation = "irregular_3"
+    baselines = ("telea", "navier_stokes", "mean_fill")
+    guards = (Guard("ssim_hole", margin=0.005), Guard("l1_hole", margin=0.1))
+    minimum_gain = 0.05
+
+    def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
+        """All metrics; EdgeConnect's SSIM only where its window of 51 pixels fits."""
+        restored, truth, mask = as_rgb(output["image"]), as_rgb(target["image"]), inputs["mask"]
+        legacy = ssim_edgeconnect(restored, truth) if min(truth.shape[:2]) >= 51 else float("nan")
+        return {"psnr_hole": capped(psnr_hole(restored, truth, mask)), "ssim_hole": ssim_hole(restored, truth, mask),
+                "l1_hole": l1_hole(restored, truth, mask), "psnr": capped(psnr(restored, truth)),
+                "ssim": ssim(restored, truth), "l1": l1_percent(restored, truth),
+                "seam": seam_error(restored, truth, mask), "ssim_edgeconnect": legacy,
+                "mae_edgeconnect": mae_edgeconnect(restored, truth)}
+
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
+        """Holes in light grey; a watermark, which is observed, as it is."""
+        image, hole = as_rgb(inputs["image"]), missing(inputs["mask"])
+        emptied = not image[hole].any()
+        seen = np.where(hole[..., None], np.uint8(HOLE), image) if emptied else image
+        pictures = {"input": seen, "truth": as_rgb(target["image"])}
+        return pictures if output is None else {**pictures, "output": as_rgb(output["image"])}
+
+
+PROTOCOL = Inpainting()

@@ -1,0 +1,43 @@
+"""Super-resolution: PSNR and SSIM on BT.601 luma of 8-bit pictures, a border of `scale` pixels shaved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from restore_ml.evaluation.fidelity import ms_ssim, psnr, psnr_y, shaved, ssim_y
+from restore_ml.evaluation.protocol import Arrays, Guard, Metric, Protocol, as_rgb, capped
+
+
+class SuperResolution(Protocol):
+    """The protocol of the benchmark tables (Set5, Set14 ...), with RGB PSNR and MS-SSIM beside it."""
+
+    task = "super_resolution"
+    metrics = (Metric("psnr_y", 1, 2, "dB"), Metric("ssim_y", 1, 4), Metric("psnr_rgb", 1, 2, "dB"),
+               Metric("ms_ssim_rgb", 1, 4))
+    primary = "psnr_y"
+    primary_set = "photos"
+    primary_degradation = "x2"
+    baselines = ("bicubic",)
+    guards = (Guard("ssim_y", margin=0.002),)
+    minimum_gain = 0.02
+
+    def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
+        """PSNR and SSIM on Y, PSNR on RGB, MS-SSIM on RGB (NaN below 161 pixels); all on the shaved picture."""
+        restored, truth, border = as_rgb(output["sr"]), as_rgb(target["hr"]), int(inputs["scale"])
+        inner, inner_truth = shaved(restored, border), shaved(truth, border)
+        enough = min(inner.shape[:2]) >= 161
+        return {"psnr_y": capped(psnr_y(restored, truth, border)), "ssim_y": ssim_y(restored, truth, border),
+                "psnr_rgb": capped(psnr(inner, inner_truth)),
+                "ms_ssim_rgb": ms_ssim(inner, inner_truth) if enough else float("nan")}
+
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
+        """The low-resolution picture enlarged by repeating pixels, so that all have the truth's size."""
+        scale = int(inputs["scale"])
+        enlarged = np.repeat(np.repeat(as_rgb(inputs["lr"]), scale, axis=0), scale, axis=1)
+        pictures = {"input": enlarged, "truth": as_rgb(target["hr"])}
+        return pictures if output is None else {**pictures, "output": as_rgb(output["sr"])}
+
+
+PROTOCOL = SuperResolution()
