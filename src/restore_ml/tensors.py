@@ -13,7 +13,7 @@ def to_tensor(array: np.ndarray, spec: ArraySpec) -> Tensor:
     """One array as a tensor without batch axis: pictures in [0, 1], masks {0, 1}, floats unchanged, numbers int64."""
     if spec.kind == "number":
         return torch.tensor(int(array), dtype=torch.int64)
-    tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())  # the maps of shards are read-only
     return tensor.float() / 255.0 if spec.kind == "picture" else tensor.float()
 
 
