@@ -110,7 +110,7 @@ def _start(job: Job, device: torch.device) -> Training:
     torch.manual_seed(derive(job.seed, job.run, "init"))
     networks = {name: network.to(device) for name, network in job.method.build().items()}
     if job.precision == "bf16":
-        networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
+        networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}  # type: ignore[call-overload]
     kept = {name: networks[name] for name in job.method.restores_with}
     average = Average(kept, float(job.method.settings.get("ema") or 0.0))
     return Training(networks, average, job.method.extra_state(), History(job.folder / "history.csv"))

@@ -1,0 +1,186 @@
+"""The command `restore-ml`. Each sub-command imports what it needs when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from restore_ml import layout
+from restore_ml.errors import UserError
+from restore_ml.registry import TASKS
+
+Command = Callable[[argparse.Namespace], int | None]
+"""A sub-command: prints, and returns an exit code where it has another one than 0 to give."""
+
+EPILOG = """\
+examples:
+  restore-ml data init                                        lay out the embedded photographs
+  restore-ml compare super_resolution                         print the table of a task
+  restore-ml restore --task colorization old.jpg -o new.png   restore a picture with the champion
+  restore-ml sync                                             fill MLflow from the results
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns 0, 2 after a user's mistake (a sentence on stderr) or 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(given).parse_args(given)
+    try:
+        return options.command(options) or 0
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `restore-ml runs | head`
+        sys.stderr.close()
+        return 0
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("restore-ml", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     description="Compare, rebuild and ship image-restoration models on your own "
+                                                 "pictures. Run it in the project's folder.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_data(commands, given)
+    runs = _add(commands, "runs", _runs, "list the runs of params.yaml and what became of them",
+                "restore-ml runs --task inpainting")
+    runs.add_argument("--task", choices=TASKS, help="only the runs of this task")
+    methods = _add(commands, "methods", _methods, "list the methods that a run can use", "restore-ml methods")
+    methods.add_argument("--task", choices=TASKS, help="only the methods of this task")
+    compare = _add(commands, "compare", _compare, "print the comparison of the tasks",
+                   "restore-ml compare super_resolution --case photos/x4")
+    compare.add_argument("task", nargs="?", choices=TASKS, help="only this task")
+    compare.add_argument("--case", metavar="SET/DEGRADATION", help="another case than the primary one")
+    restore = _add(commands, "restore", _restore, "restore a picture",
+                   "restore-ml restore --task inpainting torn.jpg --mask holes.png -o whole.png")
+    restore.add_argument("picture", type=Path, help="the picture file, of any size")
+    restore.add_argument("--task", required=True, choices=TASKS)
+    restore.add_argument("-o", "--output", required=True, type=Path, help="where the restored picture goes (.png ...)")
+    restore.add_argument("--mask", type=Path, help="a picture of the same size, white where pixels are missing")
+    restore.add_argument("--scale", type=int, help="factor of super-resolution (default: the method's own)")
+    restore.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
+    restore.add_argument("--seed", type=int, default=1, help="for methods that draw random numbers (default: 1)")
+    gallery = _add(commands, "gallery", _gallery, "write the gallery, web pages that need no server",
+                   "restore-ml gallery --pictures 10")
+    gallery.add_argument("--out", type=Path, metavar="FOLDER", help=f"default: {layout.REPORTS / 'gallery'}")
+    gallery.add_argument("--pictures", type=int, default=6, metavar="N", help="shown of each case (default: 6)")
+    sync = _add(commands, "sync", _sync, "fill MLflow from the results; run twice it changes nothing",
+                "restore-ml sync --follow")
+    sync.add_argument("--follow", action="store_true", help="ship the curves of trainings that run, until Ctrl-C")
+    sync.add_argument("--seconds", type=float, default=5.0, metavar="S", help="between two looks (default: 5)")
+    promote = _add(commands, "promote", _promote, "let the best run of each task become its champion, if it wins "
+                   "beyond the interval", "restore-ml promote\n  restore-ml promote --rollback inpainting")
+    promote.add_argument("--rollback", choices=TASKS, help="put this task's previous champion back instead")
+    return parser
+
+
+def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, text: str,
+         example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+                                 epilog=f"example:\n  {example}",
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser], given: Sequence[str]) -> None:
+    """The data commands bring their own options; their module is read only when one of them is called."""
+    if given and given[0] == "data":
+        from restore_ml.data.commands import add_parser
+
+        add_parser(commands)
+    else:
+        commands.add_parser("data", help="lay out, add and check collections of pictures")
+
+
+def _runs(options: argparse.Namespace) -> None:
+    from restore_ml import settings
+    from restore_ml.evaluation.comparison import model_facts
+
+    root = layout.root()
+    params = settings.load(root / "params.yaml")
+    rows = [("run", "task", "method", "needs", "state")]
+    for run in params.runs.values():
+        if options.task in (None, run.task):
+            status = model_facts(root / layout.MODELS, run.name)["status"] or "not built"
+            rows.append((run.name, run.task, run.method, run.needs, status))
+    _columns(rows)
+    print(f"{len(rows) - 1} runs, profile {params.profile}.")
+
+
+def _methods(options: argparse.Namespace) -> None:
+    from restore_ml.registry import method_names
+
+    for task in [options.task] if options.task else TASKS:
+        names = method_names(task)
+        print(f"{task} ({len(names)}): {', '.join(names)}")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from restore_ml.evaluation.tables import console_table
+    from restore_ml.report.comparison import read_table
+
+    root = layout.root()
+    there = [task for task in TASKS if (root / layout.COMPARISON / task / "table.csv").exists()]
+    if not there and options.task is None:
+        raise UserError(f"There is no comparison in {root / layout.COMPARISON} yet; `make repro` makes it.")
+    for task in [options.task] if options.task else there:
+        table = read_table(root, task)
+        cases = list(table["case"].unique())
+        if options.case and options.case not in cases and options.task:
+            raise UserError(f"{task} has no case {options.case!r}; it has {', '.join(cases)}.")
+        print(console_table(task, table, options.case), end="\n\n")
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from restore_ml.restore_command import restore_file
+
+    print(restore_file(layout.root(), options.task, options.model, options.picture, options.output, mask=options.mask,
+                       scale=options.scale, seed=options.seed))
+
+
+def _gallery(options: argparse.Namespace) -> None:
+    from restore_ml.report.gallery import build
+
+    if options.pictures < 1:
+        raise UserError(f"--pictures is {options.pictures}; give a whole number of at least 1.")
+    root = layout.root()
+    print(build(root, options.out or root / layout.REPORTS / "gallery", pictures=options.pictures))
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from restore_ml.tracking.follow import follow
+    from restore_ml.tracking.sync import sync
+
+    if options.seconds <= 0:
+        raise UserError(f"--seconds is {options.seconds}; give a number above 0.")
+    if options.follow:
+        print("Shipping the curves of running trainings to MLflow; Ctrl-C ends it.")
+        follow(layout.root(), options.seconds)
+    else:
+        print(sync(layout.root()))
+
+
+def _promote(options: argparse.Namespace) -> None:
+    from restore_ml.tracking.champions import dvc_add, promote, rollback
+
+    root = layout.root()
+    for sentence in [rollback(root, options.rollback)] if options.rollback else promote(root):
+        print(sentence)
+    folders = dvc_add(root)
+    if folders:
+        print(f"Kept by DVC: {', '.join(folders)}. `restore-ml sync` shows them in MLflow.")
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

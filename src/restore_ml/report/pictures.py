@@ -1,0 +1,116 @@
+"""The pictures that a person looks at: samples as the task's protocol shows them, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from restore_ml import layout
+from restore_ml.data.shards import Record, Shard
+from restore_ml.errors import UserError
+from restore_ml.files import write_whole
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Arrays = dict[str, np.ndarray]
+
+
+class TaskPictures:
+    """The test samples of a task on disk and what its runs made of them. Shards are mapped once and read by index."""
+
+    def __init__(self, root: Path, task: str) -> None:
+        """`task` must have a protocol; nothing is read yet."""
+        from restore_ml.evaluation.protocol import protocol
+
+        self.root, self.task, self.protocol = root, task, protocol(task)
+        self._shard = lru_cache(maxsize=512)(_shard)
+
+    def cases(self) -> list[str]:
+        """All cases that have inputs and targets (`photos/x2`), the primary one first, then by name."""
+        folder = self.root / layout.SAMPLES / self.task
+        found = sorted(path.relative_to(folder / "inputs").with_suffix("").as_posix()
+                       for path in folder.glob("inputs/*/*.arrow"))
+        found = [case for case in found if (folder / "targets" / f"{case}.arrow").exists()]
+        if not found:
+            return []
+        first = self.protocol.primary_case(found)
+        return [first, *(case for case in found if case != first)]
+
+    def samples(self, case: str) -> list[tuple[str, dict[str, object]]]:
+        """Id and facts of the samples of a case, in the order of the file."""
+        return [(record.id, record.facts) for record in self._records("inputs", case).values()]
+
+    def show(self, case: str, picture: str, run: str | None = None) -> Arrays:
+        """`input`, `truth` and, for a run that has restored it, `output`: H x W x 3 uint8."""
+        inputs = self._records("inputs", case)[picture].arrays
+        target = self._records("targets", case)[picture].arrays
+        output = None
+        if run is not None:
+            record = self._records(run, case).get(picture)
+            output = None if record is None else record.arrays
+        return self.protocol.show(inputs, output, target)
+
+    def restored(self, case: str, run: str) -> set[str]:
+        """The ids of the pictures that a run restored in a case."""
+        return set(self._records(run, case))
+
+    def _records(self, kind: str, case: str) -> dict[str, Record]:
+        samples = self.root / layout.SAMPLES / self.task
+        folder = samples / kind if kind in ("inputs", "targets") else self.root / layout.RESTORED / self.task / kind
+        path = folder / f"{case}.arrow"
+        return self._shard(path) if path.exists() else {}
+
+
+def _shard(path: Path) -> dict[str, Record]:
+    return {record.id: record for record in Shard(path)}
+
+
+def first_outputs(root: Path, task: str, run: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The first `count` restored pictures of a run, of its first case that has any: (file name, H x W x 3 uint8)."""
+    from restore_ml.registry import TASKS
+
+    if task not in TASKS:
+        return
+    pictures = TaskPictures(root, task)
+    for case in pictures.cases():
+        found = [(identity, facts) for identity, facts in pictures.samples(case)
+                 if identity in pictures.restored(case, run)]
+        for identity, facts in found[:count]:
+            try:
+                shown = pictures.show(case, identity, run)
+            except (KeyError, ValueError, UserError):  # a sample that was made anew since; the next rebuild mends it
+                continue
+            yield f"{case.replace('/', '_')}_{safe_name(facts, identity)}", shown["output"]
+        if found:
+            return
+
+
+def safe_name(facts: dict[str, object], identity: str) -> str:
+    """A file name for a sample: its picture's name in plain characters, and the start of its id."""
+    stem = Path(str(facts.get("name", ""))).stem
+    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in stem)
+    return f"{plain[:40]}-{identity[:8]}" if plain else identity[:16]
+
+
+def image(picture: np.ndarray) -> Image.Image:
+    """An H x W x 3 uint8 array as an image of Pillow."""
+    from PIL import Image
+
+    return Image.fromarray(np.ascontiguousarray(picture))
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """Write a picture as PNG, whole or not at all."""
+    write_whole(path, lambda temporary: image(picture).save(temporary, "PNG", compress_level=6))
+
+
+def save_thumbnail(path: Path, picture: np.ndarray, side: int) -> None:
+    """Write a picture as JPEG of quality 90, shrunk so that its longer side is at most `side` pixels."""
+    small = image(picture)
+    small.thumbnail((side, side))
+    write_whole(path, lambda temporary: small.save(temporary, "JPEG", quality=90))

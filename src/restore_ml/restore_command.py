@@ -1,0 +1,124 @@
+"""Restoring a person's own picture: which model, picture bytes in, picture bytes out. Used by `restore-ml restore`
+and by the models that MLflow serves, so both give the same picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from restore_ml import layout
+from restore_ml.errors import UserError
+from restore_ml.files import inside, write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from restore_ml.method import Method, Model
+
+SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
+            ".bmp": "BMP"}
+"""What `restore-ml restore -o` can write, by the name's ending."""
+
+
+def read(path: Path, what: str = "picture") -> np.ndarray:
+    """A picture file as H x W x C uint8 (C 1 or 3); a missing or broken one is a `UserError` that names it."""
+    from restore_ml.data.pictures import Refused, read_picture
+
+    if not path.exists():
+        raise UserError(f"There is no {what} {path}; give the path of a picture file.")
+    try:
+        return read_picture(path)
+    except Refused as refused:
+        raise UserError(f"The {what} {path} cannot be used: {refused.reason}.") from None
+
+
+def decode(data: bytes, what: str = "picture") -> np.ndarray:
+    """The same for bytes that came over the wire."""
+    handle, name = tempfile.mkstemp()
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        return read(Path(name), what)
+    except UserError as error:
+        raise UserError(str(error).replace(f" {name}", "")) from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def encode(picture: np.ndarray, form: str = "PNG") -> bytes:
+    """An H x W x 3 (or x 1) uint8 picture as the bytes of a file; JPEG and WebP at quality 95."""
+    from PIL import Image
+
+    image = Image.fromarray(picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
+    buffer = io.BytesIO()
+    image.save(buffer, form, quality=95)
+    return buffer.getvalue()
+
+
+def as_mask(picture: np.ndarray) -> np.ndarray:
+    """A picture as a mask, H x W uint8: 1 (missing, to be filled) where it is lighter than mid-grey."""
+    return (picture.mean(axis=2) >= 127.5).astype("uint8")
+
+
+def model_folder(root: Path, task: str, model: str) -> Path:
+    """The folder of a task's champion, or of the run called `model`; `UserError` where there is none."""
+    if model != "champion":
+        folder = inside(root / layout.MODELS, model)
+        if not (folder / "model.json").exists():
+            raise UserError(f"There is no model {model!r} in {root / layout.MODELS}; `restore-ml runs` lists the runs, "
+                            "and `make repro` builds them.")
+        return folder
+    folder = root / layout.CHAMPIONS / task / "champion"
+    if not (folder / "model.json").exists():
+        raise UserError(f"There is no champion for {task} yet; `restore-ml promote` makes one after a rebuild, or name "
+                        "a run with --model RUN.")
+    return folder
+
+
+def load(folder: Path, root: Path) -> tuple[Method, Model]:
+    """The method and model of a folder. A folder that brings the features it needs (`models/` in it) uses its own."""
+    from restore_ml.restoration import load_model
+
+    return load_model(folder, folder if (folder / layout.MODELS).is_dir() else root)
+
+
+def restore_picture(method: Method, model: Model, picture: np.ndarray, mask: np.ndarray | None = None,
+                    scale: int | None = None, seed: int = 1) -> np.ndarray:
+    """Restore one picture (H x W x C uint8, any size): H x W x 3 uint8. `mask`: H x W, 1 = missing; `scale`: factor."""
+    from restore_ml.photos import restore_photo
+
+    if scale is not None and not 1 <= scale <= 16:
+        raise UserError(f"The scale is {scale}; give a whole number such as 2, 3 or 4.")
+    return restore_photo(method, model, picture, mask, scale, seed)
+
+
+def restore_file(root: Path, task: str, model: str, source: Path, target: Path, *, mask: Path | None = None,
+                 scale: int | None = None, seed: int = 1) -> str:
+    """Restore the picture file `source` into `target`; returns a sentence that says with which run it was done."""
+    form = SUFFIXES.get(target.suffix.lower())
+    if form is None:
+        raise UserError(f"{target} ends in {target.suffix!r}; name a file that ends in {', '.join(SUFFIXES)}.")
+    picture = read(source)
+    hole = None if mask is None else as_mask(read(mask, "mask"))
+    folder = model_folder(root, task, model)
+    method, loaded = load(folder, root)
+    if method.task != task:
+        raise UserError(f"The run {model!r} is of the task {method.task}, not {task}; give --task {method.task}.")
+    restored = restore_picture(method, loaded, picture, hole, scale, seed)
+    data = encode(restored, form)
+    write_whole(target, lambda temporary: _write_bytes(temporary, data))
+    height, width = restored.shape[:2]
+    return f"{target}: {width} x {height} pixels, restored with {_name(folder)} ({task})."
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _name(folder: Path) -> str:
+    from restore_ml.files import read_json
+
+    return str(read_json(folder / "model.json")["run"])

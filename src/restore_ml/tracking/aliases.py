@@ -1,0 +1,105 @@
+"""The registry of a task: one registered model, and the alias `champion` on the version that is to be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restore_ml import layout
+from restore_ml.files import read_json, sha256
+from restore_ml.tracking.entry import Entry
+from restore_ml.tracking.writing import registry_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION = "champion"
+PROVISIONAL = "provisional"
+
+
+def champion_folder(root: Path, task: str) -> Path | None:
+    """champions/<task>/champion where promote has put a model and its decision, else None."""
+    folder = root / layout.CHAMPIONS / task / "champion"
+    return folder if all((folder / name).exists() for name in ("model.json", "decision.json")) else None
+
+
+def ensure(client: MlflowClient, task: str) -> None:
+    """Make the registered model of a task, if there is none yet."""
+    name = registry_name(task)
+    if not client.search_registered_models(f"name = '{name}'", max_results=1):
+        client.create_registered_model(name, tags={"task": task},
+                                       description=f"Models for {task.replace('_', ' ')}: pictures in, PNG out.")
+
+
+def versions(client: MlflowClient, task: str) -> dict[str, Any]:
+    """The versions of a task's model by the id of the MLflow run they came from."""
+    found: dict[str, Any] = {}
+    token = None
+    while True:
+        page = client.search_model_versions(f"name = '{registry_name(task)}'", max_results=1000, page_token=token)
+        found.update({str(version.run_id): version for version in page})
+        token = page.token
+        if not token:
+            return found
+
+
+def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry]) -> list[str]:
+    """Point the alias at promote's champion; where there is none, at the best run by the primary metric, provisionally.
+
+    Returns a sentence for each change. Promote decides, this only reads.
+    """
+    known = versions(client, task)
+    by_mark = {version.tags.get("fingerprint"): version for version in known.values()}
+    champion = champion_folder(root, task)
+    if champion is not None:
+        digest = sha256((champion / "model.json").read_bytes())
+        chosen = next((entry for entry in entries if entry.model_sha256 == digest), None)
+    else:
+        chosen = best(task, [entry for entry in entries if entry.usable])
+    name = registry_name(task)
+    if chosen is None or chosen.fingerprint not in by_mark:
+        return []
+    version = by_mark[chosen.fingerprint]
+    said = _point(client, name, version, chosen.run, champion is None)
+    for other in known.values():
+        wanted = "true" if champion is None and other is version else None
+        if other.tags.get(PROVISIONAL) != wanted:
+            if wanted is None:
+                client.delete_model_version_tag(name, other.version, PROVISIONAL)
+            else:
+                client.set_model_version_tag(name, other.version, PROVISIONAL, wanted)
+    if champion is not None:
+        text = str(read_json(champion / "decision.json").get("sentence") or "")
+        if text and version.tags.get("decision") != text:
+            client.set_model_version_tag(name, version.version, "decision", text[:5000])
+    return said
+
+
+def _point(client: MlflowClient, name: str, version: Any, run: str, provisional: bool) -> list[str]:
+    model = client.get_registered_model(name)
+    held = model.aliases.get(CHAMPION)
+    if held is not None and str(held) == str(version.version):
+        return []
+    client.set_registered_model_alias(name, CHAMPION, version.version)
+    kind = "provisionally, until promote names one" if provisional else "as promote decided"
+    return [f"The champion of {name} is {run}, version {version.version} ({kind})."]
+
+
+def best(task: str, entries: list[Entry]) -> Entry | None:
+    """The entry that leads by the primary metric on the primary case; names break ties, those without rows stay out."""
+    from restore_ml.evaluation.protocol import protocol
+
+    rules = protocol(task)
+    cases = {case for entry in entries if "case" in entry.scores for case in entry.scores["case"]}
+    if not cases:
+        return None
+    case, metric = rules.primary_case(cases), rules.metric(rules.primary)
+    found = []
+    for entry in entries:
+        rows = entry.scores
+        if metric.name not in rows:
+            continue
+        values = rows.loc[(rows["status"] == "ok") & (rows["case"] == case), metric.name].dropna()
+        if len(values):
+            found.append((-metric.direction * float(values.mean()), entry.run, entry))
+    return min(found, key=lambda item: item[:2])[2] if found else None

@@ -1,0 +1,153 @@
+"""One entry of the view: a run of ours with all that belongs to it, read from tracked files, and its fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restore_ml import layout
+from restore_ml.files import canonical_json, read_json, sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VIEW = 1
+"""What an entry looks like in the store; raise it when that changes, and `sync` writes every entry anew."""
+FACTS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed", "status",
+         "reason")
+"""The columns of scores/<task>.parquet that are no metrics."""
+
+
+@dataclass
+class Entry:
+    """A run (or a champion, `role` champion) as its files describe it.
+
+    `folder`: the model's folder. `scores`: its rows of scores/<task>.parquet (empty before scoring). `data`: the hash
+    of the pictures.
+    """
+
+    root: Path
+    task: str
+    run: str
+    folder: Path
+    scores: pd.DataFrame
+    data: str
+    role: str = "run"
+    code: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What the entry is called in the store, the same for all its results: `run/vdsr`, `champion/vdsr`."""
+        return f"{self.role}/{self.run}"
+
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """What model.json says."""
+        return read_json(self.folder / "model.json")
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a model that can be loaded and served."""
+        return self.model["status"] == "ok"
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """What restored/<task>/<run>/status.json says; empty for support runs and champions."""
+        path = self.root / layout.RESTORED / self.task / self.run / "status.json"
+        return read_json(path) if self.role == "run" and path.exists() else {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for equal code, data, settings and result, whatever the machine, the day or the commit."""
+        history = self.folder / "history.csv"
+        parts = {"view": VIEW, "key": self.key, "task": self.task, "data": self.data, "code": self.code,
+                 "model": self.model, "status": self.status,
+                 "history": sha256(history.read_bytes()) if history.exists() else "",
+                 "scores": sha256(self.scores.to_csv(index=False).encode())}
+        return sha256(canonical_json(parts).encode())[:32]
+
+    @cached_property
+    def model_sha256(self) -> str:
+        """The hash of model.json, which names settings and weights: by it a champion is known again."""
+        return sha256((self.folder / "model.json").read_bytes())
+
+    def params(self) -> dict[str, str]:
+        """The resolved settings and what else makes the run what it is, flat (`steps.first`)."""
+        facts = {key: self.model.get(key, "") for key in ("method", "seed", "needs", "threads", "precision")}
+        return {key: str(value)[:6000] for key, value in {**facts, **_flat(self.model["settings"])}.items()
+                if str(value) != ""}
+
+    def metrics(self) -> dict[str, float]:
+        """Means over pictures by metric and case (`psnr_y/set5/x2`), counts of failures, parameters, operations."""
+        found: dict[str, float] = {key: float(self.model[key]) for key in ("parameters_total", "training_ops", "steps")
+                                   if self.model.get(key) is not None}
+        if self.status.get("multiply_adds") is not None:
+            found["multiply_adds"] = float(self.status["multiply_adds"])
+        if len(self.scores):
+            found["pictures_failed"] = float((self.scores["status"] == "failed").sum())
+            found["pictures_unsupported"] = float((self.scores["status"] == "unsupported").sum())
+            good = self.scores[self.scores["status"] == "ok"]
+            names = [name for name in self.scores.columns if name not in FACTS]
+            for case, rows in good.groupby("case"):
+                means = rows[names].mean(numeric_only=True).dropna()
+                found.update({f"{metric}/{case}": float(value) for metric, value in means.items()})
+        return found
+
+    def costs(self) -> dict[str, float]:
+        """Seconds and memory on this machine, where they were kept; they differ from day to day and are no result."""
+        found = {}
+        status = self.root / layout.RESTORED / self.task / self.run / "status.json"
+        for kind, path in (("train", self.folder / "model.json"), ("restore", status)):
+            if not path.exists():
+                continue
+            costs = self.root / layout.COSTS / f"{kind}-{sha256(path.read_bytes())[:16]}.json"
+            if costs.exists():
+                found.update({f"cost.{kind}.{name}": float(value) for name, value in read_json(costs).items()
+                              if isinstance(value, int | float)})
+        return found
+
+    def tags(self) -> dict[str, str]:
+        """What never changes for this result."""
+        reasons = {self.model.get("reason", ""), self.status.get("reason", "")} - {""}
+        failed = {case: facts["reason"] for case, facts in self.status.get("cases", {}).items()
+                  if facts["status"] != "ok"}
+        tags = {"task": self.task, "run": self.run, "entry": self.key, "method": str(self.model["method"]),
+                "status": self.model["status"] if not self.usable else self.status.get("status", "ok"),
+                "reason": "; ".join(sorted(reasons)), "data": self.data, "model_sha256": self.model_sha256,
+                "reading": str(self.model.get("reading", "")),
+                "cases_without_result": "; ".join(f"{case}: {reason}" for case, reason in sorted(failed.items()))}
+        return {key: value[:5000] for key, value in tags.items() if value}
+
+    def curves(self) -> list[tuple[str, int, float]]:
+        """The training history as (term, step over all phases, value); steps in the file count within a phase."""
+        path = self.folder / "history.csv"
+        return curves(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def curves(text: str) -> list[tuple[str, int, float]]:
+    """Lines `phase,step,term,value` as (`phase/term`, step over all phases, value). Unfinished lines are left out."""
+    points, offset, last, phase = [], 0, -1, ""
+    for line in text.splitlines(keepends=True):
+        parts = line.rstrip("\n").split(",")
+        if not line.endswith("\n") or len(parts) != 4 or not parts[1].isdigit():
+            continue
+        if parts[0] != phase:
+            phase, offset = parts[0], last + 1
+        last = offset + int(parts[1])
+        try:
+            points.append((f"{phase}/{parts[2]}", last, float(parts[3])))
+        except ValueError:  # a line cut by a kill in the middle of its number
+            continue
+    return points
+
+
+def _flat(settings: dict[str, Any], start: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flat(value, f"{start}{key}."))
+        else:
+            flat[f"{start}{key}"] = value
+    return flat

@@ -1,0 +1,72 @@
+"""What DVC and git say of a result: the hashes in dvc.lock, the hash of the data, the commit that holds it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from restore_ml import layout
+from restore_ml.errors import UserError
+
+UNCOMMITTED = "uncommitted"
+HISTORY = 200
+"""How many commits of dvc.lock are looked through for the one that brought a result."""
+
+
+class Lock:
+    """dvc.lock: the hash of every output, by path. An absent file is an empty lock."""
+
+    def __init__(self, root: Path) -> None:
+        """Read root/dvc.lock; a broken one is a `UserError`."""
+        self.outs: dict[str, str] = {}
+        self.deps: dict[str, str] = {}
+        for stage in (_yaml(root / "dvc.lock").get("stages") or {}).values():
+            for kind, target in (("outs", self.outs), ("deps", self.deps)):
+                for entry in stage.get(kind) or []:
+                    target[entry["path"]] = str(entry.get("md5") or entry.get("hash") or "")
+        self._pointer = _yaml(root / f"{layout.DATA}.dvc")
+
+    @property
+    def data(self) -> str:
+        """The hash of the pictures that the results were built from; `unknown` where DVC has none yet."""
+        tracked = [entry.get("md5", "") for entry in self._pointer.get("outs") or []]
+        return self.deps.get(str(layout.DATA)) or next(iter(tracked), "") or "unknown"
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return {}
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable YAML ({' '.join(str(error).split())}); restore it from git.") from None
+
+
+def commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:
+    """For each name the commit whose dvc.lock first held all of its hashes and since kept them, or `uncommitted`.
+
+    `wanted`: name -> hashes. An empty set (nothing in dvc.lock) counts as uncommitted.
+    """
+    found = dict.fromkeys(wanted, UNCOMMITTED)
+    pending = {name: hashes for name, hashes in wanted.items() if hashes}
+    for commit in _git(root, "log", f"--max-count={HISTORY}", "--format=%H", "--", "dvc.lock").split():
+        if not pending:
+            break
+        text = _git(root, "show", f"{commit}:./dvc.lock")
+        pending = {name: hashes for name, hashes in pending.items() if all(value in text for value in hashes)}
+        found.update(dict.fromkeys(pending, commit))
+    return found
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """The output of git, or nothing where there is no repository, no git or no commit yet."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False,
+                              timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

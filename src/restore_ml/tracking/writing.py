@@ -1,0 +1,190 @@
+"""Writes one entry of the view into MLflow: a run with curves, pictures and files, and its model, registered."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+import restore_ml
+from restore_ml import layout
+from restore_ml.files import write_json
+from restore_ml.tracking.entry import Entry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+REQUIREMENTS = ("numpy", "pandas", "pillow", "safetensors", "torch", "scipy", "scikit-image", "scikit-learn",
+                "opencv-python-headless", "pyarrow", "ruamel.yaml", "mlflow")
+"""What a model needs beside the package that lies in it; versions are those of this environment."""
+PICTURES = 3
+"""Restored pictures shown with a run."""
+POINTS_A_CALL, VALUES_A_CALL = 1000, 100  # what MLflow takes in one batch
+
+
+def registry_name(task: str) -> str:
+    """`restore-super-resolution`: the experiment and the registered model of a task."""
+    return f"restore-{task.replace('_', '-')}"
+
+
+def write(client: MlflowClient, experiment: str, entry: Entry, mutable: dict[str, str], register: bool) -> str:
+    """Write one entry and, where `register`, its model as a new version; returns the id of the MLflow run.
+
+    The tag `fingerprint` comes last: an entry that a kill cut short has none and is written anew.
+    """
+    now = int(time.time() * 1000)
+    run = client.create_run(experiment, start_time=now, run_name=entry.run,
+                            tags={**entry.tags(), **mutable, "mlflow.source.name": "restore-ml sync"})
+    identity = run.info.run_id
+    if register and entry.usable:
+        _log_model(client, identity, entry, mutable)
+    log(client, identity, entry.params(), entry.metrics() | entry.costs(), entry.curves(), now)
+    _log_data(client, identity, entry.data)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path in (entry.folder / "model.json", entry.folder / "history.csv"):
+            if path.exists():
+                shutil.copyfile(path, folder / path.name)
+        write_json(folder / "code.json", entry.code)
+        _pictures(entry, folder / "pictures")
+        client.log_artifacts(identity, name)
+    failed = entry.tags()["status"] not in ("ok", "")
+    client.set_terminated(identity, "FAILED" if failed else "FINISHED", end_time=now)
+    client.set_tag(identity, "fingerprint", entry.fingerprint)
+    return identity
+
+
+def log(client: MlflowClient, identity: str, params: dict[str, str], metrics: dict[str, float],
+        points: list[tuple[str, int, float]], now: int) -> None:
+    """Log params, metrics and curves in as few calls as MLflow allows (a thousand points take 0.1 s)."""
+    from mlflow.entities import Metric, Param
+
+    rows = [Metric(clean(name), value, now, 0) for name, value in metrics.items()]
+    rows += [Metric(clean(name), value, now, step) for name, step, value in points]
+    pairs = [Param(clean(key), value) for key, value in params.items()]
+    while rows or pairs:
+        part = rows[: POINTS_A_CALL - VALUES_A_CALL]
+        client.log_batch(identity, metrics=part, params=pairs[:VALUES_A_CALL])
+        rows, pairs = rows[len(part):], pairs[VALUES_A_CALL:]
+
+
+def clean(name: str) -> str:
+    """A name that MLflow takes: letters, digits and `_-./ `."""
+    return re.sub(r"[^\w\-./ ]", "_", name)
+
+
+def _log_data(client: MlflowClient, identity: str, digest: str) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    data = Dataset(name="data.dvc", digest=digest[:36], source_type="local", source='{"uri": "data"}')
+    client.log_inputs(identity, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+
+
+def _pictures(entry: Entry, folder: Path) -> None:
+    """The first restored pictures of the primary case (or of the first that has any), as PNG."""
+    from restore_ml.report.pictures import first_outputs, save_png
+
+    for name, picture in first_outputs(entry.root, entry.task, entry.run, PICTURES):
+        save_png(folder / f"{name}.png", picture)
+
+
+def _log_model(client: MlflowClient, identity: str, entry: Entry, mutable: dict[str, str]) -> None:
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as name:
+        stage(entry, Path(name) / "project")
+        with mlflow.start_run(run_id=identity), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it asks for an input example; the signature is given
+            info = mlflow.pyfunc.log_model(
+                name="model", python_model=str(Path(__file__).with_name("model.py")), signature=_signature(),
+                artifacts={"project": str(Path(name) / "project")}, pip_requirements=requirements(),
+                code_paths=[str(Path(restore_ml.__file__).parent)])
+    tags = {key: value for key, value in {**entry.tags(), **mutable}.items() if key != "entry"}
+    client.create_model_version(registry_name(entry.task), source=info.model_uri, run_id=identity,
+                                tags={**tags, "fingerprint": entry.fingerprint}, model_id=info.model_id,
+                                description=f"{entry.run} ({entry.model['method']})")
+    client.set_tag(identity, "model_id", info.model_id)
+
+
+def stage(entry: Entry, project: Path) -> None:
+    """Lay a model out as a small project: run.json, models/<run> and, only where restoring uses it, what it needs."""
+    from restore_ml import registry
+
+    _copy(entry.folder, project / layout.MODELS / entry.run)
+    write_json(project / "run.json", {"run": entry.run, "task": entry.task})
+    needs = entry.model["needs"]
+    cls = registry.method_class(entry.task, entry.model["method"])
+    if needs != "none" and cls.restores_with_features:
+        own = entry.folder / layout.MODELS / needs  # a champion brings its features
+        _copy(own if own.is_dir() else entry.root / layout.MODELS / needs, project / layout.MODELS / needs)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in source.glob("*"):
+        if path.suffix in (".json", ".safetensors"):
+            shutil.copyfile(path, target / path.name)
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+    inputs = Schema([ColSpec("string", "image"), ColSpec("string", "mask", required=False)])
+    params = ParamSchema([ParamSpec("seed", "long", 1), ParamSpec("scale", "long", 0)])
+    return ModelSignature(inputs, Schema([ColSpec("string", "image")]), params)
+
+
+def requirements() -> list[str]:
+    """`name==version` of what a model needs, without local tags such as `+cpu`, so that it installs elsewhere."""
+    found = []
+    for name in REQUIREMENTS:
+        try:
+            found.append(f"{name}=={metadata.version(name).partition('+')[0]}")
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+
+def write_table(client: MlflowClient, experiment: str, folder: Path, tags: dict[str, str], mark: str) -> None:
+    """Write a task's comparison (comparison/<task>) as a run with an MLflow table beside its files."""
+    import pandas as pd
+
+    now = int(time.time() * 1000)
+    run = client.create_run(experiment, start_time=now, run_name="comparison",
+                            tags={**tags, "mlflow.source.name": "restore-ml sync"})
+    client.log_artifacts(run.info.run_id, str(folder))
+    client.log_table(run.info.run_id, pd.read_csv(folder / "table.csv"), "comparison.json")
+    notes = folder / "table.md"
+    if notes.exists():
+        client.set_tag(run.info.run_id, "mlflow.note.content", notes.read_text(encoding="utf-8")[:5000])
+    client.set_terminated(run.info.run_id, "FINISHED", end_time=now)
+    client.set_tag(run.info.run_id, "fingerprint", mark)
+
+
+def fresh_costs(client: MlflowClient, run: Run, entry: Entry) -> None:
+    """Log costs that came to be known (or changed, on another machine) since the entry was written."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    new = [Metric(clean(name), value, now, 0) for name, value in entry.costs().items()
+           if run.data.metrics.get(clean(name)) != value]
+    if new:
+        client.log_batch(run.info.run_id, metrics=new)
+
+
+def intact(run: Run) -> bool:
+    """Whether the files of an entry that the database knows are still there."""
+    place = Path(unquote(urlparse(run.info.artifact_uri).path))
+    if not any(place.glob("*.*")):
+        return False
+    model = run.data.tags.get("model_id")
+    return model is None or (place.parents[1] / "models" / model / "artifacts" / "MLmodel").exists()

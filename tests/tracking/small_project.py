@@ -1,0 +1,111 @@
+"""A tiny project with real samples, models, restored pictures and scores: what a rebuild leaves, in seconds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from restore_ml import registry
+from restore_ml.data import shards
+from restore_ml.data.shards import Record
+from restore_ml.evaluation.comparison import compare
+from restore_ml.evaluation.scoring import score
+from restore_ml.files import sha256_of_file, write_json, write_text
+from restore_ml.restoration import restore_run
+from restore_ml.seeds import generator
+
+TASK = "super_resolution"
+PARAMS = """\
+profile: quick
+seed: 1
+threads: 1
+precision: fp32
+tasks:
+  super_resolution: {settings: {scales: [2], variants: []}}
+runs:
+  bicubic: {task: super_resolution, needs: none}
+  vdsr: {task: super_resolution, needs: none, settings: {layers: 3, width: 4}}
+  broken: {task: super_resolution, method: vdsr, needs: none, settings: {layers: 3, width: 4}}
+"""
+
+
+def picture(number: int, side: int = 48) -> np.ndarray:
+    """A smooth coloured picture with some texture."""
+    rng = generator("small project", number)
+    rows, columns = np.mgrid[:side, :side] / side
+    waves = [127 + 100 * np.sin(6 * (rows * rng.random() + columns * rng.random()) + number) for _ in range(3)]
+    noisy = np.stack(waves, 2) + rng.normal(0, 6, (side, side, 3))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def build(root: Path, pictures: int = 3) -> Path:
+    """Lay out samples, three runs (one of them failed), scores and a comparison under `root`."""
+    write_text(root / "params.yaml", PARAMS)
+    task = registry.task(TASK)
+    inputs, targets = [], []
+    for number in range(pictures):
+        facts = {"name": f"picture {number}.png", "collection": "photos", "group": str(number), "synthetic": False}
+        record = Record(f"{number:064x}", {"image": picture(number)}, facts)
+        sample = task.test_sample(record, "x2", 1, {"scales": [2], "variants": []})
+        inputs.append(Record(record.id, sample.inputs, {**facts, **sample.facts}))
+        targets.append(Record(record.id, sample.target, {**facts, **sample.facts}))
+    shards.write(root / f"samples/{TASK}/inputs/photos/x2.arrow", inputs)
+    shards.write(root / f"samples/{TASK}/targets/photos/x2.arrow", targets)
+    add_run(root, "bicubic", "bicubic", {})
+    add_run(root, "vdsr", "vdsr", {"layers": 3, "width": 4})
+    add_run(root, "broken", "vdsr", {"layers": 3, "width": 4}, failed="diverged at step 7: the term mse is NaN")
+    write_lock(root)
+    rescore(root)
+    return root
+
+
+def add_run(root: Path, run: str, method: str, settings: dict[str, Any], seed: int = 1, failed: str = "") -> None:
+    """Write models/<run> (an untrained network of that seed) and restored/super_resolution/<run>."""
+    built = registry.method_class(TASK, method)(settings)
+    folder = root / "models" / run
+    shutil.rmtree(folder, ignore_errors=True)
+    facts = {"run": run, "task": TASK, "method": method, "settings": built.settings, "seed": seed, "needs": "none",
+             "precision": "fp32", "threads": 1, "fingerprint": f"{run}{seed}", "reading": "", "status": "ok",
+             "reason": "", "steps": 0, "parameters": {}, "parameters_total": 0, "training_ops": 0,
+             "weights_sha256": ""}
+    folder.mkdir(parents=True)
+    if failed:
+        facts |= {"status": "failed", "reason": failed}
+    elif built.trains:
+        torch.manual_seed(seed)
+        weights = {f"{name}.{key}": value.contiguous() for name, network in built.build().items()
+                   for key, value in network.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        write_text(folder / "history.csv", "phase,step,term,value\n"
+                   + "".join(f"train,{step},net.mse,{1 / (step + 1):.6g}\n" for step in range(5)))
+        facts |= {"steps": 5, "parameters_total": sum(value.numel() for value in weights.values()),
+                  "weights_sha256": sha256_of_file(folder / "weights.safetensors")}
+    write_json(folder / "model.json", facts)
+    spec = {"run": run, "task": TASK, "method": method, "settings": built.settings, "seed": seed, "threads": 1}
+    write_json(root / f"code/train/{run}.json", {**spec, "needs": "none", "precision": "fp32"})
+    shutil.rmtree(root / f"restored/{TASK}/{run}", ignore_errors=True)
+    restore_run(spec, root, root / f"restored/{TASK}/{run}")
+
+
+def write_lock(root: Path) -> None:
+    """A dvc.lock with an entry for the models that there are."""
+    lines = ["schema: '2.0'", "stages:", "  prepare:", "    cmd: x", "    deps:", "    - path: data",
+             "      md5: 0123456789abcdef0123456789abcdef.dir"]
+    for path in sorted((root / "models").glob("*/model.json")):
+        lines += [f"  train@{path.parent.name}:", "    cmd: x", "    outs:", f"    - path: models/{path.parent.name}",
+                  f"      md5: {sha256_of_file(path)[:32]}.dir"]
+    write_text(root / "dvc.lock", "\n".join(lines) + "\n")
+
+
+def rescore(root: Path) -> None:
+    """Write scores/super_resolution.parquet and a comparison of what is restored now."""
+    runs = [{"run": path.parent.name, "seed": 1} for path in sorted((root / f"restored/{TASK}").glob("*/status.json"))]
+    rows = score(TASK, root / "samples" / TASK, root / "restored" / TASK, runs)
+    (root / "scores").mkdir(exist_ok=True)
+    rows.to_parquet(root / f"scores/{TASK}.parquet")
+    compare(TASK, rows, root / "models", root / "comparison" / TASK)

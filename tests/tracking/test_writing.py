@@ -1,0 +1,101 @@
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from restore_ml import registry
+from restore_ml.files import read_json, write_json
+from restore_ml.restore_command import load
+from restore_ml.tracking import champions, writing
+from restore_ml.tracking.entry import Entry
+from tests.tracking import small_project
+
+TASK = "super_resolution"
+
+
+def entry(root: Path, run: str = "vdsr") -> Entry:
+    return Entry(root, TASK, run, root / "models" / run, pd.DataFrame({"run": []}), "data")
+
+
+@pytest.fixture
+def with_features(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """vdsr needs a feature network, and restores with it."""
+    facts = read_json(project / "models/vdsr/model.json")
+    write_json(project / "models/vdsr/model.json", facts | {"needs": "features"})
+    write_json(project / "models/features/model.json", {"run": "features"})
+    (project / "models/features/weights.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restores_with_features", True)
+    return project
+
+
+def test_a_model_carries_its_features_only_if_restoring_uses_them(with_features: Path, tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    writing.stage(entry(with_features), tmp_path / "with")
+    assert (tmp_path / "with/models/features/weights.safetensors").read_bytes() == b"weights"
+    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restores_with_features", False)
+    writing.stage(entry(with_features), tmp_path / "without")
+    assert sorted(path.name for path in (tmp_path / "without/models").iterdir()) == ["vdsr"]
+
+
+def test_a_champion_brings_its_features(with_features: Path, tmp_path: Path,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = champions.install(with_features, TASK, "vdsr", {"sentence": "a"})
+    (with_features / "models/features/weights.safetensors").write_bytes(b"trained anew")
+    assert (folder / "models/features/weights.safetensors").read_bytes() == b"weights"
+    champion = Entry(with_features, TASK, "vdsr", folder, pd.DataFrame({"run": []}), "data", role="champion")
+    writing.stage(champion, tmp_path / "staged")
+    assert (tmp_path / "staged/models/features/weights.safetensors").read_bytes() == b"weights"
+
+    asked: list[Path] = []
+    monkeypatch.setattr("restore_ml.training.features.load_needed", lambda root, needs, weights: asked.append(root))
+    load(folder, with_features)
+    load(with_features / "models/vdsr", with_features)
+    assert asked == [folder, with_features]
+
+
+def test_requirements_name_exact_versions_that_install_elsewhere() -> None:
+    lines = writing.requirements()
+    assert {line.partition("==")[0] for line in lines} >= {"torch", "numpy", "safetensors", "mlflow"}
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "no local tags such as +cpu"
+
+
+@pytest.mark.parametrize(("name", "text"), [("psnr/photos/x2", "psnr/photos/x2"), ("a+b (c)", "a_b _c_")])
+def test_names_that_mlflow_takes(name: str, text: str) -> None:
+    assert writing.clean(name) == text
+
+
+@pytest.mark.parametrize("part", ["model", "history", "scores", "code", "data", "status"])
+def test_the_fingerprint_changes_with_every_part(project: Path, part: str) -> None:
+    scores = pd.read_parquet(project / f"scores/{TASK}.parquet")
+
+    def fingerprint(rows: pd.DataFrame = scores, data: str = "d", code: str = "c") -> str:
+        return Entry(project, TASK, "vdsr", project / "models/vdsr", rows[rows["run"] == "vdsr"], data,
+                     code={"train": code}).fingerprint
+
+    before = fingerprint()
+    assert fingerprint() == before
+    if part == "model":
+        facts = read_json(project / "models/vdsr/model.json")
+        write_json(project / "models/vdsr/model.json", facts | {"weights_sha256": "other"})
+        after = fingerprint()
+    elif part == "history":
+        (project / "models/vdsr/history.csv").write_text("phase,step,term,value\n")
+        after = fingerprint()
+    elif part == "status":
+        status = project / f"restored/{TASK}/vdsr/status.json"
+        write_json(status, read_json(status) | {"reason": "other"})
+        after = fingerprint()
+    elif part == "scores":
+        after = fingerprint(rows=scores.assign(psnr_y=scores["psnr_y"] + 1e-9))
+    else:
+        after = fingerprint(**{part: "other"})
+    assert after != before
+
+
+def test_costs_and_commits_are_no_part_of_it(project: Path) -> None:
+    before = entry(project).fingerprint
+    for path in (project / ".state/costs").glob("*.json"):
+        path.unlink()
+    small_project.write_lock(project)
+    assert entry(project).fingerprint == before
