@@ -96,6 +96,7 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
     sampler = Sampler(registry.task(spec["task"]), material, method.settings, spec["seed"],
                       rank=process.process_index, world=process.num_processes)
     method.constants = method.prepare(material, spec["seed"])
+    write_json(folder / "run.json", {"run": spec["run"], "task": spec["task"]})  # names the live curves
     job = Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], features, workers,
               checkpoint_seconds, progress)
     training = fit_networks(job)

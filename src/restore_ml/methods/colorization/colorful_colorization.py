@@ -1,0 +1,149 @@
+"""Colorful Image Colorization: colour as a classification over 313 ab classes, rebalanced so that rare colours count.
+
+Source: Zhang, Isola, Efros, ECCV 2016, and the authors' released network; method card `colorful_colorization`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restore_ml.errors import UserError
+from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.ab_classes import (
+    annealed_mean,
+    class_centres,
+    classes_of_histogram,
+    nearest_class,
+    rebalancing_weights,
+    smoothed_prior,
+    soft_encode,
+)
+from restore_ml.tasks.base import Material
+
+AB_SCALE = 110.0
+GRID = 4
+"""The network predicts one colour for each GRID x GRID pixels."""
+NEAR_GREY = 5.0
+
+
+class ColorfulNet(nn.Module):
+    """L (N x 1 x H x W in [0, 100], H and W multiples of 8) -> `outputs` x H/4 x W/4: conv1 to conv8 and a 1x1 head.
+
+    3x3 convolutions with bias, ReLU after each, batch normalisation after the ReLU that ends a block; no pooling;
+    conv5 and conv6 dilated by 2. `width` is the paper's 64.
+    """
+
+    def __init__(self, width: int = 64, outputs: int = 313) -> None:
+        """Kaiming initialisation (reading: the release initialises by k-means; with normalisation this is enough)."""
+        super().__init__()
+        w = width
+        blocks = [([w, w], 2, 1), ([2 * w, 2 * w], 2, 1), ([4 * w] * 3, 2, 1), ([8 * w] * 3, 1, 1), ([8 * w] * 3, 1, 2),
+                  ([8 * w] * 3, 1, 2), ([8 * w] * 3, 1, 1)]
+        layers: list[nn.Module] = []
+        before = 1
+        for channels, last_stride, dilation in blocks:
+            for place, after in enumerate(channels):
+                stride = last_stride if place == len(channels) - 1 else 1
+                layers += [nn.Conv2d(before, after, 3, stride, dilation, dilation), nn.ReLU()]
+                before = after
+            layers.append(nn.BatchNorm2d(before))
+        layers += [nn.ConvTranspose2d(before, 4 * w, 4, 2, 1), nn.ReLU()]
+        for _ in range(2):
+            layers += [nn.Conv2d(4 * w, 4 * w, 3, padding=1), nn.ReLU()]
+        self.trunk = nn.Sequential(*layers)
+        self.head = nn.Conv2d(4 * w, outputs, 1)
+        for module in self.trunk:
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """Class logits (or ab / 110 for the regression)."""
+        return self.head(self.trunk((lightness - 50) / 100))
+
+
+class ColorfulColorization(Method):
+    """`loss: cls` is the paper's method, without `rebalance` its ablation "class"; `loss: l2` its ablation "L2".
+
+    reading: the learning rate and its drops are the solver's of memory (3e-5, 1e-5 from step 200k, 3e-6 from 375k); the
+    weight of a pixel multiplies its cross-entropy, which gives the gradient of the release. The truth's ab is taken at
+    every fourth pixel, without averaging, as in the release.
+    """
+
+    task = "colorization"
+    paper: ClassVar[dict[str, Any]] = {
+        "width": 64, "loss": "cls", "rebalance": True, "mix": 0.5, "sigma": 5.0, "neighbours": 5, "temperature": 0.38,
+        "steps": 450_000, "batch": 40, "patch": 176, "ema": 0.0,
+        "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
+    }
+    reading = "learning-rate schedule; initialisation"
+    restores_with = ("colorizer",)
+    multiple = 8
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Check the loss and the crop."""
+        super().__init__(settings)
+        if self.settings["loss"] not in ("cls", "l2"):
+            raise UserError(f"loss of colorful_colorization is {self.settings['loss']!r}; it must be cls or l2.")
+        if self.settings["patch"] % self.multiple:
+            raise UserError(f"patch of colorful_colorization is {self.settings['patch']}; it must be a multiple of 8.")
+
+    def build(self) -> dict[str, nn.Module]:
+        """One network; two outputs instead of the classes for the regression."""
+        outputs = 2 if self.settings["loss"] == "l2" else len(class_centres())
+        return {"colorizer": ColorfulNet(self.settings["width"], outputs)}
+
+    def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+        """`prior` (smoothed class frequencies of the training split) and `class_weights`, float32, one a class."""
+        counts = material.pool("ab_histogram").find("ab_histogram").arrays["counts"]
+        prior = smoothed_prior(classes_of_histogram(counts), self.settings["sigma"])
+        mix = self.settings["mix"] if self.settings["rebalance"] else 1.0
+        return {"prior": prior.astype(np.float32), "class_weights": rebalancing_weights(prior, mix).astype(np.float32)}
+
+    def phases(self) -> list[Phase]:
+        """One phase, one player."""
+        s = self.settings
+        player = Player("colorizer", ["colorizer"], self.loss,
+                        lambda p: torch.optim.Adam(p, s["lr"], tuple(s["betas"]), weight_decay=s["weight_decay"]),
+                        schedule=drops(s["lr_drops"]))
+        return [Phase("train", s["steps"], [player])]
+
+    def loss(self, context: Context) -> dict[str, Tensor]:
+        """Cross-entropy with the softly encoded truth, weighted by the rarity of its class, over all pixels; pictures
+        with no |a| or |b| above 5 count nothing."""
+        ab = context.target["ab"]
+        truth = ab[..., ::GRID, ::GRID]
+        predicted = context.networks["colorizer"](context.inputs["L"]).float()
+        coloured = (ab.abs().amax((1, 2, 3)) > NEAR_GREY).float().view(-1, 1, 1)
+        if self.settings["loss"] == "l2":
+            error = (predicted - truth / AB_SCALE).square().sum(1)
+            return {"l2": (coloured * error).mean()}
+        classes, weights = soft_encode(truth, self.settings["neighbours"], self.settings["sigma"])
+        wanted = torch.zeros_like(predicted).scatter_(1, classes, weights)  # dense: a gather's gradient may not repeat
+        entropy = -(wanted * predicted.log_softmax(1)).sum(1)
+        rarity = torch.from_numpy(self.constants["class_weights"]).to(entropy.device)[nearest_class(truth)]
+        return {"classes": (coloured * rarity * entropy).mean()}
+
+    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
+        """Annealed mean at a quarter of the size, enlarged bilinearly."""
+        predicted = model.networks["colorizer"](inputs["L"]).float()
+        regression = self.settings["loss"] == "l2"
+        ab = predicted * AB_SCALE if regression else annealed_mean(predicted, self.settings["temperature"])
+        return {"ab": F.interpolate(ab, scale_factor=GRID, mode="bilinear", align_corners=False)}
+
+
+def drops(table: dict[str, float]) -> Callable[[int, int], float]:
+    """A schedule whose factor becomes `table[step]` from that step on."""
+    def factor(step: int, steps: int) -> float:
+        reached = [(int(start), value) for start, value in table.items() if step >= int(start)]
+        return max(reached)[1] if reached else 1.0
+    return factor
+
+
+METHOD = ColorfulColorization
