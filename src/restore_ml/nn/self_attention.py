@@ -1,0 +1,48 @@
+"""Self-attention over the positions of a feature map (Zhang et al., SAGAN, ICML 2019)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+LARGEST_MAP = 2**24
+"""Attention weights held at once without gradients: more positions are worked off in groups of queries."""
+
+
+class SelfAttention(nn.Module):
+    """out = x + gamma * sum over positions of attention * h(x), any N x C x H x W; gamma starts at 0 (identity).
+
+    f and g are 1 x 1 convolutions C -> C / reduction (queries and keys), h is 1 x 1 C -> C; attention is the softmax of
+    their products over the source positions, without scaling. For C = 64 and reduction 8: 5,201 parameters.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8, spectral: bool = False) -> None:
+        """`spectral`: spectral normalisation of the three convolutions. ValueError when C / reduction is below 1."""
+        super().__init__()
+        inner = channels // reduction
+        if inner < 1:
+            raise ValueError(f"Self-attention with reduction {reduction} needs at least {reduction} channels, "
+                             f"not {channels}.")
+        wrap = spectral_norm if spectral else (lambda layer: layer)
+        self.query = wrap(nn.Conv2d(channels, inner, 1))
+        self.key = wrap(nn.Conv2d(channels, inner, 1))
+        self.value = wrap(nn.Conv2d(channels, channels, 1))
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def attention(self, x: Tensor) -> Tensor:
+        """The map N x HW x HW: row i holds the weights of all positions for position i and sums to 1."""
+        query, key = self.query(x).flatten(2), self.key(x).flatten(2)
+        return _softmax(query, key)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend; the same shape as `x`."""
+        query, key, value = (layer(x).flatten(2) for layer in (self.query, self.key, self.value))
+        positions = x.shape[2] * x.shape[3]
+        group = positions if torch.is_grad_enabled() else max(1, LARGEST_MAP // (positions * x.shape[0]))
+        parts = [torch.bmm(value, _softmax(part, key).mT) for part in query.split(group, dim=2)]
+        return x + self.gamma * torch.cat(parts, dim=2).unflatten(2, x.shape[2:])
+
+
+def _softmax(query: Tensor, key: Tensor) -> Tensor:
+    return torch.bmm(query.mT, key).softmax(dim=-1)

@@ -1,0 +1,394 @@
+"""bicubic, vdsr and sa_subpixel_sr: published parameter counts, invariants of the cards, published figures."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import loadmat
+from skimage import data
+from torch import nn
+
+from restore_ml import registry
+from restore_ml.data.shards import Record
+from restore_ml.degradations.colour import rgb_to_ycbcr
+from restore_ml.degradations.resize import imresize, modcrop
+from restore_ml.errors import UserError
+from restore_ml.evaluation.fidelity import psnr, psnr_y
+from restore_ml.method import Context, Model
+from restore_ml.methods.super_resolution.sa_subpixel_sr import Discriminator, Generator
+from restore_ml.methods.super_resolution.vdsr import VDSRNet, luma
+from restore_ml.nn.self_attention import SelfAttention
+from restore_ml.tensors import batch, to_array, to_tensor
+
+TASK = registry.task("super_resolution")
+SMALL = {"vdsr": {"layers": 5, "width": 12, "optimiser": "adam", "lr": 2e-3, "loss": "mse", "last_std": 1e-3,
+                  "clip": 0.0, "schedule": "linear", "weight_decay": 0.0},
+         "sa_subpixel_sr": {"blocks": 2, "width": 16, "d_width": 4, "d_hidden": 16, "patch": 32}}
+
+
+def method(name: str, **settings):
+    return registry.method_class("super_resolution", name)({**SMALL.get(name, {}), **settings})
+
+
+def paper(name: str, **settings):
+    return registry.method_class("super_resolution", name)(settings)
+
+
+def inputs(hr: np.ndarray, scale: int) -> dict[str, torch.Tensor]:
+    lr = imresize(modcrop(hr, scale), 1 / scale)
+    return {"lr": to_tensor(lr, TASK.inputs["lr"])[None], "scale": torch.tensor([scale])}
+
+
+def restored(run, networks, given) -> np.ndarray:
+    model = Model({name: network.eval() for name, network in networks.items()})
+    with torch.no_grad():
+        return to_array(run.restore(model, given, 0)["sr"][0], TASK.output["sr"])
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def fixed_batch(scale: int, patch: int, size: int = 4) -> Context:
+    record = next(TASK.training_records([Record("a" * 64, {"image": data.astronaut()})], 1, {}))
+    samples = [TASK.training_sample(record, {}, np.random.default_rng(seed), {"patch": patch}, {"scale": scale})
+               for seed in range(size)]
+    return Context(batch([s.inputs for s in samples], TASK.inputs), batch([s.target for s in samples], TASK.target),
+                   ["a" * 64] * size, {}, step=0, steps=30, generator=torch.Generator().manual_seed(0))
+
+
+def step_of(context: Context, networks, step: int, features=None) -> Context:
+    return Context(context.inputs, context.target, context.ids, networks, step=step, steps=30,
+                   generator=context.generator, features=features)
+
+
+def test_published_parameter_counts():
+    with torch.device("meta"):
+        assert parameters(paper("vdsr").build()["net"]) == 665_921
+        assert parameters(paper("vdsr", bias=False).build()["net"]) == 664_704
+        assert parameters(VDSRNet(channels=3, bias=False)) == 667_008
+        assert parameters(VDSRNet(channels=3)) == 668_227
+        networks = paper("sa_subpixel_sr").build()
+        assert parameters(networks["generator"]) == 1_559_864
+        assert parameters(networks["discriminator"]) == 23_565_505
+        assert parameters(Generator(attention=False)) == 1_549_462
+        assert parameters(Discriminator(128)) == 38_245_569
+        assert parameters(SelfAttention(64)) == 5_201
+    assert paper("bicubic").build() == {} and not paper("bicubic").trains
+
+
+def test_paper_recipes():
+    [phase] = paper("vdsr").phases()
+    [player] = phase.players
+    assert (phase.steps, paper("vdsr").settings["batch"], paper("vdsr").settings["patch"]) == (9960, 64, 41)
+    assert [player.schedule(step, 9960) for step in (0, 2489, 2490, 4980, 9959)] == pytest.approx([1, 1, .1, .01, .001])
+    assert player.clip_value(0.1) == pytest.approx(0.1) and player.clip_value(1e-4) == pytest.approx(100)
+    optimiser = player.optimiser([nn.Parameter(torch.zeros(1))])
+    assert isinstance(optimiser, torch.optim.SGD)
+    assert [optimiser.defaults[key] for key in ("lr", "momentum", "weight_decay")] == [0.1, 0.9, 1e-4]
+    pixel, gan = paper("sa_subpixel_sr").phases()
+    assert (pixel.steps, gan.steps) == (1_000_000, 200_000)
+    assert [player.name for player in gan.players] == ["discriminator", "generator"]
+    assert [gan.players[1].schedule(step, 200_000) for step in (0, 99_999, 100_000)] == [1, 1, 0.1]
+    cosine = method("sa_subpixel_sr", schedule="cosine").phases()[0].players[0].schedule
+    assert cosine(0, 100) == pytest.approx(1) and cosine(100, 100) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("vdsr", {"loss": "l2"}), ("vdsr", {"schedule": "x"}), ("vdsr", {
+    "optimiser": "lion"}), ("sa_subpixel_sr", {"scales": [3]}), ("sa_subpixel_sr", {"scales": [2, 4]}),
+    ("sa_subpixel_sr", {"schedule": "linear"})])
+def test_wrong_settings_are_refused(name, settings):
+    with pytest.raises(UserError):
+        method(name, **settings)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(37, 45), (48, 33)])
+def test_any_size_gives_scale_times_the_size(scale, shape):
+    given = inputs(data.astronaut()[:shape[0] * scale, :shape[1] * scale], scale)
+    runs = [method("bicubic"), method("vdsr")] + ([method("sa_subpixel_sr", scales=[scale])] if scale != 3 else [])
+    for run in runs:
+        networks = run.build()
+        picture = restored(run, networks, given)
+        assert picture.shape == (shape[0] * scale, shape[1] * scale, 3) and picture.dtype == np.uint8
+        np.testing.assert_array_equal(picture, restored(run, networks, given))
+
+
+def test_bicubic_is_the_resize():
+    hr = data.astronaut()[:60, :80]
+    lr = imresize(hr, 0.5)
+    difference = restored(method("bicubic"), {}, inputs(hr, 2)).astype(int) - imresize(lr, 2)
+    assert np.abs(difference).max() <= 1 and (difference != 0).mean() < 1e-3  # halves, in float32
+
+
+def test_bicubic_figures_of_the_card():
+    for name, figures in (("astronaut", {2: 31.7127, 4: 26.8439, 8: 23.0598}), ("camera", {2: 29.8939, 4: 26.1696})):
+        image = getattr(data, name)()
+        for scale, figure in figures.items():
+            hr = modcrop(image, scale)
+            up = imresize(imresize(hr, 1 / scale), scale)
+            inside = (slice(scale, -scale), slice(scale, -scale))
+            got = psnr_y(up, hr, scale) if hr.ndim == 3 else psnr(up[inside], hr[inside])
+            assert got == pytest.approx(figure, abs=2e-3), (name, scale)
+
+
+def test_vdsr_without_its_last_layer_is_bicubic():
+    hr = data.astronaut()[100:190, 100:190]
+    for scale in (2, 3):
+        run = method("vdsr")
+        networks = run.build()
+        nn.init.zeros_(networks["net"].last.weight)
+        given = inputs(hr, scale)
+        difference = restored(run, networks, given).astype(int) - restored(method("bicubic"), {}, given)
+        assert np.abs(difference).max() <= 1 and (difference != 0).mean() < 1e-3  # to YCbCr and back in float32
+
+
+def test_vdsr_sees_41_pixels():
+    """A disturbance moves outputs up to 20 pixels away, no further."""
+    torch.manual_seed(0)
+    net = VDSRNet(20, 4).double()
+    x = torch.rand(1, 1, 61, 61, dtype=torch.float64, requires_grad=True)
+    net(x)[0, 0, 30, 30].backward()
+    rows = x.grad[0, 0].abs().sum(1).nonzero()[:, 0]
+    assert 10 <= rows.min() < 30 < rows.max() <= 50
+    with torch.no_grad():
+        for layer in net.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.abs_()
+    x.grad = None
+    net(x)[0, 0, 30, 30].backward()
+    rows = x.grad[0, 0].abs().sum(1).nonzero()[:, 0]
+    assert (int(rows.min()), int(rows.max())) == (10, 50)
+
+
+def test_vdsr_changes_luma_only():
+    run, hr = method("vdsr", last_std=0.0), data.astronaut()[:64, :64]
+    torch.manual_seed(0)
+    given = inputs(hr, 2)
+    networks = run.build()
+    with torch.no_grad():
+        networks["net"].last.weight.mul_(0.05)
+        change = (rgb_to_ycbcr(run.restore(Model(networks), given, 0)["sr"])
+                  - rgb_to_ycbcr(imresize(given["lr"], 2).clip(0, 1)))
+        inside = (imresize(given["lr"], 2).min(1).values > 0.2) & (imresize(given["lr"], 2).max(1).values < 0.8)
+    assert change[:, 0][inside].abs().max() > 0.05 and change[:, 1:].transpose(0, 1)[:, inside].abs().max() < 0.05
+
+
+def test_attention_rows_sum_to_one_and_gamma_zero_is_the_identity():
+    torch.manual_seed(0)
+    layer, x = SelfAttention(16), torch.randn(2, 16, 5, 7)
+    rows = layer.attention(x)
+    assert rows.shape == (2, 35, 35) and (rows >= 0).all()
+    torch.testing.assert_close(rows.sum(-1), torch.ones(2, 35))
+    assert torch.equal(layer(x), x)
+    with pytest.raises(ValueError, match="at least 8"):
+        SelfAttention(4)
+
+
+def test_attention_by_its_definition_and_in_groups(monkeypatch):
+    torch.manual_seed(0)
+    layer, x = SelfAttention(16, spectral=True).eval(), torch.randn(2, 16, 5, 7)
+    with torch.no_grad():
+        layer.gamma.fill_(0.7)
+        value = layer.value(x).flatten(2)
+        expected = x + 0.7 * torch.einsum("bij,bcj->bci", layer.attention(x), value).view_as(x)
+        torch.testing.assert_close(layer(x), expected)
+        monkeypatch.setattr("restore_ml.nn.self_attention.LARGEST_MAP", 2 * 35 * 4)
+        torch.testing.assert_close(layer(x), expected)
+        order = torch.randperm(35)
+        moved = layer(x.flatten(2)[..., order].view_as(x)).flatten(2)
+        torch.testing.assert_close(moved, layer(x).flatten(2)[..., order])
+
+
+def test_generator_with_gamma_zero_equals_the_one_without_attention():
+    torch.manual_seed(0)
+    with_it = Generator(4, 4, 16).eval()
+    without = Generator(4, 4, 16, attention=False).eval()
+    kept = {key: value for key, value in with_it.state_dict().items() if not key.startswith(("body.2.", "body.5."))}
+    without.load_state_dict(dict(zip(without.state_dict(), kept.values(), strict=True)))
+    x = torch.rand(1, 3, 11, 13)
+    with torch.no_grad():
+        assert torch.equal(with_it(x), without(x))
+
+
+def test_pixel_shuffle_by_its_definition():
+    torch.manual_seed(0)
+    x, shuffle = torch.randn(1, 8, 3, 4), nn.PixelShuffle(2)
+    out = shuffle(x)
+    for c, i, j, p, q in ((0, 0, 0, 0, 1), (1, 2, 3, 1, 0), (1, 1, 2, 1, 1)):
+        assert out[0, c, 2 * i + p, 2 * j + q] == x[0, 4 * c + 2 * p + q, i, j]
+    assert [type(layer) for layer in Generator(4).up] == [nn.Conv2d, nn.PixelShuffle, nn.PReLU] * 2
+
+
+def test_batches_do_not_mix():
+    torch.manual_seed(0)
+    for network, channels in ((VDSRNet(4, 8), 1), (Generator(2, 2, 16), 3)):
+        pair = torch.rand(2, channels, 12, 14)
+        with torch.no_grad():
+            torch.testing.assert_close(network.eval()(pair)[:1], network(pair[:1]), atol=1e-5, rtol=0)
+
+
+def test_only_its_own_scale_is_supported():
+    run = paper("sa_subpixel_sr")
+    assert run.unsupported("x4") is None and run.unsupported("x4_noise") is None
+    assert run.unsupported("x2") == "made for x4" and run.unsupported("x2_noise") == "made for x4"
+    assert all(paper(name).unsupported("x2_blur") is None for name in ("bicubic", "vdsr"))
+
+
+def test_vdsr_loss_values():
+    context = fixed_batch(2, 16)
+    truth = luma(context.target["hr"])
+    zero = type("Zero", (nn.Module,), {"forward": lambda self, x: torch.zeros_like(x)})()
+    values = {name: float(method("vdsr", loss=name).loss(step_of(context, {"net": zero}, 0))[name])
+              for name in ("sse", "mse", "l1")}
+    assert values["mse"] == pytest.approx(float(truth.square().mean()), rel=1e-5)
+    assert values["sse"] == pytest.approx(values["mse"] * 16 * 16 / 2, rel=1e-5)
+    assert values["l1"] == pytest.approx(float(truth.mean()), rel=1e-5)
+
+
+def train(name: str, scale: int, steps: int, **settings) -> list[float]:
+    """Adam on one fixed batch; the loss before each step and after the last."""
+    torch.manual_seed(0)
+    run = method(name, **settings)
+    networks, context, player = run.build(), fixed_batch(scale, 32), run.phases()[0].players[0]
+    optimiser = torch.optim.Adam([p for key in player.networks for p in networks[key].parameters()], 5e-3)
+    losses = []
+    for step in range(steps + 1):
+        loss = sum(player.loss(step_of(context, networks, step)).values())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+@pytest.mark.parametrize(("name", "scale", "settings"), [("vdsr", 2, {"last_std": 0.0}), ("vdsr", 3, {
+    "last_std": 0.0, "loss": "sse"}), ("sa_subpixel_sr", 4, {}), ("sa_subpixel_sr", 2, {"scales": [2]})])
+def test_thirty_adam_steps_learn_one_batch(name, scale, settings):
+    losses = train(name, scale, 30, **settings)
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_vdsr_that_starts_at_bicubic_becomes_better_than_bicubic():
+    losses = train("vdsr", 2, 150)
+    context = fixed_batch(2, 32)
+    bicubic = float((imresize(luma(context.inputs["lr"]), 2) - luma(context.target["hr"])).square().mean())
+    assert losses[0] == pytest.approx(bicubic, rel=0.02)
+    assert losses[-1] < 0.8 * bicubic
+
+
+def test_adversarial_players_learn_against_each_other():
+    torch.manual_seed(0)
+    run = method("sa_subpixel_sr", lr=1e-3, adversarial_weight=0.05)
+    networks, context = run.build(), fixed_batch(4, 32)
+    [discriminator, generator] = run.phases()[1].players
+    optimisers = {player.name: player.optimiser([p for key in player.networks for p in networks[key].parameters()])
+                  for player in (discriminator, generator)}
+    first = last = {}
+    for step in range(25):
+        now = step_of(context, networks, step)
+        for player in (discriminator, generator):
+            terms = player.loss(now)
+            optimisers[player.name].zero_grad()
+            sum(terms.values()).backward(inputs=[p for key in player.networks for p in networks[key].parameters()])
+            optimisers[player.name].step()
+            last = {**last, **{f"{player.name}.{key}": float(value.detach()) for key, value in terms.items()}}
+        first = first or last
+    assert set(first) == {"discriminator.real", "discriminator.fake", "generator.adversarial", "generator.mse"}
+    assert last["discriminator.real"] < first["discriminator.real"]
+    assert last["generator.mse"] < first["generator.mse"]
+
+
+def test_perceptual_term_is_there_when_features_are():
+    class Features:
+        source = "test"
+
+        def __call__(self, pictures):
+            assert pictures.shape == (4, 3, 32, 32) and pictures.dtype == torch.float32
+            return {"relu5_4": 3 * pictures, "relu4_2": pictures}
+
+    torch.manual_seed(0)
+    run, context = method("sa_subpixel_sr"), fixed_batch(4, 32)
+    networks = run.build()
+    terms = run.generator_loss(step_of(context, networks, 0, Features()))
+    without = run.generator_loss(step_of(context, networks, 0))
+    assert set(terms) - set(without) == {"perceptual"}
+    assert float(terms["perceptual"].detach()) == pytest.approx(0.006 * 9 * float(terms["mse"].detach()), rel=0.05)
+    terms["perceptual"].backward()
+    assert networks["generator"].tail.weight.grad.abs().sum() > 0
+    assert "perceptual" not in method("sa_subpixel_sr", perceptual_weight=0.0).generator_loss(
+        step_of(context, networks, 0, Features()))
+
+
+PUBLISHED = {"Set5": {2: 33.66, 3: 30.39, 4: 28.42}, "Set14": {2: 30.24, 3: 27.55, 4: 26.00}}
+VDSR_SET5 = {2: 37.53, 3: 33.66, 4: 31.35}
+
+
+def pictures(folder, name: str, scale: int) -> list[np.ndarray]:
+    paths = sorted((folder / "sr_selfexsr" / name / f"image_SRF_{scale}").glob("*_HR.png"))
+    return [np.asarray(Image.open(path)) for path in paths]
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    return np.floor(values.clip(0, 255) + 0.5)
+
+
+def shaved_psnr(a: np.ndarray, b: np.ndarray, border: int) -> float:
+    return psnr(a[border:-border, border:-border], b[border:-border, border:-border])
+
+
+def published_psnr(hr: np.ndarray, enlarge, scale: int) -> float:
+    """The protocol of the published tables: luma alone (a one-channel file is its own), rounded to 8 bit at the end."""
+    y = rgb_to_ycbcr(hr)[..., 0] if hr.ndim == 3 else hr.astype(float)
+    return shaved_psnr(whole(enlarge(imresize(y, 1 / scale))), whole(y), scale)
+
+
+@pytest.mark.benchmark_data
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", ["Set5", "Set14"])
+def test_bicubic_reaches_the_published_figures(benchmark_data, name, scale):
+    run, theirs, ours = method("bicubic"), [], []
+    for hr in pictures(benchmark_data, name, scale):
+        theirs.append(published_psnr(hr, lambda y: imresize(y, scale), scale))
+        sample = TASK.test_sample(Record("a", {"image": hr if hr.ndim == 3 else hr[..., None]}), f"x{scale}", 1, {})
+        given = {"lr": to_tensor(sample.inputs["lr"], TASK.inputs["lr"])[None], "scale": torch.tensor([scale])}
+        picture, truth = restored(run, {}, given), sample.target["hr"]
+        one = sample.facts["channels"] == 1
+        ours.append(shaved_psnr(picture[..., 0], truth[..., 0], scale) if one else psnr_y(picture, truth, scale))
+    assert np.mean(theirs) == pytest.approx(PUBLISHED[name][scale], abs=0.02)
+    # 8-bit RGB in and out and unrounded luma, as the task is scored, reads up to 0.022 dB higher
+    assert np.mean(ours) == pytest.approx(PUBLISHED[name][scale], abs=0.025)
+
+
+def official(path) -> VDSRNet:
+    """The authors' weights in our network: MATLAB keeps h x w x in x out."""
+    there = loadmat(path)["model"][0, 0]
+    net = VDSRNet()
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    with torch.no_grad():
+        for layer, weight, bias in zip(layers, there["weight"].ravel(), there["bias"].ravel(), strict=True):
+            out, channels = layer.weight.shape[:2]
+            values = np.asarray(weight, np.float32).reshape(3, 3, channels, out).transpose(3, 2, 0, 1)
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+            layer.bias.copy_(torch.from_numpy(np.asarray(bias, np.float32).ravel()))
+    return net.eval()
+
+
+@pytest.mark.benchmark_data
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_official_vdsr_weights_reach_the_published_figures(benchmark_data, scale):
+    net, figures, small = official(benchmark_data / "sr_caffe_vdsr" / "VDSR_Official.mat"), [], None
+
+    def enlarge(y: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            up = torch.from_numpy(imresize(y, scale) / 255)[None, None].float()
+            return net(up)[0, 0].double().numpy() * 255
+
+    for hr in pictures(benchmark_data, "Set5", scale):
+        figures.append(published_psnr(hr, enlarge, scale))
+        if small is None or hr.size < small[0].size:
+            small = hr, figures[-1]
+    assert np.mean(figures) == pytest.approx(VDSR_SET5[scale], abs=0.02)
+    ours = psnr_y(restored(paper("vdsr"), {"net": net}, inputs(small[0], scale)), small[0], scale)
+    assert ours == pytest.approx(small[1], abs=0.1)  # 8-bit RGB in and out, luma not rounded again

@@ -1,0 +1,102 @@
+"""The samples of colorization and of representation: sizes, lightness kept, histogram, grey pictures refused."""
+
+import numpy as np
+import pytest
+from skimage import color, data
+
+from restore_ml import registry
+from restore_ml.data.shards import Record
+from restore_ml.degradations.colour import to_rgb8
+from restore_ml.errors import UserError
+
+TASK = registry.task("colorization")
+REPRESENTATION = registry.task("representation")
+
+
+def record(image: np.ndarray) -> Record:
+    return Record("a" * 64, {"image": image}, {"name": "picture"})
+
+
+@pytest.mark.parametrize("size", [0, 64, 128])
+def test_test_sample(size):
+    image = data.coffee()
+    sample = TASK.test_sample(record(image), "lab_grey", 1, {"size": size})
+    rgb, ab, lightness = sample.target["rgb"], sample.target["ab"], sample.inputs["L"]
+    shape = (size, size) if size else image.shape[:2]
+    assert lightness.shape == (*shape, 1) and ab.shape == (*shape, 2) and rgb.shape == (*shape, 3)
+    assert lightness.dtype == ab.dtype == np.float32 and rgb.dtype == np.uint8
+    there = color.rgb2lab(rgb)
+    np.testing.assert_allclose(lightness[..., 0], there[..., 0], atol=2e-3)
+    np.testing.assert_allclose(ab, there[..., 1:], atol=2e-3)
+    np.testing.assert_array_equal(to_rgb8(lightness, ab), rgb)
+    if size == 0:
+        np.testing.assert_array_equal(rgb, image)
+
+
+def test_the_centre_of_the_picture_is_tested():
+    image = np.zeros((100, 300, 3), np.uint8)
+    image[:, 100:200] = (200, 30, 60)
+    rgb = TASK.test_sample(record(image), "lab_grey", 1, {"size": 50}).target["rgb"]
+    np.testing.assert_array_equal(rgb[:, 3:-3], np.broadcast_to([200, 30, 60], (50, 44, 3)))
+
+
+def test_near_grey_pictures_are_refused():
+    grey = np.repeat(data.camera()[..., None], 3, 2)
+    assert TASK.accepts(grey, {}) == "nearly grey"
+    assert TASK.accepts(grey[..., :1], {}) == "no colour channels"
+    assert TASK.accepts(data.astronaut()[:20], {}) == "smaller than 32 pixels"
+    assert TASK.accepts(data.astronaut(), {}) is None
+    dot = grey.copy()
+    dot[-1, -1] = (255, 0, 0)
+    assert TASK.accepts(dot, {}) is None
+
+
+def test_training_pictures_are_near_the_scale_of_the_test():
+    large, small = record(data.astronaut()), record(data.coffee()[:100, :90])
+    first, second = TASK.training_records([large, small], 1, {"size": 64})
+    assert first.arrays["rgb"].shape == (128, 128, 3) and second.arrays["rgb"].shape == (100, 90, 3)
+    whole = next(TASK.training_records([large], 1, {"size": 0}))
+    np.testing.assert_array_equal(whole.arrays["rgb"], data.astronaut())
+
+
+@pytest.mark.parametrize("patch", [32, 200])
+def test_training_samples_vary_repeat_and_fit(patch):
+    stored = next(TASK.training_records([record(data.coffee())], 1, {"size": 64}))
+    samples = [TASK.training_sample(stored, {}, np.random.default_rng(seed), {"patch": patch}, {})
+               for seed in (0, 1, 0)]
+    assert samples[0].inputs["L"].shape == (patch, patch, 1) and samples[0].target["ab"].shape == (patch, patch, 2)
+    np.testing.assert_array_equal(samples[0].target["rgb"], samples[2].target["rgb"])
+    assert (samples[0].target["rgb"] != samples[1].target["rgb"]).any()
+    np.testing.assert_array_equal(to_rgb8(samples[1].inputs["L"], samples[1].target["ab"]), samples[1].target["rgb"])
+
+
+def test_histogram_counts_every_training_pixel():
+    pictures = [record(data.astronaut()), record(np.full((40, 50, 3), (255, 0, 0), np.uint8))]
+    pool = TASK.training_pools(pictures, 1, {"size": 64})
+    counts = pool["ab_histogram"][0].arrays["counts"]
+    assert pool["ab_histogram"][0].id == "ab_histogram" and counts.shape == (221, 221) and counts.dtype == np.float32
+    assert counts.sum() == 128 * 128 + 40 * 50
+    assert counts[110 + 80, 110 + 67] >= 2000  # pure red is (80.09, 67.20)
+    stored = next(TASK.training_records(pictures[:1], 1, {"size": 64})).arrays["rgb"]
+    ab = np.rint(color.rgb2lab(stored)[..., 1:]).astype(int).reshape(-1, 2)
+    assert counts[110, 110] == pytest.approx((ab == 0).all(1).sum(), abs=2)
+
+
+def test_wrong_settings_and_names_are_refused():
+    for wrong in ({"sise": 64}, {"size": 8}, {"size": 64.5}, {"size": True}):
+        with pytest.raises(UserError):
+            TASK.degradations(wrong)
+    with pytest.raises(UserError, match="lab_grey"):
+        TASK.test_sample(record(data.astronaut()), "x2", 1, {})
+
+
+def test_representation_gives_clean_crops():
+    assert REPRESENTATION.degradations({}) == []
+    assert REPRESENTATION.accepts(data.camera()[..., None], {}) == "no colour channels"
+    stored = next(REPRESENTATION.training_records([record(data.coffee())], 1, {}))
+    for patch in (64, 700):
+        sample = REPRESENTATION.training_sample(stored, {}, np.random.default_rng(0), {"patch": patch}, {})
+        assert sample.inputs["image"].shape == (patch, patch, 3)
+        np.testing.assert_array_equal(sample.inputs["image"], sample.target["image"])
+    with pytest.raises(UserError):
+        REPRESENTATION.test_sample(stored, "x2", 1, {})

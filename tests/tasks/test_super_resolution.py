@@ -1,0 +1,140 @@
+"""The samples of super-resolution: degradations, aligned crops, small and grey pictures."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data
+
+from restore_ml import registry, tensors
+from restore_ml.data import shards
+from restore_ml.data.shards import Record, Shards
+from restore_ml.degradations.blur import gaussian_blur
+from restore_ml.degradations.resize import imresize
+from restore_ml.errors import UserError
+from restore_ml.tasks.base import Material
+from restore_ml.training.sampler import Sampler
+
+TASK = registry.task("super_resolution")
+
+
+@pytest.fixture(scope="module")
+def picture() -> Record:
+    return Record("a" * 64, {"image": data.astronaut()[:131, :158]}, {"name": "astronaut"})
+
+
+def train_record(image: np.ndarray, scales=(2, 3, 4)) -> Record:
+    return next(TASK.training_records([Record("b" * 64, {"image": image})], 1, {"scales": list(scales)}))
+
+
+def crop(record: Record, scale: int, patch: int, seed: int = 0) -> dict[str, np.ndarray]:
+    run = {"patch": patch, "scales": [scale]}
+    sample = TASK.training_sample(record, {}, np.random.default_rng(seed), run, {"scale": scale})
+    return {**sample.inputs, **sample.target}
+
+
+def test_degradations_follow_the_settings():
+    assert TASK.degradations({}) == ["x2", "x3", "x4", "x2_blur", "x2_noise"]
+    assert TASK.degradations({"scales": [4], "variants": ["x4_bd"]}) == ["x4", "x4_bd"]
+    for wrong in ({"scale": [2]}, {"scales": [1]}, {"scales": [9]}, {"variants": ["x2_snow"]}, {"variants": ["../x2"]}):
+        with pytest.raises(UserError):
+            TASK.degradations(wrong)
+
+
+@pytest.mark.parametrize("degradation", ["x2", "x3", "x4", "x2_blur", "x2_noise", "x4_bd"])
+def test_test_samples_have_the_declared_arrays(picture, degradation):
+    sample = TASK.test_sample(picture, degradation, 1, {})
+    scale = int(degradation[1])
+    lr, hr = sample.inputs["lr"], sample.target["hr"]
+    assert hr.shape == (131 // scale * scale, 158 // scale * scale, 3) and lr.dtype == hr.dtype == np.uint8
+    assert (lr.shape[0] * scale, lr.shape[1] * scale, 3) == hr.shape
+    assert int(sample.inputs["scale"]) == scale and sample.inputs["scale"].dtype == np.int32
+    np.testing.assert_array_equal(hr, picture.arrays["image"][:hr.shape[0], :hr.shape[1]])
+    assert sample.facts == {"scale": scale, "channels": 3}
+    again = TASK.test_sample(picture, degradation, 1, {})
+    np.testing.assert_array_equal(lr, again.inputs["lr"])
+
+
+def test_variants_are_what_their_names_say(picture):
+    plain, blur, noise = (TASK.test_sample(picture, name, 1, {}).inputs["lr"].astype(float)
+                          for name in ("x2", "x2_blur", "x2_noise"))
+    hr = TASK.test_sample(picture, "x2", 1, {}).target["hr"]
+    np.testing.assert_array_equal(plain, imresize(hr, 0.5))
+    inside = (plain > 40) & (plain < 215)
+    assert (noise - plain)[inside].std() == pytest.approx(10, rel=0.05)
+    np.testing.assert_array_equal(blur, imresize(gaussian_blur(hr, 1.6, 13), 0.5))
+    assert np.abs(np.diff(blur, axis=1)).mean() < 0.9 * np.abs(np.diff(plain, axis=1)).mean()
+    other = TASK.test_sample(picture, "x2_noise", 2, {}).inputs["lr"]
+    assert (other != noise).any()
+    stronger = TASK.test_sample(picture, "x2_noise", 1, {"noise_sigma": 20.0}).inputs["lr"]
+    assert (stronger - plain)[inside].std() == pytest.approx(20, rel=0.1)
+
+
+def test_bd_is_shifted_against_imresize():
+    """Kept pixels sit half a block further up and left: on a ramp, x4_bd reads (4 - 1) / 2 grey levels lower."""
+    ramp = np.repeat(np.arange(0, 128, dtype=np.uint8)[None, :, None], 64, 0).repeat(3, 2)
+    record = Record("c", {"image": ramp})
+    difference = (TASK.test_sample(record, "x4", 1, {}).inputs["lr"].astype(float)
+                  - TASK.test_sample(record, "x4_bd", 1, {}).inputs["lr"])
+    assert abs(difference[:, 4:-4].mean() - 1.5) <= 0.5
+
+
+def test_grey_and_small_pictures():
+    assert TASK.accepts(np.zeros((31, 100, 3), np.uint8), {}) == "smaller than 32 pixels"
+    assert TASK.accepts(np.zeros((40, 100, 4), np.uint8), {}) == "4 channels"
+    assert TASK.accepts(np.zeros((40, 100, 1), np.uint8), {}) is None
+    sample = TASK.test_sample(Record("d", {"image": data.camera()[:64, :64, None]}), "x2", 1, {})
+    assert sample.inputs["lr"].shape == (32, 32, 3) and (np.ptp(sample.inputs["lr"], axis=2) == 0).all()
+    assert sample.target["hr"].shape == (64, 64, 3) and sample.facts["channels"] == 1
+    small = crop(train_record(data.camera()[:40, :64, None]), 4, 96)
+    assert small["hr"].shape == (96, 96, 3) and small["lr"].shape == (24, 24, 3)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(32, 70), st.integers(32, 70), st.sampled_from([2, 3, 4]), st.integers(8, 80), st.integers(0, 99))
+def test_crops_are_aligned(height, width, scale, patch, seed):
+    """A smooth picture and its twin agree when the crop of one is shrunk, wherever the crop lies."""
+    row, column = np.mgrid[:height, :width] / 70
+    image = np.stack([255 * row, 255 * column, 127 * (row + column)], -1).astype(np.uint8)
+    got = crop(train_record(image), scale, patch, seed)
+    side = patch // scale
+    assert got["lr"].shape == (side, side, 3) and got["hr"].shape == (side * scale, side * scale, 3)
+    shrunk = got["hr"].reshape(side, scale, side, scale, 3).mean((1, 3))
+    # one pixel of the low-resolution picture spans scale x 255 / 70 levels; misplaced by one it would show
+    assert np.abs(shrunk - got["lr"]).mean() < 0.45 * scale * 255 / 70
+
+
+def test_crops_vary_and_repeat():
+    record = train_record(data.astronaut())
+    first, second, third = (crop(record, 2, 48, seed)["hr"] for seed in (0, 1, 0))
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, third)
+
+
+def test_unknown_scale_and_tiny_patch_are_refused():
+    record = train_record(data.astronaut()[:64, :64], scales=(2,))
+    with pytest.raises(UserError, match="no scale 3"):
+        crop(record, 3, 48)
+    with pytest.raises(UserError, match="smaller than the scale"):
+        crop(record, 2, 1)
+
+
+def test_a_whole_batch_has_one_scale(tmp_path):
+    images = [data.astronaut(), data.coffee(), data.chelsea()]
+    pictures = [Record(f"{number:064x}", {"image": image}) for number, image in enumerate(images)]
+    shards.write(tmp_path / "train" / "0.arrow", TASK.training_records(pictures, 1, {}))
+    sampler = Sampler(TASK, Material(tmp_path / "train"), {"batch": 5, "patch": 41, "scales": [2, 3, 4]}, 1)
+    seen = set()
+    for step in range(12):
+        batch = sampler[step]
+        scales = set(batch.inputs["scale"].tolist())
+        assert len(scales) == 1
+        scale = scales.pop()
+        assert batch.target["hr"].shape == (5, 3, 41 // scale * scale, 41 // scale * scale)
+        assert batch.inputs["lr"].shape == (5, 3, 41 // scale, 41 // scale)
+        seen.add(scale)
+    assert seen == {2, 3, 4}
+    assert Shards(tmp_path / "train").ids == [picture.id for picture in pictures]
+    spec = TASK.output["sr"]
+    array = tensors.to_array(batch.target["hr"][0], spec)
+    assert array.dtype == np.uint8
