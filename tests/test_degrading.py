@@ -159,8 +159,8 @@ class Doubling(Task):
     """A task whose samples are large and made on the spot."""
 
     name = "doubling"
-    inputs = {"x": ArraySpec("float", 1)}  # noqa: RUF012
-    target = {"y": ArraySpec("float", 1)}  # noqa: RUF012
+    inputs = {"x": ArraySpec("float", 1)}
+    target = {"y": ArraySpec("float", 1)}
 
     def degradations(self, settings):
         return ["twice"]

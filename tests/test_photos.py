@@ -17,7 +17,7 @@ class Sepia(Method):
     """Colour that does not depend on the picture."""
 
     task = "colorization"
-    paper: dict = {}  # noqa: RUF012
+    paper: dict = {}
 
     def restore(self, model, inputs, seed):
         grey = inputs["L"]

@@ -13,9 +13,9 @@ class Blur(Method):
     """A local method: a 5 x 5 mean, so that tiles with enough overlap agree with the whole picture."""
 
     task = "inpainting"
-    paper: dict = {}  # noqa: RUF012
+    paper: dict = {}
     multiple = 8
-    seen: list = []  # noqa: RUF012
+    seen: list = []
 
     def restore(self, model, inputs, seed):
         image = inputs["image"]

@@ -2,7 +2,7 @@
 
 Five kinds share it: no training (`build` gives no networks), classical fit (`fit` gives arrays), one network, several
 networks trained in turn (`phases` with several players), and optimised on the picture (`restore` uses
-`restore_ml.training.fit_picture`). A method says no more than what is its own; the loop in `restore_ml.training` owns
+`restore_ml.training.on_picture`). A method says no more than what is its own; the loop in `restore_ml.training` owns
 gradients, backward, clipping, precision, EMA, the NaN guard and checkpoints; the harness in `restore_ml.restoration`
 owns padding, tiling, composition and dtypes.
 """

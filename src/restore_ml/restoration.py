@@ -6,7 +6,6 @@ A method sees the model and the inputs, never the truth. What it declares (`mult
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from restore_ml import layout, registry
+from restore_ml.costs import write as write_costs
 from restore_ml.data import shards
 from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, read_json, sha256, write_json, write_text
+from restore_ml.files import read_json, write_json
 from restore_ml.method import Method, Model
 from restore_ml.seeds import derive
 from restore_ml.tasks.base import Task
@@ -220,14 +220,10 @@ class _Costs:
         self.started, self.seconds, self.megapixels, self.pictures = time.monotonic(), 0.0, 0.0, 0
 
     def write(self, root: Path, out: Path) -> None:
-        from restore_ml.training.train import machine
-
-        key = sha256((out / "status.json").read_bytes())[:16]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         rate = 1000 * self.seconds / self.megapixels if self.megapixels else None
-        write_text(root / layout.COSTS / f"restore-{key}.json", canonical_json(
-            {"seconds": round(time.monotonic() - self.started, 3), "peak_memory_mb": round(peak, 1),
-             "ms_per_megapixel": None if rate is None else round(rate, 1), "machine": machine()}))
+        write_costs(root, "restore", out / "status.json", {
+            "seconds": round(time.monotonic() - self.started, 3),
+            "ms_per_megapixel": None if rate is None else round(rate, 1)})
 
 
 def _restored(method: Method, model: Model, samples: shards.Shard, case: str, spec: dict[str, Any],

@@ -14,7 +14,7 @@ from tests.training import toy
 
 class Fitted(toy.Method):
     task = "toy"
-    paper = {"order": 2}  # noqa: RUF012
+    paper = {"order": 2}
 
     def fit(self, material, seed):
         means = [record.arrays["image"].mean() for record in material.records]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_ml import layout
+from restore_ml import costs, layout
 from restore_ml.evaluation.protocol import Protocol, protocol, with_distances
 from restore_ml.evaluation.statistics import bootstrap, paired, ranks, wins
 from restore_ml.evaluation.tables import markdown
-from restore_ml.files import read_json, sha256_of_file, write_json, write_text
+from restore_ml.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
     import pandas
@@ -191,8 +191,8 @@ def _cell(value: Any) -> Any:
 def join_costs(table: pandas.DataFrame, task: str, root: Path) -> pandas.DataFrame:
     """The table with training_seconds, ms_per_megapixel, peak_memory_mb and machine, NaN (or empty) where this machine
     never measured them. `root` is the project; the result is for display, never for a tracked file."""
-    costs = {run: _costs(root, task, run) for run in table["run"].unique()}
-    return table.assign(**{column: [costs[run].get(column, empty) for run in table["run"]] for column, empty in
+    measured = {run: _costs(root, task, run) for run in table["run"].unique()}
+    return table.assign(**{column: [measured[run].get(column, empty) for run in table["run"]] for column, empty in
                            (("training_seconds", math.nan), ("ms_per_megapixel", math.nan),
                             ("peak_memory_mb", math.nan), ("machine", ""))})
 
@@ -203,7 +203,7 @@ def _costs(root: Path, task: str, run: str) -> dict[str, Any]:
                        ("restore", root / layout.RESTORED / task / run / "status.json")):
         if not path.exists():
             continue
-        measured = root / layout.COSTS / f"{kind}-{sha256_of_file(path)[:16]}.json"
+        measured = costs.path(root, kind, path)
         if not measured.exists():
             continue
         facts = read_json(measured)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout, registry
-from restore_ml.files import canonical_json, sha256, sha256_of_file, write_json
+from restore_ml import costs, layout, registry
+from restore_ml.files import canonical_json, sha256_of_file, write_json
 from restore_ml.method import Method
 from restore_ml.tasks.base import Material
 
@@ -50,7 +49,7 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
         facts |= {"status": status, "reason": " ".join(str(error).split()) or type(error).__name__}
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "model.json", facts)
-    _write_costs(root, out, time.monotonic() - started)
+    costs.write(root, "train", out / "model.json", {"seconds": round(time.monotonic() - started, 3)})
     return facts
 
 
@@ -141,21 +140,3 @@ def _status(error: Exception) -> str | None:
     if isinstance(error, MemoryError | TransientError) or "out of memory" in text or "can't allocate memory" in text:
         return "transient"
     return "transient" if isinstance(error, OSError) and error.errno == NO_SPACE else None
-
-
-def _write_costs(root: Path, out: Path, seconds: float) -> None:
-    """What cannot repeat (seconds, memory) lies outside of what DVC tracks, keyed by the model it belongs to."""
-    key = sha256((out / "model.json").read_bytes())[:16]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    write_json(root / layout.COSTS / f"train-{key}.json",
-               {"seconds": round(seconds, 3), "peak_memory_mb": round(peak, 1), "machine": machine()})
-
-
-def machine() -> str:
-    """The processor and number of cores in use, for the costs."""
-    import os
-    import platform
-
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml.evaluation.fidelity import ms_ssim, psnr, psnr_y, shaved, ssim_y
+from restore_ml.evaluation.fidelity import luma, ms_ssim, psnr, shaved, ssim
 from restore_ml.evaluation.protocol import Arrays, Guard, Metric, Protocol, as_rgb, capped
 
 
@@ -25,10 +25,11 @@ class SuperResolution(Protocol):
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """PSNR and SSIM on Y, PSNR on RGB, MS-SSIM on RGB (NaN below 161 pixels); all on the shaved picture."""
-        restored, truth, border = as_rgb(output["sr"]), as_rgb(target["hr"]), int(inputs["scale"])
-        inner, inner_truth = shaved(restored, border), shaved(truth, border)
+        border = int(inputs["scale"])
+        inner, inner_truth = shaved(as_rgb(output["sr"]), border), shaved(as_rgb(target["hr"]), border)
+        y, y_truth = _luma(inner, inner_truth)
         enough = min(inner.shape[:2]) >= 161
-        return {"psnr_y": capped(psnr_y(restored, truth, border)), "ssim_y": ssim_y(restored, truth, border),
+        return {"psnr_y": capped(psnr(y, y_truth)), "ssim_y": ssim(y.astype(np.float32), y_truth.astype(np.float32)),
                 "psnr_rgb": capped(psnr(inner, inner_truth)),
                 "ms_ssim_rgb": ms_ssim(inner, inner_truth) if enough else float("nan")}
 
@@ -38,6 +39,13 @@ class SuperResolution(Protocol):
         enlarged = np.repeat(np.repeat(as_rgb(inputs["lr"]), scale, axis=0), scale, axis=1)
         pictures = {"input": enlarged, "truth": as_rgb(target["hr"])}
         return pictures if output is None else {**pictures, "output": as_rgb(output["sr"])}
+
+
+def _luma(restored: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Studio-swing luma of both, not rounded; a grey picture is its own luma, as in the published Set14 rows."""
+    if (truth == truth[:, :, :1]).all():
+        return restored.mean(axis=2), truth[:, :, 0].astype(np.float64)
+    return luma(restored), luma(truth)
 
 
 PROTOCOL = SuperResolution()

@@ -1,0 +1,42 @@
+"""`python -m pipelines NAME [KEY]` runs a stage: through the fork server when it is there, else in this process.
+
+Only the standard library is imported until that is known, so that a stage costs next to nothing to start.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def set_threads() -> None:
+    """Give the numerical libraries the tracked number of threads, before they are loaded."""
+    try:
+        found = re.search(r"^threads:\s*(\d+)", Path("params.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return
+    os.environ.update(dict.fromkeys(THREADS, found[1] if found else "2"))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage that the arguments name; returns its exit status."""
+    if not 1 <= len(arguments) <= 2:
+        print("Give the name of a stage and, where it has one, its key: python -m pipelines train vdsr",
+              file=sys.stderr)
+        return 2
+    set_threads()
+    from pipelines.client import die_with_parent, run_elsewhere
+
+    die_with_parent()  # DVC killed alone must not leave a stage behind that writes
+    status = run_elsewhere(arguments)
+    if status is not None:
+        return status
+    from pipelines.stage import run
+
+    return run(*arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""The stage `degrade`: a task's training material and test samples, made from the prepared pictures."""
+
+from pipelines.progress import bar
+from pipelines.steps import Steps
+from restore_ml import layout
+from restore_ml.files import read_json
+
+NAMES = {"super_resolution": "downsample", "inpainting": "generate_masks", "colorization": "to_lab",
+         "cloud_removal": "lay_clouds", "representation": "draw_patches"}
+"""What degrading is called in each task."""
+
+
+def stage(step: Steps, key: str) -> None:
+    """Degrade the pictures for the task `key`."""
+    name = NAMES.get(key, "degrade")
+    step(f"{name}_for_training", degrade, key, "degrade_training")
+    step(f"{name}_for_tests", degrade, key, "degrade_tests")
+    step("write_contract", write_contract, key)
+
+
+def degrade(task: str, function: str) -> None:
+    """Call the named function of `restore_ml.degrading` with the task's settings."""
+    from restore_ml import degrading, registry
+
+    root = layout.root()
+    spec = read_json(root / layout.CODE / "degrade" / f"{task}.json")
+    with bar(task) as progress:
+        getattr(degrading, function)(registry.task(task), root / layout.PREPARED, root / layout.SAMPLES / task,
+                                     spec["seed"], spec["settings"], progress)
+
+
+def write_contract(task: str) -> None:
+    """Write the table that contracts are checked on."""
+    from restore_ml import degrading, registry
+
+    root = layout.root()
+    degrading.write_contract(registry.task(task), root / layout.SAMPLES / task)

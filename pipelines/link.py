@@ -1,0 +1,115 @@
+"""Shows a stage in Prefect as a child of the rebuild that started it, and never depends on it.
+
+A flow started in another process is no child by itself: the rebuild leaves the id of its flow run in the environment,
+and here a placeholder task run is made in it that the stage's flow run hangs on. When the server does not answer, or
+goes away, a line says so and what is left of the same steps runs plainly.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pipelines import server
+from pipelines.steps import Broken, Steps
+from restore_ml import layout
+from restore_ml.errors import UserError
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+PARENT = "RESTORE_ML_PARENT_RUN"
+"""The environment variable with the flow run id of the rebuild."""
+Stage = Callable[[Steps, str], None]
+
+
+def run(name: str, key: str, stage: Stage, steps: Steps) -> None:
+    """Run the stage's steps, watched by Prefect where its server answers; raises `Broken` and `UserError`."""
+    url = server.find(layout.root())
+    if url is None:
+        print("The Prefect server does not answer; this stage runs without it.", file=sys.stderr)
+        _plain(stage, key, steps)
+        return
+    try:
+        _watched(name, key, stage, steps, url)
+    except (Broken, UserError):
+        raise
+    except Exception as error:  # whatever it is, it is Prefect's: steps raise Broken
+        print(f"The Prefect server went away ({type(error).__name__}); the rest of this stage runs without it.",
+              file=sys.stderr)
+        _plain(stage, key, steps)
+
+
+def _plain(stage: Stage, key: str, steps: Steps) -> None:
+    steps.start(watched=False)
+    stage(steps, key)
+
+
+def settings(url: str) -> dict[Any, Any]:
+    """Prefect's settings for a process of ours: our server, our home, short patience."""
+    from prefect import settings as known
+
+    return {known.PREFECT_API_URL: url, known.PREFECT_HOME: (layout.root() / server.HOME).resolve(),
+            known.PREFECT_CLIENT_MAX_RETRIES: 1, known.PREFECT_SERVER_ANALYTICS_ENABLED: False}
+
+
+def quiet() -> None:
+    """Keep Prefect's own messages off the console; they are in its pages, and errors are ours to print."""
+    import prefect  # noqa: F401 - importing it sets its handlers up
+
+    for name in ("", "prefect", "prefect.extra"):
+        for handler in logging.getLogger(name).handlers:
+            if type(handler).__name__ == "PrefectConsoleHandler":
+                handler.addFilter(lambda record: not record.name.startswith(("prefect", "EventsWorker")))
+
+
+def _watched(name: str, key: str, stage: Stage, steps: Steps, url: str) -> None:
+    from prefect import flow
+    from prefect import settings as known
+    from prefect.flow_engine import run_flow_sync
+    from prefect.settings import temporary_settings
+    from prefect.states import Completed, Failed
+
+    quiet()
+    errors: list[Exception] = []
+
+    def body(key: str) -> Any:
+        steps.start(watched=True)
+        try:
+            stage(steps, key)
+        except (Broken, UserError) as error:
+            errors.append(error)
+            cause = error.__cause__ or error
+            return Failed(message=f"{type(cause).__name__}: {cause}")
+        return Completed(message="done")
+
+    # The heartbeat would cost each stage up to a second; the rebuild's own run keeps it.
+    with temporary_settings(settings(url) | {known.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        watched = flow(name=name, flow_run_name=f"{name} {key}".strip(), persist_result=False,
+                       validate_parameters=False)(body)
+        flow_run = _child_run(watched, key)
+        run_flow_sync(watched, flow_run=flow_run, parameters={"key": key}, return_type="state")
+    if errors:
+        raise errors[0]
+
+
+def _child_run(flow: Flow[..., Any], key: str) -> Any:
+    """A flow run under the rebuild that the environment names, or None: the engine then makes one of its own."""
+    parent = os.environ.get(PARENT)
+    if not parent:
+        return None
+    from prefect import Task
+    from prefect.client.orchestration import get_client
+    from prefect.states import Pending
+
+    title = f"{flow.name} {key}".strip()
+    with get_client(sync_client=True) as client:
+        # The key is new each time: with an old one the engine would hand back the run that had it.
+        placeholder = client.create_task_run(task=Task(lambda: None, name=title), name=title,
+                                             flow_run_id=uuid.UUID(parent), dynamic_key=uuid.uuid4().hex,
+                                             state=Pending())
+        return client.create_flow_run(flow, name=title, parameters={"key": key}, parent_task_run_id=placeholder.id)

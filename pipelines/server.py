@@ -1,0 +1,113 @@
+"""The project's one Prefect server: its own home and database in .state/prefect, a recorded loopback port.
+
+`make` and `flows` start it; stages only look whether it is there (standard library only, so that this costs nothing).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+HOME = Path(".state") / "prefect"
+RECORD = HOME / "server.json"
+LOG = HOME / "server.log"
+QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_CLI_PROMPT": "false"}
+TIMEOUT = 2.0
+
+
+def find(root: Path, timeout: float = TIMEOUT) -> str | None:
+    """The address of the server's API when it answers and is ours (its home is this project's), else None."""
+    try:
+        record = json.loads((root / RECORD).read_text(encoding="utf-8"))
+        url = f"http://127.0.0.1:{int(record['port'])}/api"
+        settings = _get(f"{url}/admin/settings", timeout)
+        return url if Path(settings["home"]).resolve() == (root / HOME).resolve() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def start(root: Path, seconds: float = 120.0) -> str | None:
+    """The address of the server's API, started if need be; None (after a sentence) when it cannot be had."""
+    url = find(root)
+    if url:
+        return url
+    stop(root)
+    home = root / HOME
+    home.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    with open(root / LOG, "ab") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
+             "--log-level", "WARNING"],
+            cwd=root, env=environment(root), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    temporary = home / "server.json.new"
+    temporary.write_text(json.dumps({"pid": server.pid, "port": port}), encoding="utf-8")
+    os.replace(temporary, root / RECORD)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        url = find(root)
+        if url:
+            return url
+        time.sleep(0.1)
+    print(f"The Prefect server did not start (see {root / LOG}); the rebuild goes on without it.", file=sys.stderr)
+    stop(root)
+    return None
+
+
+def stop(root: Path) -> bool:
+    """Stop the recorded server if that process still is one; returns whether there was one to stop."""
+    try:
+        pid = int(json.loads((root / RECORD).read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    (root / RECORD).unlink(missing_ok=True)
+    if not _is_ours(pid, root):
+        return False
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(pid, number)
+        except OSError:
+            return True
+        for _ in range(100):
+            if not _is_ours(pid, root):
+                return True
+            time.sleep(0.05)
+    return True
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The environment of the server: its home, and no news to anybody."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return kept | QUIET | {"PREFECT_HOME": str((root / HOME).resolve())}
+
+
+def _is_ours(pid: int, root: Path) -> bool:
+    """Whether the process lives (and is no zombie) and was started with this project's home."""
+    try:
+        if Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+            return False
+        given = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return f"PREFECT_HOME={(root / HOME).resolve()}".encode() in given
+
+
+def _get(url: str, timeout: float) -> Any:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy: it is loopback
+    with opener.open(url, timeout=timeout) as answer:
+        return json.load(answer)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

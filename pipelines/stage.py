@@ -1,0 +1,47 @@
+"""Runs one stage of dvc.yaml: its steps as a Prefect flow where the server answers, as plain functions elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+import traceback
+
+from pipelines.children import Child
+from pipelines.steps import Broken, Steps
+from restore_ml.errors import UserError
+
+
+def run(name: str, key: str = "") -> int:
+    """Run the stage `name` (a module of this package with `stage(step, key)`); returns its exit status.
+
+    A user's mistake is printed as its sentence (exit status 2), anything else with its stack trace (1).
+    A stage that needs processes of its own names in `CHILDREN` how many and what they do: `work(key)`.
+    """
+    if not name.isidentifier() or importlib.util.find_spec(f"pipelines.{name}") is None:
+        print(f"There is no stage {name!r}; `dvc stage list` shows them.", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"pipelines.{name}")
+    count = getattr(module, "CHILDREN", 0)
+    steps = Steps([Child(functools.partial(module.work, key)) for _ in range(count)])  # before there are threads
+    try:
+        from pipelines import link
+
+        link.run(name, key, module.stage, steps)
+    except Broken as broken:
+        return _explain(broken.__cause__)
+    except UserError as error:
+        return _explain(error)
+    finally:
+        for child in steps.children:
+            child.close()
+    return 0
+
+
+def _explain(error: BaseException | None) -> int:
+    if isinstance(error, UserError):
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    traceback.print_exception(error)
+    return 1

@@ -1,0 +1,73 @@
+"""The stage `train`: trains (or fits) one run in a child process, so that its end is not the stage's.
+
+If the child alone is killed, for want of memory mostly, a second one continues from the checkpoint; if that one is
+killed too, the run is marked transient and the next rebuild tries it again.
+"""
+
+import sys
+from typing import Any
+
+from pipelines.lock import holds
+from pipelines.progress import bar
+from pipelines.steps import Steps
+from restore_ml import layout
+from restore_ml.errors import UserError
+from restore_ml.files import read_json, write_json, write_text
+
+CHILDREN = 2
+FRESH = "fresh"
+
+
+def stage(step: Steps, key: str) -> None:
+    """Train the run `key`."""
+    step("train_method", train_method, key, step)
+
+
+def work(key: str, word: str) -> int:
+    """In the child: train the run; its outcome is in models/<run>/model.json."""
+    from restore_ml.training.train import train_run
+
+    root = layout.root()
+    with bar(f"train {key}") as progress:
+        train_run(_spec(key), root, root / layout.MODELS / key, progress=progress, fresh=word == FRESH)
+    return 0
+
+
+def train_method(key: str, step: Steps) -> None:
+    """Have the children train; a result that dvc.lock already holds is made anew, an unfinished training goes on."""
+    root = layout.root()
+    mark = root / layout.STATE / "transient" / key
+    word = FRESH if not mark.exists() and holds(root, key) else ""
+    status = -1
+    while status < 0 and step.children:
+        status = step.children.pop(0).run(word)
+        word = ""
+        if status < 0 and step.children:
+            print(f"The training of {key} was killed by signal {-status}; it goes on from its last checkpoint.",
+                  file=sys.stderr)
+    if status < 0:
+        _give_up(key, f"its process was killed twice, the last time by signal {-status}")
+    elif status > 0:
+        raise UserError(f"The training of {key} stopped, for the reason above.")
+    if read_json(root / layout.MODELS / key / "model.json")["status"] == "transient":
+        write_text(mark, "")
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def _spec(key: str) -> dict[str, Any]:
+    return read_json(layout.root() / layout.CODE / "train" / f"{key}.json")
+
+
+def _give_up(key: str, reason: str) -> None:
+    from restore_ml.registry import method_class
+    from restore_ml.tasks.base import Material
+    from restore_ml.training.train import fingerprint
+
+    root, spec = layout.root(), _spec(key)
+    facts = {name: spec[name] for name in ("run", "task", "method", "settings", "seed", "needs", "precision",
+                                           "threads")}
+    write_json(root / layout.MODELS / key / "model.json", facts | {
+        "fingerprint": fingerprint(spec, Material(root / layout.SAMPLES / spec["task"] / "train"), root),
+        "reading": method_class(spec["task"], spec["method"]).reading, "status": "transient", "reason": reason,
+        "steps": 0, "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""})

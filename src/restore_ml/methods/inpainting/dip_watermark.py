@@ -1,0 +1,107 @@
+"""Improved deep image prior for watermark removal: a deeper U-Net with deconvolutions, fitted to the one picture.
+
+Source: described only in a survey's case (single picture, hand-drawn mask, improved U-Net, MSE + L1 + perceptual loss,
+3000 iterations); deep image prior: Ulyanov, Vedaldi, Lempitsky, CVPR 2018; method card `dip_watermark`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from restore_ml.errors import UserError
+from restore_ml.losses.perceptual import content, taps_of
+from restore_ml.losses.reconstruction import masked_l1, masked_mse
+from restore_ml.method import Inputs, Method, Model
+from restore_ml.nn.hourglass import Hourglass, PriorUNet
+from restore_ml.seeds import derive
+from restore_ml.training.on_picture import optimise
+
+TAPS = ("relu1_2", "relu2_2", "relu3_3")
+SUPPORTED = ("watermark", "text", "scratches")
+
+
+class DIPWatermark(Method):
+    """Nothing is trained before; restoring is `steps` of Adam on the picture, with nothing asked under the mask.
+
+    `input`: `image_mask` (the known pixels and the mask, as the source says), `noise` (a fixed draw of `noise_channels`
+    from U(0, 0.1), as in deep image prior) or `both`. `arch`: `unet_deconv`, or `hourglass_deconv` (the prior's own
+    network, with as many levels as `widths`). `extra_levels`: levels of the U-Net below its widths. `upsample`:
+    `deconv`, or `nearest` or `bilinear` for the ablation. `average`: decay of the average of outputs over steps;
+    `jitter`: standard deviation of the noise on the input. Without a feature network the perceptual term is left out.
+
+    reading: widths, weights of the L1 and perceptual terms, taps; learning rate, jitter and average are deep image
+    prior's.
+    """
+
+    task = "inpainting"
+    paper: ClassVar[dict[str, Any]] = {
+        "input": "image_mask", "arch": "unet_deconv", "widths": [16, 32, 64, 128, 256], "extra_levels": 1,
+        "upsample": "deconv", "skip": 4, "noise_channels": 32,
+        "mse": 1.0, "l1": 1.0, "perceptual": 0.01, "steps": 3000, "lr": 0.01, "jitter": 0.03, "average": 0.99,
+    }
+    reading = "widths, weights of the terms, taps, learning rate, jitter, average"
+    restores_with_features = True
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Raises `UserError` for an unknown name in `input`, `arch` or `upsample`."""
+        super().__init__(settings)
+        s = self.settings
+        choices = {"input": ("image_mask", "noise", "both"), "arch": ("unet_deconv", "hourglass_deconv"),
+                   "upsample": ("deconv", "nearest", "bilinear")}
+        for key, known in choices.items():
+            if s[key] not in known:
+                raise UserError(f"{key} of dip_watermark is {s[key]!r}; it must be one of {', '.join(known)}.")
+        unet = s["arch"] == "unet_deconv"
+        self.multiple = 2 ** (len(s["widths"]) - 1 + s["extra_levels"] if unet else len(s["widths"]))
+
+    def unsupported(self, degradation: str) -> str | None:
+        """Thin damage is its purpose."""
+        return None if degradation in SUPPORTED else "made for watermarks and other thin damage"
+
+    def network(self) -> nn.Module:
+        """A fresh network, from torch's current generator."""
+        s = self.settings
+        channels = {"image_mask": 4, "noise": s["noise_channels"], "both": 4 + s["noise_channels"]}[s["input"]]
+        if s["arch"] == "unet_deconv":
+            return PriorUNet(channels, s["widths"], s["extra_levels"], s["upsample"])
+        return Hourglass(channels, s["widths"], s["skip"], s["upsample"])
+
+    def given(self, image: Tensor, mask: Tensor, seed: int) -> Tensor:
+        """What the network is shown: nothing of it depends on pixels under the mask."""
+        parts = []
+        if self.settings["input"] != "noise":
+            parts += [image * (1 - mask), mask]
+        if self.settings["input"] != "image_mask":
+            draws = torch.Generator().manual_seed(derive(seed, "noise"))
+            size = (1, self.settings["noise_channels"], *image.shape[-2:])
+            parts.append(0.1 * torch.rand(size, generator=draws).to(image.device))
+        return torch.cat(parts, 1)
+
+    def loss(self, output: Tensor, image: Tensor, mask: Tensor, wanted: dict[str, Tensor], features: Any) -> Tensor:
+        """MSE, L1 and feature difference of the known pixels; `wanted`: the features of the picture's known part."""
+        s, known = self.settings, 1 - mask
+        total = s["mse"] * masked_mse(output, image, known) + s["l1"] * masked_l1(output, image, known)
+        if wanted:
+            total = total + s["perceptual"] * content(taps_of(features, output * known, TAPS), wanted)
+        return total
+
+    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
+        """Fit, and give the average picture of the steps (the known pixels are put back by the task)."""
+        s, image, mask = self.settings, inputs["image"], inputs["mask"]
+        image = image * (1 - mask)
+        wanted = {}
+        if model.features is not None and s["perceptual"]:
+            wanted = taps_of(model.features, image, TAPS)
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(derive(seed, "init"))
+            network = self.network().to(image.device)
+        output, _ = optimise(network, self.given(image, mask, seed),
+                             lambda made: self.loss(made, image, mask, wanted, model.features),
+                             s["steps"], s["lr"], derive(seed, "jitter"), s["average"], s["jitter"])
+        return {"image": output}
+
+
+METHOD = DIPWatermark

@@ -1,0 +1,153 @@
+"""Image inpainting for irregular holes with partial convolutions: a U-Net that never looks at a hole's values.
+
+Source: Liu, Reda, Shih, Wang, Tao, Catanzaro, ECCV 2018; method card `partial_conv`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restore_ml.losses.perceptual import content, style, taps_of, term_name
+from restore_ml.losses.reconstruction import masked_l1
+from restore_ml.losses.variation import around_hole
+from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.features import MEAN, STD
+from restore_ml.nn.initialisation import he
+from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
+
+TAPS = ("pool1", "pool2", "pool3")
+
+
+Level = tuple[Tensor, Tensor]
+"""A feature map and its mask, of the same shape; 1 = known."""
+
+
+class Encoder(nn.Module):
+    """Partial convolutions of stride 2 with kernels 7, 5, 5, 3 ...: batch normalisation (but in the first), ReLU.
+
+    (picture, v), both N x 3 x H x W, H and W multiples of 2^levels -> the input and every level's output.
+    """
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for level, (before, width) in enumerate(zip([3, *widths], widths, strict=False)):
+            kernel = (7, 5, 5)[level] if level < 3 else 3
+            self.layers.append(PartialBlock(before, width, kernel, 2, nn.ReLU(), norm=level > 0))
+        he(self)
+
+    def forward(self, x: Tensor, v: Tensor) -> list[Level]:
+        """All levels, the picture's own first."""
+        levels = [(x, v)]
+        for layer in self.layers:
+            levels.append(layer(*levels[-1]))
+        return levels
+
+
+class Decoder(nn.Module):
+    """Partial 3x3 convolutions over the enlarged map and the encoder's of that size, LeakyReLU 0.2; the last one, over
+    the picture itself too, is linear with a bias. Levels -> N x 3 x H x W, unbounded.
+
+    With the encoder 32,859,732 parameters at the paper's eight widths, 25,779,796 at the first seven.
+    """
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            PartialBlock(widths[level] + widths[level - 1], widths[level - 1], 3, 1, nn.LeakyReLU(0.2))
+            for level in reversed(range(1, len(widths))))
+        self.layers.append(PartialConv2d(widths[0] + 3, 3, 3))
+        he(self)
+
+    def forward(self, levels: list[Level]) -> Tensor:
+        """The filled picture."""
+        *beside, (x, v) = levels
+        for layer, (skip, known) in zip(self.layers, reversed(beside), strict=True):
+            x, v = (F.interpolate(each, scale_factor=2) for each in (x, v))
+            x, v = layer(torch.cat([x, skip.to(x.dtype)], 1), torch.cat([v, known], 1))
+        return x
+
+
+class PartialConvolution(Method):
+    """See the module's docstring. Fine-tuned with the encoder's batch normalisation frozen, as its statistics were
+    taken over holes.
+
+    reading: VGG19's pool1 to pool3 stand for VGG16's; pixel terms in ImageNet-normalised units, as in the common
+    reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature network the perceptual and
+    style terms are left out.
+    """
+
+    task = "inpainting"
+    paper: ClassVar[dict[str, Any]] = {
+        "widths": [64, 128, 256, 512, 512, 512, 512, 512], "masks": ["irregular"],
+        "valid": 1.0, "hole": 6.0, "perceptual": 0.05, "style": 120.0, "tv": 0.1,
+        "steps": {"train": 500_000, "finetune": 500_000}, "batch": 6, "patch": 512, "ema": 0.0,
+        "lr": 2e-4, "finetune_lr": 5e-5,
+    }
+    reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
+    restores_with = ("encoder", "decoder")
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(settings)
+        self.multiple = 2 ** len(self.settings["widths"])
+
+    def build(self) -> dict[str, nn.Module]:
+        """The two halves of the U-Net: two networks, so that one's normalisation can be frozen."""
+        return {"encoder": Encoder(self.settings["widths"]), "decoder": Decoder(self.settings["widths"])}
+
+    def phases(self) -> list[Phase]:
+        """Training, then fine-tuning with a lower learning rate and the encoder's normalisation frozen."""
+        s = self.settings
+
+        def player(factor: float) -> Player:
+            return Player("unet", ["encoder", "decoder"], self.loss, lambda p: torch.optim.Adam(p, s["lr"]),
+                          schedule=lambda step, steps: factor)
+
+        finer = player(s["finetune_lr"] / s["lr"])
+        return [Phase("train", s["steps"]["train"], [player(1.0)]),
+                Phase("finetune", s["steps"]["finetune"], [finer], frozen_norm=["encoder"])]
+
+    @staticmethod
+    def fill(networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
+        """The networks' whole picture in ImageNet-normalised units, float32."""
+        known = (1 - inputs["mask"]).expand(-1, 3, -1, -1)
+        return networks["decoder"](networks["encoder"](normalised(inputs["image"]), known)).float()
+
+    def loss(self, context: Context) -> dict[str, Tensor]:
+        """The paper's six terms, each named; perceptual and style with the source of the features."""
+        s, mask, features = self.settings, context.inputs["mask"], context.features
+        raw, truth = self.fill(context.networks, context.inputs), normalised(context.target["image"])
+        composed = mask * raw + (1 - mask) * truth
+        terms = {"valid": s["valid"] * masked_l1(raw, truth, 1 - mask),
+                 "hole": s["hole"] * masked_l1(raw, truth, mask), "tv": s["tv"] * around_hole(composed, mask)}
+        if features is not None:
+            with torch.no_grad():
+                wanted = taps_of(features, truth, TAPS, normalise=False)
+            both = taps_of(features, torch.cat([raw, composed]), TAPS, normalise=False)
+            parts = [{tap: maps.chunk(2)[part] for tap, maps in both.items()} for part in (0, 1)]
+            for name, distance in (("perceptual", content), ("style", style)):
+                terms[term_name(name, features)] = s[name] * (distance(parts[0], wanted) + distance(parts[1], wanted))
+        return terms
+
+    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
+        """The whole picture in [0, 1] (the known pixels are put back by the task)."""
+        mean, std = constants(inputs["image"])
+        return {"image": self.fill(model.networks, inputs) * std + mean}
+
+
+def constants(x: Tensor) -> tuple[Tensor, Tensor]:
+    """ImageNet's mean and standard deviation, 1 x 3 x 1 x 1, on the device of x."""
+    return x.new_tensor(MEAN).view(1, 3, 1, 1), x.new_tensor(STD).view(1, 3, 1, 1)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """RGB of [0, 1] in ImageNet-normalised units."""
+    mean, std = constants(x)
+    return (x - mean) / std
+
+
+METHOD = PartialConvolution

@@ -1,0 +1,143 @@
+"""The feature network behind perceptual losses and feature distances: VGG19's convolutions with its tap names.
+
+Taps are `relu1_1` ... `relu5_4` (after the ReLU) and `pool1` ... `pool5`. Weights come from a run of this pipeline
+(`source` = `minivgg-<sha8>`) or from a user's ImageNet file in torchvision's layout (`imagenet-<sha8>`); the source
+belongs into the name of every figure made with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restore_ml.errors import UserError
+from restore_ml.files import read_json, sha256_of_file
+from restore_ml.nn.initialisation import he
+
+DEPTHS = (2, 2, 4, 4, 4)
+"""Convolutions in each of VGG19's five blocks (Simonyan and Zisserman, ICLR 2015, configuration E)."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's RGB in [0, 1]."""
+CONVOLUTIONS = tuple(f"{block}_{number}" for block, depth in enumerate(DEPTHS, 1) for number in range(1, depth + 1))
+TAPS = tuple(f"relu{name}" for name in CONVOLUTIONS)
+
+
+class FeatureNet(nn.Module):
+    """N x 3 x H x W RGB in [0, 1] (H, W >= 16) -> feature maps by tap name.
+
+    `width` is the first block's (64 in VGG19, then 128, 256, 512, 512). `source` names where the weights come from;
+    a network fresh from here is `random` and good for tests only.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int = 64, source: str = "random") -> None:
+        super().__init__()
+        self.width, self.source = width, source
+        before = 3
+        self.convolutions = nn.ModuleDict()
+        for name in CONVOLUTIONS:
+            after = width * min(2 ** (int(name[0]) - 1), 8)
+            self.convolutions[name] = nn.Conv2d(before, after, 3, padding=1)
+            before = after
+        he(self)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor, taps: Iterable[str] | None = None, normalise: bool = True) -> dict[str, Tensor]:
+        """The maps of `taps` (all sixteen ReLU taps by default); nothing behind the last of them is computed.
+
+        `normalise`: subtract ImageNet's mean and divide by its standard deviation first. An unknown tap is a
+        `UserError`.
+        """
+        wanted = list(TAPS if taps is None else taps)
+        known = {*TAPS, *(f"pool{block}" for block in range(1, 6))}
+        for tap in wanted:
+            if tap not in known:
+                raise UserError(f"The feature network has no tap {tap!r}; there are relu1_1 ... relu5_4, pool1 ...")
+        maps: dict[str, Tensor] = {}
+        x = (x - self.mean) / self.std if normalise else x
+        for name, convolution in self.convolutions.items():
+            x = F.relu(convolution(x))
+            maps[f"relu{name}"] = x
+            if int(name[2]) == DEPTHS[int(name[0]) - 1] and not maps.keys() >= set(wanted):
+                maps[f"pool{name[0]}"] = x = F.max_pool2d(x, 2)
+            if maps.keys() >= set(wanted):
+                break
+        return {tap: maps[tap] for tap in wanted}
+
+
+def equalise(network: FeatureNet, pictures: Tensor) -> None:
+    """Rescale the filters in place so that every channel's mean activation over `pictures` is 1 at every ReLU tap.
+
+    ReLU and max-pooling commute with positive factors, so each layer's factors are undone in the next one's weights
+    and the function changes by scales of channels only (Gatys et al., CVPR 2016). A channel that is dead on all of
+    the pictures keeps its scale.
+    """
+    with torch.no_grad():
+        means = {tap: value.double().mean((0, 2, 3)) for tap, value in network(pictures).items()}
+        before: Tensor | None = None
+        for name, module in network.convolutions.items():
+            assert isinstance(module, nn.Conv2d)
+            mean = means[f"relu{name}"]
+            scale = torch.where(mean > 1e-12, mean, torch.ones_like(mean))
+            weight, bias = module.weight.double(), module.bias.double()  # type: ignore[union-attr]
+            weight = weight if before is None else weight * before.view(1, -1, 1, 1)
+            module.weight.copy_(weight / scale.view(-1, 1, 1, 1))
+            module.bias.copy_(bias / scale)  # type: ignore[union-attr]
+            before = scale
+
+
+def load_features(path: Path) -> FeatureNet:
+    """The frozen network from a model folder of this pipeline, or from a VGG19 state dict in torchvision's layout
+    (`features.N.weight`; .safetensors, .pth or .pt). A missing or wrong file is a `UserError`."""
+    if path.is_dir() or not path.suffix:
+        return _from_run(path)
+    return _from_file(path)
+
+
+def _from_run(folder: Path) -> FeatureNet:
+    from safetensors.torch import load_file
+
+    facts = read_json(folder / "model.json")
+    if facts["status"] != "ok":
+        raise UserError(f"The feature network {folder} is not usable: {facts['status']}, {facts['reason']}")
+    weights = folder / "weights.safetensors"
+    if not weights.exists():
+        raise UserError(f"The weights {weights} do not exist; `dvc repro` (or `dvc pull`) brings them.")
+    start = "features."
+    state = {key[len(start):]: value for key, value in load_file(weights).items() if key.startswith(start)}
+    return _frozen(FeatureNet(facts["settings"]["width"], f"minivgg-{facts['weights_sha256'][:8]}"), state)
+
+
+def _from_file(path: Path) -> FeatureNet:
+    if not path.exists():
+        raise UserError(f"The weights {path} do not exist; correct `weights` in params.yaml.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            given = load_file(path)
+        else:
+            given = torch.load(path, map_location="cpu", weights_only=True)
+        state, place = {}, 0
+        for name in CONVOLUTIONS:
+            for part in ("weight", "bias"):
+                state[f"convolutions.{name}.{part}"] = given[f"features.{place}.{part}"]
+            place += 3 if int(name[2]) == DEPTHS[int(name[0]) - 1] else 2  # a ReLU, and a pooling at a block's end
+        network = FeatureNet(len(state["convolutions.1_1.bias"]), f"imagenet-{sha256_of_file(path)[:8]}")
+        return _frozen(network, state)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(f"The file {path} holds no VGG19 in torchvision's layout ({reason}); give vgg19's state dict "
+                        "with the keys features.0.weight ... features.34.bias.") from None
+
+
+def _frozen(network: FeatureNet, state: dict[str, Tensor]) -> FeatureNet:
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)

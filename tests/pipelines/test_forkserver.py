@@ -1,0 +1,116 @@
+"""The fork server: exit statuses and streams pass, a killed client or server ends the stage, none of it is needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pipelines import client
+from tests.pipelines import toy
+from tests.pipelines.test_stage import alive, wait_until
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return toy.make(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture
+def server(project):
+    """A running fork server (which preloads nothing here: that is only speed)."""
+    for name in ("log.txt", "go"):
+        (project / name).unlink(missing_ok=True)
+    process = subprocess.Popen([sys.executable, "-c", "from pipelines import forkserver as f; f.PRELOADED = ()\n"
+                                "import sys; sys.exit(f.main())"], cwd=project, env=toy.environment(project))
+    wait_until((project / client.SOCKET).exists)
+    yield process
+    process.kill()
+    process.wait()
+    (project / client.SOCKET).unlink(missing_ok=True)
+
+
+def start(project, *arguments, **changes):
+    return subprocess.Popen(toy.command(*arguments), cwd=project, env=toy.environment(project) | changes,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_statuses_and_messages_pass_and_the_server_goes_on(project, server):
+    for key, status, sentence in (("fine", 0, ""), ("mistake", 2, "error: The toy is broken"),
+                                  ("bug", 1, "ValueError"), ("child", 0, "")):
+        stage = start(project, key)
+        _, errors = stage.communicate(timeout=60)
+        assert stage.returncode == status and sentence in errors
+    assert server.poll() is None
+    assert "child gave 7" in toy.log(project)
+
+
+def test_two_stages_run_at_once(project, server):
+    slow = start(project, "slow")
+    wait_until(lambda: any(line.startswith("slow") for line in toy.log(project)))
+    assert start(project, "fine").wait(timeout=60) == 0
+    (project / "go").touch()
+    assert slow.wait(timeout=60) == 0
+
+
+def slow_pid(project):
+    wait_until(lambda: any(line.startswith("slow ") for line in toy.log(project)))
+    return int(next(line for line in toy.log(project) if line.startswith("slow ")).split()[1])
+
+
+def test_a_killed_client_ends_its_stage(project, server):
+    stage = start(project, "slow")
+    pid = slow_pid(project)
+    assert pid != stage.pid and alive(pid)
+    stage.kill()
+    stage.wait()
+    wait_until(lambda: not alive(pid))
+    assert "slow ended" not in toy.log(project)
+    assert server.poll() is None
+
+
+def test_a_killed_stage_gives_its_signal(project, server):
+    stage = start(project, "slow")
+    os.kill(slow_pid(project), signal.SIGKILL)
+    assert stage.wait(timeout=60) == 128 + signal.SIGKILL
+
+
+def test_when_the_server_is_killed_the_client_runs_the_stage_itself(project, server):
+    stage = start(project, "slow")
+    pid = slow_pid(project)
+    server.kill()
+    wait_until(lambda: not alive(pid))
+    (project / "go").touch()
+    _, errors = stage.communicate(timeout=60)
+    assert stage.returncode == 0 and "The fork server is gone" in errors
+    assert toy.log(project)[-1] == "last"
+
+
+def test_another_number_of_threads_is_refused_and_runs_plainly(project, server):
+    (project / "params.yaml").write_text("profile: quick\nthreads: 3\n")
+    try:
+        stage = start(project, "slow")
+        assert slow_pid(project) == stage.pid
+        (project / "go").touch()
+        assert stage.wait(timeout=60) == 0
+    finally:
+        (project / "params.yaml").write_text("profile: quick\nthreads: 1\n")
+
+
+def test_rubbish_on_the_socket_does_not_end_the_server(project, server):
+    import socket
+
+    here = os.getcwd()
+    os.chdir(project)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(client.SOCKET))
+            connection.sendall(b"\xff\xff\xff\xff and more")
+    finally:
+        os.chdir(here)
+    assert (project / client.SOCKET).stat().st_mode & 0o077 == 0
+    assert start(project, "fine").wait(timeout=60) == 0
+    assert server.poll() is None
