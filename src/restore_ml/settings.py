@@ -1,7 +1,7 @@
 """params.yaml, read and checked: what a run's settings are under the active profile.
 
-The file holds `profile`, `seed`, `threads`, `precision`, `weights`, `tasks`, `runs`, `support` and `promotion`. A task or
-run has common keys, `settings` (for every profile) and one mapping a profile with only what differs; a method's
+The file holds `profile`, `seed`, `threads`, `precision`, `weights`, `tasks`, `runs`, `support` and `promotion`. A
+task or run has common keys, `settings` (for every profile) and one mapping a profile with only what differs; a method's
 defaults in code are its paper recipe. Unknown keys and wrong kinds are refused in a sentence that names the nearest
 right one.
 """
