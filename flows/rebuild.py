@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m flows.rebuild", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--profile", default="", help="rewrite the profile in params.yaml first")
     parser.add_argument("--task", default="", help="only the runs of this task")
-    parser.add_argument("--methods", default="", help="only these runs, by name or method, separated by spaces or commas")
+    parser.add_argument("--methods", default="", help="only these runs, by name or method (\"vdsr glcic\")")
     options = parser.parse_args(arguments)
     root = layout.root().resolve()
     os.chdir(root)

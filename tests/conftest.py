@@ -12,7 +12,7 @@ def benchmark_data() -> Path:
     given = os.environ.get("RESTORE_ML_BENCHMARK_DATA")
     folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"There are no benchmark pictures in {folder}; set RESTORE_ML_BENCHMARK_DATA to a folder with them.")
+        pytest.skip(f"There are no benchmark pictures in {folder}; set RESTORE_ML_BENCHMARK_DATA to their folder.")
     return folder
 
 

@@ -70,8 +70,8 @@ def test_the_example_is_found_and_trains(installed):
     entry = re.sub(r"quick: \{.*\}", steps, blocks("yaml")[0])
     (installed / "params.yaml").write_text("profile: quick\ntasks: {super_resolution: {}}\n" + entry)
     environment = os.environ | {"PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(installed)], env=environment, capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(installed)], env=environment, capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert "espcn" in answer["names"] and "bicubic" in answer["names"]

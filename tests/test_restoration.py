@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_tiles_agree_with_the_whole(inputs, monkeypatch):
 def test_spans_cover_and_overlap(length, tile, overlap):
     found = spans(length, tile, overlap)
     assert found[0][0] == 0 and found[-1][1] == length
-    for (_, end), (start, _) in zip(found, found[1:], strict=False):
+    for (_, end), (start, _) in pairwise(found):
         assert end - start >= overlap
 
 

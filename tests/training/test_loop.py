@@ -189,7 +189,8 @@ def test_multiply_adds_are_counted(data, tmp_path):
 def test_bf16_trains_close_to_fp32_and_keeps_fp32_weights(data, tmp_path):
     losses = []
     for precision in ("fp32", "bf16"):
-        training = fit_networks(toy.job(data, tmp_path / precision, steps={"warm": 40, "joint": 0}, precision=precision))
+        job = toy.job(data, tmp_path / precision, steps={"warm": 40, "joint": 0}, precision=precision)
+        training = fit_networks(job)
         assert {parameter.dtype for parameter in training.networks["net"].parameters()} == {torch.float32}
         lines = (tmp_path / precision / "history.csv").read_text().splitlines()[-5:]
         losses.append(np.mean([float(line.split(",")[3]) for line in lines]))

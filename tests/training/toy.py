@@ -1,4 +1,4 @@
-"""A small task and method for the loop's tests: learn a per-channel gain from noisy crops, with a GAN-like second player."""
+"""A small task and method for the loop's tests: undo a darkening, with a second player as in a GAN."""
 
 from __future__ import annotations
 

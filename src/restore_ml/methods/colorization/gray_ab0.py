@@ -5,6 +5,8 @@ The output is the grey picture itself; PSNR rewards it, which is why the compari
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 
 from restore_ml.method import Inputs, Method, Model
@@ -14,7 +16,7 @@ class GrayAb0(Method):
     """Gives `ab` of zeros, N x 2 x H x W, for any lightness."""
 
     task = "colorization"
-    paper: dict = {}  # noqa: RUF012
+    paper: ClassVar[dict[str, Any]] = {}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Neutral grey of the given lightness."""
