@@ -2,20 +2,20 @@
 
 from pipelines.steps import Steps
 from restore_ml import layout
-from restore_ml.files import read_json, write_whole
+from restore_ml.files import read_json
 
 
 def stage(step: Steps, key: str) -> None:
     """Score the task `key`."""
-    step("score_pictures", score_pictures, key)
+    step("score", score_pictures, key)
 
 
 def score_pictures(task: str) -> int:
     """Write scores/<task>.parquet; returns the number of rows."""
-    from restore_ml.evaluation.scoring import score
+    from restore_ml.evaluation.scoring import score, write_scores
 
     root = layout.root()
     rows = score(task, root / layout.SAMPLES / task, root / layout.RESTORED / task,
                  read_json(root / layout.CODE / f"{task}.runs.json"))
-    write_whole(root / layout.SCORES / f"{task}.parquet", lambda temporary: rows.to_parquet(temporary, index=False))
+    write_scores(root / layout.SCORES / f"{task}.parquet", rows)
     return len(rows)

@@ -142,7 +142,7 @@ def test_a_feature_distance_has_a_column_of_its_own_name(tmp_path: Path) -> None
     table = compare("super_resolution", scores, tmp_path / "models", tmp_path / "out")
     assert table.set_index(["case", "run"]).loc[("photos/x2", "near"), name] > 0
     assert f"{name} ↓" in (tmp_path / "out/table.md").read_text()
-    assert name in (tmp_path / "out/metrics.json").read_text()
+    assert name in (tmp_path / "out/table.csv").read_text()
     assert name not in [metric.name for metric in protocol("super_resolution").metrics]
 
 

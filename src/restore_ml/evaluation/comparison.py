@@ -145,20 +145,18 @@ def _baseline(rules: Protocol, facts: dict[str, dict[str, Any]]) -> str:
 
 
 def metrics_json(rules: Protocol, table: pandas.DataFrame) -> dict[str, Any]:
-    """run -> case -> metric -> mean, for `dvc metrics show`; what was not measured is left out."""
-    nested: dict[str, Any] = {}
-    for row in table.to_dict("records"):
-        known = {metric.name: round(row[metric.name], DIGITS) for metric in rules.metrics
-                 if not math.isnan(row[metric.name])}
-        nested.setdefault(row["run"], {})[row["case"]] = known
-    return nested
+    """The primary metric on the primary case, run -> mean, for `dvc metrics show` (all figures are in table.csv);
+    what was not measured is left out."""
+    rows = table[table["primary"].astype(bool)].to_dict("records")
+    known = {row["run"]: round(row[rules.primary], DIGITS) for row in rows if not math.isnan(row[rules.primary])}
+    return {rules.primary: known} if known else {}
 
 
 def _primary_plot(rules: Protocol, table: pandas.DataFrame) -> pandas.DataFrame:
-    """run, case, mean, low and high of the primary metric in every case, for `dvc plots show`."""
-    name = rules.primary
-    plot = table[["case", "run", name, f"{name}_low", f"{name}_high"]].dropna(subset=[name])
-    return plot.sort_values(["case", "run"], ignore_index=True)
+    """The primary metric and its interval on the primary case, a row a run that was measured."""
+    columns = ["run", rules.primary, f"{rules.primary}_low", f"{rules.primary}_high"]
+    rows = table[table["primary"].astype(bool)]
+    return rows.loc[rows[rules.primary].notna(), columns]
 
 
 def training_curves(models: Path, runs: list[str]) -> pandas.DataFrame:
