@@ -176,13 +176,12 @@ def test_a_folder_that_does_not_exist_is_a_sentence(built, tmp_path):
 
 def test_forcing_really_trains_and_leaves_the_lock_as_it_was(built):
     before = (built.root / "dvc.lock").read_bytes()
-    times = {path.name: path.stat().st_mtime_ns for path in (built.root / ".state/costs").glob("train-*.json")}
+    costs = built.root / ".state/costs"
+    shutil.rmtree(costs)
     done = built.dvc("repro", "--force")
     assert {"train@vdsr", "restore@telea", "compare@inpainting"} <= ran(done.stdout)
-    assert re.search(r"train vdsr.*20/20", done.stderr + done.stdout)  # all of its steps were played again
-    after = {path.name: path.stat().st_mtime_ns for path in (built.root / ".state/costs").glob("train-*.json")}
-    model = json.loads((built.root / "models/vdsr/model.json").read_text())
-    assert model["steps"] == 20 and after.keys() == times.keys() and any(after[name] > times[name] for name in times)
+    played = [json.loads(path.read_text())["steps"] for path in costs.glob("train-*.json")]
+    assert sorted(played) == [0, 0, 20]  # bicubic, telea, and every step of vdsr
     assert (built.root / "dvc.lock").read_bytes() == before
 
 

@@ -47,7 +47,8 @@ def test_a_trained_run_is_whole(project):
     rows = list(csv.DictReader((out / "history.csv").open()))
     assert {row["term"] for row in rows} == {"generator.mse", "generator.gan", "critic.real", "critic.fake"}
     key = sha256((out / "model.json").read_bytes())[:16]
-    assert read_json(project / ".state" / "costs" / f"train-{key}.json")["seconds"] > 0
+    costs = read_json(project / ".state" / "costs" / f"train-{key}.json")
+    assert costs["seconds"] > 0 and costs["steps"] == 14
 
 
 def test_training_again_gives_the_same_bytes_and_really_trains(project):

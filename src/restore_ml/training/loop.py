@@ -64,6 +64,8 @@ class Training:
     phase: int = 0
     step: int = 0
     done: int = 0
+    began: int = 0
+    """The steps that were done before, when this process went on from a checkpoint."""
 
 
 def fit_networks(job: Job) -> Training:
@@ -79,6 +81,7 @@ def fit_networks(job: Job) -> Training:
     path = job.folder / "checkpoint.safetensors"
     if path.exists():
         _resume(training, job, phases, path)
+        training.began = training.done
     else:
         training.history.cut(0)
     batches, saved = _batches(job, training.done, total), time.monotonic()

@@ -34,10 +34,11 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
     facts = {key: spec[key] for key in ("run", "task", "method", "settings", "seed", "needs", "precision", "threads")}
     facts |= {"fingerprint": mark, "reading": method.reading, "status": "ok", "reason": "", "steps": 0,
               "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
-    started = time.monotonic()
+    started, played = time.monotonic(), 0
     try:
         if method.trains:
-            facts |= _train(method, spec, root, out, material, folder, progress, checkpoint_seconds, workers)
+            trained, played = _train(method, spec, root, out, material, folder, progress, checkpoint_seconds, workers)
+            facts |= trained
         else:
             arrays = method.fit(material, spec["seed"])
             facts |= _write_arrays(out, arrays)
@@ -49,7 +50,8 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
         facts |= {"status": status, "reason": " ".join(str(error).split()) or type(error).__name__}
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "model.json", facts)
-    costs.write(root, "train", out / "model.json", {"seconds": round(time.monotonic() - started, 3)})
+    seconds = round(time.monotonic() - started, 3)
+    costs.write(root, "train", out / "model.json", {"seconds": seconds, "steps": played})
     return facts
 
 
@@ -76,7 +78,8 @@ def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
 
 
 def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material: Material, folder: Path,
-           progress: Progress | None, checkpoint_seconds: float, workers: int) -> dict[str, Any]:
+           progress: Progress | None, checkpoint_seconds: float, workers: int) -> tuple[dict[str, Any], int]:
+    """What model.json says of the training, and how many steps this process played."""
     import torch
     from accelerate import PartialState
     from safetensors.torch import save_file
@@ -111,10 +114,11 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in training.networks.items()}
     plays = {f"{phase.name}.{player.name}": -(-phase.steps // player.every)
              for phase in method.phases() for player in phase.players}
-    return facts | {"steps": training.done, "parameters": parameters,
-                    "parameters_total": sum(parameters[name] for name in method.restores_with),
-                    "training_ops": sum(training.operations.get(key, 0) * count for key, count in plays.items()),
-                    "weights_sha256": sha256_of_file(out / "weights.safetensors")}
+    facts |= {"steps": training.done, "parameters": parameters,
+              "parameters_total": sum(parameters[name] for name in method.restores_with),
+              "training_ops": sum(training.operations.get(key, 0) * count for key, count in plays.items()),
+              "weights_sha256": sha256_of_file(out / "weights.safetensors")}
+    return facts, training.done - training.began
 
 
 def _write_arrays(out: Path, arrays: dict[str, Any]) -> dict[str, Any]:
