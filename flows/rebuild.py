@@ -9,10 +9,12 @@ tracked: a tracked table of a part would pass for the whole.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +128,33 @@ def _build(root: Path, chosen: list[settings.Run], extra: dict[str, str]) -> Non
     environment = {**os.environ, **extra, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     _refresh_code(root, environment)
     force_transient(root, chosen, environment)
-    if chosen:
+    with live_curves(root, environment):
         _dvc(root, environment, "repro", *[f"restore@{run.name}" for run in chosen])
+    if chosen:
         preview(root, chosen)
         return
-    _dvc(root, environment, "repro")
     prune_checkpoints(root)
     finish(root)
+
+
+@contextlib.contextmanager
+def live_curves(root: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Ship the curves of trainings to MLflow while they run; with `quick` they are over before anybody looks."""
+    if settings.load(root / "params.yaml").profile == "quick":
+        yield
+        return
+    from restore_ml.tracking import store
+    from restore_ml.tracking.follow import Follower
+
+    follower = subprocess.Popen([sys.executable, "-m", "restore_ml.cli", "sync", "--follow"], cwd=root, env=environment,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509 - it only calls prctl
+    try:
+        yield
+    finally:
+        follower.terminate()
+        follower.wait()
+        with store.writing(root):
+            Follower(root).ship()  # takes the live runs of finished trainings away
 
 
 def _refresh_code(root: Path, environment: dict[str, str]) -> None:
