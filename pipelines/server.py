@@ -47,7 +47,8 @@ def start(root: Path, seconds: float = 120.0) -> str | None:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
              "--log-level", "WARNING"],
-            cwd=root, env=environment(root), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            cwd=root, env=environment(root, port), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True)
     temporary = home / "server.json.new"
     temporary.write_text(json.dumps({"pid": server.pid, "port": port}), encoding="utf-8")
     os.replace(temporary, root / RECORD)
@@ -83,10 +84,11 @@ def stop(root: Path) -> bool:
     return True
 
 
-def environment(root: Path) -> dict[str, str]:
-    """The environment of the server: its home, and no news to anybody."""
+def environment(root: Path, port: int) -> dict[str, str]:
+    """The environment of the server: its home, where its pages find its API, and no news to anybody."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return kept | QUIET | {"PREFECT_HOME": str((root / HOME).resolve())}
+    return kept | QUIET | {"PREFECT_HOME": str((root / HOME).resolve()),
+                           "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"}
 
 
 def _is_ours(pid: int, root: Path) -> bool:

@@ -61,6 +61,12 @@ def test_there_is_one_server_and_it_is_recognised(project, url, tmp_path):
     assert server.find(project) == url  # and is not stopped by it
 
 
+def test_the_pages_of_the_server_find_its_api(url):
+    """A page that asks Prefect's usual port shows nothing."""
+    with urllib.request.urlopen(url.removesuffix("/api") + "/ui-settings", timeout=10) as answer:
+        assert json.load(answer)["api_url"] == url
+
+
 def test_a_stage_is_a_child_of_the_rebuild_and_its_steps_are_tasks(project, url):
     flow = api(url, "/flows/", {"name": "rebuild"})["id"]
     parent = api(url, "/flow_runs/", {"flow_id": flow, "state": {"type": "RUNNING"}})["id"]
