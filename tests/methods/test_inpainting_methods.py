@@ -250,6 +250,41 @@ def test_edges_equal_canny_outside_the_hole_and_its_rim_gives_none() -> None:
     assert edge_connect.canny(flat * (1 - mask), 2.0).sum() > 0
 
 
+def test_precision_and_recall_of_guessed_edges_rise_in_the_first_phase() -> None:
+    """Counted inside the hole at a threshold of 0.5, on stripes that go on through it."""
+    torch.manual_seed(0)
+    y, x = np.mgrid[:32, :32]
+    stripes = np.stack([((x if number % 2 else y) + 3 * number) // 8 % 2 for number in range(6)]) * 0.8 + 0.1
+    truth = torch.from_numpy(stripes.astype(np.float32))[:, None].repeat(1, 3, 1, 1)
+    mask = torch.zeros(6, 1, 32, 32)
+    mask[..., 8:-8, 8:-8] = 1
+    method = make("edge_connect", width=8, disc_width=8, lr=2e-3, betas=[0.5, 0.9])
+    assert isinstance(method, edge_connect.EdgeConnect)
+    networks, players = method.build(), method.phases()[0].players
+    optimisers = [player.optimiser([p for key in player.networks for p in networks[key].parameters()])
+                  for player in players]
+    grey = edge_connect.rgb_to_grey(truth)
+    edges = edge_connect.canny(grey, 1.0)
+
+    def precision_and_recall() -> tuple[float, float]:
+        with torch.no_grad():
+            guessed = (method.guess(networks["edges"], grey, edges, mask) > 0.5) & (mask > 0)
+        wanted = (edges > 0) & (mask > 0)
+        hits = float((guessed & wanted).sum())
+        return hits / max(1.0, float(guessed.sum())), hits / float(wanted.sum())
+
+    before = precision_and_recall()
+    for step in range(60):
+        shared = Context({"image": truth * (1 - mask), "mask": mask}, {"image": truth}, list("abcdef"), networks,
+                         step=step, steps=60, generator=torch.Generator().manual_seed(step))
+        for player, optimiser in zip(players, optimisers, strict=True):
+            optimiser.zero_grad()
+            play(method, networks, player, shared)
+            optimiser.step()
+    after = precision_and_recall()
+    assert before[0] < 0.5 and after[0] > 0.9 and after[1] > max(0.9, before[1])
+
+
 def test_edge_connect_shows_white_in_the_hole_and_composed_edges() -> None:
     method = make("edge_connect")
     assert isinstance(method, edge_connect.EdgeConnect)
