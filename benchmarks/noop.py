@@ -36,7 +36,8 @@ if name == "code":
         write(f"code/{part}.json")
     for task in TASKS:
         write(f"code/{task}.runs.json")
-        for part in ("degrade", "score", "compare"):
+        write(f"champions/{task}/.gitignore", "/champion")
+        for part in ("degrade", "score", "champion", "compare"):
             write(f"code/{part}/{task}.json")
 elif name == "prepare":
     write("prepared/photos/train/a.arrow")
@@ -53,6 +54,8 @@ elif name == "restore":
     write(f"restored/{task.split(',')[0].strip()}/{key}/status.json")
 elif name == "score":
     write(f"scores/{key}.parquet")
+elif name == "champion":
+    write(f"scores/champion/{key}.parquet")
 elif name == "compare":
     for part in ("table.csv", "table.md", "plots/primary.csv"):
         write(f"comparison/{key}/{part}", "a,b\\n1,2\\n")

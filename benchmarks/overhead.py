@@ -1,9 +1,11 @@
-"""What a stage costs beyond its own work: plain, watched by Prefect, and watched through the fork server.
+"""What a stage costs beyond its own work: plain, watched by Prefect, through the fork server; and a run in MLflow.
 
-    python benchmarks/overhead.py [--stages 8]
+    python benchmarks/overhead.py [--stages 8] [--built FOLDER]
 
 A stage of three empty steps is run so many times each way in a temporary project, with torch imported in it as a
-training would. Prints one line a way: seconds and processor seconds (of the stage's own process, where it is one) each.
+training would. Then the results of the built project FOLDER (by default this one) are written to an empty MLflow store,
+and once more to the full one. Prints one line a way: seconds and processor seconds (of the stage's own process, where
+it is one) each, in MLflow's lines for a run of the project.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -63,9 +65,57 @@ def run(root: Path, stages: int) -> tuple[float, float]:
     return (time.perf_counter() - started) / stages, cpu / stages
 
 
+@contextlib.contextmanager
+def view(built: Path) -> Iterator[Path]:
+    """A temporary project with links to what is built, and a `.state` of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path in built.resolve().iterdir():
+            if path.name != ".state":
+                (Path(folder) / path.name).symlink_to(path)
+        yield Path(folder)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds and processor seconds of `work()`."""
+    def processor() -> float:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(figures.ru_utime + figures.ru_stime for figures in used)
+
+    started, before = time.perf_counter(), processor()
+    work()
+    return time.perf_counter() - started, processor() - before
+
+
+def registration(built: Path) -> None:
+    """Show what MLflow costs for a run of the project `built`."""
+    runs = len(list((built / "models").glob("*/model.json")))
+    if not runs or not (built / "comparison").is_dir():
+        print(f"(nothing is built in {built}, so MLflow's share is left out; see --built)")
+        return
+    with view(built) as root:
+        os.environ["RESTORE_ML_ROOT"] = str(root)
+
+        def prepare() -> None:
+            from restore_ml.tracking import store
+
+            with store.writing(root):
+                store.migrate(root)
+
+        def fill() -> None:
+            from restore_ml.tracking.sync import sync
+
+            print(f"({' '.join(str(sync(root)).split())[:100]})")
+
+        show("(importing MLflow, new store)", timed(prepare))
+        for way in ("MLflow, a run registered", "MLflow, a run kept"):
+            seconds, processor = timed(fill)
+            show(f"{way} (of {runs})", (seconds / runs, processor / runs))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--stages", type=int, default=8)
+    parser.add_argument("--built", type=Path, default=ROOT)
     options = parser.parse_args()
     with project() as root:
         print(f"{'way':34}{'seconds':>10}{'processor':>12}   load {os.getloadavg()[0]:.1f}")
@@ -81,6 +131,7 @@ def main() -> None:
             if not there or not (root / client.SOCKET).exists():
                 sys.exit("The fork server did not start.")
             show("fork server, Prefect", run(root, options.stages))
+    registration(options.built)
 
 
 def show(way: str, figures: tuple[float, float]) -> None:

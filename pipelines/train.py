@@ -1,10 +1,12 @@
 """The stage `train`: trains (or fits) one run in a child process, so that its end is not the stage's.
 
 If the child alone is killed, for want of memory mostly, a second one continues from the checkpoint; if that one is
-killed too, the run is marked transient and the next rebuild tries it again.
+killed too, the run is marked transient and the next rebuild tries it again. A training in several processes is
+started by the child (`pipelines.launched`), which is killed when one of them was.
 """
 
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from pipelines.lock import holds
@@ -25,12 +27,23 @@ def stage(step: Steps, key: str) -> None:
 
 def work(key: str, word: str) -> int:
     """In the child: train the run; its outcome is in models/<run>/model.json."""
+    spec = _spec(key)
+    processes = spec.get("processes", 1)
+    if processes == 1:
+        train(key, word)
+        return 0
+    from pipelines.launched import launch
+
+    return launch(key, word, processes, spec["threads"])
+
+
+def train(key: str, word: str, shown: bool = True) -> dict[str, Any]:
+    """Train the run in this process, or this process's part of it; the content of its model.json."""
     from restore_ml.training.train import train_run
 
     root = layout.root()
-    with bar(f"train {key}") as progress:
-        train_run(_spec(key), root, root / layout.MODELS / key, progress=progress, fresh=word == FRESH)
-    return 0
+    with bar(f"train {key}") if shown else nullcontext() as progress:
+        return train_run(_spec(key), root, root / layout.MODELS / key, progress=progress, fresh=word == FRESH)
 
 
 def train_method(key: str, step: Steps) -> None:
@@ -66,7 +79,7 @@ def _give_up(key: str, reason: str) -> None:
 
     root, spec = layout.root(), _spec(key)
     facts = {name: spec[name] for name in ("run", "task", "method", "settings", "seed", "needs", "precision",
-                                           "threads")}
+                                           "threads")} | {"processes": spec.get("processes", 1)}
     write_json(root / layout.MODELS / key / "model.json", facts | {
         "fingerprint": fingerprint(spec, Material(root / layout.SAMPLES / spec["task"] / "train"), root),
         "reading": method_class(spec["task"], spec["method"]).reading, "status": "transient", "reason": reason,

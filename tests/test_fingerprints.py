@@ -146,6 +146,7 @@ def test_the_folder_holds_one_file_a_stage_and_run_and_forgets_those_that_are_go
     names = {path.relative_to(tmp_path / "code").as_posix() for path in files}
     assert names == {"prepare.json", "validate.json", "degrade/super_resolution.json", "degrade/representation.json",
                      "score/super_resolution.json", "compare/super_resolution.json", "super_resolution.runs.json",
+                     "champion/super_resolution.json",
                      "train/bicubic.json", "restore/bicubic.json"}
     assert not fingerprints.stale(tmp_path, params())
     assert fingerprints.stale(tmp_path, params(threads=1))
@@ -161,6 +162,16 @@ def test_threads_seed_and_precision_belong_to_the_runs_and_not_to_the_data(tmp_p
     plain = fingerprints.code(tmp_path, params())
     other = fingerprints.code(tmp_path, params(threads=3, precision="bf16"))
     assert {name for name in plain if plain[name] != other[name]} == {"train/bicubic.json", "restore/bicubic.json"}
+
+
+def test_processes_belong_to_the_trainings_of_networks_and_divide_their_batches(tmp_path):
+    runs = {name: Run(name, "super_resolution", "vdsr", "none", 1, {"batch": batch})
+            for name, batch in (("even", 6), ("odd", 5), ("single", 1))}
+    runs["bicubic"] = Run("bicubic", "super_resolution", "bicubic", "none", 1, {})
+    plain, other = (fingerprints.code(tmp_path, params(runs=runs, processes=number)) for number in (1, 4))
+    assert {name for name in plain if plain[name] != other[name]} == {"train/even.json"}
+    found = {name: other[f"train/{name}.json"]["processes"] for name in runs}
+    assert found == {"even": 3, "odd": 1, "single": 1, "bicubic": 1}
 
 
 def test_training_depends_on_no_metric_and_without_gradients_not_on_the_loop(tmp_path):

@@ -100,6 +100,12 @@ def _of_task(sources: Sources, params: Params, task: str) -> dict[str, Any]:
     content[f"score/{task}.json"] = {
         "task": task, "settings": settings, "weights": _weights(params),
         "modules": sources.hashes(["pipelines.score", "restore_ml.evaluation.scoring", protocol, definition])}
+    own = {f"restore_ml.methods.{task}.{run.method}" for run in params.runs_of(task)}
+    known = {method_module(run.task, run.method) for run in params.runs_of(task)}
+    content[f"champion/{task}.json"] = {
+        "task": task, "weights": _weights(params), "modules": sources.hashes(
+            ["pipelines.champion", "restore_ml.tracking.standing", "restore_ml.restoration", protocol, definition,
+             *sorted(own & known)])}
     content[f"compare/{task}.json"] = {
         "task": task, "modules": sources.hashes(["pipelines.compare", "restore_ml.evaluation.comparison", protocol])}
     content[f"{task}.runs.json"] = [
@@ -117,6 +123,7 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
     skipped = _unused(method, run)
     entries = [module, f"restore_ml.tasks.{run.task}"]
     content = {f"train/{run.name}.json": facts | {
+        "processes": params.processes_of(run) if method.restores_with else 1,
         "modules": sources.hashes(["pipelines.train", TRAIN, *entries], package, skipped)}}
     if run.task not in SUPPORT:
         content[f"restore/{run.name}.json"] = facts | {

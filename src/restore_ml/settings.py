@@ -1,9 +1,9 @@
 """params.yaml, read and checked: what a run's settings are under the active profile.
 
-The file holds `profile`, `seed`, `threads`, `precision`, `weights`, `tasks`, `runs`, `support` and `promotion`. A
-task or run has common keys, `settings` (for every profile) and one mapping a profile with only what differs; a method's
-defaults in code are its paper recipe. Unknown keys and wrong kinds are refused in a sentence that names the nearest
-right one.
+The file holds `profile`, `seed`, `threads`, `processes`, `precision`, `weights`, `tasks`, `runs`, `support` and
+`promotion`. A task or run has common keys, `settings` (for every profile) and one mapping a profile with only what
+differs; a method's defaults in code are its paper recipe. Unknown keys and wrong kinds are refused in a sentence that
+names the nearest right one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from restore_ml.errors import UserError
 from restore_ml.registry import SUPPORT, TASKS, method_class, nearest
 
 PROFILES = ("quick", "cpu", "gpu", "paper")
-TOP_KEYS = ("profile", "seed", "threads", "precision", "weights", "tasks", "runs", "support", "promotion")
+TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "weights", "tasks", "runs", "support",
+            "promotion")
 RUN_KEYS = ("task", "method", "needs", "seed", "settings", *PROFILES)
 TASK_KEYS = ("settings", *PROFILES)
+REPLICATE_KEYS = ("of", "task", "needs", "seed")
+"""Of a run that repeats another one (`of:`) under its own seed; task and needs stand there for DVC and must agree."""
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -33,6 +36,8 @@ class Run:
     needs: str
     seed: int
     settings: dict[str, Any]
+    of: str = ""
+    """The run that this one repeats under another seed (a replicate), or empty."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,15 @@ class Params:
     runs: dict[str, Run]
     """Runs that restore, and the support runs that feed them."""
     promotion: dict[str, Any]
+    processes: int = 1
+    """In how many processes a network is trained, at most: see `processes_of`."""
+    seeds: int = 1
+    """How many seeds of a run the active profile asks for before the run may become champion."""
+
+    def processes_of(self, run: Run) -> int:
+        """The largest number of processes, up to `processes`, that share the run's batch evenly."""
+        batch = run.settings.get("batch") or 1
+        return max(number for number in range(1, self.processes + 1) if batch % number == 0)
 
     def runs_of(self, task: str) -> list[Run]:
         """The runs of a task in the order of params.yaml."""
@@ -70,12 +84,14 @@ def load(path: Path | None = None) -> Params:
         for name, entry in _mapping(raw, section, path).items():
             if name in runs or name == "none":
                 raise UserError(f"The run {name!r} stands twice in {path} (or is called 'none'); give it another name.")
-            runs[name] = _run(name, entry or {}, profile, seed, allowed)
+            whole = _inherited(name, entry or {}, raw.get(section) or {}, seed)
+            runs[name] = _run(name, whole, profile, seed, allowed, (entry or {}).get("of", ""))
     for run in runs.values():
         if run.needs != "none" and run.needs not in runs:
             raise UserError(f"The run {run.name!r} needs {run.needs!r}, which is no run.{nearest(run.needs, runs)}")
     return Params(profile, seed, _whole(raw.get("threads", 2), "threads", 1), precision, dict(raw.get("weights") or {}),
-                  tasks, runs, dict(raw.get("promotion") or {}))
+                  tasks, runs, dict(raw.get("promotion") or {}), _whole(raw.get("processes", 1), "processes", 1),
+                  _seeds(raw.get("seeds") or {}, profile, path))
 
 
 def set_profile(profile: str, path: Path | None = None) -> bool:
@@ -96,7 +112,37 @@ def set_profile(profile: str, path: Path | None = None) -> bool:
     return changed
 
 
-def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tuple[str, ...]) -> Run:
+def _seeds(entry: Any, profile: str, path: Path) -> int:
+    """`seeds:` of params.yaml, a mapping from profiles to numbers of seeds a run; 1 where the profile has none."""
+    if not isinstance(entry, dict):
+        raise UserError(f"seeds in {path} is {entry!r}; it must be a mapping from profiles to numbers of seeds a run.")
+    for name, count in entry.items():
+        _one_of(name, PROFILES, f"a profile under seeds in {path}")
+        _whole(count, f"seeds of {name} in {path}", 1)
+    return int(entry.get(profile, 1))
+
+
+def _inherited(name: str, entry: dict[str, Any], section: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A replicate's entry as a whole: the settings of the run that it repeats, and its own seed."""
+    if "of" not in entry:
+        return entry
+    where = f"the run {name!r}, a replicate,"
+    _known(entry, REPLICATE_KEYS, where)
+    base = section.get(entry["of"])
+    if not isinstance(base, dict) or "of" in base:
+        singles = [run for run, other in section.items() if "of" not in (other or {})]
+        raise UserError(f"{where} repeats {entry['of']!r}, which is no run of its own."
+                        f"{nearest(str(entry['of']), singles)}")
+    for key in ("task", "needs"):
+        if (entry.get(key) or "none") != (base.get(key) or "none"):
+            raise UserError(f"{where} has another {key} than {entry['of']!r}, which it repeats; write "
+                            f"{key}: {base.get(key)}.")
+    if _whole(entry.get("seed"), f"seed of {where[:-1]}", 0) == base.get("seed", seed):
+        raise UserError(f"{where} has the seed of {entry['of']!r}, which it repeats; give it another one.")
+    return {"method": entry["of"], **base, "seed": entry["seed"]}
+
+
+def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tuple[str, ...], of: str = "") -> Run:
     where = f"the run {name!r}"
     _known(entry, RUN_KEYS, where)
     task = _one_of(entry.get("task"), allowed, f"task of {where}")
@@ -112,7 +158,7 @@ def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tup
         for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
             _whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
     return Run(name, task, method, str(entry.get("needs") or "none"),
-               _whole(entry.get("seed", seed), f"seed of {where}", 0), resolved)
+               _whole(entry.get("seed", seed), f"seed of {where}", 0), resolved, of)
 
 
 def _task_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str, Any]:

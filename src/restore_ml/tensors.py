@@ -26,5 +26,14 @@ def to_array(tensor: Tensor, spec: ArraySpec) -> np.ndarray:
 
 
 def batch(samples: list[dict[str, np.ndarray]], specs: dict[str, ArraySpec]) -> dict[str, Tensor]:
-    """Stack equal-sized samples into one batch of tensors by name."""
-    return {name: torch.stack([to_tensor(sample[name], spec) for sample in samples]) for name, spec in specs.items()}
+    """Stack equal-sized samples into one batch of tensors by name, in torch's channels_last layout."""
+    return {name: _stack([sample[name] for sample in samples], spec) for name, spec in specs.items()}
+
+
+def _stack(arrays: list[np.ndarray], spec: ArraySpec) -> Tensor:
+    """The same values as `to_tensor` of each, in one pass over the pixels."""
+    stacked = torch.from_numpy(np.stack(arrays))
+    if spec.kind == "number":
+        return stacked.long()
+    tensor = stacked.permute(0, 3, 1, 2)
+    return tensor / 255.0 if spec.kind == "picture" else tensor.float()

@@ -59,7 +59,7 @@ def test_init_add_list_check(repository, capsys):
     assert call("list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [
-        ["mine", "train", "photos", "2"], ["photos", "test", "photos", "1"], ["photos_train", "train", "photos", "2"],
+        ["mine", "train", "photos", "2"], ["photos", "test", "photos", "2"], ["photos_train", "train", "photos", "2"],
         ["scenes", "test", "scenes", "1"], ["scenes_train", "train", "scenes", "2"]]
     assert call("check") == 0 and "mine: 2 pictures." in capsys.readouterr().out
     (repository / "data/mine/pictures/c.png").unlink()

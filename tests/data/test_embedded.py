@@ -30,7 +30,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_collections_and_counts(root):
     counts = {folder.name: len(list((folder / PICTURES).iterdir())) for folder in (root / "data").iterdir()}
-    assert counts == {"photos": 13, "photos_train": 16, "scenes": 12, "scenes_train": 14}
+    assert counts == {"photos": 22, "photos_train": 17, "scenes": 12, "scenes_train": 14}
     assert [folder.name for folder in lay_out(root)] == ["photos", "photos_train", "scenes", "scenes_train"]
     for folder in (root / "data").iterdir():
         about = describe(folder)
@@ -56,13 +56,13 @@ def test_tiles_are_cut_from_the_photographs(root):
     from skimage import data
 
     about = describe(root / "data/photos")
-    for name, source in (("astronaut_256_0", data.astronaut()), ("coffee_300_72", data.coffee()),
-                         ("camera_128_256", data.camera()[:, :, None])):
+    for name, source in (("astronaut_256_64", data.astronaut()), ("coffee_396_200", data.coffee()),
+                         ("camera_64_256", data.camera()[:, :, None])):
         x, y = (int(part) for part in name.split("_")[1:])
         tile = read_picture(root / f"data/photos/pictures/{name}.png")
         assert np.array_equal(tile, source[y:y + TILE, x:x + TILE])
-    assert {facts["group"] for facts in about["pictures"].values()} == {"astronaut", "coffee", "rocket", "flower",
-                                                                       "chelsea", "camera"} == set(about["reserved"])
+    assert {facts["group"] for facts in about["pictures"].values()} == {"astronaut", "coffee", "flower", "chelsea",
+                                                                       "camera"} == set(about["reserved"])
 
 
 def test_tiles_lie_inside_and_do_not_overlap():
@@ -81,7 +81,8 @@ def test_training_files_are_the_wheels_own(root):
     for path in (root / "data/photos_train/pictures").iterdir():
         assert sha256_of_file(path) == table[path.name].sha256
     pictures = describe(root / "data/photos_train")["pictures"]
-    assert {name for name, facts in pictures.items() if facts["split"] == "validation"} == {"retina.jpg", "coins.png"}
+    assert {name for name, facts in pictures.items() if facts["split"] == "validation"} == {"retina.jpg", "rocket.jpg",
+                                                                                              "coins.png"}
     assert pictures["motorcycle_left.png"]["group"] == pictures["motorcycle_right.png"]["group"] == "motorcycle"
 
 
@@ -104,10 +105,10 @@ def test_a_changed_wheel_is_refused_and_nothing_written(tmp_path, monkeypatch):
 
 def test_a_changed_folder_is_named_not_overwritten(tmp_path):
     lay_out(tmp_path)
-    path = tmp_path / "data/photos/pictures/chelsea_110_22.png"
+    path = tmp_path / "data/photos/pictures/chelsea_33_54.png"
     Image.fromarray(np.zeros((30, 30), np.uint8)).save(path)
     changed = sha256_of_file(path)
-    with pytest.raises(UserError, match=r"pictures/chelsea_110_22\.png"):
+    with pytest.raises(UserError, match=r"pictures/chelsea_33_54\.png"):
         lay_out(tmp_path)
     assert sha256_of_file(path) == changed
 

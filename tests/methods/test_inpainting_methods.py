@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import color, feature
 from torch import Tensor, nn
 
@@ -356,9 +357,69 @@ def test_prior_is_for_thin_damage() -> None:
     assert [method.unsupported(name) is None for name in ("watermark", "text", "scratches", "centre")] == [
         True, True, True, False]
     assert method.settings["steps"] == 3000 and not method.trains and method.multiple == 32
-    for key in ("input", "arch", "upsample"):
+    for key in ("input", "arch", "upsample", "mode"):
         with pytest.raises(UserError, match=key):
             dip_watermark.METHOD({key: "other"})
+
+
+def marked(folder: Path, height: int = 32, width: int = 32) -> tuple[dict[str, np.ndarray], np.ndarray, Path]:
+    """Smooth colours with fine checks below stripes of a mark of opacity 0.6 (0.3 at their edges), as observed."""
+    y, x = np.mgrid[:height, :width]
+    truth = np.stack([128 + 60 * np.sin(x / 9 + y / 7 + c) + 40 * ((x // 2 + y // 2) % 2) - 20 for c in range(3)], -1)
+    layer = np.zeros((height, width, 4), np.uint8)
+    layer[..., :3] = 255, 230, 40
+    for row in range(4, height - 6, 8):
+        layer[row:row + 5, 2:-2, 3] = 76
+        layer[row + 1:row + 4, 3:-3, 3] = 153
+    opacity = layer[..., 3:] / 255
+    seen = np.rint((1 - opacity) * truth + opacity * layer[..., :3]).astype(np.uint8)
+    path = folder / "mark.png"
+    Image.fromarray(layer, "RGBA").save(path)
+    return {"image": seen, "mask": (layer[..., 3:] > 0).astype(np.uint8)}, truth, path
+
+
+def test_known_mark_recovers_what_shines_through(tmp_path: Path) -> None:
+    sample, truth, path = marked(tmp_path)
+    hole = sample["mask"][..., 0] > 0
+    settings, errors = PRIOR | {"steps": 40, "lr": 0.02, "input": "image_mask"}, {}
+    for mode in ("opaque", "semi_transparent"):
+        method = dip_watermark.METHOD(settings | {"mode": mode, "mark": str(path) if mode != "opaque" else ""})
+        made = restore(method, Model(arrays=method.fit(Material(tmp_path), 1)), sample, 1)["image"]
+        errors[mode] = np.square(made.astype(float) - truth)[hole].mean()
+        assert np.array_equal(made[~hole], sample["image"][~hole])
+    observed = np.square(sample["image"].astype(float) - truth)[hole].mean()
+    assert errors["semi_transparent"] < 0.1 * errors["opaque"] < 0.1 * observed
+
+
+def test_known_mark_is_the_forward_model_on_all_pixels(tmp_path: Path) -> None:
+    sample, truth, path = marked(tmp_path, 30, 29)  # padded by the harness to 32 x 32
+    method = dip_watermark.METHOD(PRIOR | {"mode": "semi_transparent", "mark": str(path), "steps": 2})
+    arrays = method.fit(Material(tmp_path), 1)
+    image = torch.from_numpy(np.pad(sample["image"], ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None] / 255
+    there = torch.from_numpy(np.pad(truth, ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None].float() / 255
+    put_on = dip_watermark._Mark(arrays["mark"], image, method.multiple)
+    torch.testing.assert_close(put_on(there), image, atol=0.6 / 255, rtol=0)
+    features, model = FeatureNet(2).requires_grad_(False), Model(arrays=arrays)
+    first = restore(method, Model(arrays=arrays, features=features), sample, 1)["image"]
+    other = sample | {"image": np.where(sample["mask"] > 0, 7, sample["image"]).astype(np.uint8)}
+    hole = sample["mask"][..., 0] > 0
+    assert not np.array_equal(first[hole], restore(method, Model(arrays=arrays, features=features), other, 1)[
+        "image"][hole])  # what is seen through the mark counts
+    with pytest.raises(UserError, match="29 x 30"):
+        restore(method, model, {name: value[:16] for name, value in sample.items()}, 1)
+    assert method.unsupported("watermark") == "takes off the one mark that it was given"
+
+
+def test_wrong_marks_are_refused(tmp_path: Path) -> None:
+    for settings in ({"mode": "semi_transparent"}, {"mark": "mark.png"}):
+        with pytest.raises(UserError, match="mark of dip_watermark"):
+            dip_watermark.METHOD(settings)
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "opaque.png")
+    for name, message in (("opaque.png", "no alpha"), ("missing.png", "cannot be read")):
+        method = dip_watermark.METHOD({"mode": "semi_transparent", "mark": str(tmp_path / name)})
+        with pytest.raises(UserError, match=message):
+            method.fit(Material(tmp_path), 1)
+    assert dip_watermark.METHOD({}).fit(Material(tmp_path), 1) == {}
 
 
 def test_average_of_outputs_is_corrected_for_its_start() -> None:

@@ -17,6 +17,7 @@ from restore_ml.evaluation.fidelity import psnr, psnr_y
 from restore_ml.method import Context, Model
 from restore_ml.methods.super_resolution.sa_subpixel_sr import Discriminator, Generator
 from restore_ml.methods.super_resolution.vdsr import VDSRNet, luma
+from restore_ml.nn import self_attention
 from restore_ml.nn.self_attention import SelfAttention
 from restore_ml.tensors import batch, to_array, to_tensor
 
@@ -82,21 +83,33 @@ def test_paper_recipes():
     [player] = phase.players
     assert (phase.steps, paper("vdsr").settings["batch"], paper("vdsr").settings["patch"]) == (9960, 64, 41)
     assert [player.schedule(step, 9960) for step in (0, 2489, 2490, 4980, 9959)] == pytest.approx([1, 1, .1, .01, .001])
-    assert player.clip_value(0.1) == pytest.approx(0.1) and player.clip_value(1e-4) == pytest.approx(100)
+    assert player.clip_value(0.1) == pytest.approx(1e-3) and player.clip_value(1e-4) == pytest.approx(1)
+    assert player.clip_norm is None and paper("vdsr").settings["augment_scales"] == [1.0, 0.9, 0.8, 0.7, 0.6]
+    for settings, clips in (({"clip": 0.4, "clip_by": "norm"}, (0.4, True)), ({"clip": 0.0}, (None, True))):
+        [other] = paper("vdsr", **settings).phases()[0].players
+        assert (other.clip_norm, other.clip_value is None) == clips
     optimiser = player.optimiser([nn.Parameter(torch.zeros(1))])
     assert isinstance(optimiser, torch.optim.SGD)
     assert [optimiser.defaults[key] for key in ("lr", "momentum", "weight_decay")] == [0.1, 0.9, 1e-4]
-    pixel, gan = paper("sa_subpixel_sr").phases()
-    assert (pixel.steps, gan.steps) == (1_000_000, 200_000)
+    pixel, settle, gan = paper("sa_subpixel_sr").phases()
+    assert (pixel.steps, settle.steps, gan.steps) == (1_000_000, 0, 200_000) and not gan.frozen_norm
     assert [player.name for player in gan.players] == ["discriminator", "generator"]
     assert [gan.players[1].schedule(step, 200_000) for step in (0, 99_999, 100_000)] == [1, 1, 0.1]
     cosine = method("sa_subpixel_sr", schedule="cosine").phases()[0].players[0].schedule
-    assert cosine(0, 100) == pytest.approx(1) and cosine(100, 100) == pytest.approx(0.1)
+    assert cosine(0, 1_000_000) == pytest.approx(1) and cosine(1_000_000, 1_000_000) == pytest.approx(0.1)
+    pixel, settle, gan = method("sa_subpixel_sr", schedule="cosine",
+                                steps={"pixel": 60, "settle": 40, "gan": 10}).phases()
+    assert settle.frozen_norm == gan.frozen_norm == ["generator"] and not pixel.frozen_norm
+    factors = [pixel.players[0].schedule(step, 60) for step in range(60)] + [
+        settle.players[0].schedule(step, 40) for step in range(40)]
+    assert factors == pytest.approx([0.1 + 0.45 * (1 + np.cos(np.pi * step / 100)) for step in range(100)])
 
 
 @pytest.mark.parametrize(("name", "settings"), [("vdsr", {"loss": "l2"}), ("vdsr", {"schedule": "x"}), ("vdsr", {
-    "optimiser": "lion"}), ("sa_subpixel_sr", {"scales": [3]}), ("sa_subpixel_sr", {"scales": [2, 4]}),
-    ("sa_subpixel_sr", {"schedule": "linear"})])
+    "optimiser": "lion"}), ("vdsr", {"clip_by": "mean"}), ("vdsr", {"augment_scales": []}), ("vdsr", {
+        "augment_scales": [1.0, 1.2]}), ("sa_subpixel_sr", {"scales": [3]}), ("sa_subpixel_sr", {"scales": [2, 4]}),
+    ("sa_subpixel_sr", {"schedule": "linear"}), ("sa_subpixel_sr", {"skip": "bilinear"}), (
+        "sa_subpixel_sr", {"skip": "bicubic", "tanh": True})])
 def test_wrong_settings_are_refused(name, settings):
     with pytest.raises(UserError):
         method(name, **settings)
@@ -200,6 +213,65 @@ def test_attention_by_its_definition_and_in_groups(monkeypatch):
         torch.testing.assert_close(moved, layer(x).flatten(2)[..., order])
 
 
+def test_pooled_attention_by_its_definition(monkeypatch):
+    """The largest of 2 x 2 keys and values, an odd edge on its own; only above the limit of positions."""
+    torch.manual_seed(0)
+    layer, plain = SelfAttention(16, pool=True).eval(), SelfAttention(16).eval()
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 16, 5, 7)
+    with torch.no_grad():
+        layer.gamma.fill_(0.7)
+        plain.gamma.fill_(0.7)
+        assert self_attention.POOLED_ABOVE == 4096 and torch.equal(layer(x), plain(x))
+        monkeypatch.setattr(self_attention, "POOLED_ABOVE", 35)
+        assert torch.equal(layer(x), plain(x))
+        monkeypatch.setattr(self_attention, "POOLED_ABOVE", 34)
+        rows = layer.attention(x)
+        assert rows.shape == (2, 35, 12)
+        torch.testing.assert_close(rows.sum(-1), torch.ones(2, 35))
+        key, value = (torch.stack([made[..., i:i + 2, j:j + 2].amax((2, 3)) for i in range(0, 5, 2)
+                                   for j in range(0, 7, 2)], -1) for made in (layer.key(x), layer.value(x)))
+        weights = torch.einsum("bci,bcj->bij", layer.query(x).flatten(2), key).softmax(-1)
+        expected = x + 0.7 * torch.einsum("bij,bcj->bci", weights, value).view_as(x)
+        torch.testing.assert_close(layer(x), expected)
+        monkeypatch.setattr(self_attention, "LARGEST_MAP", 2 * 12 * 4)
+        torch.testing.assert_close(layer(x), expected)
+        assert not torch.allclose(expected, plain(x))
+
+
+def test_pooling_acts_above_4096_positions_and_costs_no_parameter():
+    torch.manual_seed(0)
+    layer = SelfAttention(8, pool=True).eval()
+    with torch.no_grad():
+        assert layer.attention(torch.randn(1, 8, 64, 64)).shape == (1, 4096, 4096)
+        assert layer.attention(torch.randn(1, 8, 64, 65)).shape == (1, 4160, 32 * 33)
+    with torch.device("meta"):
+        assert parameters(SelfAttention(64, pool=True)) == parameters(SelfAttention(64)) == 5_201
+        for settings in ({"pool": True}, {"spectral": True}, {"tanh": True}):
+            assert parameters(Generator(**settings)) == 1_559_864
+    assert paper("sa_subpixel_sr").settings["attn_pool"] is False
+    assert paper("sa_subpixel_sr").tile == 128 and paper("sa_subpixel_sr", attn_pool=True).tile == 256
+
+
+def test_options_of_the_generator_change_what_they_name():
+    torch.manual_seed(0)
+    given = inputs(data.astronaut()[:64, :64], 4)
+    runs = {name: method("sa_subpixel_sr", **settings) for name, settings in (
+        ("plain", {}), ("pool", {"attn_pool": True}), ("spectral", {"attn_spectral": True}), ("tanh", {"tanh": True}),
+        ("skip", {"skip": "bicubic"}))}
+    networks = {name: run.build()["generator"].eval() for name, run in runs.items()}
+    assert [layer.pool for layer in networks["pool"].body if isinstance(layer, SelfAttention)] == [True, True]
+    assert hasattr(networks["spectral"].body[1].query, "parametrizations")
+    with torch.no_grad():
+        made = networks["tanh"](given["lr"])
+        assert made.min() > 0 and made.max() < 1  # a hyperbolic tangent, moved to [0, 1]
+        networks["plain"].load_state_dict(networks["tanh"].state_dict())
+        torch.testing.assert_close(made, (networks["plain"](2 * given["lr"] - 1).tanh() + 1) / 2)
+        difference = (restored(runs["skip"], {"generator": networks["skip"]}, given).astype(int)
+                      - restored(method("bicubic"), {}, {**given, "scale": torch.tensor([4])}))
+    assert np.abs(difference).max() <= 2  # starts near bicubic interpolation
+
+
 def test_generator_with_gamma_zero_equals_the_one_without_attention():
     torch.manual_seed(0)
     with_it = Generator(4, 4, 16).eval()
@@ -263,10 +335,39 @@ def train(name: str, scale: int, steps: int, **settings) -> list[float]:
 
 
 @pytest.mark.parametrize(("name", "scale", "settings"), [("vdsr", 2, {"last_std": 0.0}), ("vdsr", 3, {
-    "last_std": 0.0, "loss": "sse"}), ("sa_subpixel_sr", 4, {}), ("sa_subpixel_sr", 2, {"scales": [2]})])
+    "last_std": 0.0, "loss": "sse"}), ("sa_subpixel_sr", 4, {}), ("sa_subpixel_sr", 2, {"scales": [2]}), (
+        "sa_subpixel_sr", 4, {"tanh": True})])
 def test_thirty_adam_steps_learn_one_batch(name, scale, settings):
     losses = train(name, scale, 30, **settings)
     assert losses[-1] < 0.7 * losses[0]
+
+
+def paper_losses(steps: int, **settings) -> list[float]:
+    """The recipe of VDSR's paper (rate, momentum, decay, clipping; a narrow network of 20 layers) on one batch."""
+    torch.manual_seed(0)
+    run = paper("vdsr", width=16, **settings)
+    net, context, player = run.build()["net"], fixed_batch(2, 24), run.phases()[0].players[0]
+    optimiser, losses = player.optimiser(net.parameters()), []
+    for step in range(steps + 1):
+        loss = player.loss(step_of(context, {"net": net}, step))["sse"]
+        optimiser.zero_grad()
+        loss.backward()
+        if player.clip_norm:
+            nn.utils.clip_grad_norm_(net.parameters(), player.clip_norm)
+        if player.clip_value:
+            nn.utils.clip_grad_value_(net.parameters(), player.clip_value(optimiser.defaults["lr"]))
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def test_the_paper_s_recipe_of_vdsr_learns_and_a_larger_theta_does_not():
+    context = fixed_batch(2, 24)
+    difference = imresize(luma(context.inputs["lr"]), 2) - luma(context.target["hr"])
+    bicubic = float(difference.square().sum()) / 2 / 4
+    assert paper_losses(40)[-1] < 0.7 * bicubic
+    assert paper_losses(40, clip=0.4, clip_by="norm", bias=False)[-1] < 0.75 * bicubic
+    assert max(paper_losses(40, clip=0.01)[20:]) > 2 * bicubic
 
 
 def test_vdsr_that_starts_at_bicubic_becomes_better_than_bicubic():
@@ -281,7 +382,7 @@ def test_adversarial_players_learn_against_each_other():
     torch.manual_seed(0)
     run = method("sa_subpixel_sr", lr=1e-3, adversarial_weight=0.05)
     networks, context = run.build(), fixed_batch(4, 32)
-    [discriminator, generator] = run.phases()[1].players
+    [discriminator, generator] = run.phases()[2].players
     optimisers = {player.name: player.optimiser([p for key in player.networks for p in networks[key].parameters()])
                   for player in (discriminator, generator)}
     first = last = {}

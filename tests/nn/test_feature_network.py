@@ -60,16 +60,12 @@ def test_equalised_channels_have_mean_one_and_the_same_function() -> None:
         torch.testing.assert_close(after[tap], scaled, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_loads_torchvision_files(tmp_path: Path, suffix: str) -> None:
+def test_loads_torchvision_layout(tmp_path: Path) -> None:
     torch.manual_seed(2)
     network = FeatureNet(4)
     state = {f"features.{key}": value.clone() for key, value in torchvision_layout(network).state_dict().items()}
-    path = tmp_path / f"vgg19{suffix}"
-    if suffix == ".pth":
-        torch.save(state | {"classifier.0.bias": torch.zeros(3)}, path)
-    else:
-        save_file(state, path)
+    path = tmp_path / "vgg19.safetensors"
+    save_file(state | {"classifier.0.bias": torch.zeros(3)}, path)
     loaded, x = load_features(path), torch.rand(1, 3, 16, 16)
     assert loaded.source.startswith("imagenet-") and not any(p.requires_grad for p in loaded.parameters())
     assert torch.equal(loaded(x)["relu5_4"], network(x)["relu5_4"])
@@ -85,12 +81,12 @@ def test_loads_a_run_and_refuses_what_is_none(tmp_path: Path) -> None:
     write_json(tmp_path / "model.json", facts | {"status": "failed", "reason": "diverged"})
     with pytest.raises(UserError, match="diverged"):
         load_features(tmp_path)
-    broken = tmp_path / "vgg.pth"
+    broken = tmp_path / "vgg.safetensors"
     broken.write_bytes(b"not a state dict")
     with pytest.raises(UserError, match="torchvision's layout"):
         load_features(broken)
     with pytest.raises(UserError, match="correct `weights`"):
-        load_features(tmp_path / "absent.pth")
+        load_features(tmp_path / "absent.safetensors")
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
@@ -103,6 +99,9 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="pickles are never opened here"):
         load_features(path)
     assert not (tmp_path / "ran").exists()
+    torch.save({"features.0.bias": torch.zeros(3)}, tmp_path / "harmless.pth")
+    with pytest.raises(UserError, match=r"'harmless.safetensors'"):
+        load_features(tmp_path / "harmless.pth")

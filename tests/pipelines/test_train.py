@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from pipelines import train
+from pipelines import launched, train
 from pipelines.steps import Steps
 from restore_ml.errors import UserError
 from restore_ml.files import write_json
@@ -86,6 +86,34 @@ def test_a_result_of_its_own_that_is_transient_is_remembered(root):
     again = Child(root, 0)
     go(again)
     assert again.word == ""
+
+
+def test_of_several_ends_the_one_that_says_most_counts(monkeypatch, capsys):
+    killed = []
+    monkeypatch.setattr(launched.os, "kill", lambda pid, number: killed.append(number))
+
+    class ChildFailedError(Exception):
+        """Called as the launcher's own."""
+
+    def judge(*ends, reason=ChildFailedError):
+        return launched._judge([{"end": end, "text": f"text of {end}"} for end in ends], reason("the launcher broke"))
+
+    assert judge(launched.LOST, launched.TRANSIENT) == 0 and not killed
+    with pytest.raises(UserError, match="text of mistake"):
+        judge(launched.LOST, launched.MISTAKE, launched.BUG)
+    assert judge(launched.LOST, launched.BUG) == 1 and "text of bug" in capsys.readouterr().err and not killed
+    judge(launched.LOST)
+    judge(launched.ENDED)
+    assert killed == [signal.SIGKILL] * 2 and not capsys.readouterr().err
+    judge(reason=RuntimeError)
+    assert "the launcher broke" in capsys.readouterr().err
+
+
+def test_a_spec_of_several_processes_is_launched(root, monkeypatch):
+    write_json(root / "code/train/one.json", SPEC | {"processes": 2})
+    asked = []
+    monkeypatch.setattr(launched, "launch", lambda *given: asked.append(given) or 7)
+    assert train.work("one", train.FRESH) == 7 and asked == [("one", train.FRESH, 2, 1)]
 
 
 def test_a_mistake_in_the_child_stops_the_stage(root):

@@ -10,7 +10,7 @@ from restore_ml import registry, tensors
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.blur import gaussian_blur
-from restore_ml.degradations.resize import imresize
+from restore_ml.degradations.resize import imresize, modcrop
 from restore_ml.errors import UserError
 from restore_ml.tasks.base import Material
 from restore_ml.training.sampler import Sampler
@@ -138,3 +138,60 @@ def test_a_whole_batch_has_one_scale(tmp_path):
     spec = TASK.output["sr"]
     array = tensors.to_array(batch.target["hr"][0], spec)
     assert array.dtype == np.uint8
+
+
+def crop_of_a_smaller_picture(image: np.ndarray, factor: float, scale: int, patch: int, seed: int):
+    """The whole picture made smaller, its twin from that, both padded, cropped and turned: the long way round."""
+    rng, side = np.random.default_rng(seed), patch // scale
+    hr = modcrop(image if factor == 1 else imresize(image, factor), scale)
+    lr = imresize(hr, 1 / scale)
+    missing = [max(0, side - length) for length in lr.shape[:2]]
+    lr = np.pad(lr, [*((0, more) for more in missing), (0, 0)], "symmetric")
+    hr = np.pad(hr, [*((0, more * scale) for more in missing), (0, 0)], "symmetric")
+    top, left = (int(rng.integers(length - side + 1)) for length in lr.shape[:2])
+    lr = lr[top:top + side, left:left + side]
+    hr = hr[top * scale:(top + side) * scale, left * scale:(left + side) * scale]
+    flip, turns = rng.integers(2), rng.integers(4)
+    return tuple(np.rot90(part[:, ::-1] if flip else part, turns) for part in (lr, hr))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(32, 150), st.integers(32, 150), st.sampled_from([1.0, 0.9, 0.8, 0.75, 0.7, 0.6]),
+       st.sampled_from([2, 3, 4]), st.integers(8, 80), st.integers(0, 99))
+def test_augmented_scales_cut_from_the_smaller_picture(height, width, factor, scale, patch, seed):
+    image = data.astronaut()[200:200 + height, 100:100 + width]
+    run = {"patch": patch, "augment_scales": [factor]}
+    sample = TASK.training_sample(train_record(image), {}, np.random.default_rng(seed), run, {"scale": scale})
+    lr, hr = crop_of_a_smaller_picture(image, factor, scale, patch, seed)
+    for got, expected in ((sample.inputs["lr"], lr), (sample.target["hr"], hr)):
+        assert got.shape == expected.shape and got.dtype == np.uint8
+        difference = np.abs(got.astype(int) - expected)
+        if factor == 1:
+            assert not difference.any()  # the stored path
+        assert difference.max() <= 1 and (difference != 0).mean() < 0.01  # sums in another order: halves may turn
+
+
+def test_augmented_scales_are_drawn_from_the_sample_s_own_generator():
+    record, plain = train_record(data.astronaut()), {"patch": 48}
+    several = {**plain, "augment_scales": [1.0, 0.8, 0.6]}
+
+    def sample(run, seed):
+        return TASK.training_sample(record, {}, np.random.default_rng(seed), run, {"scale": 2})
+
+    for run in (plain, {**plain, "augment_scales": [1.0]}):
+        np.testing.assert_array_equal(sample(run, 3).inputs["lr"], sample(plain, 3).inputs["lr"])
+    np.testing.assert_array_equal(sample(several, 3).target["hr"], sample(several, 3).target["hr"])
+    # Smaller pictures have steeper edges: factors of less than 1 make a difference, and are drawn about as often.
+    steep = [np.abs(np.diff(sample(several, seed).target["hr"].astype(float), axis=0)).mean() for seed in range(150)]
+    flat = [np.abs(np.diff(sample(plain, seed).target["hr"].astype(float), axis=0)).mean() for seed in range(150)]
+    assert np.mean(steep) > 1.1 * np.mean(flat)
+
+
+def test_all_eight_flips_and_quarter_turns_occur():
+    corner = np.zeros((16, 16, 3), np.uint8)
+    corner[:8, :4] = 200  # no symmetry
+    record = train_record(corner, scales=(2,))
+    seen = {crop(record, 2, 16, seed)["hr"].tobytes() for seed in range(80)}
+    expected = {np.ascontiguousarray(np.rot90(part, turns)).tobytes()
+                for part in (corner, corner[:, ::-1]) for turns in range(4)}
+    assert seen == expected and len(expected) == 8

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from flows.rebuild import prune_checkpoints
 from restore_ml.files import write_json, write_text
 from restore_ml.tracking import store
 from restore_ml.tracking.entry import curves
@@ -82,3 +83,15 @@ def test_following_stops_when_asked(project: Path) -> None:
     asked = []
     follow(project, 0.01, lambda: bool(asked.append(1)) or len(asked) == 2)
     assert len(asked) == 2
+
+
+def test_an_ended_training_without_a_model_is_no_live_run(project: Path) -> None:
+    """What an experiment leaves: its training has ended, and the workspace holds other models."""
+    for name in ("abc", "def"):
+        write_text(project / f".state/checkpoints/{name}/history.csv", HEADER + "train,0,net.l1,1\n")
+    Follower(project).ship()
+    write_text(project / ".state/checkpoints/abc/done", "")
+    Follower(project).ship()
+    assert set(live(project)) == {"def (training)"}
+    assert prune_checkpoints(project) == ["abc"]
+    assert [path.name for path in (project / ".state/checkpoints").iterdir()] == ["def"]

@@ -69,6 +69,15 @@ def test_a_finished_training_is_not_repeated_without_fresh(project):
     assert (project / "a" / "weights.safetensors").read_bytes() == (project / "b" / "weights.safetensors").read_bytes()
 
 
+def test_an_ended_training_is_marked_and_one_that_begins_is_not(project):
+    facts = train.train_run(spec(), project, project / "a")
+    mark = project / ".state/checkpoints" / facts["fingerprint"] / train.DONE
+    assert mark.exists()
+    seen: list[bool] = []
+    train.train_run(spec(), project, project / "b", fresh=True, progress=lambda *arguments: seen.append(mark.exists()))
+    assert mark.exists() and seen and not any(seen)
+
+
 def test_divergence_is_a_status_with_its_reason(project):
     facts = train.train_run(spec(poison=2), project, project / "models" / "toy")
     assert facts["status"] == "failed" and "generator.mse is nan" in facts["reason"]

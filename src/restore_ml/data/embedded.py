@@ -21,7 +21,7 @@ from restore_ml.data.scenes import REFLECTANCE
 from restore_ml.errors import UserError
 from restore_ml.files import sha256_of_file, write_json
 
-TILE = 256
+TILE = 192
 """Side of the test tiles in pixels."""
 SCENE_SEED = 1
 SCENES = {"train": range(0, 12), "validation": range(12, 14), "test": range(100, 112)}
@@ -58,17 +58,17 @@ class Photograph:
 PHOTOGRAPHS = (
     # The test photographs, cut into tiles.
     Photograph("skimage", "astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5", _PUBLIC,
-               "NASA Great Images, Eileen Collins", "test", tiles=((0, 0), (256, 0), (0, 256), (256, 256))),
+               "NASA Great Images, Eileen Collins", "test", tiles=((64, 64), (256, 64), (64, 256), (256, 256))),
     Photograph("skimage", "coffee.png", "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7", "CC0",
-               "Rachel Michetti, Pikolo Espresso Bar", "test", tiles=((44, 72), (300, 72))),
-    Photograph("skimage", "rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
-               "public domain", "SpaceX, launch of DSCOVR", "test", tiles=((64, 171), (320, 171))),
+               "Rachel Michetti, Pikolo Espresso Bar", "test",
+               tiles=((12, 8), (204, 8), (396, 8), (12, 200), (204, 200), (396, 200))),
     Photograph("sklearn", "flower.jpg", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638", "CC BY 2.0",
-               "vultilion, https://www.flickr.com/photos/vultilion/6056698931/", "test", tiles=((64, 85), (320, 85))),
+               "vultilion, https://www.flickr.com/photos/vultilion/6056698931/", "test",
+               tiles=((32, 21), (224, 21), (416, 21), (32, 213), (224, 213), (416, 213))),
     Photograph("skimage", "chelsea.png", "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb", "CC0",
-               "Stefan van der Walt", "test", tiles=((110, 22),)),
+               "Stefan van der Walt", "test", tiles=((33, 54), (225, 54))),
     Photograph("skimage", "camera.png", "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a", "CC0",
-               "Lav Varshney", "test", tiles=((128, 0), (128, 256))),
+               "Lav Varshney", "test", tiles=((64, 64), (256, 64), (64, 256), (256, 256))),
     # Training.
     Photograph("sklearn", "china.jpg", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29", "CC BY 2.0",
                "danielbuechele, https://www.flickr.com/photos/danielbuechele/6061409035/"),
@@ -101,6 +101,8 @@ PHOTOGRAPHS = (
     # Validation.
     Photograph("skimage", "retina.jpg", "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6", "CC0",
                "Wikimedia Commons, fundus of a normal left eye", "validation"),
+    Photograph("skimage", "rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+               "public domain", "SpaceX, launch of DSCOVR", "validation"),
     Photograph("skimage", "coins.png", "f8d773fc9cfa6f4d8e5942dc34d0a0788fcaed2a4fefbbed0aef5398d7ef4cba", _PUBLIC,
                "Brooklyn Museum, Greek coins from Pompeii", "validation"),
 )
@@ -185,8 +187,8 @@ def _test_tiles(folder: Path, sources: dict[str, Path]) -> dict[str, Any]:
             name = f"{photo.name}_{x}_{y}.png"
             Image.fromarray(tile[:, :, 0] if tile.shape[2] == 1 else tile).save(folder / name, compress_level=0)
             pictures[name] = _facts(photo)
-    about = _description("test", "photos", False, pictures, "256 x 256 tiles of photographs that ship inside the "
-                         "wheels of scikit-image and scikit-learn")
+    about = _description("test", "photos", False, pictures, f"{TILE} x {TILE} tiles of photographs that ship inside "
+                         "the wheels of scikit-image and scikit-learn")
     return {**about, "reserved": reserved}
 
 

@@ -82,11 +82,13 @@ class Shard(Sequence[Record]):
         """Map `path`; a missing or broken file is a `UserError`."""
         self.path = path
         try:
-            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            self._file = pa.memory_map(str(path)).read_buffer()
+            self._reader = pa.ipc.open_file(self._file)
         except FileNotFoundError:
             raise UserError(f"The shard {path} does not exist; `dvc repro` makes it.") from None
         except pa.ArrowInvalid as error:
             raise UserError(f"The shard {path} is broken ({error}); delete it and run `dvc repro`.") from None
+        self._layout = _Layout(len(self))
 
     def __reduce__(self) -> tuple[type[Shard], tuple[Path]]:
         """Worker processes map the file again."""
@@ -98,17 +100,75 @@ class Shard(Sequence[Record]):
 
     def __getitem__(self, index: int) -> Record:  # type: ignore[override]
         """The record at `index`, without copying its arrays."""
-        batch = self._reader.get_batch(range(len(self))[index])
-        values = batch.column("arrays")[0].values
-        arrays = {}
-        for entry, data in zip(values, values.field("data"), strict=True):
-            dtype, shape = entry["dtype"].as_py(), entry["shape"].as_py()
-            arrays[entry["name"].as_py()] = np.frombuffer(data.as_buffer(), dtype=dtype).reshape(shape)
-        return Record(batch.column("id")[0].as_py(), arrays, json.loads(batch.column("facts")[0].as_py()))
+        index = range(len(self))[index]
+        batch = self._reader.get_batch(index)
+        return Record(batch.column("id")[0].as_py(), self.arrays(index), json.loads(batch.column("facts")[0].as_py()))
 
     def __iter__(self) -> Iterator[Record]:
         """The records in order."""
         return (self[index] for index in range(len(self)))
+
+    def id(self, index: int) -> str:
+        """The id of the record at `index`."""
+        return self._reader.get_batch(index).column("id")[0].as_py()
+
+    def arrays(self, index: int) -> dict[str, np.ndarray]:
+        """The arrays alone of the record at `index`: where they lie is looked up once, so training reads them so."""
+        places = self._layout.get(index)
+        if places is None:
+            places = self._places(index)
+            self._layout.put(index, places)
+        return {name: _view(self._file, dtype, shape, start) for name, dtype, shape, start in places}
+
+    def _places(self, index: int) -> list[Place]:
+        values = self._reader.get_batch(index).column("arrays")[0].values
+        data = values.field("data")
+        # Values of the column itself would be copies; the buffers are the file's own memory.
+        starts = np.frombuffer(data.buffers()[1], np.int64)[data.offset:data.offset + len(data)]
+        first = data.buffers()[2].address - self._file.address if len(data) else 0
+        return [(name, dtype, tuple(shape), first + int(start)) for name, dtype, shape, start in zip(
+            values.field("name").to_pylist(), values.field("dtype").to_pylist(), values.field("shape").to_pylist(),
+            starts, strict=True)]
+
+
+Place = tuple[str, str, tuple[int, ...], int]
+"""One array of a record: name, dtype, shape and the byte of the file at which it starts."""
+
+
+def _view(file: pa.Buffer, dtype: str, shape: tuple[int, ...], start: int) -> np.ndarray:
+    view: np.ndarray = np.ndarray(shape, dtype, file, start)
+    if view.flags.aligned:
+        return view
+    copy = view.copy()  # behind an array with an odd number of bytes
+    copy.flags.writeable = False
+    return copy
+
+
+class _Layout:
+    """Where the arrays of a shard's records lie, once seen; some ten bytes an array, for records of one kind."""
+
+    def __init__(self, records: int) -> None:
+        self._records = records
+        self._kind: list[tuple[str, str, int]] | None = None
+
+    def get(self, index: int) -> list[Place] | None:
+        """The places of a record that was put here."""
+        if self._kind is None or self._starts[index, 0] < 0:
+            return None
+        return [(name, dtype, tuple(shape[:sides]), start) for (name, dtype, sides), shape, start in zip(
+            self._kind, self._shapes[index].tolist(), self._starts[index].tolist(), strict=True)]
+
+    def put(self, index: int, places: list[Place]) -> None:
+        """Remember a record, when it has the names, dtypes and dimensions of the first one that was put here."""
+        kind = [(name, dtype, len(shape)) for name, dtype, shape, _ in places]
+        if self._kind is None and kind:
+            self._kind = kind
+            self._starts = np.full((self._records, len(kind)), -1, np.int64)
+            self._shapes = np.zeros((self._records, len(kind), max(sides for _, _, sides in kind)), np.int32)
+        if kind and kind == self._kind:
+            self._starts[index] = [start for *_, start in places]
+            for row, (_, _, shape, _) in zip(self._shapes[index], places, strict=True):
+                row[:len(shape)] = shape
 
 
 class Shards(Sequence[Record]):
@@ -121,7 +181,7 @@ class Shards(Sequence[Record]):
         places = []
         for number, shard in enumerate(self._shards):
             for index in range(len(shard)):
-                places.append((shard._reader.get_batch(index).column("id")[0].as_py(), number, index))
+                places.append((shard.id(index), number, index))
         self._places = sorted(places)
         self._by_id = {place[0]: position for position, place in enumerate(self._places)}
 
@@ -146,3 +206,8 @@ class Shards(Sequence[Record]):
     def find(self, identity: str) -> Record:
         """The record of that id; `KeyError` when there is none."""
         return self[self._by_id[identity]]
+
+    def arrays(self, identity: str) -> dict[str, np.ndarray]:
+        """The arrays alone of the record of that id, the quick way; `KeyError` when there is none."""
+        _, number, place = self._places[self._by_id[identity]]
+        return self._shards[number].arrays(place)

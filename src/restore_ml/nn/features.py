@@ -95,7 +95,7 @@ def equalise(network: FeatureNet, pictures: Tensor) -> None:
 
 def load_features(path: Path) -> FeatureNet:
     """The frozen network from a model folder of this pipeline, or from a VGG19 state dict in torchvision's layout
-    (`features.N.weight`; .safetensors, .pth or .pt). A missing or wrong file is a `UserError`."""
+    (`features.N.weight`) as safetensors. A missing or wrong file, or a pickle, is a `UserError`."""
     if path.is_dir() or not path.suffix:
         return _from_run(path)
     return _from_file(path)
@@ -118,13 +118,14 @@ def _from_run(folder: Path) -> FeatureNet:
 def _from_file(path: Path) -> FeatureNet:
     if not path.exists():
         raise UserError(f"The weights {path} do not exist; correct `weights` in params.yaml.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+    if path.suffix != ".safetensors":
+        raise UserError(f"The weights {path} are no safetensors file, and pickles are never opened here. If you trust "
+                        "them, convert them: python -c \"import torch, safetensors.torch as s; s.save_file(torch.load("
+                        f"'{path.name}', weights_only=True), '{path.stem}.safetensors')\"")
+    from safetensors.torch import load_file
 
-            given = load_file(path)
-        else:
-            given = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        given = load_file(path)
         state, place = {}, 0
         for name in CONVOLUTIONS:
             for part in ("weight", "bias"):

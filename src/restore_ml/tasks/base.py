@@ -124,13 +124,16 @@ class Material:
 
 
 def augment(arrays: dict[str, np.ndarray], rng: np.random.Generator, rotate: bool = True) -> dict[str, np.ndarray]:
-    """The same random flip (and quarter turn, for square crops) of every H x W x C array; scalars pass."""
+    """The same random flip (and quarter turn, for square crops) of every H x W x C array, as views; scalars pass."""
     flip, turns = bool(rng.integers(2)), int(rng.integers(4)) if rotate else 0
-    out = {}
-    for name, value in arrays.items():
-        if value.ndim < 2:
-            out[name] = value
-            continue
-        flipped = value[:, ::-1] if flip else value
-        out[name] = np.ascontiguousarray(np.rot90(flipped, turns) if turns else flipped)
-    return out
+    return {name: _turned(value[:, ::-1] if flip else value, turns) if value.ndim > 1 else value
+            for name, value in arrays.items()}
+
+
+def _turned(array: np.ndarray, turns: int) -> np.ndarray:
+    """`np.rot90`, which takes longer to say so than a small crop takes to copy."""
+    if turns == 2:
+        return array[::-1, ::-1]
+    if turns == 1:
+        return array.swapaxes(0, 1)[::-1]
+    return array.swapaxes(0, 1)[:, ::-1] if turns == 3 else array

@@ -7,8 +7,10 @@ Settings under `tasks: super_resolution:` in params.yaml: `scales` (tested and p
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +27,8 @@ from restore_ml.tasks.base import ArraySpec, Sample, Task, augment
 SETTINGS: dict[str, Any] = {"scales": [2, 3, 4], "variants": ["x2_blur", "x2_noise"], "noise_sigma": 10.0,
                             "blur_sigma": 1.6, "blur_size": 13}
 LARGEST_SCALE = 8
+MARGIN = 5
+"""Low-resolution pixels around a crop that is resized by itself, so that no kernel reaches beyond what was read."""
 SHORTEST_SIDE = 32
 """Pixels; below it too little is left after the border is shaved to measure structural similarity."""
 
@@ -86,7 +90,8 @@ class SuperResolution(Task):
                         options: dict[str, Any]) -> Sample:
         """Aligned crops: `hr` of `patch` pixels rounded down to a multiple of the scale, `lr` of the same place; the
         same flip and quarter turn for both. A picture smaller than the crop is mirrored (edge pixel repeated, which
-        keeps the two aligned)."""
+        keeps the two aligned). The run setting `augment_scales` names factors of at most 1 by which the picture is
+        made smaller first, one drawn a sample; [1.0], or no such setting, cuts from the stored pictures alone."""
         scale = options["scale"]
         if f"lr_x{scale}" not in record.arrays:
             raise UserError(f"The training material of super_resolution has no scale {scale}; add it to `scales` of "
@@ -94,21 +99,60 @@ class SuperResolution(Task):
         side = run["patch"] // scale
         if side < 1:
             raise UserError(f"A patch of {run['patch']} pixels is smaller than the scale {scale}; make it larger.")
-        lr = record.arrays[f"lr_x{scale}"]
-        hr = record.arrays["hr"][:lr.shape[0] * scale, :lr.shape[1] * scale]
-        missing = [max(0, side - length) for length in lr.shape[:2]]
+        factors = run.get("augment_scales", [1.0])
+        factor = factors[int(rng.integers(len(factors)))] if len(factors) > 1 else factors[0]
+        hr, lr = record.arrays["hr"], record.arrays[f"lr_x{scale}"]
+        lengths = lr.shape[:2] if factor == 1 else [smaller(n, factor) // scale for n in hr.shape[:2]]
+        top, left = (int(rng.integers(max(length - side, 0) + 1)) for length in lengths)
+        if factor == 1:
+            rows, columns = (slice(first, min(first + side, length)) for first, length in
+                             zip((top, left), lengths, strict=True))
+            crops = {"lr": lr[rows, columns], "hr": hr[_times(rows, scale), _times(columns, scale)]}
+        else:
+            crops = _smaller_crop(hr, factor, scale, (top, left), side)
+        missing = [max(0, side - length) for length in crops["lr"].shape[:2]]
         if any(missing):
-            lr = np.pad(lr, [*((0, more) for more in missing), (0, 0)], "symmetric")
-            hr = np.pad(hr, [*((0, more * scale) for more in missing), (0, 0)], "symmetric")
-        top, left = (int(rng.integers(length - side + 1)) for length in lr.shape[:2])
-        crops = {"lr": lr[top:top + side, left:left + side],
-                 "hr": hr[top * scale:(top + side) * scale, left * scale:(left + side) * scale]}
+            crops = {name: np.pad(crop, [*((0, more * (scale if name == "hr" else 1)) for more in missing), (0, 0)],
+                                  "symmetric") for name, crop in crops.items()}
         crops = augment({name: _three_channels(crop) for name, crop in crops.items()}, rng)
         return Sample({"lr": crops["lr"], "scale": np.array(scale, np.int32)}, {"hr": crops["hr"]})
 
 
+def smaller(length: int, factor: float) -> int:
+    """The length of an axis of `length` pixels after imresize by `factor`."""
+    return math.ceil(length * Fraction(str(factor)))
+
+
+def _smaller_crop(picture: np.ndarray, factor: float, scale: int, corner: Sequence[int],
+                  side: int) -> dict[str, np.ndarray]:
+    """`lr` (at most side x side) at `corner`, and `hr` of its place, of the picture that imresize by `factor` gives.
+
+    The same pixels as a crop of the whole smaller picture and of its low-resolution twin (8-bit, like the stored
+    ones), but only a window with a margin for the kernels is resized. Windows begin where the pixel grids of the
+    picture, the smaller one and its twin meet.
+    """
+    exact, windows, starts, ends = Fraction(str(factor)), [], [], []
+    for length, first in zip(picture.shape, corner, strict=False):
+        begin = int((first - MARGIN) * scale / exact) // (exact.denominator * scale) * exact.denominator * scale
+        begin = max(0, begin)
+        windows.append(slice(begin, math.ceil((first + side + MARGIN) * scale / exact)))
+        starts.append(int(begin * exact))
+        ends.append(smaller(length, factor))
+    hr = imresize(picture[tuple(windows)], factor)
+    hr = modcrop(hr[:ends[0] - starts[0], :ends[1] - starts[1]], scale)
+    lr = imresize(hr, 1 / scale)
+    rows, columns = (slice(first - start // scale, first - start // scale + side)
+                     for first, start in zip(corner, starts, strict=True))
+    return {"lr": lr[rows, columns], "hr": hr[_times(rows, scale), _times(columns, scale)]}
+
+
+def _times(part: slice, scale: int) -> slice:
+    """The same place on a grid `scale` times as fine."""
+    return slice(part.start * scale, part.stop * scale)
+
+
 def _three_channels(picture: np.ndarray) -> np.ndarray:
-    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+    return np.broadcast_to(picture, (*picture.shape[:2], 3)) if picture.shape[2] == 1 else picture
 
 
 def _parse(degradation: str) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from restore_ml import layout, registry
 from restore_ml.tracking import store, writing
 from restore_ml.tracking.entry import curves
+from restore_ml.training.train import DONE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,8 +90,9 @@ class Follower:
 
 
 def finished(root: Path) -> set[str]:
-    """The trainings (their fingerprints) whose models are written."""
-    return {str(_facts(path).get("fingerprint", "")) for path in (root / layout.MODELS).glob("*/model.json")}
+    """The trainings (their fingerprints) whose models are written, here or by an experiment that left no model here."""
+    written = {str(_facts(path).get("fingerprint", "")) for path in (root / layout.MODELS).glob("*/model.json")}
+    return written | {path.parent.name for path in (root / layout.CHECKPOINTS).glob(f"*/{DONE}")}
 
 
 def _facts(path: Path) -> dict[str, Any]:

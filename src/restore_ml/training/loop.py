@@ -3,6 +3,10 @@
 It owns precision, gradients, clipping, schedules, EMA, the NaN guard, checkpoints and resume. What a method adds is
 its networks, phases and objectives (`restore_ml.method`). Every step seeds torch from (seed, phase, step), so nothing
 random has to be saved and a resumed run draws what an uninterrupted one would have drawn.
+
+With several processes (`accelerate launch`) each takes an equal share of the batch; gradients, loss terms and running
+statistics of normalisation are averaged over them each step, so that all hold the same weights. The main process alone
+writes. A step's own draws (dropout, noise) and BatchNorm's batch statistics are those of a process's share.
 """
 
 from __future__ import annotations
@@ -15,14 +19,13 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.seeds import derive
-from restore_ml.training import checkpoint, precision
+from restore_ml.training import checkpoint, precision, processes
 from restore_ml.training.ema import Average
 from restore_ml.training.history import History
 from restore_ml.training.sampler import Batch, Sampler, Steps
@@ -72,18 +75,22 @@ def fit_networks(job: Job) -> Training:
     """Train from the start, or from the checkpoint in `job.folder`, to the end of the last phase.
 
     Raises:
-        Diverged: a loss term or a gradient became NaN or infinite; the last checkpoint before it stays.
+        Diverged: a loss term or a gradient became NaN or infinite, in all processes at once; the last checkpoint
+            before it stays.
+        restore_ml.training.processes.PeerLost: another process of the training ended before its time.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
     phases = job.method.phases()
     total = sum(phase.steps for phase in phases)
-    training = _start(job, process.device)
+    training = _start(job, process)
+    processes.wait(process)  # an unfinished training that is to be forgotten is gone by now
     path = job.folder / "checkpoint.safetensors"
     if path.exists():
-        _resume(training, job, phases, path)
+        _resume(training, job, phases, path, process)
         training.began = training.done
     else:
         training.history.cut(0)
+    processes.assert_equal(_held(training), process)
     batches, saved = _batches(job, training.done, total), time.monotonic()
     for number in range(training.phase, len(phases)):
         phase = phases[number]
@@ -95,11 +102,11 @@ def fit_networks(job: Job) -> Training:
             training.step, training.done = training.step + 1, training.done + 1
             if job.progress:
                 job.progress(phase.name, training.done, total, loss)
-            if process.is_main_process and time.monotonic() - saved >= job.checkpoint_seconds:
-                _save(training, path)
+            if processes.main_says(time.monotonic() - saved >= job.checkpoint_seconds, process):
+                _save(training, path, process)
                 saved = time.monotonic()
-    if process.is_main_process:
-        _save(training, path)
+    processes.assert_equal(_held(training), process)
+    _save(training, path, process)
     return training
 
 
@@ -109,14 +116,21 @@ def _batches(job: Job, first: int, last: int) -> Iterator[Batch]:
                            num_workers=job.workers, multiprocessing_context="spawn" if job.workers else None))
 
 
-def _start(job: Job, device: torch.device) -> Training:
+def _held(training: Training) -> Iterator[Tensor]:
+    """Everything that must be equal in all processes."""
+    for network in (*training.networks.values(), *training.average.networks.values()):
+        yield from network.state_dict().values()
+
+
+def _start(job: Job, process: PartialState) -> Training:
     torch.manual_seed(derive(job.seed, job.run, "init"))
-    networks = {name: network.to(device) for name, network in job.method.build().items()}
+    networks = {name: network.to(process.device) for name, network in job.method.build().items()}
     if job.precision == "bf16":
         networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}  # type: ignore[call-overload]
     kept = {name: networks[name] for name in job.method.restores_with}
     average = Average(kept, float(job.method.settings.get("ema") or 0.0))
-    return Training(networks, average, job.method.extra_state(), History(job.folder / "history.csv"))
+    history = History(job.folder / "history.csv", process.is_main_process)
+    return Training(networks, average, job.method.extra_state(), history)
 
 
 def _enter(training: Training, phase: Phase) -> None:
@@ -153,9 +167,11 @@ def _step(job: Job, training: Training, phase: Phase, batch: Batch, process: Par
     for player in phase.players:
         if step % player.every == 0:
             seen |= _play(job, training, phase, player, context, process)
+    running = [buffer for network in training.networks.values() for buffer in network.buffers()
+               if buffer.is_floating_point()]
+    processes.average(running, process)
     training.average.update(training.done)
-    if process.is_main_process:
-        training.history.add(phase.name, step, phase.steps, seen)
+    training.history.add(phase.name, step, phase.steps, seen)
     return sum(seen.values())
 
 
@@ -171,18 +187,18 @@ def _play(job: Job, training: Training, phase: Phase, player: Player, context: C
     if counter:
         with counter:
             terms = _backward(job, player, context, parameters, process.device.type)
-        training.operations[key] = counter.get_total_flops() // 2  # multiply-adds
+        training.operations[key] = counter.get_total_flops() // 2 * process.num_processes  # multiply-adds
     else:
         terms = _backward(job, player, context, parameters, process.device.type)
-    values = dict(zip(terms, torch.stack([term.detach().float() for term in terms.values()]).tolist(), strict=True))
-    _guard(values, player, context)
     gradients = [p.grad for p in parameters if p.grad is not None]
-    if process.num_processes > 1:
-        for gradient in gradients:
-            gradient.copy_(reduce(gradient, "mean"))
+    means = torch.stack([term.detach().float() for term in terms.values()])
+    processes.average([means, *gradients], process)  # what is not finite in one process is not finite in the mean
+    values = dict(zip(terms, means.tolist(), strict=True))
+    ids = context.ids if process.num_processes == 1 else job.sampler.ids(training.done)
+    _guard(values, player, context.step, ids)
     norm = torch.nn.utils.get_total_norm(gradients)
     if not torch.isfinite(norm):
-        raise Diverged(_sentence(f"the gradient of {player.name}", player, context))
+        raise Diverged(_sentence(f"the gradient of {player.name}", context.step, ids))
     if player.clip_norm is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, player.clip_norm, norm)
     if player.clip_value is not None:
@@ -206,20 +222,24 @@ def context_device(context: Context) -> torch.device:
     return next(iter(context.inputs.values())).device
 
 
-def _guard(values: dict[str, float], player: Player, context: Context) -> None:
+def _guard(values: dict[str, float], player: Player, step: int, ids: list[str]) -> None:
     for name, value in values.items():
         if not -float("inf") < value < float("inf"):
-            raise Diverged(_sentence(f"the loss term {player.name}.{name} is {value}", player, context))
+            raise Diverged(_sentence(f"the loss term {player.name}.{name} is {value}", step, ids))
 
 
-def _sentence(what: str, player: Player, context: Context) -> str:
-    pictures = ", ".join(dict.fromkeys(identity[:12] for identity in context.ids))
+def _sentence(what: str, step: int, ids: list[str]) -> str:
+    pictures = ", ".join(dict.fromkeys(identity[:12] for identity in ids))
     verb = "" if " is " in what else " is not finite"
-    return f"Training stopped at step {context.step}: {what}{verb}; the batch held the pictures {pictures}."
+    return f"Training stopped at step {step}: {what}{verb}; the batch held the pictures {pictures}."
 
 
-def _save(training: Training, path: Path) -> None:
-    tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in training.state.items()}
+def _save(training: Training, path: Path, process: PartialState) -> None:
+    states = processes.of_all(training.state, process)
+    if not process.is_main_process:
+        return
+    tensors: dict[str, Tensor] = {_state(rank, name): value for rank, state in enumerate(states)
+                                  for name, value in state.items()}
     for name, network in training.networks.items():
         tensors |= checkpoint.network_tensors(f"network.{name}", network)
     tensors |= training.average.tensors("average")
@@ -233,13 +253,18 @@ def _save(training: Training, path: Path) -> None:
                                     "history": training.history.length, "state": sorted(training.state)})
 
 
-def _resume(training: Training, job: Job, phases: list[Phase], path: Path) -> None:
+def _state(rank: int, name: str) -> str:
+    """The name in a checkpoint of a method's own tensor: each process has its own."""
+    return f"state.{name}" if rank == 0 else f"state@{rank}.{name}"
+
+
+def _resume(training: Training, job: Job, phases: list[Phase], path: Path, process: PartialState) -> None:
     tensors, values = checkpoint.load(path)
     for name, network in training.networks.items():
         checkpoint.fill_network(f"network.{name}", network, tensors)
     training.average.fill("average", tensors)
     training.state.clear()
-    training.state.update({name: tensors[f"state.{name}"] for name in values["state"]})
+    training.state.update({name: tensors[_state(process.process_index, name)] for name in values["state"]})
     players = {player.name: player for phase in reversed(phases) for player in phase.players}
     for name, entry in values["optimisers"].items():
         training.optimisers[name] = _optimiser(training, players[name])

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from restore_ml import tensors
+from restore_ml.data.shards import Record
 from restore_ml.errors import UserError
 from restore_ml.seeds import derive, generator
 from restore_ml.tasks.base import Material, Task
@@ -57,16 +58,23 @@ class Sampler:
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of `step`."""
         options = self.task.batch_options(generator(self.seed, "batch", step), self.settings)
-        size, ids, samples = self.settings["batch"], [], []
-        for slot in range(step * size + self.rank, (step + 1) * size, self.world):
-            epoch, place = divmod(slot, len(self.records))
-            identity = self.order(epoch)[place]
+        ids, samples = [], []
+        for epoch, identity in self._visits(step)[self.rank::self.world]:
             draws = generator(self.seed, "sample", identity, epoch)
-            record = self.records.find(identity)
+            record = Record(identity, self.records.arrays(identity))
             samples.append(self.task.training_sample(record, self.pools, draws, self.settings, options))
             ids.append(identity)
         return Batch(tensors.batch([sample.inputs for sample in samples], self.task.inputs),
                      tensors.batch([sample.target for sample in samples], self.task.target), ids)
+
+    def ids(self, step: int) -> list[str]:
+        """The pictures of the whole batch of `step`, also of the other processes' shares."""
+        return [identity for _, identity in self._visits(step)]
+
+    def _visits(self, step: int) -> list[tuple[int, str]]:
+        size = self.settings["batch"]
+        places = [divmod(slot, len(self.records)) for slot in range(step * size, (step + 1) * size)]
+        return [(epoch, self.order(epoch)[place]) for epoch, place in places]
 
 
 def _rebuild(task: Task, material: Material, settings: dict[str, Any], seed: int, rank: int, world: int) -> Sampler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from restore_ml import costs, layout, registry
-from restore_ml.files import canonical_json, sha256_of_file, write_json
+from restore_ml.errors import UserError
+from restore_ml.files import canonical_json, sha256_of_file, write_json, write_text
 from restore_ml.method import Method
 from restore_ml.tasks.base import Material
 
+DONE = "done"
+"""The marker in a training's checkpoint folder once it has ended: nothing is going on there."""
 Progress = Callable[[str, int, int, float], None]
 NO_SPACE = 28
 
@@ -24,14 +28,27 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
 
     A divergence, or a lack of memory or disk, is written down as the status `failed` or `transient` with its reason
     and is no exception. `fresh` forgets an unfinished training of the same fingerprint instead of continuing it.
+
+    With `processes` above 1 in the spec it is called in that many processes (`accelerate launch`); the main one writes.
+
+    Raises:
+        UserError: it runs in another number of processes than the spec says.
+        restore_ml.training.processes.PeerLost: another process of the training ended before its time.
     """
+    main, world = os.environ.get("RANK", "0") == "0", int(os.environ.get("WORLD_SIZE", "1"))
     method = registry.method_class(spec["task"], spec["method"])(spec["settings"])
+    if world != spec.get("processes", 1):
+        raise UserError(f"The training of {spec['run']} is one of {spec.get('processes', 1)} processes and was started "
+                        f"in {world}; `dvc repro` starts it rightly.")
     material = Material(root / layout.SAMPLES / spec["task"] / "train")
     mark = fingerprint(spec, material, root)
     folder = root / layout.CHECKPOINTS / mark
-    if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
+    if main:
+        (folder / DONE).unlink(missing_ok=True)
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
     facts = {key: spec[key] for key in ("run", "task", "method", "settings", "seed", "needs", "precision", "threads")}
+    facts |= {"processes": spec.get("processes", 1)}
     facts |= {"fingerprint": mark, "reading": method.reading, "status": "ok", "reason": "", "steps": 0,
               "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
     started, played = time.monotonic(), 0
@@ -48,8 +65,12 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
         if status is None:
             raise
         facts |= {"status": status, "reason": " ".join(str(error).split()) or type(error).__name__}
+    if not main and facts["status"] != "transient":  # a lack of memory may be this process's alone
+        return facts
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "model.json", facts)
+    if folder.is_dir() and facts["status"] != "transient":
+        write_text(folder / DONE, "")
     seconds = round(time.monotonic() - started, 3)
     costs.write(root, "train", out / "model.json", {"seconds": seconds, "steps": played})
     return facts
@@ -98,10 +119,13 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
     sampler = Sampler(registry.task(spec["task"]), material, method.settings, spec["seed"],
                       rank=process.process_index, world=process.num_processes)
     method.constants = method.prepare(material, spec["seed"])
-    write_json(folder / "run.json", {"run": spec["run"], "task": spec["task"]})  # names the live curves
+    if process.is_main_process:
+        write_json(folder / "run.json", {"run": spec["run"], "task": spec["task"]})  # names the live curves
     job = Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], features, workers,
-              checkpoint_seconds, progress)
+              checkpoint_seconds, progress if process.is_main_process else None)
     training = fit_networks(job)
+    if not process.is_main_process:
+        return {}, training.done - training.began
     networks = training.average.networks
     method.finish(networks, material, spec["seed"])
     facts = _write_arrays(out, method.constants)
@@ -136,7 +160,7 @@ def _write_arrays(out: Path, arrays: dict[str, Any]) -> dict[str, Any]:
 
 def _status(error: Exception) -> str | None:
     """`failed` for an outcome that would come again, `transient` for a lack of memory or disk, None for a bug."""
-    from restore_ml.errors import TransientError, UserError
+    from restore_ml.errors import TransientError
 
     if type(error).__name__ == "Diverged" or isinstance(error, UserError):
         return "failed"

@@ -6,8 +6,10 @@ Source: described only in a survey's case (single picture, hand-drawn mask, impr
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,9 @@ from restore_ml.method import Inputs, Method, Model
 from restore_ml.nn.hourglass import Hourglass, PriorUNet
 from restore_ml.seeds import derive
 from restore_ml.training.on_picture import optimise
+
+if TYPE_CHECKING:
+    from restore_ml.tasks.base import Material
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3")
 SUPPORTED = ("watermark", "text", "scratches")
@@ -32,6 +37,13 @@ class DIPWatermark(Method):
     `deconv`, or `nearest` or `bilinear` for the ablation. `average`: decay of the average of outputs over steps;
     `jitter`: standard deviation of the noise on the input. Without a feature network the perceptual term is left out.
 
+    `mode`: `opaque` asks nothing under the mask. `semi_transparent` fits (1 - a) f + a c to the observed picture on all
+    pixels, a the mark's opacity and c its colours: what shines through counts. Both are taken from the file `mark`, a
+    picture with an alpha channel and of the size of the pictures that it lies on, and are kept with the model. They are
+    a setting, not an input of the task, because only who has the mark knows them: inpainting tells every method the
+    same, the observed picture and a drawn mask, and from these alone they come out wrong for thin strokes. The
+    comparison draws another mark for each picture, so this mode takes no part in it.
+
     reading: widths, weights of the L1 and perceptual terms, taps; learning rate, jitter and average are deep image
     prior's.
     """
@@ -40,26 +52,39 @@ class DIPWatermark(Method):
     paper: ClassVar[dict[str, Any]] = {
         "input": "image_mask", "arch": "unet_deconv", "widths": [16, 32, 64, 128, 256], "extra_levels": 1,
         "upsample": "deconv", "skip": 4, "noise_channels": 32,
+        "mode": "opaque", "mark": "",
         "mse": 1.0, "l1": 1.0, "perceptual": 0.01, "steps": 3000, "lr": 0.01, "jitter": 0.03, "average": 0.99,
     }
-    reading = "widths, weights of the terms, taps, learning rate, jitter, average"
+    reading = "widths, weights of the terms, taps, learning rate, jitter, average, the semi-transparent mode"
     restores_with_features = True
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `UserError` for an unknown name in `input`, `arch` or `upsample`."""
+        """Raises `UserError` for an unknown name in `input`, `arch`, `upsample` or `mode`, or a mode without its mark.
+        """
         super().__init__(settings)
         s = self.settings
         choices = {"input": ("image_mask", "noise", "both"), "arch": ("unet_deconv", "hourglass_deconv"),
-                   "upsample": ("deconv", "nearest", "bilinear")}
+                   "upsample": ("deconv", "nearest", "bilinear"), "mode": ("opaque", "semi_transparent")}
         for key, known in choices.items():
             if s[key] not in known:
                 raise UserError(f"{key} of dip_watermark is {s[key]!r}; it must be one of {', '.join(known)}.")
+        if (s["mode"] == "semi_transparent") != bool(s["mark"]):
+            raise UserError(f"mark of dip_watermark is {s['mark']!r} in the mode {s['mode']}; give the mark's picture, "
+                            "with its alpha channel, in the mode semi_transparent and none in the mode opaque.")
         unet = s["arch"] == "unet_deconv"
         self.multiple = 2 ** (len(s["widths"]) - 1 + s["extra_levels"] if unet else len(s["widths"]))
 
     def unsupported(self, degradation: str) -> str | None:
-        """Thin damage is its purpose."""
+        """Thin damage is its purpose; a known mark is not what lies on the pictures of the comparison."""
+        if self.settings["mode"] == "semi_transparent":
+            return "takes off the one mark that it was given"
         return None if degradation in SUPPORTED else "made for watermarks and other thin damage"
+
+    def fit(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+        """`mark`: H x W x 4 uint8 (RGB and opacity), with a known mark."""
+        if self.settings["mode"] == "opaque":
+            return {}
+        return {"mark": _read_mark(Path(self.settings["mark"]))}
 
     def network(self) -> nn.Module:
         """A fresh network, from torch's current generator."""
@@ -91,17 +116,56 @@ class DIPWatermark(Method):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Fit, and give the average picture of the steps (the known pixels are put back by the task)."""
         s, image, mask = self.settings, inputs["image"], inputs["mask"]
-        image = image * (1 - mask)
+        given = self.given(image, mask, seed)
+        if s["mode"] == "opaque":
+            marked, unknown = _unmarked, mask
+        else:
+            marked, unknown = _Mark(model.arrays["mark"], image, self.multiple), torch.zeros_like(mask)
+        image = image * (1 - unknown)
         wanted = {}
         if model.features is not None and s["perceptual"]:
             wanted = taps_of(model.features, image, TAPS)
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(derive(seed, "init"))
             network = self.network().to(image.device)
-        output, _ = optimise(network, self.given(image, mask, seed),
-                             lambda made: self.loss(made, image, mask, wanted, model.features),
+        output, _ = optimise(network, given,
+                             lambda made: self.loss(marked(made), image, unknown, wanted, model.features),
                              s["steps"], s["lr"], derive(seed, "jitter"), s["average"], s["jitter"])
         return {"image": output}
+
+
+def _unmarked(picture: Tensor) -> Tensor:
+    return picture
+
+
+class _Mark:
+    """Puts a known mark (H x W x 4 uint8) on a picture of its size, or padded by reflection to a multiple."""
+
+    def __init__(self, mark: np.ndarray, image: Tensor, multiple: int) -> None:
+        layers = torch.from_numpy(mark.transpose(2, 0, 1).copy()).to(image.device)[None].float() / 255
+        below, right = (there - own for there, own in zip(image.shape[-2:], mark.shape, strict=False))
+        if not (0 <= below < multiple and 0 <= right < multiple):
+            raise UserError(f"The mark is {mark.shape[1]} x {mark.shape[0]}, the picture {image.shape[-1]} x "
+                            f"{image.shape[-2]}; draw the mark on a canvas of the picture's size.")
+        if below or right:
+            layers = nn.functional.pad(layers, (0, right, 0, below), "reflect")
+        self.colour, self.opacity = layers[:, :3], layers[:, 3:]
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        return (1 - self.opacity) * picture + self.opacity * self.colour
+
+
+def _read_mark(path: Path) -> np.ndarray:
+    """A file with an alpha channel as H x W x 4 uint8."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if "A" not in picture.getbands():
+                raise UserError(f"The mark {path} has no alpha channel; save it as a PNG with transparency.")
+            return np.asarray(picture.convert("RGBA"))
+    except OSError as error:
+        raise UserError(f"The mark {path} cannot be read ({error}); give a PNG with transparency.") from error
 
 
 METHOD = DIPWatermark

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from restore_ml.degradations.resize import imresize
 from restore_ml.errors import UserError
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.self_attention import SelfAttention
@@ -33,17 +34,20 @@ class Generator(nn.Module):
 
     Conv 9 x 9 and PReLU; `blocks` residual blocks with an attention after the first half and one at the end; Conv 3 x 3
     and BN plus the first features; log2(s) sub-pixel layers (Conv 3 x 3, PixelShuffle(2), PReLU); Conv 9 x 9.
-    `attention=False` is SRGAN's generator (SRResNet).
+    `attention=False` is SRGAN's generator (SRResNet); `pool` and `spectral`: see `SelfAttention`. `tanh`: the network
+    works in [-1, 1] and ends in a hyperbolic tangent (`lr` and the result stay in [0, 1]).
     """
 
-    def __init__(self, scale: int = 4, blocks: int = 16, width: int = 64, attention: bool = True) -> None:
+    def __init__(self, scale: int = 4, blocks: int = 16, width: int = 64, attention: bool = True, pool: bool = False,
+                 spectral: bool = False, tanh: bool = False) -> None:
         super().__init__()
+        self.tanh = tanh
         self.head = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
         half = blocks // 2
         body: list[nn.Module] = [ResidualBlock(width) for _ in range(half)]
-        body += [SelfAttention(width)] if attention else []
+        body += [SelfAttention(width, spectral=spectral, pool=pool)] if attention else []
         body += [ResidualBlock(width) for _ in range(blocks - half)]
-        body += [SelfAttention(width)] if attention else []
+        body += [SelfAttention(width, spectral=spectral, pool=pool)] if attention else []
         self.body = nn.Sequential(*body, nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width))
         up: list[nn.Module] = []
         for _ in range(int(math.log2(scale))):
@@ -53,8 +57,9 @@ class Generator(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Not clipped."""
-        first = self.head(lr)
-        return self.tail(self.up(first + self.body(first)))
+        first = self.head(2 * lr - 1 if self.tanh else lr)
+        made = self.tail(self.up(first + self.body(first)))
+        return (made.tanh() + 1) / 2 if self.tanh else made
 
 
 class Discriminator(nn.Module):
@@ -82,18 +87,28 @@ class SelfAttentionSubPixelSR(Method):
     task = "super_resolution"
     reading = ("the paper's text was not available: attention after half of the residual blocks and after the last, "
                "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; without `needs:` "
-               "there is no perceptual term, with it the features are those of the run it names")
+               "there is no perceptual term, with it the features are those of the run it names; the options "
+               "`skip` and `settle` for short trainings are ours")
     restores_with = ("generator",)
     tile = 128
     overlap = 32
     paper: ClassVar[dict[str, Any]] = {
-        "scales": [4], "blocks": 16, "width": 64, "attention": True, "d_width": 64, "d_hidden": 1024,
+        "scales": [4], "blocks": 16, "width": 64, "attention": True, "attn_pool": False, "attn_spectral": False,
+        "tanh": False, "skip": "none", "d_width": 64, "d_hidden": 1024,
         "pixel_weight": 1.0, "perceptual_weight": 0.006, "perceptual_tap": "relu5_4", "adversarial_weight": 1e-3,
-        "lr": 1e-4, "schedule": "step", "steps": {"pixel": 1_000_000, "gan": 200_000}, "batch": 16, "patch": 96,
-        "ema": 0.0,
+        "lr": 1e-4, "schedule": "step", "steps": {"pixel": 1_000_000, "settle": 0, "gan": 200_000}, "batch": 16,
+        "patch": 96, "ema": 0.0,
     }
     """`scales`: exactly one of 2, 4, 8. `schedule`: `step` (constant; in the adversarial phase a tenth after its half)
-    or `cosine` (to a tenth over the pixel phase, a tenth from then on)."""
+    or `cosine` (to a tenth over the pixel and settle phases, a tenth from then on). `attn_pool`: large maps pool keys
+    and values, so that tiles are larger; `attn_spectral`: spectral normalisation in the attention modules; `tanh`: the
+    network works in [-1, 1].
+
+    reading: two options for short trainings, off in the paper's recipe. `skip: bicubic`: the network makes what bicubic
+    interpolation lacks, with a last layer that starts at a hundredth of its usual size; without it 2,000 steps are too
+    few to learn to pass colours on, which costs most on smooth pictures. Steps of `settle`: the pixel phase goes on
+    with the statistics of batch normalisation held, as they are when restoring.
+    """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the settings that only this method knows."""
@@ -102,7 +117,13 @@ class SelfAttentionSubPixelSR(Method):
             raise UserError(f"scales of sa_subpixel_sr is {self.settings['scales']!r}; it must be [2], [4] or [8].")
         if self.settings["schedule"] not in ("step", "cosine"):
             raise UserError(f"schedule of sa_subpixel_sr is {self.settings['schedule']!r}; it must be step or cosine.")
+        if self.settings["tanh"] and self.settings["skip"] == "bicubic":
+            raise UserError("tanh of sa_subpixel_sr makes whole pictures, skip: bicubic differences; set one.")
+        if self.settings["skip"] not in ("none", "bicubic"):
+            raise UserError(f"skip of sa_subpixel_sr is {self.settings['skip']!r}; it must be none or bicubic.")
         self.scale = int(self.settings["scales"][0])
+        if self.settings["attn_pool"]:
+            self.tile = 256  # as many keys as the plain attention has on a tile of 128
 
     def unsupported(self, degradation: str) -> str | None:
         """Only the scale that the generator is built for, and its variants."""
@@ -112,18 +133,33 @@ class SelfAttentionSubPixelSR(Method):
         """`generator` and `discriminator`."""
         given = self.settings
         side = given["patch"] - given["patch"] % self.scale
-        return {"generator": Generator(self.scale, given["blocks"], given["width"], given["attention"]),
+        generator = Generator(self.scale, given["blocks"], given["width"], given["attention"], given["attn_pool"],
+                              given["attn_spectral"], given["tanh"])
+        if given["skip"] == "bicubic":
+            with torch.no_grad():
+                for part in generator.tail.parameters():
+                    part.mul_(0.01)
+        return {"generator": generator,
                 "discriminator": Discriminator(side, given["d_width"], given["d_hidden"])}
 
     def phases(self) -> list[Phase]:
-        """`pixel`: the generator alone. `gan`: the discriminator, then the generator, on the same restored pictures."""
+        """`pixel`: the generator alone; `settle`: the same with its normalisation statistics held, as when restoring.
+        `gan`: the discriminator, then the generator, on the same restored pictures; statistics stay held if they were.
+        """
         steps, step = self.settings["steps"], self.settings["schedule"] == "step"
-        generator = Player("generator", ["generator"], self.pixel_loss, self._adam,
-                           schedule=_constant if step else _cosine_to_a_tenth)
+        settle = steps.get("settle", 0)
+        early = _constant if step else _Cosine(0, steps["pixel"] + settle)
+        after = _constant if step else _Cosine(steps["pixel"], steps["pixel"] + settle)
         late = _tenth_after_half if step else _a_tenth
-        against = Player("generator", ["generator"], self.generator_loss, self._adam, schedule=late)
+        held = ["generator"] if settle else []
+
+        def generator(loss: Any, schedule: Any) -> Player:
+            return Player("generator", ["generator"], loss, self._adam, schedule=schedule)
+
         discriminator = Player("discriminator", ["discriminator"], self.discriminator_loss, self._adam, schedule=late)
-        return [Phase("pixel", steps["pixel"], [generator]), Phase("gan", steps["gan"], [discriminator, against])]
+        return [Phase("pixel", steps["pixel"], [generator(self.pixel_loss, early)]),
+                Phase("settle", settle, [generator(self.pixel_loss, after)], held),
+                Phase("gan", steps["gan"], [discriminator, generator(self.generator_loss, late)], held)]
 
     def pixel_loss(self, context: Context) -> dict[str, Tensor]:
         """Mean squared error on RGB of 0 ... 1."""
@@ -151,11 +187,14 @@ class SelfAttentionSubPixelSR(Method):
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]."""
-        return {"sr": model.networks["generator"](inputs["lr"]).float().clip(0, 1)}
+        return {"sr": self._enlarge(model.networks["generator"], inputs["lr"]).float().clip(0, 1)}
 
-    @staticmethod
-    def _restored(context: Context) -> Tensor:
-        return context.once("sr", lambda: context.networks["generator"](context.inputs["lr"]))
+    def _restored(self, context: Context) -> Tensor:
+        return context.once("sr", lambda: self._enlarge(context.networks["generator"], context.inputs["lr"]))
+
+    def _enlarge(self, generator: nn.Module, lr: Tensor) -> Tensor:
+        made = generator(lr)
+        return made if self.settings["skip"] == "none" else imresize(lr, self.scale) + made
 
     def _adam(self, parameters: Any) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.settings["lr"], betas=(0.9, 0.999))
@@ -173,8 +212,14 @@ def _a_tenth(step: int, steps: int) -> float:
     return 0.1
 
 
-def _cosine_to_a_tenth(step: int, steps: int) -> float:
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * step / steps))
+class _Cosine:
+    """From 1 to a tenth over `whole` steps, of which `before` were done in earlier phases."""
+
+    def __init__(self, before: int, whole: int) -> None:
+        self.before, self.whole = before, whole
+
+    def __call__(self, step: int, steps: int) -> float:
+        return 0.1 + 0.45 * (1 + math.cos(math.pi * (self.before + step) / max(1, self.whole)))
 
 
 METHOD = SelfAttentionSubPixelSR

@@ -1,0 +1,104 @@
+"""Tries settings of a run on the validation pictures, which are neither trained on nor in any table.
+
+    python benchmarks/validation.py vdsr '{}' '{"steps": 400}' --cases x2,x4
+
+Each JSON object changes some of the run's settings of the active profile ({} are the present ones). Every variant is
+trained in a scratch folder (needs a rebuilt project: prepared/, samples/ and, for runs with `needs:`, models/) and
+restores fixed crops of the validation pictures. The table gives the task's primary metric, its mean over the crops,
+beside that of the task's baselines, and the training's seconds. `--seeds 2` averages two trainings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restore_ml import layout, registry, restoration, settings
+from restore_ml.data.shards import Record, Shards
+from restore_ml.evaluation.protocol import protocol
+from restore_ml.seeds import generator
+from restore_ml.tasks.base import Sample
+from restore_ml.training.precision import resolve
+from restore_ml.training.train import train_run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("variants", nargs="+", type=json.loads, metavar="JSON")
+    parser.add_argument("--cases", default="", help="degradations, with commas between (default: the primary one)")
+    parser.add_argument("--crops", type=int, default=4, help="of each validation picture (default: 4)")
+    parser.add_argument("--side", type=int, default=192, help="of a crop in pixels (default: 192)")
+    parser.add_argument("--seeds", type=int, default=1)
+    options = parser.parse_args()
+    root = layout.root().resolve()
+    params = settings.load(root / "params.yaml")
+    run = params.runs[options.run]
+    rules = protocol(run.task)
+    cases = options.cases.split(",") if options.cases else [rules.primary_degradation]
+    tests = {case: samples(root, params, run.task, case, options.crops, options.side) for case in cases}
+    print(f"{rules.primary} on {options.crops} crops of each validation picture; a baseline beside\n\n"
+          f"| {options.run} | seconds | {' | '.join(cases)} |\n|---|---|{'---|' * len(cases)}")
+    for name in [name for name in rules.baselines if name in params.runs]:
+        base = train(root, params, params.runs[name], {}, 1)
+        print(f"| {name} | | {' | '.join(f'{measure(base, rules, tests[case]):.3f}' for case in cases)} |", flush=True)
+    for variant in options.variants:
+        started, values = time.monotonic(), []
+        for seed in range(1, options.seeds + 1):
+            model = train(root, params, run, variant, seed)
+            values.append([measure(model, rules, tests[case]) for case in cases])
+        seconds = (time.monotonic() - started) / options.seeds
+        means = " | ".join(f"{value:.3f}" for value in np.mean(values, axis=0))
+        print(f"| {json.dumps(variant)} | {seconds:.0f} | {means} |", flush=True)
+
+
+def samples(root: Path, params: settings.Params, task: str, case: str, crops: int, side: int) -> list[Sample]:
+    """Test samples of a case made of fixed crops of the validation pictures that the task accepts."""
+    known, made = registry.task(task), []
+    for record in Shards(root / layout.PREPARED / known.domain / "validation"):
+        if known.accepts(record.arrays.get("image", record.arrays.get("target")), params.tasks[task]):
+            continue
+        for number in range(crops):
+            draws = generator("validation", record.id, number)
+            height, width = next(iter(record.arrays.values())).shape[:2]
+            size = min(side, height, width)
+            y, x = int(draws.integers(height - size + 1)), int(draws.integers(width - size + 1))
+            arrays = {name: np.ascontiguousarray(array[y:y + size, x:x + size])
+                      for name, array in record.arrays.items()}
+            made.append(known.test_sample(Record(f"{record.id}{number}", arrays, {}), case, 1, params.tasks[task]))
+    return made
+
+
+def train(root: Path, params: settings.Params, run: settings.Run, changes: dict[str, Any], seed: int) -> Any:
+    """Train in a scratch project that borrows the data; gives what `restoration.load_model` gives."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        for name in (layout.PREPARED, layout.SAMPLES):
+            (scratch / name).symlink_to(root / name)
+        (scratch / layout.MODELS).mkdir()
+        if run.needs != "none":
+            (scratch / layout.MODELS / run.needs).symlink_to(root / layout.MODELS / run.needs)
+        spec = {"run": run.name, "task": run.task, "method": run.method, "needs": run.needs, "seed": seed,
+                "settings": {**run.settings, **changes}, "threads": params.threads, "processes": 1,
+                "precision": resolve(params.precision), "versions": {}, "modules": {}, "weights": {}}
+        facts = train_run(spec, scratch, scratch / layout.MODELS / run.name)
+        if facts["status"] != "ok":
+            raise SystemExit(f"{run.name} with {changes}: {facts['status']}, {facts['reason']}")
+        return restoration.load_model(scratch / layout.MODELS / run.name, scratch)
+
+
+def measure(loaded: Any, rules: Any, tests: list[Sample]) -> float:
+    method, model = loaded
+    values = [rules.measure(sample.inputs, restoration.restore(method, model, sample.inputs, 1), sample.target,
+                            rules.context([sample.target]))[rules.primary] for sample in tests]
+    return float(np.mean(values))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What the tests of the colorization methods share: small settings, scenes, a project to train in, errors."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.color import rgb2lab
+
+from restore_ml import registry, restoration
+from restore_ml.data import shards
+from restore_ml.data.shards import Record
+from restore_ml.degradations.colour import rgb_to_lab, to_rgb8
+from restore_ml.method import Context, Method, Model
+from restore_ml.training.train import train_run
+
+SMALL: dict[str, dict[str, Any]] = {
+    "colorful_colorization": {"width": 4, "patch": 32, "batch": 4, "steps": 60, "lr": 3e-3},
+    "deep_colorization": {"patch": 32, "batch": 4, "steps": 80, "pixels_per_image": 128, "daisy_radius": 4, "lr": 3e-3,
+                          "semantic_radius": 1, "refine_radius": 3, "refine_sigma": 2.0, "prepare_crops": 12},
+    "gabor_pix2pix": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32,
+                      "batch": 4, "steps": 80, "lr": 2e-3},
+}
+
+
+def make(name: str, **changes: Any) -> Method:
+    cls = registry.method_class("colorization", name)
+    return cls({**cls.paper, **SMALL.get(name, {}), **changes})
+
+
+def lightness_of(grey: np.ndarray) -> torch.Tensor:
+    """The L input (1 x 1 x H x W) whose grey levels are `grey` (H x W, 0..255)."""
+    return torch.from_numpy(rgb2lab(np.repeat(grey[..., None], 3, -1) / 255)[..., :1]).float().movedim(-1, 0)[None]
+
+
+def batch_of(rgb: np.ndarray) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Inputs and target of uint8 pictures N x H x W x 3."""
+    picture = torch.from_numpy(rgb.astype(np.float32) / 255).movedim(-1, 1)
+    lab = rgb_to_lab(picture)
+    return {"L": lab[:, :1]}, {"ab": lab[:, 1:], "rgb": picture}
+
+
+def context(method: Method, rgb: np.ndarray, networks: dict[str, torch.nn.Module] | None = None) -> Context:
+    inputs, target = batch_of(rgb)
+    return Context(inputs, target, ["a"] * len(rgb), method.build() if networks is None else networks, step=0, steps=10,
+                   generator=torch.Generator().manual_seed(0))
+
+
+def scene(seed: int) -> np.ndarray:
+    """48 x 48: smooth blue above, rough green below, so that texture and lightness tell the colour."""
+    draws = np.random.default_rng(seed)
+    lab = np.empty((48, 48, 3), np.float32)
+    horizon = int(draws.integers(16, 32))
+    lab[:horizon] = np.array([75, -6, -32]) + draws.normal(0, 0.5, (horizon, 48, 1)) * [1, 0, 0]
+    lab[horizon:] = np.array([45, -34, 38]) + draws.normal(0, 7, (48 - horizon, 48, 1)) * [1, 0, 0]
+    return to_rgb8(lab[..., :1], lab[..., 1:])
+
+
+def fill(root: Path) -> Path:
+    """A project whose training split is six scenes."""
+    task = registry.task("colorization")
+    pictures = [Record(f"{number:064x}", {"image": scene(number)}) for number in range(6)]
+    folder = root / "samples" / "colorization" / "train"
+    shards.write(folder / "00.arrow", task.training_records(pictures, 1, {"size": 32}))
+    for name, pool in task.training_pools(pictures, 1, {"size": 32}).items():
+        shards.write(folder / "pools" / name / "pool.arrow", pool)
+    return root
+
+
+def trained(project: Path, name: str, **changes: Any) -> tuple[Method, Model, dict[str, Any]]:
+    """Train through the real loop; the model as it is loaded again from disk."""
+    spec = {"run": name, "task": "colorization", "method": name, "settings": make(name, **changes).settings, "seed": 1,
+            "needs": "none", "precision": "fp32", "threads": 1}
+    facts = train_run(spec, project, project / "models" / name, fresh=True)
+    assert (facts["status"], facts["reason"]) == ("ok", "")
+    return *restoration.load_model(project / "models" / name), facts
+
+
+def error(method: Method, model: Model, seed: int = 100) -> tuple[float, float]:
+    """Root mean square ab error of the restored and of the grey picture, on a scene that was not trained on."""
+    lab = rgb2lab(scene(seed)).astype(np.float32)
+    output = restoration.restore(method, model, {"L": lab[..., :1]}, 1)
+    assert output["ab"].shape == (48, 48, 2) and np.isfinite(output["ab"]).all()
+    restored, grey = (float(np.sqrt(np.square(ab - lab[..., 1:]).sum(-1).mean())) for ab in (output["ab"], 0))
+    return restored, grey
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
