@@ -9,6 +9,7 @@ import time
 
 from pipelines import server
 from restore_ml import layout
+from restore_ml.errors import UserError
 
 
 def main() -> int:
@@ -17,13 +18,19 @@ def main() -> int:
     from restore_ml.tracking.sync import sync
 
     root = layout.root().resolve()
-    print(sync(root))
+    try:
+        print(sync(root))
+        url = server.start(root)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     port = server.free_port()
-    url = server.start(root)
     mlflow = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", store.tracking_uri(root), "--artifacts-destination", str(store.artifacts(root))],
-        cwd=root, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+         "--artifacts-destination", str(store.artifacts(root))],
+        # In the environment: the store's address may hold a password, and command lines are for everybody to read.
+        cwd=root, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                                    "MLFLOW_BACKEND_STORE_URI": store.tracking_uri(root)})
     print(f"MLflow    http://127.0.0.1:{port}")
     if url:
         print(f"Prefect   {url.removesuffix('/api')}")

@@ -1,10 +1,13 @@
 """The project's one Prefect server: its own home and database in .state/prefect, a recorded loopback port.
 
 `make` and `flows` start it; stages only look whether it is there (standard library only, so that this costs nothing).
+RESTORE_ML_PREFECT_DATABASE has it keep its tables in PostgreSQL; RESTORE_ML_PREFECT_API names a server elsewhere that
+is used instead. Prefect's own variables are not read for this: a shell set up for another server is left out of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -12,10 +15,15 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from restore_ml.errors import UserError
+
+API = "RESTORE_ML_PREFECT_API"
+DATABASE = "RESTORE_ML_PREFECT_DATABASE"
 HOME = Path(".state") / "prefect"
 RECORD = HOME / "server.json"
 LOG = HOME / "server.log"
@@ -24,8 +32,14 @@ TIMEOUT = 2.0
 
 
 def find(root: Path, timeout: float = TIMEOUT) -> str | None:
-    """The address of the server's API when it answers and is ours (its home is this project's), else None."""
+    """The address of the server's API when it answers and is ours (its home is this project's), else None.
+
+    A server elsewhere, where the environment names one, only has to answer.
+    """
+    elsewhere = os.environ.get(API, "").strip().rstrip("/")
     try:
+        if elsewhere:
+            return elsewhere if _get(f"{elsewhere}/health", timeout) is True else None
         record = json.loads((root / RECORD).read_text(encoding="utf-8"))
         url = f"http://127.0.0.1:{int(record['port'])}/api"
         settings = _get(f"{url}/admin/settings", timeout)
@@ -37,9 +51,23 @@ def find(root: Path, timeout: float = TIMEOUT) -> str | None:
 def start(root: Path, seconds: float = 120.0) -> str | None:
     """The address of the server's API, started if need be; None (after a sentence) when it cannot be had."""
     url = find(root)
+    if os.environ.get(API):
+        if url is None:
+            print(f"The Prefect server that {API} names does not answer; the rebuild goes on without it.",
+                  file=sys.stderr)
+        return url
+    database = _database()
     if url:
+        record = json.loads((root / RECORD).read_text(encoding="utf-8"))
+        if record.get("database", "") != _mark(database):
+            print(f"The Prefect server that is running keeps its tables elsewhere than {DATABASE} says; end process "
+                  f"{record['pid']} to change that.", file=sys.stderr)
         return url
     stop(root)
+    if database and not _answers(database):  # else the server would try for a minute
+        print(f"The PostgreSQL that {DATABASE} names does not answer; the rebuild goes on without Prefect.",
+              file=sys.stderr)
+        return None
     home = root / HOME
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -50,7 +78,7 @@ def start(root: Path, seconds: float = 120.0) -> str | None:
             cwd=root, env=environment(root, port), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True)
     temporary = home / "server.json.new"
-    temporary.write_text(json.dumps({"pid": server.pid, "port": port}), encoding="utf-8")
+    temporary.write_text(json.dumps({"pid": server.pid, "port": port, "database": _mark(database)}), encoding="utf-8")
     os.replace(temporary, root / RECORD)
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.poll() is None:
@@ -88,7 +116,35 @@ def environment(root: Path, port: int) -> dict[str, str]:
     """The environment of the server: its home, where its pages find its API, and no news to anybody."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     return kept | QUIET | {"PREFECT_HOME": str((root / HOME).resolve()),
-                           "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"}
+                           "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"} | _database()
+
+
+def _database() -> dict[str, str]:
+    """Prefect's setting for its tables in PostgreSQL, or nothing: then they are in a file of its home."""
+    given = os.environ.get(DATABASE, "").strip()
+    scheme, _, rest = given.partition("://")
+    if given and (scheme not in ("postgresql", "postgres", "postgresql+asyncpg") or not rest):
+        raise UserError(f"{DATABASE} does not begin with postgresql://; give postgresql://user@host:port/database, or "
+                        "unset it to use the project's own file.")
+    # The server gives up on a connection after 5 s otherwise, which a busy machine exceeds.
+    return {"PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{rest}",
+            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60"} if given else {}
+
+
+def _answers(database: dict[str, str]) -> bool:
+    """Whether something listens where the address says; one without a host (a local socket) is left to Prefect."""
+    try:
+        place = urllib.parse.urlsplit(next(iter(database.values())))
+        if place.hostname:
+            socket.create_connection((place.hostname, place.port or 5432), timeout=5).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _mark(database: dict[str, str]) -> str:
+    """Stands for the database in the record, which is no place for a password."""
+    return hashlib.sha256("".join(database.values()).encode()).hexdigest()[:16] if database else ""
 
 
 def _is_ours(pid: int, root: Path) -> bool:

@@ -1,7 +1,10 @@
 """The MLflow store: one SQLite file and a folder of artifacts under .state/mlflow, a view that `sync` can refill.
 
-It never holds anything that does not lie elsewhere too, so a store that cannot be read is set aside, not repaired.
-MLflow is imported inside the functions: it takes seconds, and training needs none of it.
+RESTORE_ML_MLFLOW_URI puts the tables into PostgreSQL (see `postgresql`), RESTORE_ML_MLFLOW_ARTIFACTS the artifacts
+into another folder, such as one that several machines mount.
+
+The store never holds anything that does not lie elsewhere too, so a file that cannot be read is set aside, not
+repaired. MLflow is imported inside the functions: it takes seconds, and training needs none of it.
 """
 
 from __future__ import annotations
@@ -10,15 +13,18 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from restore_ml import layout
+from restore_ml.errors import UserError
+from restore_ml.tracking import postgresql
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+ARTIFACTS = "RESTORE_ML_MLFLOW_ARTIFACTS"
 ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # nothing of ours is ever unpickled
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -39,27 +45,48 @@ def database(root: Path) -> Path:
 
 
 def artifacts(root: Path) -> Path:
-    """The folder of artifacts of the project at `root`."""
-    return root.resolve() / layout.MLFLOW / "artifacts"
+    """The folder of artifacts: the one that the environment names, else the project's own."""
+    given = os.environ.get(ARTIFACTS, "").strip()
+    if not given:
+        return root.resolve() / layout.MLFLOW / "artifacts"
+    if "://" in given or not Path(given).is_absolute():
+        raise UserError(f"{ARTIFACTS} is {given!r}; give the absolute path of a folder.")
+    return Path(given).resolve()
 
 
 def tracking_uri(root: Path) -> str:
-    """The URI for `mlflow.set_tracking_uri`, `mlflow ui --backend-store-uri` and MLFLOW_TRACKING_URI."""
-    return f"sqlite:///{database(root)}"
+    """The URI for `mlflow.set_tracking_uri`, MLFLOW_BACKEND_STORE_URI and MLFLOW_TRACKING_URI; may hold a password."""
+    return postgresql.address() or f"sqlite:///{database(root)}"
+
+
+def shown(root: Path) -> str:
+    """The same for the screen, without a password."""
+    uri = postgresql.address()
+    return postgresql.shown(uri) if uri else tracking_uri(root)
 
 
 def migrate(root: Path) -> Path | None:
     """Make the store, or bring its tables up to date; set-up calls it once, before anything runs in parallel.
 
     A file that is no readable database, or a store whose project was moved (artifacts are kept by absolute path), is
-    set aside as `mlflow.old-<n>`; the folder's new name is returned then, else None.
+    set aside as `mlflow.old-<n>`; the folder's new name is returned then, else None. With PostgreSQL both are a
+    `UserError`, and so is a server that does not answer.
     """
     environment()
+    uri = postgresql.address()
     aside = None
-    if not _readable(root):
+    if uri:
+        postgresql.check(uri, artifacts(root))
+    elif not _readable(root):
         aside = _set_aside(root)
     artifacts(root).mkdir(parents=True, exist_ok=True)
+    with postgresql.explained(uri) if uri else nullcontext():
+        _fill(root)
+    return aside
 
+
+def _fill(root: Path) -> None:
+    """Tables of MLflow's present version, and the default experiment."""
     from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -73,13 +100,12 @@ def migrate(root: Path) -> Path | None:
     finally:
         engine.dispose()
     SqlAlchemyStore(tracking_uri(root), artifacts(root).as_uri()).engine.dispose()  # writes the default experiment
-    return aside
 
 
 def client(root: Path) -> MlflowClient:
-    """A client of the project's store; makes the store where there is none. Sets the process's tracking URI too."""
+    """A client of the project's store; makes a file where there is none. Sets the process's tracking URI too."""
     environment()
-    if not database(root).exists():
+    if postgresql.address() is None and not database(root).exists():
         migrate(root)
     import mlflow
 
@@ -97,12 +123,13 @@ def _quiet() -> None:
 
 @contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Only one process at a time refreshes the view; a second waits here."""
+    """Only one process at a time refreshes the view; a second waits here, with PostgreSQL on other machines too."""
     from filelock import FileLock
 
     folder = root.resolve() / layout.STATE
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "mlflow.lock"):
+    uri = postgresql.address()
+    with FileLock(folder / "mlflow.lock"), postgresql.locked(uri) if uri else nullcontext():
         yield
 
 
