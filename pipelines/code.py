@@ -23,8 +23,17 @@ def fingerprint_code() -> int:
     root, params = layout.root(), load()
     check_tables(root, params)
     files = write_code(root, params)
+    prepare_homes(root, params)
     write_text(root / layout.MODELS / "none", "What a run needs that needs nothing.\n")
     return len(files)
+
+
+def prepare_homes(root: Path, params: Params) -> None:
+    """champions/<task> must be there, even without a champion, since the stage `champion` depends on it."""
+    for task in TASKS:
+        path = root / layout.CHAMPIONS / task / ".gitignore"
+        if params.runs_of(task) and not path.exists():
+            write_text(path, "/champion\n/previous\n")
 
 
 def check_tables(root: Path, params: Params) -> None:

@@ -6,6 +6,7 @@ listens to the network. Each leaves a note of how it ended, for the launcher say
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -22,7 +23,6 @@ LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 ENVIRONMENT = {
     "GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK,
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # the launcher's own server would listen on every interface
-    "LOGLEVEL": "CRITICAL",  # the launcher's tables of what failed; the notes say it better
 }
 ENDED, BUG, MISTAKE, TRANSIENT, LOST = "ended", "bug", "mistake", "transient", "lost"
 
@@ -34,9 +34,10 @@ def launch(key: str, word: str, processes: int, threads: int) -> int:
         UserError: a user's mistake in one of them, or fewer GPUs than processes.
     """
     os.environ.update(ENVIRONMENT)
-    from accelerate.commands.launch import launch_command, launch_command_parser  # it looks at the environment
+    from accelerate.commands.launch import launch_command, launch_command_parser
 
     _check_devices(key, processes)
+    logging.disable(logging.ERROR)  # the launcher's own words on what failed; the notes say it better
     with tempfile.TemporaryDirectory(prefix="restore-ml-") as folder:
         os.environ["TMPDIR"] = folder
         tempfile.tempdir = None  # look at TMPDIR again: the launcher's meeting place is to go with the folder

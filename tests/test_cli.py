@@ -11,7 +11,8 @@ from restore_ml import cli
 from restore_ml.files import write_json
 from tests.tracking import small_project
 
-COMMANDS = ("data", "runs", "methods", "compare", "restore", "gallery", "sync", "promote")
+COMMANDS = ("data", "runs", "methods", "compare", "restore", "gallery", "sync", "promote", "rollback", "seeds",
+            "serve", "export")
 
 
 @pytest.fixture(scope="module")

@@ -55,27 +55,64 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
                    "restore-ml compare super_resolution --case photos/x4")
     compare.add_argument("task", nargs="?", choices=TASKS, help="only this task")
     compare.add_argument("--case", metavar="SET/DEGRADATION", help="another case than the primary one")
-    restore = _add(commands, "restore", _restore, "restore a picture",
-                   "restore-ml restore --task inpainting torn.jpg --mask holes.png -o whole.png")
-    restore.add_argument("picture", type=Path, help="the picture file, of any size")
+    restore = _add(commands, "restore", _restore, "restore a picture, or all pictures of a folder",
+                   "restore-ml restore --task inpainting torn.jpg --mask holes.png -o whole.png\n"
+                   "  restore-ml restore --task colorization old/ -o coloured/")
+    restore.add_argument("picture", type=Path, help="the picture file, of any size, or a folder of them")
     restore.add_argument("--task", required=True, choices=TASKS)
-    restore.add_argument("-o", "--output", required=True, type=Path, help="where the restored picture goes (.png ...)")
-    restore.add_argument("--mask", type=Path, help="a picture of the same size, white where pixels are missing")
+    restore.add_argument("-o", "--output", required=True, type=Path, help="where the restored picture "
+                         "goes (.png ...); of a folder: the folder for PNGs and a report")
+    restore.add_argument("--mask", type=Path, help="a picture of the same size, white where pixels are missing; of a "
+                         "folder: a folder with masks of the same names, or one mask for all")
     restore.add_argument("--scale", type=int, help="factor of super-resolution (default: the method's own)")
     restore.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
     restore.add_argument("--seed", type=int, default=1, help="for methods that draw random numbers (default: 1)")
+    serve = _add(commands, "serve", _serve, "answer requests for restored pictures over HTTP (MLflow's protocol)",
+                 "restore-ml serve --task colorization\n"
+                 "  restore-ml serve --task super_resolution --model vdsr --port 5006 --max-megapixels 4")
+    serve.add_argument("--task", required=True, choices=TASKS)
+    serve.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    serve.add_argument("--port", type=int, default=5005, help="default: 5005; 0 takes a free one")
+    serve.add_argument("--max-megabytes", type=float, default=64.0, metavar="N", help="of a request (default: 64)")
+    serve.add_argument("--max-megapixels", type=float, default=25.0, metavar="N",
+                       help="of a request's pictures, or of what they become where that is more (default: 25)")
+    serve.add_argument("--max-pictures", type=int, default=64, metavar="N", help="in a request (default: 64)")
+    serve.add_argument("--queue", type=int, default=8, metavar="N", help="requests held at a time (default: 8)")
+    serve.add_argument("--threads", type=int, metavar="N", help="for torch (default: one a core)")
+    serve.add_argument("--allowed-host", action="append", default=[], metavar="NAME",
+                       help="a name, besides those of this machine, under which it may be asked; repeatable")
+    export = _add(commands, "export", _export, "write a model as ONNX, compared with torch",
+                  "restore-ml export --task super_resolution --model vdsr -o vdsr.onnx")
+    export.add_argument("--task", required=True, choices=TASKS)
+    export.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
+    export.add_argument("--scale", type=int, help="factor of super-resolution that the file is made for")
+    export.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.onnx")
     gallery = _add(commands, "gallery", _gallery, "write the gallery, web pages that need no server",
-                   "restore-ml gallery --pictures 10")
+                   "restore-ml gallery --pictures 30")
     gallery.add_argument("--out", type=Path, metavar="FOLDER", help=f"default: {layout.REPORTS / 'gallery'}")
-    gallery.add_argument("--pictures", type=int, default=6, metavar="N", help="shown of each case (default: 6)")
+    gallery.add_argument("--pictures", type=int, default=12, metavar="N", help="shown of each case (default: 12)")
+    _add_turing(commands)
     sync = _add(commands, "sync", _sync, "fill MLflow from the results; run twice it changes nothing",
                 "restore-ml sync --follow")
     sync.add_argument("--follow", action="store_true", help="ship the curves of trainings that run, until Ctrl-C")
     sync.add_argument("--seconds", type=float, default=5.0, metavar="S", help="between two looks (default: 5)")
-    promote = _add(commands, "promote", _promote, "let the best run of each task become its champion, if it wins "
-                   "beyond the interval", "restore-ml promote\n  restore-ml promote --rollback inpainting")
-    promote.add_argument("--rollback", choices=TASKS, help="put this task's previous champion back instead")
+    _add_champions(commands)
     return parser
+
+
+def _add_champions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    promote = _add(commands, "promote", _promote, "let the best run of each task become its champion, if it wins "
+                   "beyond the interval", "restore-ml promote --dry-run\n  restore-ml promote --task inpainting")
+    promote.add_argument("--task", choices=TASKS, help="only this task")
+    promote.add_argument("--dry-run", action="store_true", help="say what would be decided, write nothing")
+    rollback = _add(commands, "rollback", _rollback, "put a task's previous champion back; twice is back again",
+                    "restore-ml rollback --task inpainting")
+    rollback.add_argument("--task", required=True, choices=TASKS)
+    seeds = _add(commands, "seeds", _seeds, "write the runs of params.yaml that repeat others under more seeds",
+                 "restore-ml seeds            (as many as `seeds:` asks for)\n  restore-ml seeds 3 vdsr telea")
+    seeds.add_argument("count", nargs="?", type=int, help="seeds a run (default: what `seeds:` says of the profile)")
+    seeds.add_argument("runs", nargs="*", metavar="RUN", help="only these (default: every run that draws numbers)")
 
 
 def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, text: str,
@@ -95,6 +132,17 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser], giv
         add_parser(commands)
     else:
         commands.add_parser("data", help="lay out, add and check collections of pictures")
+
+
+def _add_turing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    turing = commands.add_parser("turing", help="report the blind test of the gallery (turing.html)",
+                                 description="The blind test of the gallery's page turing.html.")
+    report = _add(turing.add_subparsers(title="commands", metavar="COMMAND", required=True), "report", _turing_report,
+                  "turn files of answers into rates with intervals, in reports/turing and MLflow",
+                  "restore-ml turing report turing-colorization-*.json")
+    report.add_argument("answers", nargs="+", type=Path, metavar="ANSWERS.json", help="files that the page saved")
+    report.add_argument("--attention", type=float, default=0.9, metavar="SHARE", help="of the control pairs that a "
+                        "session must have right to be counted (default: 0.9)")
 
 
 def _runs(options: argparse.Namespace) -> None:
@@ -136,11 +184,32 @@ def _compare(options: argparse.Namespace) -> None:
         print(console_table(task, table, options.case), end="\n\n")
 
 
-def _restore(options: argparse.Namespace) -> None:
+def _restore(options: argparse.Namespace) -> int:
+    if options.picture.is_dir():
+        from restore_ml.serving.batch import restore_folder
+
+        return restore_folder(layout.root(), options.task, options.model, options.picture, options.output,
+                              mask=options.mask, scale=options.scale, seed=options.seed)
     from restore_ml.restore_command import restore_file
 
     print(restore_file(layout.root(), options.task, options.model, options.picture, options.output, mask=options.mask,
                        scale=options.scale, seed=options.seed))
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from restore_ml.serving.command import serve
+    from restore_ml.serving.limits import Limits
+
+    limits = Limits(options.max_megabytes, options.max_megapixels, options.max_pictures, options.queue)
+    print(serve(layout.root(), options.task, options.model, host=options.host, port=options.port, limits=limits,
+                threads=options.threads, allowed_hosts=tuple(options.allowed_host)))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from restore_ml.serving.export import export
+
+    print(export(layout.root(), options.task, options.model, options.output, scale=options.scale))
 
 
 def _gallery(options: argparse.Namespace) -> None:
@@ -150,6 +219,15 @@ def _gallery(options: argparse.Namespace) -> None:
         raise UserError(f"--pictures is {options.pictures}; give a whole number of at least 1.")
     root = layout.root()
     print(build(root, options.out or root / layout.REPORTS / "gallery", pictures=options.pictures))
+
+
+def _turing_report(options: argparse.Namespace) -> None:
+    from restore_ml.report.turing import console, report
+    from restore_ml.tracking.turing import log
+
+    root = layout.root()
+    for made in report(root, options.answers, options.attention):
+        print(console(made), log(root, made), sep="\n", end="\n\n")
 
 
 def _sync(options: argparse.Namespace) -> None:
@@ -166,14 +244,42 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _promote(options: argparse.Namespace) -> None:
-    from restore_ml.tracking.champions import dvc_add, promote, rollback
+    from restore_ml.tracking.champions import promote
 
     root = layout.root()
-    for sentence in [rollback(root, options.rollback)] if options.rollback else promote(root):
+    for sentence in promote(root, [options.task] if options.task else TASKS, dry_run=options.dry_run):
         print(sentence)
+    if not options.dry_run:
+        _keep(root)
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from restore_ml.tracking.champions import rollback
+
+    root = layout.root()
+    print(rollback(root, options.task))
+    _keep(root)
+
+
+def _keep(root: Path) -> None:
+    """Hand the champions to DVC and show them in MLflow."""
+    from restore_ml.tracking.champions import dvc_add
+    from restore_ml.tracking.sync import sync
+
     folders = dvc_add(root)
     if folders:
-        print(f"Kept by DVC: {', '.join(folders)}. `restore-ml sync` shows them in MLflow.")
+        print(f"Kept by DVC: {', '.join(folders)}.")
+    for task in TASKS:
+        page = root / layout.REPORTS / "promotion" / f"{task}.html"
+        if page.exists():
+            print(f"Page: {page}")
+    print(sync(root))
+
+
+def _seeds(options: argparse.Namespace) -> None:
+    from restore_ml.replicates import write
+
+    print(write(layout.root(), options.count, options.runs))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> None:

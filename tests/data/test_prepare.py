@@ -59,7 +59,7 @@ def copy(project, tmp_path) -> Path:
 def test_layout_and_counts(project):
     counts = {path.parent.relative_to(project / "prepared").as_posix(): read_table(path).num_rows
               for path in manifests(project / "prepared")}
-    assert counts == {"photos/train": 14, "photos/validation": 2, "photos/test/photos": 13, "scenes/train": 12,
+    assert counts == {"photos/train": 14, "photos/validation": 3, "photos/test/photos": 22, "scenes/train": 12,
                       "scenes/validation": 2, "scenes/test/scenes": 12}
     assert quarantine(project / "prepared") == {}
     assert not list((project / "prepared").glob(".*"))
@@ -80,8 +80,8 @@ def test_manifests_describe_the_records(project):
 
 def test_records_hold_the_pixels(project):
     tile = next(record for record in Shards(project / "prepared/photos/test/photos")
-                if record.facts["name"] == "chelsea_110_22")
-    assert np.array_equal(tile.arrays["image"], read_picture(project / "data/photos/pictures/chelsea_110_22.png"))
+                if record.facts["name"] == "chelsea_33_54")
+    assert np.array_equal(tile.arrays["image"], read_picture(project / "data/photos/pictures/chelsea_33_54.png"))
     assert tile.facts["group"] == "chelsea"
     scene = Shards(project / "prepared/scenes/train")[0]
     assert {name: value.dtype.name for name, value in scene.arrays.items()} == {
@@ -134,7 +134,7 @@ def test_no_test_picture_trains_in_any_disguise(copy):
     """Copies of test tiles, of the photographs they were cut from, and of parts of them are quarantined."""
     from skimage import data
 
-    tile = read_picture(copy / "data/photos/pictures/coffee_44_72.png")
+    tile = read_picture(copy / "data/photos/pictures/coffee_204_200.png")
     whole = data.astronaut()
     half = np.asarray(Image.fromarray(tile).resize((128, 128)))
     disguises = {"same.png": tile, "jpeg.png": jpeg(tile), "half.png": half, "grey.png": luma(tile),
@@ -147,13 +147,13 @@ def test_no_test_picture_trains_in_any_disguise(copy):
     prepare(copy / "data", copy / "prepared", 1)
     found = quarantine(copy / "prepared")
     assert set(found) == {f"sly/pictures/{name}" for name in disguises}
-    assert found["sly/pictures/same.png"] == "duplicate of the test picture photos/pictures/coffee_44_72.png"
+    assert found["sly/pictures/same.png"] == "duplicate of the test picture photos/pictures/coffee_204_200.png"
     assert found["sly/pictures/jpeg.png"].startswith("near-duplicate of the test picture photos/pictures/coffee")
     assert found["sly/pictures/crop.png"].startswith("shares an area with the test picture photos/pictures/coffee")
     assert "(astronaut)" in found["sly/pictures/whole_jpeg.png"]
     rows = read_table(copy / "prepared/photos/train/manifest.parquet").to_pylist()
     assert [row["name"] for row in rows if row["collection"] == "sly"] == ["fair"]
-    assert len(Shards(copy / "prepared/photos/test/photos")) == 13
+    assert len(Shards(copy / "prepared/photos/test/photos")) == 22
 
 
 def test_no_shard_that_is_learned_from_shares_anything_with_a_test_shard(project):
@@ -191,7 +191,7 @@ def test_refused_files_are_listed_with_the_reason(copy):
 
 def test_names_by_hand_that_are_no_text(copy):
     path = copy / "data/photos/pictures"
-    data = (path / "chelsea_110_22.png").read_bytes()
+    data = (path / "chelsea_33_54.png").read_bytes()
     (path / "a\udce9.png").write_bytes(data)
     prepare(copy / "data", copy / "prepared", 1)
     assert quarantine(copy / "prepared") == {
@@ -199,9 +199,9 @@ def test_names_by_hand_that_are_no_text(copy):
 
 
 def test_missing_files_named_in_collection_json_are_quarantined(copy):
-    (copy / "data/photos/pictures/chelsea_110_22.png").unlink()
+    (copy / "data/photos/pictures/chelsea_33_54.png").unlink()
     prepare(copy / "data", copy / "prepared", 1)
-    assert quarantine(copy / "prepared") == {"photos/pictures/chelsea_110_22.png": "not there"}
+    assert quarantine(copy / "prepared") == {"photos/pictures/chelsea_33_54.png": "not there"}
 
 
 def test_mixed_collections_state_their_own_split(copy):
@@ -245,5 +245,31 @@ def test_memory_stays_flat(tmp_path):
         '{"name": "many", "role": "train", "domain": "photos", "synthetic": false, "source": "x", "licence": "x"}')
     peaks = []
     prepare(tmp_path / "data", tmp_path / "out", 1, lambda what, done, total: peaks.append(
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024) if what == "decoding pictures" else None)
-    assert peaks[-1] - peaks[10] < 20
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024) if what == "decoding pictures" else None, chunk=5)
+    assert len(peaks) == 14 and peaks[-1] - peaks[2] < 20
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 11, 1000])
+def test_the_bytes_do_not_depend_on_how_the_pictures_are_cut(copy, chunk):
+    """22 test tiles and 8 others, one of them broken and one a crop of a test tile, in 30, 8, 3 and 2 chunks."""
+    tile = read_picture(copy / "data/photos/pictures/coffee_204_200.png")
+    for number in range(6):
+        save(copy / "in", f"{number}.png", noise(number))
+    save(copy / "in", "crop.png", tile[20:150, 30:180])
+    add(copy, "mine", copy / "in", role="train")
+    (copy / "data/mine/pictures/later.png").write_bytes(b"nothing")
+    prepare(copy / "data", copy / "whole", 1)
+    prepare(copy / "data", copy / "cut", 1, chunk=chunk)
+    assert hashes(copy / "cut") == hashes(copy / "whole")
+    assert {path.rpartition("/")[2] for path in quarantine(copy / "cut")} == {"crop.png", "later.png"}
+
+
+def test_the_bytes_do_not_depend_on_which_chunk_ends_first(copy):
+    """A mapper that works from the last item to the first, and gives the results in order all the same."""
+    def backwards(function, items):
+        items = list(items)
+        return reversed([function(item) for item in reversed(items)])
+
+    prepare(copy / "data", copy / "whole", 1)
+    prepare(copy / "data", copy / "cut", 1, mapper=backwards, chunk=3)
+    assert hashes(copy / "cut") == hashes(copy / "whole")

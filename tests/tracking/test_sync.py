@@ -218,4 +218,4 @@ def test_a_model_serves_pictures_in_a_fresh_process_without_pickle(synced: Path,
     answer = json.loads(done.stdout.splitlines()[-1])
     restored = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["image"]))))
     assert restored.shape == (34, 62, 3) and restored.dtype == np.uint8
-    assert answer["refusal"] == "The picture cannot be used: not an image of a known format."
+    assert answer["refusal"] == "The image cannot be used: not an image of a known format."

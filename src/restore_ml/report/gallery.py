@@ -1,11 +1,14 @@
-"""The gallery: static pages (no server, nothing fetched from elsewhere) with every run's pictures side by side.
+"""The gallery: static pages (no server, nothing fetched from elsewhere) with leaderboards, every run's pictures,
+learning curves, promotions, and a blind test.
 
+Pages are opened as files, where browsers forbid scripts to fetch: what the scripts need stands in the page as JSON.
 Pictures are named by their content, so building again writes only what is new; what no page shows any more is deleted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,15 +19,18 @@ from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.files import write_text
 from restore_ml.registry import TASKS
-from restore_ml.report.pictures import save_png, save_thumbnail
+from restore_ml.report.blind import blind
+from restore_ml.report.pictures import fill_png, fill_thumbnail
 from restore_ml.report.view import TaskView
 
 THUMBNAIL = 320
 """Pictures with a longer side get a thumbnail of that many pixels; smaller ones are shown as they are."""
-TEMPLATES = ("base.html.j2", "index.html.j2", "task.html.j2", "style.css.j2", "script.js.j2")
+TEMPLATES = ("base.html.j2", "index.html.j2", "task.html.j2", "sections.html.j2", "turing.html.j2")
+ASSETS = ("style.css", "task.css", "turing.css", "board.js", "browser.js", "viewer.js", "plan.js", "turing.js")
+"""Copied beside the pages as they are."""
 
 
-def build(root: Path, out: Path, pictures: int = 6) -> str:
+def build(root: Path, out: Path, pictures: int = 12) -> str:
     """Write the gallery of the project at `root` into `out`; at most `pictures` of each case. Returns a sentence.
 
     `UserError` when no task has a comparison yet.
@@ -34,41 +40,70 @@ def build(root: Path, out: Path, pictures: int = 6) -> str:
         raise UserError(f"There is nothing to show in {root / layout.COMPARISON} yet; `make repro` builds it.")
     files = Files(out)
     templates = environment()
-    shown = []
+    shown, tests = [], []
     for task in there:
-        view = TaskView(root, task, files, pictures).gather()
-        write_text(out / f"{task}.html", templates.get_template("task.html.j2").render(task=view, tasks=there))
-        shown.append(view)
+        view = TaskView(root, task, files, pictures)
+        facts = view.gather()
+        write_text(out / f"{task}.html", templates.get_template("task.html.j2").render(task=facts, tasks=there))
+        shown.append(facts)
+        tests.append(blind(root, view, files))
+    tests = [test for test in tests if test is not None]
+    files.settle()
     write_text(out / "index.html", templates.get_template("index.html.j2").render(shown=shown, tasks=there))
+    write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=there))
+    for name in ASSETS:
+        write_text(out / "assets" / name, asset(name))
     files.sweep()
-    for stale in set(out.glob("*.html")) - {out / f"{name}.html" for name in (*there, "index")}:
+    for stale in set(out.glob("*.html")) - {out / f"{name}.html" for name in (*there, "index", "turing")}:
         stale.unlink()
     return f"{out / 'index.html'}: {len(there)} tasks, {len(files.used)} pictures, {files.written} of them new."
 
 
 class Files:
-    """The picture files below `out`/pictures, named by their content."""
+    """The picture files below `out`/pictures, named by their content.
+
+    They are flushed to disk together (`settle`) before any gets its name: a thousand single flushes take minutes on a
+    busy disk.
+    """
 
     def __init__(self, out: Path) -> None:
         self.out, self.folder = out, out / "pictures"
         self.used: set[Path] = set()
+        self.parts: list[tuple[Path, Path]] = []
         self.written = 0
 
     def add(self, picture: np.ndarray) -> dict[str, Any]:
-        """Make sure that the picture is there; its links (`full`, `small`) from a page, `width` and `height`."""
+        """Make sure that the picture is there once all is settled; its links (`full`, `small`) from a page, its `width`
+        and `height`, and `ref`, from which scripts make the links: the name, with a `+` where there is a thumbnail.
+        """
         digest = hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes()).hexdigest()
         full = small = self.folder / digest[:2] / f"{digest[:20]}.png"
-        if not full.exists():
-            save_png(full, picture)
-            self.written += 1
         if max(picture.shape[:2]) > THUMBNAIL:
             small = full.with_suffix(".jpg")
-            if not small.exists():
-                save_thumbnail(small, picture, THUMBNAIL)
+        if full not in self.used and not full.exists():
+            fill_png(self._part(full), picture)
+            self.written += 1
+        if small not in self.used and not small.exists() and small != full:
+            fill_thumbnail(self._part(small), picture, THUMBNAIL)
         self.used |= {full, small}
         height, width = picture.shape[:2]
         return {"full": full.relative_to(self.out).as_posix(), "small": small.relative_to(self.out).as_posix(),
-                "width": width, "height": height}
+                "width": width, "height": height, "ref": full.stem + "+" * (small != full)}
+
+    def _part(self, path: Path) -> Path:
+        """Where to write what `settle` gives that name."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        self.parts.append((part, path))
+        return part
+
+    def settle(self) -> None:
+        """Flush what was written, then give it its names: a file under its name is whole, whenever the power fails."""
+        if self.parts:
+            os.sync()
+        for part, path in self.parts:
+            os.replace(part, path)
+        self.parts.clear()
 
     def sweep(self) -> None:
         """Delete the pictures that no page shows any more."""
@@ -77,14 +112,26 @@ class Files:
                 path.unlink()
 
 
+def asset(name: str) -> str:
+    """A style sheet, script or template of this package."""
+    return resources.files("restore_ml.report").joinpath(name).read_text(encoding="utf-8")
+
+
 def environment() -> Any:
     """The templates of this package, with every value escaped."""
     import jinja2
     import markupsafe
 
-    folder = resources.files("restore_ml.report")
-    sources = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in TEMPLATES}
-    made = jinja2.Environment(loader=jinja2.DictLoader(sources), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-                              undefined=jinja2.StrictUndefined)
+    made = jinja2.Environment(loader=jinja2.DictLoader({name: asset(name) for name in TEMPLATES}), autoescape=True,
+                              trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     made.filters["breakable"] = lambda name: markupsafe.escape(name).replace("_", markupsafe.Markup("_<wbr>"))
+    made.filters["link"] = link
+    made.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False, "separators": (",", ":"),
+                                          "allow_nan": False}
     return made
+
+
+def link(ref: str, small: bool = False) -> str:
+    """The file of a picture's `ref`, seen from a page."""
+    name = ref.rstrip("+")
+    return f"pictures/{name[:2]}/{name}.{'jpg' if small and ref.endswith('+') else 'png'}"

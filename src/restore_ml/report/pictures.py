@@ -55,6 +55,10 @@ class TaskPictures:
             output = None if record is None else record.arrays
         return self.protocol.show(inputs, output, target)
 
+    def arrays(self, case: str, picture: str) -> tuple[Arrays, Arrays]:
+        """Inputs and target of a sample as they lie on disk."""
+        return self._records("inputs", case)[picture].arrays, self._records("targets", case)[picture].arrays
+
     def restored(self, case: str, run: str) -> set[str]:
         """The ids of the pictures that a run restored in a case."""
         return set(self._records(run, case))
@@ -106,11 +110,16 @@ def image(picture: np.ndarray) -> Image.Image:
 
 def save_png(path: Path, picture: np.ndarray) -> None:
     """Write a picture as PNG, whole or not at all."""
-    write_whole(path, lambda temporary: image(picture).save(temporary, "PNG", compress_level=6))
+    write_whole(path, lambda temporary: fill_png(temporary, picture))
 
 
-def save_thumbnail(path: Path, picture: np.ndarray, side: int) -> None:
-    """Write a picture as JPEG of quality 90, shrunk so that its longer side is at most `side` pixels."""
+def fill_png(path: Path, picture: np.ndarray) -> None:
+    """Write a picture as PNG into a file whose name is not yet its own."""
+    image(picture).save(path, "PNG", compress_level=6)
+
+
+def fill_thumbnail(path: Path, picture: np.ndarray, side: int) -> None:
+    """The same as JPEG of quality 90, shrunk so that its longer side is at most `side` pixels."""
     small = image(picture)
     small.thumbnail((side, side))
-    write_whole(path, lambda temporary: small.save(temporary, "JPEG", quality=90))
+    small.save(path, "JPEG", quality=90)

@@ -1,4 +1,4 @@
-"""What the pages of the gallery show of a task, as plain values for the templates."""
+"""What the pages of the gallery show of a task, as plain values for the templates and the scripts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 
 from restore_ml import layout
 from restore_ml.errors import UserError
-from restore_ml.evaluation.tables import count, interval, number
 from restore_ml.files import read_json
+from restore_ml.report.board import board
 from restore_ml.report.comparison import read_table
+from restore_ml.report.curves import learning_curves
 from restore_ml.report.pictures import TaskPictures
+from restore_ml.report.timeline import history
 from restore_ml.tracking.aliases import champion_folder
 
 if TYPE_CHECKING:
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 
 FIGURES = 2
 """Metrics under each picture: the primary one and the next of the protocol."""
-STRIP = 3
-"""Pictures of a task on the first page."""
+DONE = ("ok", "partly failed")
 
 
 class Store(Protocol):
@@ -34,7 +35,7 @@ class Store(Protocol):
 
 
 class TaskView:
-    """Gathers one task's page: its tables, and of each case the pictures with all runs side by side."""
+    """Gathers one task's page: its leaderboards, its pictures with all runs, its curves and its promotions."""
 
     def __init__(self, root: Path, task: str, files: Store, pictures: int) -> None:
         """`pictures`: the most that are shown of a case."""
@@ -43,102 +44,115 @@ class TaskView:
         self.root, self.task, self.files, self.limit = root, task, files, pictures
         self.pictures = TaskPictures(root, task)
         self.rules = self.pictures.protocol
+        first = self.rules.metric(self.rules.primary)
+        self.metrics = [first, *(metric for metric in self.rules.metrics if metric is not first)][:FIGURES]
         self.table = read_table(root, task)
         path = root / layout.SCORES / f"{task}.parquet"
         self.scores = pd.read_parquet(path) if path.exists() else pd.DataFrame({"case": [], "run": [], "picture": []})
+        self.runs = [str(run) for run in self.table["run"].unique()]
 
     def gather(self) -> dict[str, Any]:
-        """Everything that the templates need, cases in the order of the table (the primary one first)."""
-        cases = [self._case(str(case), rows) for case, rows in self.table.groupby("case", sort=False)]
-        primary = next((case for case in cases if case["primary"]), cases[0])
+        """Everything that the templates need, cases in the order of the table (the primary one first). `browser` is for
+        the script: runs, metrics and, of each case, its pictures."""
+        champion = self._champion()
+        grouped = list(self.table.groupby("case", sort=False))
+        boards = [board(self.rules, rows, champion) for _, rows in grouped]
+        cases = [self._case(str(case), rows) for case, rows in grouped]
+        failed = self.table.loc[self.table["status"] == "failed", "run"]
         readings = self.table.drop_duplicates("run").sort_values("run")
-        return {"name": self.task, "title": title(self.task), "cases": cases, "primary": primary,
-                "champion": self._champion(), "metric": self.rules.metric(self.rules.primary).heading,
-                "baseline": str(self.table["baseline"].iloc[0]), "runs": int(self.table["run"].nunique()),
-                "broken": sorted({row["run"] for case in cases for row in case["rows"] if row["status"] == "failed"}),
+        return {"name": self.task, "title": title(self.task), "boards": boards, "champion": champion,
+                "metric": self.metrics[0].heading, "baseline": str(self.table["baseline"].iloc[0]), "runs": self.runs,
+                "broken": sorted(set(failed)), "cover": self._cover(boards[0], cases[0]),
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
-                "machines": sorted({text for text in self.table["machine"] if text})}
+                "machines": sorted({text for text in self.table["machine"] if text}),
+                "curves": learning_curves(self.root, self.runs),
+                "promotions": history(self.root, self.task, self.rules),
+                "browser": {"task": self.task, "runs": self.runs, "cases": cases, "metrics": [
+                    {"name": metric.name, "direction": metric.direction, "digits": metric.digits, "unit": metric.unit}
+                    for metric in self.metrics]}}
 
     def _champion(self) -> str:
         folder = champion_folder(self.root, self.task)
         return "" if folder is None else str(read_json(folder / "model.json")["run"])
 
+    def _cover(self, rows: dict[str, Any], case: dict[str, Any]) -> dict[str, Any] | None:
+        """Input, best picture and truth of the first shown picture, for the first page."""
+        for picture in case["pictures"][:1]:
+            for row in rows["rows"]:
+                tile = next((tile for tile in picture["tiles"] if self.runs[tile["run"]] == row["run"]), None)
+                if tile is not None and "picture" in tile:
+                    return {"input": picture["input"], "best": tile["picture"], "run": row["run"],
+                            "truth": picture["truth"]}
+            return {"input": picture["input"], "best": None, "run": "", "truth": picture["truth"]}
+        return None
+
     def _case(self, case: str, rows: pd.DataFrame) -> dict[str, Any]:
+        """A case for the script: its runs in the order of the ranks (as places in `runs`) and its pictures."""
         first = rows.iloc[0]
         records = rows.to_dict("records")
-        return {"name": case, "anchor": case.replace("/", "-"), "primary": bool(first["primary"]),
-                "synthetic": bool(first["synthetic"]), "count": int(first["pictures"]), "groups": int(first["groups"]),
-                "headings": self._headings(), "rows": [self._row(row) for row in records],
+        return {"name": case, "synthetic": bool(first["synthetic"]), "count": int(first["pictures"]),
+                "runs": [self.runs.index(row["run"]) for row in records if row["status"] != "unsupported"],
                 "pictures": self._pictures(case, records)}
-
-    def _headings(self) -> list[str]:
-        first = self.rules.metric(self.rules.primary)
-        others = [metric.heading for metric in self.rules.metrics if metric is not first]
-        return [f"{first.heading} [95 %]", *others, "vs baseline", "wins", "pictures", "parameters",
-                "training multiply-adds", "training s", "ms / megapixel", "memory MB"]
-
-    def _row(self, row: dict[str, Any]) -> dict[str, Any]:
-        first = self.rules.metric(self.rules.primary)
-        others = [(number(row[metric.name], metric.digits), row[metric.name]) for metric in self.rules.metrics
-                  if metric is not first]
-        cells = [(interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits),
-                  row[first.name]), *others,
-                 (interval(row["vs_baseline"], row["vs_baseline_low"], row["vs_baseline_high"], first.digits,
-                           signed=True), row["vs_baseline"]),
-                 (str(row["wins"]), row["wins"]), (f"{row['pictures_ok']}/{row['pictures']}", row["pictures_ok"]),
-                 (count(row["parameters"]), row["parameters"]), (count(row["training_ops"]), row["training_ops"]),
-                 (number(row["training_seconds"], 0), row["training_seconds"]),
-                 (number(row["ms_per_megapixel"], 0), row["ms_per_megapixel"]),
-                 (number(row["peak_memory_mb"], 0), row["peak_memory_mb"])]
-        rank = row["rank"]
-        return {"rank": "" if math.isnan(rank) else str(int(rank)), "run": row["run"], "method": row["method"],
-                "status": row["status"], "reason": row["reason"], "reading": row["reading"],
-                "cells": [(text, "" if math.isnan(value) else f"{value:.9g}") for text, value in cells]}
 
     def _pictures(self, case: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if case not in self.pictures.cases():
             return []
         scores = self.scores[self.scores["case"] == case]
         by_place = {(row["run"], row["picture"]): row for row in scores.to_dict("records")}
-        chosen = spread(self.pictures.samples(case), self.limit)
+        first = self.metrics[0]
+        worst: dict[str, list[tuple[float, str]]] = {row["run"]: [] for row in rows if row["status"] in DONE}
+        for (run, identity), row in by_place.items():
+            if run in worst and row["status"] == "ok" and not math.isnan(row[first.name]):
+                worst[run].append((first.direction * row[first.name], identity))
+        order = [[identity for _, identity in sorted(found)] for found in worst.values()]
+        chosen = choose(self.pictures.samples(case), order, self.limit)
         return [self._picture(case, identity, facts, rows, by_place) for identity, facts in chosen]
 
     def _picture(self, case: str, identity: str, facts: dict[str, Any], rows: list[dict[str, Any]],
                  by_place: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
         shown = self.pictures.show(case, identity)
-        metrics = [self.rules.metric(self.rules.primary)]
-        metrics += [metric for metric in self.rules.metrics if metric is not metrics[0]][:FIGURES - 1]
-        tiles = [self._tile(case, identity, row, by_place.get((row["run"], identity)), metrics) for row in rows]
-        for place, metric in enumerate(metrics):
-            values = [tile["values"][place] for tile in tiles if tile["values"]]
-            known = [metric.direction * value for value in values if not math.isnan(value)]
-            for tile in tiles:
-                if tile["values"] and known and metric.direction:
-                    tile["figures"][place]["best"] = metric.direction * tile["values"][place] == max(known)
-        return {"name": str(facts.get("name") or identity[:16]), "synthetic": bool(facts.get("synthetic")),
-                "collection": str(facts.get("collection") or ""), "input": self.files.add(shown["input"]),
-                "truth": self.files.add(shown["truth"]), "tiles": tiles}
+        truth = self.files.add(shown["truth"])
+        tiles = [self._tile(case, identity, row, by_place.get((row["run"], identity))) for row in rows
+                 if row["status"] != "unsupported"]
+        return {"name": str(facts.get("name") or identity[:16]), "id": identity[:16],
+                "synthetic": bool(facts.get("synthetic")), "input": self.files.add(shown["input"])["ref"],
+                "truth": truth["ref"], "width": truth["width"], "height": truth["height"],
+                "tiles": [tile for tile in tiles if tile.get("status") != "unsupported"]}
 
-    def _tile(self, case: str, identity: str, row: dict[str, Any], score: dict[str, Any] | None,
-              metrics: list[Any]) -> dict[str, Any]:
-        """A run's picture with its figures, or why there is none."""
-        tile: dict[str, Any] = {"run": row["run"], "reading": row["reading"], "status": "ok", "reason": "",
-                                "picture": None, "figures": [], "values": []}
+    def _tile(self, case: str, identity: str, row: dict[str, Any], score: dict[str, Any] | None) -> dict[str, Any]:
+        """A run's picture with its figures (None where not measured), or its status and why there is none."""
+        tile: dict[str, Any] = {"run": self.runs.index(row["run"])}
         if score is not None and score["status"] != "ok":
-            return tile | {"status": score["status"], "reason": score["reason"]}
+            return tile | {"status": score["status"], "reason": score["reason"] or "no reason was given"}
         try:
             shown = self.pictures.show(case, identity, row["run"])
         except (UserError, KeyError, ValueError) as error:
             return tile | {"status": "failed", "reason": f"its picture cannot be shown: {error}"}
         if "output" not in shown:
             return tile | {"status": "failed", "reason": "there is no restored picture"}
-        values = [math.nan if score is None else float(score.get(metric.name, math.nan)) for metric in metrics]
-        figures = [{"name": metric.name, "text": number(value, metric.digits), "unit": metric.unit, "best": False}
-                   for metric, value in zip(metrics, values, strict=True)]
-        return tile | {"picture": self.files.add(shown["output"]), "figures": figures, "values": values}
+        values = [math.nan if score is None else float(score.get(metric.name, math.nan)) for metric in self.metrics]
+        return tile | {"picture": self.files.add(shown["output"])["ref"],
+                       "values": [round(value, 6) if math.isfinite(value) else None for value in values]}
 
 
-def spread(samples: list[tuple[str, dict[str, Any]]], limit: int) -> list[tuple[str, dict[str, Any]]]:
+Sample = tuple[str, dict[str, Any]]
+
+
+def choose(samples: list[Sample], worst: list[list[str]], limit: int) -> list[Sample]:
+    """At most `limit` samples in the order of names: half of them spread over the photographs, the others the worst
+    pictures of each run in turn. `worst`: of each run, best run first, the ids from its worst picture on."""
+    known = {identity for identity, _ in samples}
+    chosen = {identity for identity, _ in spread(samples, (limit + 1) // 2)}
+    for place in range(max((len(found) for found in worst), default=0)):
+        for found in worst:
+            if len(chosen) < limit and place < len(found) and found[place] in known:
+                chosen.add(found[place])
+    rest = [sample for sample in samples if sample[0] not in chosen]
+    chosen |= {identity for identity, _ in spread(rest, max(0, limit - len(chosen)))}
+    return [sample for sample in spread(samples, len(samples)) if sample[0] in chosen]
+
+
+def spread(samples: list[Sample], limit: int) -> list[Sample]:
     """At most `limit` samples: first one of each photograph (`group`) in the order of names, then the others."""
     ordered = sorted(samples, key=lambda sample: (str(sample[1].get("name") or ""), sample[0]))
     seen: dict[str, int] = {}

@@ -1,170 +1,207 @@
-"""Champions on disk: champions/<task>/{champion,previous}, written whole or not at all, moved by the promotion rule.
+"""Moves the champions: `promote` on evidence, `rollback` by hand; nothing else writes champions/.
 
-A champion's folder holds all that it takes to restore with it (weights, settings, features where restoring uses them)
-and decision.json, so that it outlives the run, the cache and the MLflow store. DVC keeps it (`dvc_add`).
+One process at a time holds the lock of the champions; a second waits for it and says so in a sentence when it takes
+too long. Afterwards the folders are handed to DVC (`dvc_add`) and `sync` moves the aliases.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import json
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
-from restore_ml.files import read_json, sync_folder, write_json
-from restore_ml.registry import TASKS, method_class
+from restore_ml.evaluation.promotion import Decision, decide
+from restore_ml.evaluation.protocol import protocol
+from restore_ml.evaluation.rule import Rule, resolve
+from restore_ml.files import read_json, write_text
+from restore_ml.registry import TASKS
+from restore_ml.tracking import decisions, standing
+from restore_ml.tracking.champion_folders import CHAMPION, PREVIOUS, digest, install, read_champion, recover, swap
 from restore_ml.tracking.provenance import Lock
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-CHAMPION, PREVIOUS, NEXT, OLD = "champion", "previous", ".next", ".old"
+WAIT = 600.0
+"""Seconds that a second process waits for the first."""
 
 
-def promote(root: Path) -> list[str]:
+@contextmanager
+def writing(root: Path, seconds: float | None = None) -> Iterator[None]:
+    """Only one process at a time moves champions; a second waits, `WAIT` seconds at most."""
+    from filelock import FileLock, Timeout
+
+    folder = root.resolve() / layout.STATE
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "champions.lock", timeout=WAIT if seconds is None else seconds):
+            yield
+    except Timeout:
+        raise UserError("Another process is moving the champions of this project; wait for it or end it.") from None
+
+
+def promote(root: Path, tasks: Sequence[str] = TASKS, *, dry_run: bool = False) -> list[str]:
     """Decide for each task that has scores and move its champion where the rule says so; a sentence a task.
 
-    The caller hands the folders to DVC afterwards (`dvc_add`) and syncs MLflow.
+    With `dry_run` nothing is written. The caller hands the folders to DVC afterwards (`dvc_add`) and syncs MLflow.
     """
-    import pandas as pd
-
-    from restore_ml.evaluation.promotion import decide, read_champion
-
     params = settings.load(root / "params.yaml")
-    lock = Lock(root)
+    for task in tasks:
+        resolve(task, params.promotion)
     sentences = []
-    for task in TASKS:
-        home = root / layout.CHAMPIONS / task
-        recover(home)
-        path = root / layout.SCORES / f"{task}.parquet"
-        if not path.exists():
-            continue
-        scores = pd.read_parquet(path)
-        held = read_champion(home / CHAMPION)
-        if held is not None and len(scores):
-            again = _scored_again(root, task, scores, held)
-            if again is not None:
-                name, rows = again
-                held, scores = {**held, "scored_as": name}, pd.concat([scores, rows], ignore_index=True)
-        decision = decide(task, scores, root / layout.MODELS, held, params.promotion, profile=params.profile)
-        if decision.promoted:
-            install(root, task, decision.run, {**decision.as_json(), "data": lock.data, "profile": params.profile})
-        sentences.append(f"{task}: {decision.sentence}")
+    with writing(root):
+        for task in tasks:
+            if not dry_run:
+                recover(root / layout.CHAMPIONS / task)
+                decisions.heal(root, task)
+            if (root / layout.SCORES / f"{task}.parquet").exists():
+                sentences.append(f"{task}: {_promote(root, task, params, dry_run)}")
     return sentences or ["Nothing is scored yet, so nothing can be promoted; `make repro` builds and scores the runs."]
 
 
-def install(root: Path, task: str, run: str, decision: dict[str, Any]) -> Path:
-    """Put models/<run> in the champion's place and keep the one it replaces as `previous`; returns the folder."""
-    home, source = root / layout.CHAMPIONS / task, root / layout.MODELS / run
-    following = home / NEXT
-    shutil.rmtree(following, ignore_errors=True)
-    _copy(source, following)
-    facts = read_json(source / "model.json")
-    if facts["needs"] != "none" and method_class(task, facts["method"]).restores_with_features:
-        _copy(root / layout.MODELS / facts["needs"], following / layout.MODELS / facts["needs"])
-    write_json(following / "decision.json", decision)  # last: a folder with a decision is complete
-    sync_folder(following)
-    _advance(home)
-    return home / CHAMPION
+def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> str:
+    import pandas as pd
+
+    scores = pd.read_parquet(root / layout.SCORES / f"{task}.parquet")
+    models, rule = root / layout.MODELS, resolve(task, params.promotion)
+    teams, seeds = _teams(root, task, params)
+    mark = decisions.evidence(task, scores, models, rule, params.profile, seeds, teams)
+    known = decisions.last_word(root, task, mark)
+    if known is not None:
+        if not dry_run:
+            write_page(root, task)
+        return str(known["sentence"])
+    folder = root / layout.CHAMPIONS / task / CHAMPION
+    held = read_champion(folder)
+    own = standing.rows(root, task, scores) if held is not None and len(scores) else None
+    if held is not None and own is not None:
+        held, scores = {**held, "scored_as": standing.name(folder)}, pd.concat([scores, own], ignore_index=True)
+
+    def probe(run: str, asked: Rule) -> dict[str, Any]:
+        from restore_ml.tracking.probes import probe as look
+
+        case = protocol(task).primary_case(scores["case"])
+        return look(root, task, run, case, asked, decisions.latency(root, task, digest(models / run)))
+
+    decision = decide(task, scores, models, held, params.promotion, profile=params.profile, replicates=teams,
+                      seeds=seeds, probe=probe)
+    if not decision.asked or dry_run:
+        return decision.sentence
+    record = _record(root, decision, mark, params.profile, digest(folder))
+    if decision.promoted:
+        install(root, task, decision.install, record)
+        standing.take_over(root, task, scores[scores["run"] == decision.install])
+    decisions.append(root, task, record)
+    write_page(root, task)
+    return decision.sentence
+
+
+def _teams(root: Path, task: str, params: settings.Params) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Run -> itself and its replicates, and run -> the seeds that the profile asks of it: none of a run that draws
+    nothing (code/<task>.runs.json says which those are)."""
+    path = root / layout.CODE / f"{task}.runs.json"
+    kinds = {entry["run"]: entry["kind"] for entry in read_json(path)} if path.exists() else {}
+    runs = params.runs_of(task)
+    teams = {run.name: [run.name, *(other.name for other in runs if other.of == run.name)]
+             for run in runs if not run.of}
+    return teams, {run: params.seeds for run in teams if kinds.get(run) != "no training" and params.seeds > 1}
+
+
+def _record(root: Path, decision: Decision, mark: str, profile: str, present: str) -> dict[str, Any]:
+    """A decision with what it was made from: profile, data, commit, the hashes of the models before and after."""
+    challenger = digest(root / layout.MODELS / decision.install) if decision.install else ""
+    return {**decision.as_json(), "kind": decisions.PROMOTED if decision.promoted else decisions.KEPT,
+            "evidence": mark, "profile": profile, "data": Lock(root).data, "commit": decisions.commit(root),
+            "challenger_sha256": challenger, "model_sha256": challenger if decision.promoted else present}
 
 
 def rollback(root: Path, task: str) -> str:
-    """Put the previous champion back in its place (and the present one aside, so that it can be undone)."""
-    home = root / layout.CHAMPIONS / task
-    recover(home)
-    if not (home / PREVIOUS / "decision.json").exists():
-        raise UserError(f"There is no previous champion of {task} in {home}.")
-    shutil.rmtree(home / NEXT, ignore_errors=True)
-    (home / PREVIOUS).rename(home / NEXT)
-    _advance(home)
-    run = read_json(home / CHAMPION / "model.json")["run"]
-    return f"{run} is the champion of {task} again."
+    """Put the previous champion back in its place, and the present one aside, so that a second call undoes the first.
 
-
-def recover(home: Path) -> None:
-    """Finish what a kill cut short: a complete `.next` whose place is empty becomes the champion; the rest goes."""
-    following = home / NEXT
-    if (following / "decision.json").exists() and not (home / CHAMPION).exists():
-        following.rename(home / CHAMPION)
-    if not (home / PREVIOUS).exists() and (home / OLD).exists():
-        (home / OLD).rename(home / PREVIOUS)
-    if not (home / CHAMPION).exists() and (home / PREVIOUS).exists():
-        (home / PREVIOUS).rename(home / CHAMPION)
-    for name in (NEXT, OLD):
-        shutil.rmtree(home / name, ignore_errors=True)
-
-
-def _advance(home: Path) -> None:
-    """`.next` becomes champion, champion becomes previous. Renames only: at every moment one of them is whole."""
-    if (home / CHAMPION).exists():
-        if (home / PREVIOUS).exists():
-            (home / PREVIOUS).rename(home / OLD)
-        (home / CHAMPION).rename(home / PREVIOUS)
-    (home / NEXT).rename(home / CHAMPION)
-    shutil.rmtree(home / OLD, ignore_errors=True)
-    sync_folder(home)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a model's own files (not its training history), each flushed to disk."""
-    target.mkdir(parents=True)
-    for path in sorted(source.glob("*")):
-        if path.suffix in (".json", ".safetensors"):
-            shutil.copyfile(path, target / path.name)
-            with open(target / path.name, "rb+") as file:
-                os.fsync(file.fileno())
-
-
-def _scored_again(root: Path, task: str, scores: pd.DataFrame,
-                  held: dict[str, Any]) -> tuple[str, pd.DataFrame] | None:
-    """The champion's stored weights, restored and scored on today's primary case, when no present run is that model.
-
-    Its run may have been trained anew or have left params.yaml, and the test pictures may have grown.
+    It holds until there is new evidence: promoting again on the same scores changes nothing.
     """
-    home = root / layout.CHAMPIONS / task / CHAMPION
-    present = root / layout.MODELS / held["run"] / "model.json"
-    if present.exists() and present.read_bytes() == (home / "model.json").read_bytes() and (
-            scores["run"] == held["run"]).any():
-        return None
-    from restore_ml.data import shards
-    from restore_ml.evaluation.protocol import protocol
-    from restore_ml.evaluation.scoring import score
-    from restore_ml.restoration import restore
-    from restore_ml.restore_command import load
-    from restore_ml.seeds import derive
+    params = settings.load(root / "params.yaml")
+    home = root / layout.CHAMPIONS / task
+    with writing(root):
+        recover(home)
+        decisions.heal(root, task)
+        before = read_champion(home / CHAMPION)
+        swap(home)
+        run = str(read_json(home / CHAMPION / "model.json")["run"])
+        held = "" if before is None else str(before["run"])
+        sentence = f"{run} is the champion of {task} again" + (f", in place of {held}." if held else ".")
+        decisions.append(root, task, {
+            "kind": decisions.ROLLBACK, "task": task, "run": run, "champion": held, "sentence": sentence,
+            "evidence": _evidence_now(root, task, params), "model_sha256": digest(home / CHAMPION),
+            "profile": params.profile, "data": Lock(root).data, "commit": decisions.commit(root)})
+        write_page(root, task)
+    return sentence
 
-    case = protocol(task).primary_case(scores["case"])
-    samples = root / layout.SAMPLES / task
-    seed = int(read_json(home / "model.json")["seed"])
-    method, model = load(home, root)
-    name = f"champion {held['run']}"
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / name
-        shards.write(out / f"{case}.arrow", (
-            shards.Record(record.id, restore(method, model, record.arrays, derive(seed, "restore", record.id, case)),
-                          record.facts) for record in shards.Shard(samples / "inputs" / f"{case}.arrow")))
-        write_json(out / "status.json", {"run": name, "status": "ok", "reason": "",
-                                         "cases": {case: {"status": "ok", "reason": "", "failed": {}}}})
-        rows = score(task, samples, Path(folder), [{"run": name, "seed": seed}])
-    return name, rows[rows["case"] == case]
+
+def _evidence_now(root: Path, task: str, params: settings.Params) -> str:
+    """The hash of today's evidence; empty where nothing is scored."""
+    import pandas as pd
+
+    path = root / layout.SCORES / f"{task}.parquet"
+    if not path.exists():
+        return ""
+    teams, seeds = _teams(root, task, params)
+    return decisions.evidence(task, pd.read_parquet(path), root / layout.MODELS, resolve(task, params.promotion),
+                              params.profile, seeds, teams)
+
+
+def write_page(root: Path, task: str) -> None:
+    """Write reports/promotion/<task>.html from the history, where its text changes."""
+    from restore_ml.report.promotion import page
+
+    records = decisions.history(root, task)
+    if not records:
+        return
+    path, text = root / layout.REPORTS / "promotion" / f"{task}.html", page(task, records)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
 def dvc_add(root: Path) -> list[str]:
-    """Hand every champion's folder to DVC (`dvc add`, which does nothing for what it has); returns the folders.
+    """Hand every champion's folder to DVC (`dvc add`, which does nothing for what it has) and bring the stage
+    `champion` of each task up to date, so that `dvc status` is clean; returns the folders.
 
-    Nothing happens outside a DVC project. `UserError` when DVC refuses.
+    The rows of a champion that has just been promoted are there already (`standing.take_over`); where nothing but the
+    champion differs they are committed, elsewhere the stage runs. Nothing happens outside a DVC project. `UserError`
+    when DVC refuses.
     """
-    folders = [str(path.relative_to(root)) for path in sorted((root / layout.CHAMPIONS).glob("*/*"))
+    folders = [path.relative_to(root) for path in sorted((root / layout.CHAMPIONS).glob("*/*"))
                if path.name in (CHAMPION, PREVIOUS) and path.is_dir()]
     if not folders or not (root / ".dvc").is_dir():
         return []
-    done = subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", *folders], cwd=root, capture_output=True,
+    _dvc(root, "add", "--quiet", *map(str, folders))
+    tasks = [task for task in sorted({folder.parts[1] for folder in folders}) if standing.path(root, task).exists()]
+    if not tasks:
+        return [str(folder) for folder in folders]
+    status = json.loads(_dvc(root, "status", "--json", *(f"{stage}@{task}" for task in tasks
+                                                         for stage in ("champion", "score"))))
+    stale = [task for task in tasks if f"champion@{task}" in status]
+    taken = [task for task in stale if f"score@{task}" not in status and standing.is_current(root, task)
+             and _changed(status[f"champion@{task}"]) <= {f"{layout.CHAMPIONS}/{task}"}]
+    for task in taken:
+        _dvc(root, "commit", "--force", "--quiet", f"champion@{task}")
+    left = [f"champion@{task}" for task in stale if task not in taken]
+    if left:
+        _dvc(root, "repro", "--quiet", "--single-item", *left)
+    return [str(folder) for folder in folders]
+
+
+def _changed(entries: list[Any]) -> set[str]:
+    """The dependencies that `dvc status --json` says have changed."""
+    return {path for entry in entries if isinstance(entry, dict) for path in entry.get("changed deps", {})}
+
+
+def _dvc(root: Path, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", *arguments], cwd=root, capture_output=True,
                           text=True, check=False)
     if done.returncode:
         raise UserError(f"DVC could not take the champions in: {' '.join(done.stderr.split())}")
-    return folders
+    return done.stdout

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore_ml import layout, registry, settings
 from restore_ml.files import canonical_json, read_json, sha256
-from restore_ml.tracking import aliases, store, writing
+from restore_ml.tracking import aliases, decisions, standing, store, writing
 from restore_ml.tracking.entry import VIEW, Entry
 from restore_ml.tracking.follow import finished
 from restore_ml.tracking.provenance import UNCOMMITTED, Lock, commits
@@ -90,7 +90,10 @@ def _entries(root: Path, task: str, params: settings.Params, lock: Lock, report:
     if champion is not None:
         name = str(read_json(champion / "model.json")["run"])
         data = str(read_json(champion / "decision.json").get("data") or lock.data)
-        entry = Entry(root, task, name, champion, scores.iloc[:0], data, role="champion")
+        place = standing.path(root, task)
+        own = pd.read_parquet(place) if place.exists() else scores.iloc[:0]
+        own = own[own["run"] == standing.name(champion)].reset_index(drop=True)
+        entry = Entry(root, task, name, champion, own, data, role="champion")
         if entry.model_sha256 not in built:
             yield entry
 
@@ -115,25 +118,18 @@ class _Task:
             mutable = {"git_commit": held.get(entry.key, UNCOMMITTED), "profile": self.profile, "state": CURRENT}
             self._entry(entry, mutable, runs, versions)
         self._table(runs)
+        self._decisions(runs)
         self._retire(entries, runs, names)
         if self.registers:
             self.report.aliases += aliases.refresh(self.client, self.root, self.task, entries)
 
     def _experiment(self, needed: bool) -> str:
-        name = writing.registry_name(self.task)
-        found = self.client.get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        if found is None and not needed:
+        if not needed and self.client.get_experiment_by_name(writing.registry_name(self.task)) is None:
             return ""
-        if found is None:
-            # The identity in the path is the database's own, so a refilled store never mixes with old folders.
-            place = store.artifacts(self.root) / f"{self.task}-{time.time_ns():x}"
-            identity = self.client.create_experiment(name, artifact_location=place.as_uri(), tags={"task": self.task})
-            found = self.client.get_experiment(identity)
+        identity = experiment(self.client, self.root, self.task)
         if self.registers:
             aliases.ensure(self.client, self.task)
-        return str(found.experiment_id)
+        return identity
 
     def _runs(self) -> dict[str, Run]:
         """All entries by fingerprint; what a kill left unfinished is removed."""
@@ -207,7 +203,7 @@ class _Task:
         wanted = {entry.fingerprint for entry in entries}
         for mark, run in runs.items():
             tags = run.data.tags
-            if mark in wanted or tags.get("entry") == "comparison":
+            if mark in wanted or tags.get("entry", "").startswith(("comparison", "promotion/", "turing")):
                 continue
             gone = tags.get("entry", "").startswith("run/") and tags.get("run") not in names
             state = ARCHIVED if gone else SUPERSEDED
@@ -217,6 +213,12 @@ class _Task:
             if gone and run.info.lifecycle_stage == "active":
                 self.client.delete_run(run.info.run_id)
             (self.report.archived if gone else self.report.superseded).append(f"{self.task}: {tags.get('entry')}")
+
+    def _decisions(self, runs: dict[str, Run]) -> None:
+        """The task's promotion decisions, one run each, kept for ever."""
+        written, kept = decisions.log(self.client, self.experiment, self.root, self.task, runs)
+        self.report.written += [f"{self.task}: {name}" for name in written]
+        self.report.kept += [f"{self.task}: {name}" for name in kept]
 
     def _table(self, runs: dict[str, Run]) -> None:
         """The task's comparison as an entry of its own: MLflow table, Markdown, CSV and plots."""
@@ -239,6 +241,19 @@ class _Task:
         tags = {"task": self.task, "entry": "comparison", "state": CURRENT, "profile": self.profile}
         writing.write_table(self.client, self.experiment, folder, tags, mark)
         self.report.written.append(f"{self.task}: comparison")
+
+
+def experiment(client: MlflowClient, root: Path, task: str) -> str:
+    """The id of the task's experiment, which is made, or brought back, where there is none."""
+    name = writing.registry_name(task)
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    if found is None:
+        # The identity in the path is the database's own, so a refilled store never mixes with old folders.
+        place = store.artifacts(root) / f"{task}-{time.time_ns():x}"
+        return str(client.create_experiment(name, artifact_location=place.as_uri(), tags={"task": task}))
+    return str(found.experiment_id)
 
 
 def _hashes(entry: Entry, lock: Lock) -> set[str]:
