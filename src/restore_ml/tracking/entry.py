@@ -75,7 +75,7 @@ class Entry:
 
     def params(self) -> dict[str, str]:
         """The resolved settings and what else makes the run what it is, flat (`steps.first`)."""
-        facts = {key: self.model.get(key, "") for key in ("method", "seed", "needs", "threads", "precision")}
+        facts = {key: self.model.get(key, "") for key in ("method", "seed", "needs", "threads", "processes", "precision")}
         return {key: str(value)[:6000] for key, value in {**facts, **_flat(self.model["settings"])}.items()
                 if str(value) != ""}
 
