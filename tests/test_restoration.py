@@ -5,10 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from restore_ml import registry, restoration
 from restore_ml.method import Method, Model
-from restore_ml.restoration import restore, spans
+from restore_ml.restoration import _ramp, restore, spans
 
 
 class Blur(Method):
@@ -59,12 +61,25 @@ def test_tiles_agree_with_the_whole(inputs, monkeypatch):
     assert np.abs(whole.astype(int) - tiled.astype(int)).mean() < 1.0
 
 
-@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 32, 8), (33, 32, 8), (1000, 256, 32), (31, 32, 8)])
-def test_spans_cover_and_overlap(length, tile, overlap):
-    found = spans(length, tile, overlap)
+@given(st.integers(1, 3000), st.integers(16, 512), st.integers(0, 200), st.sampled_from([1, 4, 16, 32]))
+@settings(deadline=None, max_examples=200)
+def test_spans_cover_and_overlap(length, tile, overlap, multiple):
+    assume(tile - overlap >= multiple)
+    found = spans(length, tile, overlap, multiple)
     assert found[0][0] == 0 and found[-1][1] == length
-    for (_, end), (start, _) in pairwise(found):
-        assert end - start >= overlap
+    assert all(end - start == min(tile, length) for start, end in found)
+    assert all(start % multiple == 0 for start, _ in found[:-1])
+    for (before, end), (start, _) in pairwise(found):
+        assert before < start and end - start >= overlap
+
+
+@given(st.integers(33, 400), st.integers(4, 12), st.sampled_from([1, 2, 4]), st.sampled_from([1, 4]))
+@settings(deadline=None, max_examples=50)
+def test_every_pixel_of_a_tiled_picture_has_weight(length, overlap, scale, multiple):
+    total = np.zeros(length * scale)
+    for start, end in spans(length, 32, overlap, multiple):
+        total[start * scale:end * scale] += _ramp(start, end, length, overlap, scale)
+    assert total.min() > 0.2
 
 
 def test_a_wrong_or_infinite_output_is_refused(inputs, monkeypatch):

@@ -114,6 +114,8 @@ class Method:
     tile: int | None = None
     """Side of the largest square restored in one piece; larger pictures are tiled with `overlap`. None: never tiled."""
     overlap: int = 32
+    looks_under_mask: bool = False
+    """Whether what is seen under a person's mask (a transparent mark) tells something; else the hole is blanked."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Keep the resolved settings (see `restore_ml.settings.resolve`)."""

@@ -5,6 +5,8 @@ The pictures of a comparison come from samples with a known truth; here there is
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from restore_ml.degradations.colour import rgb_to_lab, to_rgb8
@@ -15,25 +17,36 @@ from restore_ml.restoration import restore
 
 COLOUR_SIDE = 256
 """Colour is predicted with the short side reduced to this, then enlarged and joined to the full-size lightness."""
-
+FILL_TILE, FILL_OVERLAP = 1024, 128
+"""Networks that fill holes at the picture's own size (`multiple` above 1) and name no tile get this one here, so that
+memory does not grow with the picture."""
+STRIP = 2**19
+"""Pixels whose colour space is changed at once."""
+MOST_PIXELS = 178_956_970
+"""The largest enlarged picture: Pillow, and what uses it, opens none that is larger."""
 
 
 def restore_photo(method: Method, model: Model, picture: np.ndarray, mask: np.ndarray | None = None,
                   scale: int | None = None, seed: int = 1) -> np.ndarray:
     """Restore a photograph, H x W x C uint8 (C 1 or 3), of any size; returns H x W x 3 uint8.
 
-    `mask`: H x W, nonzero = missing, for inpainting. `scale`: the factor of super-resolution (2 by default).
+    `mask`: H x W, nonzero = missing, for inpainting. `scale`: the factor of super-resolution (None: `default_scale`).
     Raises `UserError` for a picture that the task cannot take (no mask, a mask of another size, satellite scenes).
     """
     picture = _three_channels(picture)
     if method.task == "super_resolution":
-        return _super_resolution(method, model, picture, scale or 2, seed)
+        return _super_resolution(method, model, picture, scale or default_scale(method), seed)
     if method.task == "inpainting":
         return _inpainting(method, model, picture, mask, seed)
     if method.task == "colorization":
         return _colorization(method, model, picture, seed)
     raise UserError(f"{method.task} takes scenes of several bands and dates, not photographs; "
                     "restore them with the pipeline.")
+
+
+def default_scale(method: Method) -> int:
+    """The factor of super-resolution where none is given: 2, or the smallest that the method can do."""
+    return next((scale for scale in range(2, 17) if method.unsupported(f"x{scale}") is None), 2)
 
 
 def _three_channels(picture: np.ndarray) -> np.ndarray:
@@ -44,6 +57,9 @@ def _super_resolution(method: Method, model: Model, picture: np.ndarray, scale: 
     reason = method.unsupported(f"x{scale}")
     if reason:
         raise UserError(f"This model cannot enlarge by {scale}: {reason}; give another --scale.")
+    height, width = (side * scale for side in picture.shape[:2])
+    if height * width > MOST_PIXELS:
+        raise UserError(f"Enlarging by {scale} would make {width} x {height} pixels; at most {MOST_PIXELS} are made.")
     return restore(method, model, {"lr": picture, "scale": np.array(scale, np.int32)}, seed)["sr"]
 
 
@@ -56,17 +72,42 @@ def _inpainting(method: Method, model: Model, picture: np.ndarray, mask: np.ndar
     hole = (mask != 0).astype(np.uint8)[:, :, None]
     if hole.all():
         raise UserError("The mask covers the whole picture; nothing is known from which to fill it.")
-    return restore(method, model, {"image": picture * (1 - hole), "mask": hole}, seed)["image"]
+    if not hole.any():
+        return picture.copy()
+    sized = bool(model.arrays) and not method.trains  # what was fitted may belong to the whole picture
+    if max(hole.shape) <= FILL_TILE or method.multiple == 1 or method.tile is not None or sized:
+        seen = picture if method.looks_under_mask else picture * (1 - hole)
+        return restore(method, model, {"image": seen, "mask": hole}, seed)["image"]
+    return _large_inpainting(method, model, picture, hole, seed)
+
+
+def _large_inpainting(method: Method, model: Model, picture: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
+    """Tiled, and only where there are holes: their bounding box with `FILL_TILE` / 2 pixels around it."""
+    window = tuple(slice(max(0, places[0] - FILL_TILE // 2), places[-1] + 1 + FILL_TILE // 2)
+                   for places in (np.flatnonzero(hole.any(axis=(1, 2))), np.flatnonzero(hole.any(axis=(0, 2)))))
+    tiled = copy(method)
+    tiled.tile, tiled.overlap = FILL_TILE, FILL_OVERLAP
+    inputs = {"image": picture[window] * (1 - hole[window]), "mask": hole[window]}
+    filled = picture.copy()
+    filled[window] = restore(tiled, model, inputs, seed)["image"]
+    return filled
 
 
 def _colorization(method: Method, model: Model, picture: np.ndarray, seed: int) -> np.ndarray:
-    lightness = rgb_to_lab(picture.astype(np.float32) / 255.0)[:, :, :1].astype(np.float32)
-    height, width = lightness.shape[:2]
+    height, width = picture.shape[:2]
+    rows = max(1, STRIP // width)  # colour spaces take several floats a pixel, so they are changed strip by strip
+    strips = [slice(top, top + rows) for top in range(0, height, rows)]
+    lightness = np.empty((height, width, 1), np.float32)
+    for strip in strips:
+        lightness[strip] = rgb_to_lab(picture[strip].astype(np.float32) / 255.0)[:, :, :1]
     factor = min(1.0, COLOUR_SIDE / min(height, width))
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     small = np.clip(imresize(lightness, output_size=size), 0.0, 100.0).astype(np.float32)
     colour = restore(method, model, {"L": small}, seed)["ab"]
-    return to_rgb8(lightness, _enlarge(colour, (height, width)))
+    large, coloured = _enlarge(colour, (height, width)), np.empty((height, width, 3), np.uint8)
+    for strip in strips:
+        coloured[strip] = to_rgb8(lightness[strip], large[strip])
+    return coloured
 
 
 def _enlarge(colour: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -123,8 +123,8 @@ def _restore_tiled(task: Task, method: Method, model: Model, inputs: Arrays, see
     height, width = _size(inputs)
     total: Arrays = {}
     weight = np.zeros(0)
-    for top, bottom in spans(height, method.tile, method.overlap):
-        for left, right in spans(width, method.tile, method.overlap):
+    for top, bottom in spans(height, method.tile, method.overlap, method.multiple):
+        for left, right in spans(width, method.tile, method.overlap, method.multiple):
             piece = {name: value[top:bottom, left:right] if value.ndim == 3 else value
                      for name, value in inputs.items()}
             output = _restore_padded(task, method, model, piece, seed)
@@ -142,21 +142,32 @@ def _restore_tiled(task: Task, method: Method, model: Model, inputs: Arrays, see
     return {name: value / weight for name, value in total.items()}
 
 
-def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Start and end of the tiles that cover `length`, all `tile` long, neighbours sharing at least `overlap`."""
+def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """Start and end of the tiles that cover `length`, all `tile` long, neighbours sharing at least `overlap`.
+
+    All but the last start at a multiple of `multiple`: a network with strides sees the picture on its own grid there.
+    """
     if length <= tile:
         return [(0, length)]
-    count = -(-(length - overlap) // (tile - overlap))
-    starts = [round(number * (length - tile) / (count - 1)) for number in range(count)]
-    return [(start, start + tile) for start in starts]
+    most = (tile - overlap) // multiple * multiple
+    if most < 1:
+        raise ValueError(f"Tiles of {tile} that share {overlap} cannot start at multiples of {multiple}.")
+    return [(start, start + tile) for start in (*range(0, length - tile, most), length - tile)]
 
 
 def _ramp(start: int, end: int, length: int, overlap: int, scale: int) -> np.ndarray:
-    """Weights that rise from each inner edge of a tile over the overlap; 1 at the borders of the picture."""
+    """Weights that rise over the overlap from each inner edge of a tile; 1 at the borders of the picture.
+
+    The outermost quarter of the overlap counts nothing: there a network sees the tile's padding most.
+    """
     size, edge = (end - start) * scale, overlap * scale
-    position = np.arange(size) + 0.5
-    rise = np.ones(size) if start == 0 else np.minimum(1.0, position / edge)
-    return np.minimum(rise, np.ones(size) if end == length else np.minimum(1.0, (size - position) / edge))
+    position, margin = np.arange(size) + 0.5, edge // 4
+
+    def rise(distance: np.ndarray) -> np.ndarray:
+        return np.clip((distance - margin) / (edge - 2 * margin), 0.0, 1.0)
+
+    ones = np.ones(size)
+    return np.minimum(ones if start == 0 else rise(position), ones if end == length else rise(size - position))
 
 
 def _finish(task: Task, output: Arrays) -> Arrays:

@@ -3,6 +3,8 @@ and by the models that MLflow serves, so both give the same picture."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
 import os
 import tempfile
@@ -46,6 +48,14 @@ def decode(data: bytes, what: str = "picture") -> np.ndarray:
         raise UserError(str(error).replace(f" {name}", "")) from None
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def from_base64(text: str, column: str) -> bytes:
+    """The bytes that a column of a served table holds."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise UserError(f"The column {column!r} must hold base64 of a picture file.") from None
 
 
 def encode(picture: np.ndarray, form: str = "PNG") -> bytes:
@@ -92,7 +102,28 @@ def restore_picture(method: Method, model: Model, picture: np.ndarray, mask: np.
 
     if scale is not None and not 1 <= scale <= 16:
         raise UserError(f"The scale is {scale}; give a whole number such as 2, 3 or 4.")
+    if mask is not None and method.task != "inpainting":
+        raise UserError(f"{method.task} takes no mask; leave it out, or restore with --task inpainting.")
+    if scale is not None and method.task != "super_resolution":
+        raise UserError(f"{method.task} takes no scale; leave it out, or restore with --task super_resolution.")
     return restore_photo(method, model, picture, mask, scale, seed)
+
+
+def restore_bytes(method: Method, model: Model, image: bytes, mask: bytes | None = None, scale: int | None = None,
+                  seed: int = 1) -> bytes:
+    """The same from file to file: a picture file's bytes (and its mask's) in, a PNG's bytes out. What is served."""
+    picture = decode(image, "image")
+    hole = None if mask is None else as_mask(decode(mask, "mask"))
+    return encode(restore_picture(method, model, picture, hole, scale, seed))
+
+
+def load_for(root: Path, task: str, model: str) -> tuple[Path, Method, Model]:
+    """The folder, method and model of a task's champion or of a run, which must be of that task."""
+    folder = model_folder(root, task, model)
+    method, loaded = load(folder, root)
+    if method.task != task:
+        raise UserError(f"The run {model!r} is of the task {method.task}, not {task}; give --task {method.task}.")
+    return folder, method, loaded
 
 
 def restore_file(root: Path, task: str, model: str, source: Path, target: Path, *, mask: Path | None = None,
@@ -103,22 +134,24 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
         raise UserError(f"{target} ends in {target.suffix!r}; name a file that ends in {', '.join(SUFFIXES)}.")
     picture = read(source)
     hole = None if mask is None else as_mask(read(mask, "mask"))
-    folder = model_folder(root, task, model)
-    method, loaded = load(folder, root)
-    if method.task != task:
-        raise UserError(f"The run {model!r} is of the task {method.task}, not {task}; give --task {method.task}.")
+    folder, method, loaded = load_for(root, task, model)
     restored = restore_picture(method, loaded, picture, hole, scale, seed)
     data = encode(restored, form)
-    write_whole(target, lambda temporary: _write_bytes(temporary, data))
+    write_bytes(target, data)
     height, width = restored.shape[:2]
-    return f"{target}: {width} x {height} pixels, restored with {_name(folder)} ({task})."
+    return f"{target}: {width} x {height} pixels, restored with {run_name(folder)} ({task})."
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_whole(path, fill)
 
 
-def _name(folder: Path) -> str:
+def run_name(folder: Path) -> str:
+    """The run whose model lies in `folder`."""
     from restore_ml.files import read_json
 
     return str(read_json(folder / "model.json")["run"])

@@ -75,7 +75,8 @@ class Entry:
 
     def params(self) -> dict[str, str]:
         """The resolved settings and what else makes the run what it is, flat (`steps.first`)."""
-        facts = {key: self.model.get(key, "") for key in ("method", "seed", "needs", "threads", "processes", "precision")}
+        names = ("method", "seed", "needs", "threads", "processes", "precision")
+        facts = {key: self.model.get(key, "") for key in names}
         return {key: str(value)[:6000] for key, value in {**facts, **_flat(self.model["settings"])}.items()
                 if str(value) != ""}
 

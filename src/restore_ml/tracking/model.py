@@ -7,7 +7,6 @@ filled); it gives a table with a column `image` (base64 of a PNG). Parameters: `
 """
 
 import base64
-import binascii
 from pathlib import Path
 from typing import Any
 
@@ -32,30 +31,20 @@ class Restorer(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Restore each row on its own; a row that cannot be restored refuses the request with a sentence."""
         from restore_ml.errors import UserError
-        from restore_ml.restore_command import as_mask, decode, encode, restore_picture
+        from restore_ml.restore_command import from_base64, restore_bytes
 
         params = params or {}
         pictures = []
         for row in model_input.to_dict("records"):
             try:
-                picture = decode(_bytes(row["image"], "image"))
                 text = row.get("mask")
-                hole = as_mask(decode(_bytes(text, "mask"), "mask")) if isinstance(text, str) and text else None
-                restored = restore_picture(self.method, self.model, picture, hole, params.get("scale") or None,
-                                           params.get("seed") or 1)
+                mask = from_base64(text, "mask") if isinstance(text, str) and text else None
+                restored = restore_bytes(self.method, self.model, from_base64(row["image"], "image"), mask,
+                                         params.get("scale") or None, params.get("seed") or 1)
             except UserError as error:
                 raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
-            pictures.append(base64.b64encode(encode(restored)).decode())
+            pictures.append(base64.b64encode(restored).decode())
         return pd.DataFrame({"image": pictures})
-
-
-def _bytes(text: Any, column: str) -> bytes:
-    from restore_ml.errors import UserError
-
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise UserError(f"The column {column!r} must hold base64 of a picture file.") from None
 
 
 set_model(Restorer())

@@ -71,6 +71,7 @@ class DIPWatermark(Method):
         if (s["mode"] == "semi_transparent") != bool(s["mark"]):
             raise UserError(f"mark of dip_watermark is {s['mark']!r} in the mode {s['mode']}; give the mark's picture, "
                             "with its alpha channel, in the mode semi_transparent and none in the mode opaque.")
+        self.looks_under_mask = s["mode"] == "semi_transparent"
         unet = s["arch"] == "unet_deconv"
         self.multiple = 2 ** (len(s["widths"]) - 1 + s["extra_levels"] if unet else len(s["widths"]))
 

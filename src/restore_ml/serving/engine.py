@@ -1,0 +1,143 @@
+"""A loaded model and the one thread that runs it, so that requests wait for each other and never fight for cores."""
+
+from __future__ import annotations
+
+import base64
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from restore_ml import layout
+from restore_ml.errors import UserError
+from restore_ml.files import canonical_json, read_json, sha256, sha256_of_file
+from restore_ml.photos import default_scale
+from restore_ml.registry import method_class
+from restore_ml.restore_command import load_for, restore_bytes, run_name
+from restore_ml.serving.limits import Limits, Pixels, Refusal
+from restore_ml.serving.payload import SIGNATURE, Query, Row
+
+TASKS = ("super_resolution", "inpainting", "colorization")
+"""Tasks whose inputs are photographs."""
+
+
+class Worker:
+    """One thread that does jobs in their order. It is a daemon: an ending process does not wait for a long job."""
+
+    def __init__(self, start: Callable[[], object]) -> None:
+        """`start` runs first, in the thread."""
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, args=(start,), name="restore-ml worker", daemon=True).start()
+
+    def submit(self, job: Callable[[], Any]) -> Future[Any]:
+        """Queue a job; a future that is cancelled before its turn is passed over."""
+        future: Future[Any] = Future()
+        self._jobs.put((future, job))
+        return future
+
+    def _run(self, start: Callable[[], object]) -> None:
+        start()
+        while True:
+            future, job = self._jobs.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(job())
+            except BaseException as error:
+                future.set_exception(error)
+            del future, job  # an idle worker holds nobody's pictures
+
+
+class Engine:
+    """Restores what requests ask for with one model."""
+
+    def __init__(self, root: Path, task: str, model: str = "champion", limits: Limits | None = None,
+                 threads: int | None = None) -> None:
+        """Load the champion of `task`, or the run `model`; `UserError` where that cannot be or takes no photographs.
+
+        `threads`: for torch, None for its own choice.
+        """
+        if task not in TASKS:
+            raise UserError(f"{task} takes scenes of several bands and dates, not photographs, so it cannot be served; "
+                            f"serve {', '.join(TASKS)}.")
+        self.limits = limits or Limits()
+        self.folder, self.method, self.model = load_for(root, task, model)
+        self.task, self.run = task, run_name(self.folder)
+        self.model_sha256 = model_hash(self.folder, root)
+        self.seconds = 1.0
+        """The mean duration of a request, over about the last ten."""
+        self._worker = Worker(lambda: set_threads(threads))
+
+    def submit(self, query: Query, stop: threading.Event) -> Future[list[str]]:
+        """Queue a request; the future gives base64 of a PNG for each row, or raises `Refusal`. Between two pictures a
+        set `stop` ends it."""
+        return self._worker.submit(lambda: self._restore(query, stop))
+
+    def check(self, query: Query) -> None:
+        """Refuse by the files' headers what would be too large, is of another kind or lacks its mask."""
+        scale = query.scale or default_scale(self.method)
+        pixels = Pixels(self.limits, scale * scale if self.task == "super_resolution" and 1 <= scale <= 16 else 1)
+        for number, row in enumerate(query.rows):
+            size = pixels.check(row.image, "image")
+            self._check_mask(row, size, number)
+            if row.mask is not None and pixels.check(row.mask, "mask") not in (size, size[::-1]):  # EXIF may turn it
+                raise Refusal(422, f"The mask of row {number} is not of its picture's size, {size[0]} x {size[1]}.")
+
+    def _check_mask(self, row: Row, size: tuple[int, int], number: int) -> None:
+        if self.task == "inpainting" and row.mask is None:
+            raise Refusal(422, f"Row {number} has no mask; inpainting needs one of the picture's size, "
+                               f"{size[0]} x {size[1]}, white where to fill.")
+        if self.task != "inpainting" and row.mask is not None:
+            raise Refusal(422, f"Row {number} has a mask, but {self.task} takes none; leave it out.")
+
+    def _restore(self, query: Query, stop: threading.Event) -> list[str]:
+        started, restored = time.monotonic(), []
+        for number, row in enumerate(query.rows):
+            if stop.is_set():
+                break
+            try:
+                data = restore_bytes(self.method, self.model, row.image, row.mask, query.scale, query.seed)
+            except UserError as error:
+                where = f"Row {number}: " if len(query.rows) > 1 else ""
+                raise Refusal(422, where + str(error)) from None
+            restored.append(base64.b64encode(data).decode())
+        self.seconds += 0.1 * (time.monotonic() - started - self.seconds)
+        return restored
+
+    def metadata(self) -> dict[str, Any]:
+        """What is served: task, run, hashes, signature, limits and, of a champion, why it is one."""
+        facts = read_json(self.folder / "model.json")
+        decision = self.folder / "decision.json"
+        told = read_json(decision) if decision.exists() else {}
+        limits = self.limits
+        return {
+            "task": self.task, "run": self.run, "method": facts["method"], "settings": facts["settings"],
+            "weights_sha256": facts.get("weights_sha256", ""), "model_sha256": self.model_sha256,
+            "signature": SIGNATURE,
+            "limits": {"megabytes": limits.megabytes, "megapixels": limits.megapixels, "pictures": limits.pictures,
+                       "queue": limits.queue, "seconds": limits.seconds, "kinds": list(limits.kinds)},
+            "decision": {name: value for name, value in told.items() if name != "pictures"} or None,
+        }
+
+
+def model_hash(folder: Path, root: Path) -> str:
+    """One hash of all files that a model folder restores with, the features that it needs from the project included."""
+    facts = read_json(folder / "model.json")
+    folders = [folder]
+    if facts["needs"] != "none" and method_class(facts["task"], facts["method"]).restores_with_features:
+        own = folder / layout.MODELS / facts["needs"]  # a champion brings its features
+        folders.append(own if own.is_dir() else root / layout.MODELS / facts["needs"])
+    files = sorted(path for place in folders for path in place.iterdir()
+                   if path.name == "model.json" or path.suffix == ".safetensors")
+    return sha256(canonical_json([(path.name, sha256_of_file(path)) for path in files]).encode())
+
+
+def set_threads(threads: int | None) -> None:
+    """Let torch use so many threads, counted for the calling thread."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)

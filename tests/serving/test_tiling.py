@@ -1,0 +1,55 @@
+"""Tiles against the whole picture, and what a large picture costs."""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restore_ml import photos
+from restore_ml.restore_command import load_for, restore_picture
+from tests.serving.conftest import picture
+
+
+def test_tiles_of_a_convolution_leave_no_seam(served: Path) -> None:
+    """Three layers see three pixels; over an overlap of 32 a tile's border counts for little."""
+    _, method, model = load_for(served, "super_resolution", "vdsr")
+    shown = picture(4, 96, 150)
+    tiled = copy(method)
+    tiled.tile, tiled.overlap = 64, 32
+    gap = np.abs(restore_picture(method, model, shown).astype(int) - restore_picture(tiled, model, shown).astype(int))
+    assert gap.max() <= 4 and gap.mean() < 0.05
+
+
+def test_large_inpainting_is_tiled_where_its_holes_are(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, method, model = load_for(served, "inpainting", "glcic")
+    shown, hole = picture(5, 160, 240), np.zeros((160, 240), np.uint8)
+    hole[60:70, 100:120] = 1
+    whole = restore_picture(method, model, shown, hole)
+    seen: list[tuple[int, ...]] = []
+    real = method.restore
+    monkeypatch.setattr(type(method), "restore",
+                        lambda self, model, inputs, seed: (seen.append(tuple(inputs["image"].shape[2:])),
+                                                           real(model, inputs, seed))[1])
+    monkeypatch.setattr(photos, "FILL_TILE", 64)
+    monkeypatch.setattr(photos, "FILL_OVERLAP", 32)
+    found = restore_picture(method, model, shown, hole)
+    assert len(seen) > 1 and max(max(size) for size in seen) == 64, "never more than a tile at once"
+    assert np.array_equal(found[hole == 0], shown[hole == 0]) and found.shape == whole.shape
+    assert (found[hole > 0] != 0).any() and method.tile is None, "the method itself stays as it is"
+
+
+def test_a_mask_without_a_hole_gives_the_picture_back(served: Path) -> None:
+    _, method, model = load_for(served, "inpainting", "glcic")
+    shown = picture(5, 40, 60)
+    assert np.array_equal(restore_picture(method, model, shown, np.zeros((40, 60), np.uint8)), shown)
+
+
+def test_strips_change_no_colour(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, method, model = load_for(served, "colorization", "colorful")
+    shown = picture(6, 70, 90)
+    whole = restore_picture(method, model, shown)
+    monkeypatch.setattr(photos, "STRIP", 90 * 16)
+    assert np.abs(restore_picture(method, model, shown).astype(int) - whole.astype(int)).max() <= 1
