@@ -54,3 +54,22 @@ def test_inpainting_keeps_known_pixels_and_needs_its_mask():
 def test_scenes_are_no_photographs():
     with pytest.raises(UserError, match="several bands"):
         restore_photo(method_class("cloud_removal", "rs_direct")({}), Model(), np.zeros((20, 20, 3), np.uint8))
+
+
+class Peek(Method):
+    """Gives back what it is shown, a grey level brighter."""
+
+    task = "inpainting"
+    paper: dict = {}
+
+    def restore(self, model, inputs, seed):
+        return {"image": inputs["image"] + 1 / 255}
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_what_lies_under_a_mask_is_shown_only_to_methods_that_look_there(looks, monkeypatch):
+    monkeypatch.setattr(Peek, "looks_under_mask", looks)
+    picture, mask = np.full((20, 24, 3), 90, np.uint8), np.zeros((20, 24), np.uint8)
+    mask[5:9, 5:9] = 255
+    out = restore_photo(Peek({}), Model(), picture, mask)
+    assert (out[5:9, 5:9] == (91 if looks else 1)).all() and (out[mask == 0] == 90).all()
