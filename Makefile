@@ -1,12 +1,14 @@
 # Each of these works alone, any number of times, in any order; whatever is missing is set up first.
 #
 #   make repro [PROFILE=quick|cpu|gpu|paper] [TASK=inpainting] [METHODS="vdsr glcic"]
+#              [PARALLEL=threads|processes|dask|dask:tcp://host:8786|ray] [WORKERS=2]
 #   make test        all tests            make ui      MLflow and Prefect in the browser
 #   make lint        ruff and mypy        make setup   the environment, the pictures, the databases
 #   make clean-state forget servers, databases, checkpoints and costs (never results)
 
 PYTHON ?= python3
 BIN := .venv/bin
+EXTRAS ?= dev
 INSTALLED := .venv/.installed
 READY := .state/.ready
 
@@ -23,7 +25,8 @@ export PYTHONUNBUFFERED := 1
 .DELETE_ON_ERROR:
 
 repro: $(READY)
-	@$(BIN)/python -m flows.rebuild --profile "$(PROFILE)" --task "$(TASK)" --methods "$(METHODS)"
+	@$(BIN)/python -m flows.rebuild --profile "$(PROFILE)" --task "$(TASK)" --methods "$(METHODS)" \
+		--runner "$(PARALLEL)" --workers "$(WORKERS)"
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest $(TESTS)
@@ -42,7 +45,7 @@ clean-state: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "restore-ml needs Python 3.11 or later; give it as PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	$(BIN)/python -m pip check
 	touch $@
 

@@ -1,14 +1,14 @@
 """`make repro`: one `dvc repro` inside a Prefect flow, then promotion, MLflow, the gallery and the tables.
 
-    python -m flows.rebuild [--profile quick] [--task inpainting] [--methods "vdsr glcic"]
+    python -m flows.rebuild [--profile quick] [--task inpainting] [--methods "vdsr glcic"] [--runner dask --workers 2]
 
 With `--task` or `--methods` only those runs are trained and restored, and a preview table is printed that is not
-tracked: a tracked table of a part would pass for the whole.
+tracked: a tracked table of a part would pass for the whole. With `--runner` (or RESTORE_ML_RUNNER) independent runs go
+side by side over a task runner (`flows.parallel`); the results are the same.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shutil
@@ -18,53 +18,125 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines import forkserver, server
+from flows import command, parallel
+from pipelines import forkserver
 from pipelines.__main__ import set_threads
 from pipelines.client import die_with_parent
 from pipelines.link import PARENT
+from pipelines.runners import RUNNER, WORKERS, Runner
+from pipelines.steps import Steps
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
 from restore_ml.registry import TASKS, nearest
 
-LOCK = layout.STATE / "rebuild.lock"
+LOCK = command.LOCK
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Rebuild; returns the exit status: 0, 2 after a user's mistake or a failed stage, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser("python -m flows.rebuild", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = command.parser_of("rebuild", (__doc__ or "").split("\n\n", maxsplit=1)[0],
+                               "python -m flows.rebuild --profile quick --runner processes --workers 2")
     parser.add_argument("--profile", default="", help="rewrite the profile in params.yaml first")
     parser.add_argument("--task", default="", help="only the runs of this task")
     parser.add_argument("--methods", default="", help="only these runs, by name or method (\"vdsr glcic\")")
-    options = parser.parse_args(arguments)
+    add_runner(parser)
+    return command.run("rebuild", parser, arguments, lambda options: {
+        "profile": options.profile, "task": options.task, "methods": _checked(options), "wait": options.wait,
+        **runner_options(options)})
+
+
+def add_runner(parser: Any) -> None:
+    """The options that say who works, for every flow that rebuilds."""
+    parser.add_argument("--runner", default="", metavar="RUNNER",
+                        help="sequential (default), threads, processes, dask, ray; with the address of a cluster: "
+                             f"dask:tcp://host:8786. Without the option ${RUNNER} counts")
+    parser.add_argument("--workers", default="", metavar="N",
+                        help=f"how many at once (default: ${WORKERS}, or the cores)")
+
+
+def runner_options(options: Any) -> dict[str, Any]:
+    """The parameters `runner` and `workers` of the flow; the environment where the options say nothing."""
+    runner = options.runner or os.environ.get(RUNNER, "")
+    workers = options.workers or os.environ.get(WORKERS, "") or "0"
+    if not workers.isdigit():
+        raise UserError(f"The number of workers is {workers!r}; give a whole number.")
+    Runner.parse(runner, int(workers))
+    return {"runner": runner, "workers": int(workers)}
+
+
+def _checked(options: Any) -> list[str]:
+    """The names of `--methods`; mistakes are told before anything is started."""
+    methods = options.methods.replace(",", " ").split()
+    select(settings.load(layout.root() / "params.yaml"), options.task, methods)
+    return methods
+
+
+def work(step: Steps, profile: str, task: str, methods: list[str], runner: str, workers: int) -> None:
+    """The flow's work: rebuild all, or the part that `task` and `methods` name."""
     root = layout.root().resolve()
+    step("set_profile", set_profile, root, profile)
+    chosen = select(settings.load(root / "params.yaml"), task, methods)
+    step("build_stages", build, root, chosen, Runner.parse(runner, workers))
+    if chosen:
+        step("preview", preview, root, chosen)
+    else:
+        step("promote_and_show", finish, root)
+
+
+def set_profile(root: Path, profile: str) -> None:
+    """Rewrite the profile in params.yaml, when one is named."""
+    if profile and settings.set_profile(profile, root / "params.yaml"):
+        print(f"params.yaml: the profile is {profile} now.")
+
+
+def build(root: Path, chosen: list[settings.Run], runner: Runner) -> None:
+    """Build what is stale; the stages find the id of the flow run in the environment and show themselves below it."""
     os.chdir(root)
-    try:
-        if options.profile and settings.set_profile(options.profile):
-            print(f"params.yaml: the profile is {options.profile} now.")
-        rebuild(root, options.task, options.methods.replace(",", " ").split())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; the next rebuild goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+    set_threads()
+    crowded = runner.crowded(settings.load(root / "params.yaml").threads)
+    if crowded:
+        print(crowded)
+    parent = command.flow_run_id()
+    with forkserver.running(root):
+        environment = {**os.environ, **({PARENT: parent} if parent else {}),
+                       "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        environment = {name: value for name, value in environment.items() if name not in (RUNNER, WORKERS)}
+        _refresh_code(root, environment)
+        force_transient(root, chosen, environment)
+        with live_curves(root, environment):
+            if runner.parallel:
+                _in_parallel(root, runner, environment, [run.name for run in chosen], watched=bool(parent))
+            else:
+                _dvc(root, environment, "repro", *[f"restore@{run.name}" for run in chosen])
+    if not chosen:
+        prune_checkpoints(root)
 
 
-def rebuild(root: Path, task: str = "", methods: list[str] | None = None) -> None:
-    """Rebuild all, or the part that `task` and `methods` name. Two rebuilds never run at once."""
-    from filelock import FileLock, Timeout
+def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen: list[str], watched: bool) -> None:
+    """Over the task runner of a flow below the rebuild's; over the same workers plainly where Prefect is not there."""
+    with runner.cluster() as there:
+        if not watched:
+            with parallel.plainly(there) as submit:
+                parallel.build(root, there, environment, chosen, submit)
+            return
+        import contextvars
 
-    chosen = select(settings.load(root / "params.yaml"), task, methods or [])
-    (root / layout.STATE).mkdir(exist_ok=True)
-    try:
-        with FileLock(root / LOCK, timeout=0):
-            set_threads()
-            url = server.start(root)
-            with forkserver.running(root):
-                _watched(root, chosen, url)
-    except Timeout:
-        raise UserError("Another rebuild of this project is running; wait for it or end it.") from None
+        from prefect import flow
+
+        from pipelines.link import quiet
+
+        quiet()
+        errors: list[UserError] = []
+
+        def body() -> None:
+            try:
+                parallel.build(root, there, environment, chosen, parallel.through_prefect(contextvars.copy_context()))
+            except UserError as error:
+                errors.append(error)
+
+        flow(name=f"over {there.kind}", task_runner=there.task_runner(), persist_result=False)(body)()
+        if errors:
+            raise errors[0]
 
 
 def select(params: settings.Params, task: str, methods: list[str]) -> list[settings.Run]:
@@ -79,62 +151,6 @@ def select(params: settings.Params, task: str, methods: list[str]) -> list[setti
     if not task and not methods:
         return []
     return [run for run in runs if not methods or run.name in methods or run.method in methods]
-
-
-def _watched(root: Path, chosen: list[settings.Run], url: str | None) -> None:
-    """The work inside the parent flow, whose id the stages find in the environment; plainly without a server."""
-    done: list[bool] = []
-    errors: list[Exception] = []
-
-    def work(parent: str = "") -> None:
-        done.append(True)
-        try:
-            _build(root, chosen, {PARENT: parent} if parent else {})
-        except Exception as error:
-            errors.append(error)
-
-    if url is None:
-        work()
-    else:
-        try:
-            _in_flow(work, errors, url)
-        except Exception as error:  # Prefect's own; the work keeps its errors in the list
-            print(f"The Prefect server went away ({type(error).__name__}).", file=sys.stderr)
-            if not done:
-                work()
-    if errors:
-        raise errors[0]
-
-
-def _in_flow(work: Any, errors: list[Exception], url: str) -> None:
-    from prefect import flow
-    from prefect.context import get_run_context
-    from prefect.settings import temporary_settings
-    from prefect.states import Completed, Failed
-
-    from pipelines.link import quiet
-    from pipelines.link import settings as prefect_settings
-
-    quiet()
-    def body() -> Any:
-        work(str(get_run_context().flow_run.id))  # type: ignore[union-attr]
-        return Failed(message=str(errors[0])) if errors else Completed(message="rebuilt")
-
-    with temporary_settings(prefect_settings(url)):
-        flow(name="rebuild", persist_result=False)(body)(return_state=True)
-
-
-def _build(root: Path, chosen: list[settings.Run], extra: dict[str, str]) -> None:
-    environment = {**os.environ, **extra, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    _refresh_code(root, environment)
-    force_transient(root, chosen, environment)
-    with live_curves(root, environment):
-        _dvc(root, environment, "repro", *[f"restore@{run.name}" for run in chosen])
-    if chosen:
-        preview(root, chosen)
-        return
-    prune_checkpoints(root)
-    finish(root)
 
 
 @contextlib.contextmanager
@@ -194,28 +210,34 @@ def _dvc(root: Path, environment: dict[str, str], *arguments: str) -> None:
 
 
 def prune_checkpoints(root: Path) -> list[str]:
-    """Delete what trainings kept to go on from, once their results are in dvc.lock; returns the folders' names."""
-    from restore_ml.files import read_json
+    """Delete what trainings kept to go on from, once their results are in dvc.lock; returns the folders' names.
 
-    removed = []
+    What ended trainings of experiments left behind goes as well: their results are DVC's.
+    """
+    from restore_ml.files import read_json
+    from restore_ml.training.train import DONE
+
+    over = {path.parent for path in (root / layout.CHECKPOINTS).glob(f"*/{DONE}")}
     for path in sorted((root / layout.MODELS).glob("*/model.json")):
         facts = read_json(path)
         folder = root / layout.CHECKPOINTS / facts.get("fingerprint", "-")
         if facts["status"] != "transient" and folder.is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder.name)
-    return removed
+            over.add(folder)
+    for folder in over:
+        shutil.rmtree(folder, ignore_errors=True)
+    return sorted(folder.name for folder in over)
 
 
-def finish(root: Path) -> None:
-    """Promotion, MLflow, the gallery and the tables on the screen."""
+def finish(root: Path, promote: bool = True) -> list[str]:
+    """Promotion (where wanted), MLflow, the gallery and the tables on the screen; promotion's sentences."""
     from restore_ml.evaluation.tables import console_table
     from restore_ml.report import gallery
     from restore_ml.report.comparison import read_table
     from restore_ml.tracking import champions, store
     from restore_ml.tracking.sync import sync
 
-    for sentence in champions.promote(root):
+    sentences = champions.promote(root) if promote else []
+    for sentence in sentences:
         print(sentence)
     champions.dvc_add(root)
     print(sync(root))
@@ -226,7 +248,8 @@ def finish(root: Path) -> None:
         print(f"\n{gallery.build(root, root / layout.REPORTS / 'gallery')}")
     print(f"Gallery     {root / layout.REPORTS / 'gallery' / 'index.html'}\n"
           f"Data Docs   {root / layout.REPORTS / 'data_docs' / 'index.html'}\n"
-          f"MLflow      {store.tracking_uri(root)} (`make ui` shows it and Prefect)")
+          f"MLflow      {store.shown(root)} (`make ui` shows it and Prefect)")
+    return sentences
 
 
 def preview(root: Path, chosen: list[settings.Run]) -> None:

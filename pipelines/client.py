@@ -13,6 +13,8 @@ SOCKET = Path(".state") / "forkserver.sock"
 PR_SET_PDEATHSIG = 1
 PLAIN = "RESTORE_ML_PLAIN"
 """When this is in the environment, stages do not look for the fork server."""
+DISPATCH = "RESTORE_ML_DISPATCH"
+"""In the environment of a parallel rebuild's stages: the socket of its dispatcher, which has a worker run the stage."""
 
 
 def die_with_parent() -> None:
@@ -26,12 +28,13 @@ def run_elsewhere(arguments: list[str]) -> int | None:
 
     The stage gets this process's folder, environment and standard streams, and ends when this process does.
     """
-    if os.environ.get(PLAIN) or not SOCKET.exists():
+    path = os.environ.get(DISPATCH) or str(SOCKET)
+    if os.environ.get(PLAIN) or not os.path.exists(path):
         return None
     job = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.connect(str(SOCKET))
+            connection.connect(path)
             socket.send_fds(connection, [len(job).to_bytes(4, "big")], [0, 1, 2])
             connection.sendall(job)
             answer = connection.makefile("rb").readline()

@@ -1,6 +1,7 @@
 """The stage `degrade`: a task's training material and test samples, made from the prepared pictures."""
 
 from pipelines.progress import bar
+from pipelines.runners import Runner
 from pipelines.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
@@ -19,14 +20,14 @@ def stage(step: Steps, key: str) -> None:
 
 
 def degrade(task: str, function: str) -> None:
-    """Call the named function of `restore_ml.degrading` with the task's settings."""
+    """Call the named function of `restore_ml.degrading` with the task's settings, over the workers that there are."""
     from restore_ml import degrading, registry
 
     root = layout.root()
     spec = read_json(root / layout.CODE / "degrade" / f"{task}.json")
-    with bar(task) as progress:
+    with bar(task) as progress, Runner.from_environment().mapper() as mapper:
         getattr(degrading, function)(registry.task(task), root / layout.PREPARED, root / layout.SAMPLES / task,
-                                     spec["seed"], spec["settings"], progress)
+                                     spec["seed"], spec["settings"], progress, mapper)
 
 
 def write_contract(task: str) -> None:
@@ -34,4 +35,5 @@ def write_contract(task: str) -> None:
     from restore_ml import degrading, registry
 
     root = layout.root()
-    degrading.write_contract(registry.task(task), root / layout.SAMPLES / task)
+    with Runner.from_environment().mapper() as mapper:
+        degrading.write_contract(registry.task(task), root / layout.SAMPLES / task, mapper=mapper)

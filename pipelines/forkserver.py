@@ -99,7 +99,7 @@ def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> Job | 
     connection, _ = listener.accept()
     connection.settimeout(5.0)
     try:
-        job = _receive(connection)
+        job = receive(connection)
     except (OSError, ValueError, KeyError, TypeError):
         connection.close()
         return None
@@ -129,7 +129,8 @@ def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> Job | 
     return None
 
 
-def _receive(connection: socket.socket) -> Job:
+def receive(connection: socket.socket) -> Job:
+    """Read a stage that a client hands over; `OSError` or `ValueError` for anything else."""
     head, streams, _, _ = socket.recv_fds(connection, 4, 3)
     size = int.from_bytes(head, "big")
     if len(head) != 4 or len(streams) != 3 or size > LIMIT:

@@ -92,9 +92,11 @@ def _watched(name: str, key: str, stage: Stage, steps: Steps, url: str) -> None:
         watched = flow(name=name, flow_run_name=f"{name} {key}".strip(), persist_result=False,
                        validate_parameters=False)(body)
         flow_run = _child_run(watched, key)
-        run_flow_sync(watched, flow_run=flow_run, parameters={"key": key}, return_type="state")
+        state: Any = run_flow_sync(watched, flow_run=flow_run, parameters={"key": key}, return_type="state")
     if errors:
         raise errors[0]
+    if not state.is_completed():  # an error between the steps, or Prefect's own: `run` goes on plainly and meets it
+        raise RuntimeError(f"the flow run ended as {state.name}")
 
 
 def _child_run(flow: Flow[..., Any], key: str) -> Any:

@@ -1,21 +1,74 @@
 """The stage `prepare`: pictures become manifests, splits, a quarantine and decoded shards."""
 
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
 from pipelines.progress import bar
+from pipelines.runners import Runner
 from pipelines.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
 
 
 def stage(step: Steps, key: str) -> None:
-    """Prepare all collections."""
-    step("prepare_collections", prepare_collections)
+    """Prepare all collections: decoding and writing go over the workers of a parallel rebuild, where there are some."""
+    found = step("scan", scan)
+    pictures, refused = step("decode", decode, found)
+    placed, quarantined = step("assign", assign, pictures, found)
+    step("write_shards", write_shards, placed)
+    step("write_manifests", write_manifests, placed, found.refused + refused + quarantined)
 
 
-def prepare_collections() -> None:
-    """Write prepared/ from data/."""
-    from restore_ml.data.prepare import prepare
+def scan() -> Any:
+    """List the files of all collections."""
+    from restore_ml.data import prepare
 
-    root = layout.root()
-    with bar("prepare") as progress:
-        prepare(root / layout.DATA, root / layout.PREPARED, read_json(root / layout.CODE / "prepare.json")["seed"],
-                progress)
+    return prepare.scan(layout.root() / layout.DATA)
+
+
+def decode(found: Any) -> Any:
+    """Decode every file once, to a folder of raw values that the later steps read."""
+    from restore_ml.data import prepare
+
+    return _tidy(lambda progress, mapper: prepare.decode(
+        layout.root() / layout.DATA, found.entries, layout.root() / layout.PREPARED / prepare.SPILL, progress, mapper))
+
+
+def assign(pictures: Any, found: Any) -> Any:
+    """Give every picture its split, or put it in quarantine."""
+    from restore_ml.data import splits
+
+    seed = read_json(layout.root() / layout.CODE / "prepare.json")["seed"]
+    return _tidy(lambda progress, mapper: splits.assign(pictures, seed, found.reserved))
+
+
+def write_shards(placed: Any) -> None:
+    """Write the shards of decoded pixels."""
+    from restore_ml.data import prepare
+
+    out = layout.root() / layout.PREPARED
+    _tidy(lambda progress, mapper: prepare.write_shards(out, placed, out / prepare.SPILL, progress, mapper))
+
+
+def write_manifests(placed: Any, refused: Any) -> None:
+    """Write the manifests and the quarantine, and take the raw values away."""
+    from restore_ml.data import prepare
+
+    out = layout.root() / layout.PREPARED
+    shutil.rmtree(out / prepare.SPILL)
+    prepare.write_manifests(out, placed, refused)
+
+
+def _tidy(work: Callable[[Any, Any], Any]) -> Any:
+    """Call `work(progress, mapper)`; where it fails, no raw values are left behind."""
+    from restore_ml.data.prepare import SPILL
+
+    try:
+        with bar("prepare") as progress, Runner.from_environment().mapper() as mapper:
+            return work(progress, mapper)
+    except BaseException:
+        shutil.rmtree(layout.root() / layout.PREPARED / SPILL, ignore_errors=True)
+        raise

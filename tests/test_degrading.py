@@ -104,6 +104,29 @@ def test_all_again_gives_the_same_bytes(degraded, tmp_path):
     assert [path.name for path in (tmp_path / "inputs").rglob("*.arrow")] == ["half.arrow"]
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 64])
+def test_the_bytes_do_not_depend_on_how_the_pictures_are_cut(degraded, tmp_path, chunk):
+    """The mapper works from the last item to the first; the contract is cut by CHUNK, so it is set too."""
+    def backwards(function, items):
+        return reversed([function(item) for item in reversed(list(items))])
+
+    root, out, cases, _ = degraded
+    again = degrading.degrade(registry.task("inpainting"), root / "prepared", tmp_path, 1, SETTINGS, mapper=backwards,
+                              chunk=chunk)
+    assert again == cases and hashes(tmp_path) == hashes(out)
+    assert sha256_of_file(tmp_path / "contract.parquet") == sha256_of_file(out / "contract.parquet")
+    assert not (tmp_path / degrading.PARTS).exists()
+
+
+def test_a_chunk_without_accepted_pictures_leaves_a_gap_and_no_file(tmp_path):
+    prepare(tmp_path / "prepared", [0], [10, 11, 12])
+    task = Doubling()
+    task.accepts = lambda picture, settings: "too dark" if picture.mean() < 127.5 else None
+    for chunk in (1, 64):
+        degrading.degrade_tests(task, tmp_path / "prepared", tmp_path / f"out{chunk}", 1, {"right": True}, chunk=chunk)
+    assert hashes(tmp_path / "out1") == hashes(tmp_path / "out64")
+
+
 def test_another_seed_gives_other_masks(degraded, tmp_path):
     root, out, _, _ = degraded
     degrading.degrade_case(registry.task("inpainting"), root / "prepared", tmp_path, "set", "irregular_3", 2, SETTINGS)

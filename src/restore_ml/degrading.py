@@ -1,14 +1,18 @@
 """The degrade stage: prepared pictures become training material and test samples, one record at a time.
 
 Every function streams: a picture is read by memory map, degraded, written and forgotten, so memory stays flat however
-many pictures there are. `prepared` is the folder with all domains (`prepared/`), `out` the task's own folder
-(`samples/<task>/`). The steps can be called one by one (as named tasks of a flow) or all together by `degrade`.
+many pictures there are. The work goes through a `Mapper` in pieces: a shard of the training material, a chunk of a
+case's pictures, a file of the contract; the bytes do not depend on the pieces. `prepared` is the folder with all
+domains (`prepared/`), `out` the task's own folder (`samples/<task>/`). The steps can be called one by one (as named
+tasks of a flow) or all together by `degrade`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from restore_ml.data import shards
-from restore_ml.data.shards import Record, Shards
+from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, pieces, places
+from restore_ml.data.shards import Record, Shard
 from restore_ml.errors import UserError
 from restore_ml.files import write_whole
 from restore_ml.tasks.base import ArraySpec, Case, Sample, Task
@@ -32,25 +37,8 @@ FACTS = ("name", "collection", "group", "synthetic")
 """The facts of a prepared picture that go with each of its samples."""
 KINDS = {"picture": "uint8", "mask": "uint8", "float": "float32", "number": "int32"}
 """The dtype on disk of each `ArraySpec.kind`."""
-
-
-class Chosen(Sequence[Record]):
-    """Some records of a folder of shards, read when they are asked for. `ids` are theirs, in order."""
-
-    def __init__(self, records: Shards, indices: Sequence[int], ids: Sequence[str]) -> None:
-        self.records, self.indices, self.ids = records, indices, ids
-
-    def part(self, places: Sequence[int]) -> Chosen:
-        """Those at the given places."""
-        return Chosen(self.records, [self.indices[place] for place in places], [self.ids[place] for place in places])
-
-    def __len__(self) -> int:
-        """How many records are chosen."""
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Record:  # type: ignore[override]
-        """The chosen record at `index`."""
-        return self.records[self.indices[index]]
+PARTS = ".parts"
+"""Where the chunks of a case wait until all of them are there."""
 
 
 def pixels(picture: Record) -> np.ndarray:
@@ -64,65 +52,85 @@ def test_sets(task: Task, prepared: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def accepted(task: Task, folder: Path, settings: dict[str, Any]) -> Chosen:
-    """The prepared pictures of `folder` that the task takes, in the order of their ids, still on disk."""
-    pictures = Shards(folder)
-    taken = [(index, picture.id) for index, picture in enumerate(pictures)
-             if task.accepts(pixels(picture), settings) is None]
-    return Chosen(pictures, [index for index, _ in taken], [identity for _, identity in taken])
+def _accepted(task: Task, settings: dict[str, Any], group: Sequence[Place]) -> list[Place]:
+    """Those of the pictures that the task takes."""
+    pictures = Chosen(group)
+    return [place for place, picture in zip(group, pictures, strict=True)
+            if task.accepts(pixels(picture), settings) is None]
 
 
 def degrade(task: Task, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
-            progress: Progress | None = None) -> list[str]:
+            progress: Progress | None = None, mapper: Mapper = map, chunk: int = CHUNK) -> list[str]:
     """The whole stage: training material, all test cases, and the table that contracts check. Returns the cases."""
-    degrade_training(task, prepared, out, seed, settings, progress)
-    cases = degrade_tests(task, prepared, out, seed, settings, progress)
-    write_contract(task, out)
+    degrade_training(task, prepared, out, seed, settings, progress, mapper)
+    cases = degrade_tests(task, prepared, out, seed, settings, progress, mapper, chunk)
+    write_contract(task, out, mapper=mapper)
     return cases
 
 
 def degrade_training(task: Task, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
-                     progress: Progress | None = None) -> int:
+                     progress: Progress | None = None, mapper: Mapper = map) -> int:
     """Write `train/<prefix>.arrow` and `train/pools/<pool>/pool.arrow` below `out`; returns the number of records.
 
     A picture that the task does not accept is left out. Shards are cut by the picture's hash, so that adding pictures
-    changes only the shards they fall in.
+    changes only the shards they fall in; each is one piece of work.
     """
     folder = prepared / task.domain / "train"
     if not folder.is_dir():
         raise UserError(f"There are no training pictures in {folder}; `dvc repro prepare` makes them.")
     shutil.rmtree(out / "train", ignore_errors=True)
     (out / "train").mkdir(parents=True)
-    pictures = accepted(task, folder, settings)
+    found = places(folder)
+    groups = (list(group) for _, group in groupby(found, key=lambda place: place[0][:PREFIX]))
+    taken: list[Place] = []
     done = count = 0
-    for prefix, group in groupby(range(len(pictures)), key=lambda place: pictures.ids[place][:PREFIX]):
-        chosen = pictures.part(list(group))
-        records = iter(task.training_records(chosen, seed, settings))
-        first = next(records, None)
-        if first is not None:
-            count += shards.write(out / "train" / f"{prefix}.arrow", chain([first], records))
-        done += len(chosen)
+    for members, written, seen in mapper(partial(_training_shard, task, out, seed, settings), groups):
+        taken += members
+        count += written
+        done += seen
         if progress:
-            progress("training pictures", done, len(pictures))
-    for name, pool in sorted(task.training_pools(pictures, seed, settings).items()):
+            progress("training pictures", done, len(found))
+    for name, pool in sorted(task.training_pools(Chosen(taken), seed, settings).items()):
         shards.write(out / "train" / "pools" / name / "pool.arrow", pool)
     return count
 
 
+def _training_shard(task: Task, out: Path, seed: int, settings: dict[str, Any],
+                    group: list[Place]) -> tuple[list[Place], int, int]:
+    """Write the shard of some pictures of one prefix: those the task takes, records written, pictures seen."""
+    taken = _accepted(task, settings, group)
+    records = iter(task.training_records(Chosen(taken), seed, settings))
+    first = next(records, None)
+    path = out / "train" / f"{group[0][0][:PREFIX]}.arrow"
+    return taken, 0 if first is None else shards.write(path, chain([first], records)), len(group)
+
+
 def degrade_tests(task: Task, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
-                  progress: Progress | None = None) -> list[str]:
+                  progress: Progress | None = None, mapper: Mapper = map, chunk: int = CHUNK) -> list[str]:
     """Write all test cases; returns those that hold a picture, as `set/degradation`."""
-    for part in ("inputs", "targets"):
+    for part in ("inputs", "targets", PARTS):
         shutil.rmtree(out / part, ignore_errors=True)
+    for part in ("inputs", "targets"):
         (out / part).mkdir(parents=True)
-    wanted = [Case(name, degradation) for name in test_sets(task, prepared)
-              for degradation in task.degradations(settings)]
+    wanted: list[tuple[Case, int]] = []
+    work: list[_Piece] = []
+    for name in test_sets(task, prepared):
+        chunks = pieces(places(prepared / task.domain / "test" / name), chunk)
+        for degradation in task.degradations(settings):
+            wanted.append((Case(name, degradation), len(chunks)))
+            work += [_Piece(name, degradation, part, number if len(chunks) > 1 else None)
+                     for number, part in enumerate(chunks)]
+    counts = iter(mapper(partial(_test_piece, task, out, seed, settings), work))
     cases = []
-    for number, case in enumerate(wanted, 1):
-        if degrade_case(task, prepared, out, case.test_set, case.degradation, seed, settings):
+    for number, (case, parts) in enumerate(wanted, 1):
+        written = [next(counts) for _ in range(parts)]
+        if parts > 1:
+            _join(out, case, [part for part, count in enumerate(written) if count])
+        if sum(written):
             cases.append(str(case))
         if progress:
             progress("test cases", number, len(wanted))
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     return cases
 
 
@@ -132,17 +140,49 @@ def degrade_case(task: Task, prepared: Path, out: Path, test_set: str, degradati
 
     Returns how many samples there are; where the task accepts no picture of the set, nothing is written.
     """
-    samples = _samples(task, prepared / task.domain / "test" / test_set, degradation, seed, settings)
+    found = places(prepared / task.domain / "test" / test_set)
+    return _test_piece(task, out, seed, settings, _Piece(test_set, degradation, found, None))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some pictures of a test case; `number` of the chunk, or None where they are all of them."""
+
+    test_set: str
+    degradation: str
+    pictures: list[Place]
+    number: int | None
+
+
+def _test_piece(task: Task, out: Path, seed: int, settings: dict[str, Any], piece: _Piece) -> int:
+    """Write the inputs and targets of some pictures; returns how many the task took."""
+    samples = _samples(task, Chosen(piece.pictures), piece.degradation, seed, settings)
     first = next(samples, None)
     if first is None:
         return 0
-    paths = [out / part / test_set / f"{degradation}.arrow" for part in ("inputs", "targets")]
-    return shards.write_together(paths, chain([first], samples))
+    return shards.write_together(_files(out, piece.test_set, piece.degradation, piece.number), chain([first], samples))
 
 
-def _samples(task: Task, folder: Path, degradation: str, seed: int,
+def _files(out: Path, test_set: str, degradation: str, number: int | None) -> list[Path]:
+    if number is None:
+        return [out / part / test_set / f"{degradation}.arrow" for part in ("inputs", "targets")]
+    return [out / PARTS / part / test_set / degradation / f"{number:08d}.arrow" for part in ("inputs", "targets")]
+
+
+def _join(out: Path, case: Case, numbers: list[int]) -> None:
+    """Put the chunks of a case together, in order, and take them away."""
+    if not numbers:
+        return
+    given = [_files(out, case.test_set, case.degradation, number) for number in numbers]
+    rows = (row for paths in given for row in zip(*(Shard(path) for path in paths), strict=True))
+    shards.write_together(_files(out, case.test_set, case.degradation, None), rows)
+    for path in chain.from_iterable(given):
+        path.unlink()
+
+
+def _samples(task: Task, pictures: Iterable[Record], degradation: str, seed: int,
              settings: dict[str, Any]) -> Iterator[tuple[Record, Record]]:
-    for picture in Shards(folder):
+    for picture in pictures:
         if task.accepts(pixels(picture), settings) is not None:
             continue
         sample = task.test_sample(picture, degradation, seed, settings)
@@ -178,7 +218,7 @@ STATISTICS = {"dtype": pa.string(), "height": pa.int32(), "width": pa.int32(), "
               "min": pa.float64(), "max": pa.float64()}
 
 
-def write_contract(task: Task, out: Path, rows_at_once: int = 1024) -> int:
+def write_contract(task: Task, out: Path, rows_at_once: int = 1024, mapper: Mapper = map) -> int:
     """Write `contract.parquet` below `out`: one row per test sample, training record and pool record, as on disk.
 
     Columns: `split` (test, train or pool), `case` (`set/degradation`, `train` or the pool's name), `test_set`,
@@ -188,7 +228,8 @@ def write_contract(task: Task, out: Path, rows_at_once: int = 1024) -> int:
     `target.image`, in training `record.image`) `.dtype`, `.height`, `.width`, `.channels`, `.min` and `.max`; null
     where a row has no such array. Returns the number of rows.
     """
-    names = sorted({name for _, arrays in _entries(out) for name in arrays})
+    work = [piece for part in _contract_files(out) for piece in part]
+    names = sorted(set().union(*mapper(_array_names, work)))
     columns = [pa.field(f"{name}.{key}", kind) for name in names for key, kind in STATISTICS.items()]
     schema = pa.schema([*BASE, *columns])
     count = 0
@@ -197,8 +238,8 @@ def write_contract(task: Task, out: Path, rows_at_once: int = 1024) -> int:
         nonlocal count
         with pq.ParquetWriter(temporary, schema) as writer:
             rows: list[dict[str, Any]] = []
-            for facts, arrays in _entries(out):
-                rows.append(_row(facts, arrays))
+            for row in chain.from_iterable(mapper(_contract_rows, work)):
+                rows.append(row)
                 count += 1
                 if len(rows) == rows_at_once:
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema))
@@ -209,20 +250,53 @@ def write_contract(task: Task, out: Path, rows_at_once: int = 1024) -> int:
     return count
 
 
-def _entries(out: Path) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
-    """(columns of `BASE` that are known, arrays by prefixed name) of all that is below `out`."""
+@dataclass(frozen=True)
+class _Rows:
+    """Some records of a file of samples, or of an inputs file and its targets: the columns known and prefixes."""
+
+    facts: dict[str, Any]
+    paths: tuple[Path, ...]
+    prefixes: tuple[str, ...]
+    start: int
+    stop: int
+
+
+def _contract_files(out: Path) -> Iterator[list[_Rows]]:
+    """All that is below `out`, in pieces of at most CHUNK records."""
     for path in sorted((out / "inputs").glob("*/*.arrow")):
         case = {"split": "test", "case": f"{path.parent.name}/{path.stem}", "test_set": path.parent.name,
                 "degradation": path.stem}
-        targets = shards.Shard(out / "targets" / path.parent.name / path.name)
-        for given, truth in zip(shards.Shard(path), targets, strict=True):
-            yield ({**case, **_own(given)}, {**{f"inputs.{name}": value for name, value in given.arrays.items()},
-                                             **{f"target.{name}": value for name, value in truth.arrays.items()}})
+        yield _cut(case, (path, out / "targets" / path.parent.name / path.name), ("inputs.", "target."))
     for path in [*sorted((out / "train").glob("*.arrow")), *sorted((out / "train" / "pools").glob("*/*.arrow"))]:
         pool = path.parent.parent.name == "pools"
         place = {"split": "pool", "case": path.parent.name} if pool else {"split": "train", "case": "train"}
-        for record in shards.Shard(path):
-            yield {**place, **_own(record)}, {f"record.{name}": value for name, value in record.arrays.items()}
+        yield _cut(place, (path,), ("record.",))
+
+
+def _cut(facts: dict[str, Any], paths: tuple[Path, ...], prefixes: tuple[str, ...]) -> list[_Rows]:
+    lengths = {len(Shard(path)) for path in paths}
+    if len(lengths) != 1:
+        raise ValueError(f"{' and '.join(map(str, paths))} do not have the same number of records.")
+    length = lengths.pop()
+    return [_Rows(facts, paths, prefixes, start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
+
+
+def _entries(piece: _Rows) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    """(columns of `BASE` that are known, arrays by prefixed name) of each record."""
+    files = [Shard(path) for path in piece.paths]
+    for number in range(piece.start, piece.stop):
+        records = [file[number] for file in files]
+        yield ({**piece.facts, **_own(records[0])},
+               {f"{prefix}{name}": value for prefix, record in zip(piece.prefixes, records, strict=True)
+                for name, value in record.arrays.items()})
+
+
+def _array_names(piece: _Rows) -> set[str]:
+    return {name for _, arrays in _entries(piece) for name in arrays}
+
+
+def _contract_rows(piece: _Rows) -> list[dict[str, Any]]:
+    return [_row(facts, arrays) for facts, arrays in _entries(piece)]
 
 
 def _own(record: Record) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+"""How much faster a parallel rebuild is: the same runs one after the other, over processes, over a Dask cluster.
+
+    python benchmarks/parallel.py [--workers 2] [--ways sequential processes dask] [--runs vdsr glcic ...]
+
+The project is copied to a temporary folder with the profile `quick` and one torch thread; its pictures are prepared and
+degraded once. Then each way rebuilds a copy of that: all runs, tables, MLflow and the gallery. After each one `dvc
+status` must be clean, `dvc repro` must run nothing, and dvc.lock must be the same as after the first. Prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from ruamel.yaml import YAML  # noqa: E402 - found only now
+
+from tests.pipeline.conftest import Project, make_project  # noqa: E402
+
+
+def runs(names: list[str]) -> str:
+    """The section `runs` of params.yaml with these runs; runs that need features are left out, as these are."""
+    found = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["runs"]
+    kept = ("task", "method", "needs", "settings", "quick")
+    chosen = {name: {key: entry[key] for key in kept if key in entry} for name, entry in found.items()
+              if entry["needs"] == "none" and (not names or name in names)}
+    lines = [f"  {name}: {entry}".replace("'", "").replace("True", "true").replace("False", "false")
+             for name, entry in chosen.items()]
+    return "\nruns:\n" + "\n".join(lines) + "\n"
+
+
+def rebuilt(start: Path, way: str, workers: int, environment: dict[str, str]) -> tuple[float, str]:
+    """Seconds of the rebuild of a copy of the project, and its dvc.lock."""
+    root = start.with_name(way)
+    shutil.copytree(start, root, symlinks=True, ignore=shutil.ignore_patterns("prefect"))
+    project = Project(root, {**environment, "RESTORE_ML_ROOT": str(root),
+                             "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])})
+    begin = time.monotonic()
+    project.rebuild("--runner", way, "--workers", str(workers), timeout=7200)
+    whole = time.monotonic() - begin
+    clean = "up to date" in project.dvc("status").stdout
+    again = re.findall("Running stage", project.dvc("repro").stdout)
+    print(f"{way}: dvc status {'clean' if clean else 'NOT CLEAN'}, dvc repro ran {len(again)} stages", flush=True)
+    project.run(sys.executable, "-m", "flows.clean", check=False)
+    return whole, (root / "dvc.lock").read_text(encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ways", nargs="+", default=["sequential", "processes", "dask"])
+    parser.add_argument("--runs", nargs="*", default=[], help="only these (default: all that need no features)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="restore-ml-parallel-") as folder:
+        start = Path(folder) / "start"
+        start.mkdir()
+        project = make_project(start, runs(options.runs))
+        params = (start / "params.yaml").read_text(encoding="utf-8")
+        (start / "params.yaml").write_text(re.sub(r"^threads: \d+", "threads: 1", params, flags=re.MULTILINE),
+                                           encoding="utf-8")
+        project.dvc("repro", "validate")
+        first: tuple[float, str] | None = None
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n", flush=True)
+        rows = ["| runner | workers | rebuild, s | speed-up | dvc.lock |", "|---|---|---|---|---|"]
+        for way in options.ways:
+            whole, lock = rebuilt(start, way, options.workers, project.environment)
+            first = first or (whole, lock)
+            rows.append(f"| {way} | {1 if way == 'sequential' else options.workers} | {whole:.0f} | "
+                        f"{first[0] / whole:.2f} | {'the same' if lock == first[1] else 'ANOTHER'} |")
+        print("\n" + "\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
