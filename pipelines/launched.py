@@ -1,4 +1,4 @@
-"""A training in several processes, started by `accelerate launch`: the side that starts them and the side that trains.
+"""A training in several processes (`pipelines.process`), started by `accelerate launch`.
 
 The processes meet over a file and talk over the loopback interface (gloo on processors, NCCL on GPUs), so nothing
 listens to the network. Each leaves a note of how it ended, for the launcher says only that one of them failed.
@@ -11,13 +11,11 @@ import os
 import signal
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 from typing import Any
 
-from pipelines.client import die_with_parent
 from restore_ml.errors import UserError
-from restore_ml.files import read_json, write_json
+from restore_ml.files import read_json
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 ENVIRONMENT = {
@@ -59,7 +57,7 @@ def command(key: str, word: str, processes: int, threads: int, folder: Path) -> 
     return ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no",
             "--dynamo_backend", "no", "--num_cpu_threads_per_process", str(threads), "--main_process_port", "0",
             "--rdzv_backend", "c10d", "--rdzv_conf", "store_type=file",
-            "--module", "pipelines.launched", key, str(folder), str(os.getpid()), word]
+            "--module", "pipelines.process", key, str(folder), str(os.getpid()), word]
 
 
 def _check_devices(key: str, processes: int) -> None:
@@ -85,42 +83,3 @@ def _judge(notes: list[dict[str, Any]], reason: Exception) -> int:
     sys.stderr.flush()
     os.kill(os.getpid(), signal.SIGKILL)  # so that who watches this process sees what befell the training
     return 1
-
-
-def main(key: str, folder: str, parent: str, word: str = "") -> int:
-    """One of the processes: join the others, train, leave a note; the exit status."""
-    die_with_parent()
-    if os.getppid() != int(parent):
-        return 1
-    end, text = ENDED, ""
-    try:
-        if _train(key, Path(folder), word)["status"] == TRANSIENT:
-            end = TRANSIENT
-    except UserError as error:
-        end, text = MISTAKE, str(error)
-    except Exception as error:
-        end = LOST if type(error).__name__ == "PeerLost" else BUG
-        text = traceback.format_exc()
-    write_json(Path(folder) / f"{os.environ['RANK']}.json", {"end": end, "text": text})
-    return 0 if end == ENDED else 1
-
-
-def _train(key: str, folder: Path, word: str) -> dict[str, Any]:
-    import torch
-
-    from pipelines.train import train
-
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if backend == "nccl":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group(backend, init_method=f"file://{folder / 'meeting'}", rank=rank,
-                                         world_size=world)
-    return train(key, word, shown=rank == 0)
-
-
-if __name__ == "__main__":
-    status = main(*sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # without the farewells of the process group, whose other members may be gone

@@ -67,10 +67,15 @@ def test_spans_cover_and_overlap(length, tile, overlap, multiple):
     assume(tile - overlap >= multiple)
     found = spans(length, tile, overlap, multiple)
     assert found[0][0] == 0 and found[-1][1] == length
-    assert all(end - start == min(tile, length) for start, end in found)
+    assert len({end - start for start, end in found}) == 1 and found[0][1] <= tile
     assert all(start % multiple == 0 for start, _ in found[:-1])
     for (before, end), (start, _) in pairwise(found):
         assert before < start and end - start >= overlap
+
+
+def test_a_picture_just_beyond_two_tiles_costs_little_more():
+    found = spans(1000, 512, 32)
+    assert len(found) == 3 and sum(end - start for start, end in found) <= 1000 + 2 * 32 + 3
 
 
 @given(st.integers(33, 400), st.integers(4, 12), st.sampled_from([1, 2, 4]), st.sampled_from([1, 4]))

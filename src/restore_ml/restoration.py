@@ -143,16 +143,20 @@ def _restore_tiled(task: Task, method: Method, model: Model, inputs: Arrays, see
 
 
 def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[tuple[int, int]]:
-    """Start and end of the tiles that cover `length`, all `tile` long, neighbours sharing at least `overlap`.
+    """Start and end of the tiles that cover `length`, none longer than `tile`, neighbours sharing at least `overlap`.
 
-    All but the last start at a multiple of `multiple`: a network with strides sees the picture on its own grid there.
+    Tiles are made as short as their number allows: a picture just beyond two tiles does not pay for three. All but the
+    last start at a multiple of `multiple`: a network with strides sees the picture on its own grid there.
     """
     if length <= tile:
         return [(0, length)]
     most = (tile - overlap) // multiple * multiple
     if most < 1:
         raise ValueError(f"Tiles of {tile} that share {overlap} cannot start at multiples of {multiple}.")
-    return [(start, start + tile) for start in (*range(0, length - tile, most), length - tile)]
+    count = -(-(length - tile) // most) + 1
+    step = min(most, -(-(length - overlap) // (count * multiple)) * multiple)
+    size = min(tile, step + overlap)
+    return [(start, start + size) for start in (*range(0, length - size, step), length - size)]
 
 
 def _ramp(start: int, end: int, length: int, overlap: int, scale: int) -> np.ndarray:
