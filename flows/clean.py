@@ -13,7 +13,7 @@ def main() -> int:
     """Stop the Prefect server and remove .state; refuse while a rebuild runs."""
     from filelock import FileLock, Timeout
 
-    from flows.rebuild import LOCK
+    from flows.guard import LOCK
 
     root = layout.root().resolve()
     (root / layout.STATE).mkdir(exist_ok=True)

@@ -8,18 +8,14 @@ the inbox only after `dvc add`. With `--commit` the pointer data.dvc is committe
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import command
-from pipelines.steps import Steps
-from restore_ml import layout
-from restore_ml.data import inbox as inboxes
-from restore_ml.errors import UserError
 
-POINTER = f"{layout.DATA}.dvc"
+if TYPE_CHECKING:
+    from prefect import Flow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
                                "python -m flows.ingest --inbox ~/inbox --collection holiday --watch 60 --commit")
     add_options(parser, required=True)
     parser.add_argument("--watch", type=float, default=0.0, metavar="SECONDS", help="look again every so many seconds")
-    return command.run("ingest", parser, arguments, lambda options: {**parameters(options), "wait": options.wait},
+    return command.run(_flow, parser, arguments, lambda options: {**parameters(options), "wait": options.wait},
                        lambda options: max(0.0, options.watch))
 
 
@@ -49,53 +45,13 @@ def parameters(options: Any) -> dict[str, Any]:
     """The flow's parameters of these options."""
     inbox = Path(options.inbox).expanduser().resolve() if options.inbox else None
     return {"inbox": inbox, "collection": options.collection, "role": options.role, "settle": options.settle,
-            "commit": options.commit, **({"source": options.source, "licence": options.licence}
-                                         if hasattr(options, "watch") else {})}
+            "commit": options.commit, "source": options.source, "licence": options.licence}
 
 
-def work(step: Steps, inbox: Path, collection: str, role: str, source: str, licence: str, settle: float,
-         commit: bool) -> inboxes.Round:
-    """The flow's work; returns what the round did."""
-    root = layout.root().resolve()
-    found = step("take_pictures", inboxes.take, root, inbox, collection, role, source, licence, settle)
-    print(found)
-    if found.taken:
-        step("dvc_add", dvc_add, root, retries=2)
-        step("clear_inbox", found.finish)
-    if commit and pointer_changed(root):
-        step("commit_pointer", commit_files, root, [POINTER], f"Add pictures to {collection}")
-    step.table("ingest", f"```\n{found}\n```")
-    return found
+def _flow() -> Flow[..., Any]:
+    from flows import deployed
 
-
-def dvc_add(root: Path) -> None:
-    """Pin the pictures."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(layout.DATA)], cwd=root,
-                          capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise OSError(f"`dvc add {layout.DATA}` failed: {' '.join(done.stderr.split())}")
-
-
-def pointer_changed(root: Path) -> bool:
-    """Whether git has not committed data.dvc as it is."""
-    return bool(_git(root, "status", "--porcelain", "--", POINTER).strip())
-
-
-def commit_files(root: Path, paths: list[str], message: str) -> None:
-    """Commit these files alone; what else is staged stays staged. Nothing happens where they have not changed."""
-    there = [path for path in paths if (root / path).exists()]
-    _git(root, "add", "--", *there)
-    if not _git(root, "status", "--porcelain", "--", *there).strip():
-        return
-    _git(root, "commit", "--quiet", "--only", "-m", message, "--", *there)
-    print(f"Committed {', '.join(there[:3])}{' and others' if len(there) > 3 else ''}: {message}.")
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"`git {arguments[0]}` said: {' '.join((done.stderr or done.stdout).split())}")
-    return done.stdout
+    return deployed.ingest
 
 
 if __name__ == "__main__":

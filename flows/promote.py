@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 from flows import command
-from pipelines.steps import Steps
-from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.registry import TASKS, nearest
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,27 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = command.parser_of("promote", (__doc__ or "").split("\n\n", maxsplit=1)[0],
                                "python -m flows.promote --rollback inpainting")
     parser.add_argument("--rollback", default="", metavar="TASK", help="put the previous champion of the task back")
-    return command.run("promote", parser, arguments,
+    return command.run(_flow, parser, arguments,
                        lambda options: {"rollback": options.rollback, "wait": options.wait})
 
 
-def work(step: Steps, rollback: str) -> str:
-    """The flow's work; returns its sentences."""
-    from restore_ml.tracking import champions
-    from restore_ml.tracking.sync import sync
+def _flow() -> Flow[..., Any]:
+    from flows import deployed
 
-    root = layout.root().resolve()
-    if rollback and rollback not in TASKS:
-        raise UserError(f"There is no task {rollback!r}; the tasks are {', '.join(TASKS)}.{nearest(rollback, TASKS)}")
-    if rollback:
-        sentences = [step("rollback", champions.rollback, root, rollback)]
-    else:
-        sentences = step("promote", champions.promote, root)
-    step("dvc_add", champions.dvc_add, root)
-    print("\n".join(sentences))
-    print(step("sync", sync, root, retries=2))
-    step.table("promotion", "\n".join(f"- {sentence}" for sentence in sentences))
-    return "\n".join(sentences)
+    return deployed.promote
 
 
 if __name__ == "__main__":

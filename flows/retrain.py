@@ -9,21 +9,13 @@ leaves reports/retrain/<n>.md with its decisions and tables.
 
 from __future__ import annotations
 
-import datetime
-import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import command, ingest, rebuild
-from pipelines.runners import Runner
-from pipelines.steps import Steps
-from restore_ml import layout
-from restore_ml.data import inbox as inboxes
-from restore_ml.files import write_text
-from restore_ml.registry import TASKS
 
-REPORTS = layout.REPORTS / "retrain"
+if TYPE_CHECKING:
+    from prefect import Flow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,68 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
         return {**given, **rebuild.runner_options(options), "profile": options.profile, "promote": options.promote,
                 "only_new": options.watch > 0, "wait": options.wait}
 
-    return command.run("retrain", parser, arguments, parameters, lambda options: max(0.0, options.watch))
+    return command.run(_flow, parser, arguments, parameters, lambda options: max(0.0, options.watch))
 
 
-def work(step: Steps, inbox: Path | None, collection: str, role: str, profile: str, runner: str, workers: int,
-         promote: bool, commit: bool, settle: float, only_new: bool) -> str:
-    """The flow's work; returns where the report lies, or that nothing was to do."""
-    root = layout.root().resolve()
-    came = None
-    if inbox is not None:
-        came = ingest.work(step, inbox, collection, role, "", "", settle, commit=False)
-        if only_new and not came.added and not came.already:
-            return "No pictures came."
-    step("set_profile", rebuild.set_profile, root, profile)
-    before = step("stages_before", stages, root)
-    step("build_stages", rebuild.build, root, [], Runner.parse(runner, workers))
-    sentences = step("promote_and_show", rebuild.finish, root, promote)
-    changed = step("stages_after", lambda: [name for name, mark in stages(root).items() if before.get(name) != mark])
-    path = step("report", report, root, came, changed, sentences, promote)
-    step.table("retrain", path.read_text(encoding="utf-8"))
-    if commit:
-        pointers = [str(file.relative_to(root)) for file in sorted((root / layout.CHAMPIONS).rglob("*.dvc"))]
-        step("commit_results", ingest.commit_files, root, [ingest.POINTER, "dvc.lock", "params.yaml", *pointers],
-             "Record the results of a retraining" + (f" with pictures of {collection}" if came else ""))
-    print(f"Report      {path}")
-    return str(path)
+def _flow() -> Flow[..., Any]:
+    from flows import deployed
 
-
-def stages(root: Path) -> dict[str, str]:
-    """What dvc.lock says of every stage, as text: another text is another result."""
-    from ruamel.yaml import YAML
-
-    path = root / "dvc.lock"
-    found = YAML(typ="safe").load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {name: str(entry) for name, entry in (found.get("stages") or {}).items()}
-
-
-def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences: list[str], promote: bool) -> Path:
-    """Write reports/retrain/<n>.md: what came, what was rebuilt, what was decided, the tables, where to look."""
-    folder = root / REPORTS
-    numbers = [int(path.stem) for path in folder.glob("*.md") if path.stem.isdigit()] if folder.is_dir() else []
-    path = folder / f"{max(numbers, default=0) + 1}.md"
-    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    parts = [f"# Retraining {path.stem}", f"{now}, commit {_commit(root)}.",
-             "## Pictures", f"```\n{came}\n```" if came else "No inbox was looked into.",
-             "## Rebuilt", ", ".join(f"`{name}`" for name in changed) or "Nothing was stale.",
-             "## Decisions", "\n".join(f"- {sentence}" for sentence in sentences)
-             if promote else "Not asked for: the champions stay as they are."]
-    for task in TASKS:
-        table = root / layout.COMPARISON / task / "table.md"
-        if table.exists():
-            parts += [f"## {task.replace('_', ' ').capitalize()}", table.read_text(encoding="utf-8").strip()]
-    links = [(name, root / layout.REPORTS / file) for name, file in
-             (("Gallery", "gallery/index.html"), ("Data Docs", "data_docs/index.html"))]
-    parts += ["## Where to look", "\n".join(f"- [{name}]({place.as_uri()})" for name, place in links)]
-    write_text(path, "\n\n".join(parts) + "\n")
-    return path
-
-
-def _commit(root: Path) -> str:
-    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
-                          check=False)
-    return done.stdout.strip() or "none"
+    return deployed.retrain
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ def degrade(task: str, function: str) -> None:
 
 def write_contract(task: str) -> None:
     """Write the table that contracts are checked on."""
-    from restore_ml import degrading, registry
+    from restore_ml.data import contract_table
 
-    root = layout.root()
     with Runner.from_environment().mapper() as mapper:
-        degrading.write_contract(registry.task(task), root / layout.SAMPLES / task, mapper=mapper)
+        contract_table.write_contract(layout.root() / layout.SAMPLES / task, mapper=mapper)

@@ -49,6 +49,16 @@ def _plain(stage: Stage, key: str, steps: Steps) -> None:
     stage(steps, key)
 
 
+def flow_run_id() -> str:
+    """The id of the Prefect flow run that this is part of, or nothing."""
+    if "prefect" not in sys.modules:
+        return ""
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context and context.flow_run else ""
+
+
 def settings(url: str) -> dict[Any, Any]:
     """Prefect's settings for a process of ours: our server, our home, short patience."""
     from prefect import settings as known

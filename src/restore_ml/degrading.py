@@ -2,9 +2,9 @@
 
 Every function streams: a picture is read by memory map, degraded, written and forgotten, so memory stays flat however
 many pictures there are. The work goes through a `Mapper` in pieces: a shard of the training material, a chunk of a
-case's pictures, a file of the contract; the bytes do not depend on the pieces. `prepared` is the folder with all
-domains (`prepared/`), `out` the task's own folder (`samples/<task>/`). The steps can be called one by one (as named
-tasks of a flow) or all together by `degrade`.
+case's pictures; the bytes do not depend on the pieces. `prepared` is the folder with all domains (`prepared/`), `out`
+the task's own folder (`samples/<task>/`). The steps can be called one by one (as named tasks of a flow) or all together
+by `degrade`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from restore_ml.data import shards
 from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, pieces, places
+from restore_ml.data.contract_table import write_contract
 from restore_ml.data.shards import Record, Shard
 from restore_ml.errors import UserError
-from restore_ml.files import write_whole
 from restore_ml.tasks.base import ArraySpec, Case, Sample, Task
 
 Progress = Callable[[str, int, int], None]
@@ -64,7 +62,7 @@ def degrade(task: Task, prepared: Path, out: Path, seed: int, settings: dict[str
     """The whole stage: training material, all test cases, and the table that contracts check. Returns the cases."""
     degrade_training(task, prepared, out, seed, settings, progress, mapper)
     cases = degrade_tests(task, prepared, out, seed, settings, progress, mapper, chunk)
-    write_contract(task, out, mapper=mapper)
+    write_contract(out, mapper=mapper)
     return cases
 
 
@@ -206,113 +204,3 @@ def _fits(spec: ArraySpec, value: np.ndarray) -> bool:
     if value.dtype.name != KINDS[spec.kind] or value.ndim != (0 if spec.kind == "number" else 3):
         return False
     return spec.kind in ("number", "float") or value.shape[2] == spec.channels
-
-
-# --- the table that contracts are checked on --------------------------------------------------------------------------
-
-BASE = pa.schema([("split", pa.string()), ("case", pa.string()), ("test_set", pa.string()),
-                  ("degradation", pa.string()), ("id", pa.string()), ("name", pa.string()), ("group", pa.string()),
-                  ("synthetic", pa.bool_()), ("kind", pa.string()), ("arrays", pa.string()), ("finite", pa.bool_()),
-                  ("hole_ratio", pa.float64())])
-STATISTICS = {"dtype": pa.string(), "height": pa.int32(), "width": pa.int32(), "channels": pa.int32(),
-              "min": pa.float64(), "max": pa.float64()}
-
-
-def write_contract(task: Task, out: Path, rows_at_once: int = 1024, mapper: Mapper = map) -> int:
-    """Write `contract.parquet` below `out`: one row per test sample, training record and pool record, as on disk.
-
-    Columns: `split` (test, train or pool), `case` (`set/degradation`, `train` or the pool's name), `test_set`,
-    `degradation`, `id`, `name`, `group`, `synthetic`, `kind` (of a pool record), `arrays` (their names), `finite` (all
-    values), `hole_ratio` (mean of the array `mask`; null without one, and where the fact `dense` says that the mask
-    only stands for the whole picture), and for each array (`inputs.image`,
-    `target.image`, in training `record.image`) `.dtype`, `.height`, `.width`, `.channels`, `.min` and `.max`; null
-    where a row has no such array. Returns the number of rows.
-    """
-    work = [piece for part in _contract_files(out) for piece in part]
-    names = sorted(set().union(*mapper(_array_names, work)))
-    columns = [pa.field(f"{name}.{key}", kind) for name in names for key, kind in STATISTICS.items()]
-    schema = pa.schema([*BASE, *columns])
-    count = 0
-
-    def fill(temporary: Path) -> None:
-        nonlocal count
-        with pq.ParquetWriter(temporary, schema) as writer:
-            rows: list[dict[str, Any]] = []
-            for row in chain.from_iterable(mapper(_contract_rows, work)):
-                rows.append(row)
-                count += 1
-                if len(rows) == rows_at_once:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                    rows.clear()
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-
-    write_whole(out / "contract.parquet", fill)
-    return count
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Some records of a file of samples, or of an inputs file and its targets: the columns known and prefixes."""
-
-    facts: dict[str, Any]
-    paths: tuple[Path, ...]
-    prefixes: tuple[str, ...]
-    start: int
-    stop: int
-
-
-def _contract_files(out: Path) -> Iterator[list[_Rows]]:
-    """All that is below `out`, in pieces of at most CHUNK records."""
-    for path in sorted((out / "inputs").glob("*/*.arrow")):
-        case = {"split": "test", "case": f"{path.parent.name}/{path.stem}", "test_set": path.parent.name,
-                "degradation": path.stem}
-        yield _cut(case, (path, out / "targets" / path.parent.name / path.name), ("inputs.", "target."))
-    for path in [*sorted((out / "train").glob("*.arrow")), *sorted((out / "train" / "pools").glob("*/*.arrow"))]:
-        pool = path.parent.parent.name == "pools"
-        place = {"split": "pool", "case": path.parent.name} if pool else {"split": "train", "case": "train"}
-        yield _cut(place, (path,), ("record.",))
-
-
-def _cut(facts: dict[str, Any], paths: tuple[Path, ...], prefixes: tuple[str, ...]) -> list[_Rows]:
-    lengths = {len(Shard(path)) for path in paths}
-    if len(lengths) != 1:
-        raise ValueError(f"{' and '.join(map(str, paths))} do not have the same number of records.")
-    length = lengths.pop()
-    return [_Rows(facts, paths, prefixes, start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
-
-
-def _entries(piece: _Rows) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
-    """(columns of `BASE` that are known, arrays by prefixed name) of each record."""
-    files = [Shard(path) for path in piece.paths]
-    for number in range(piece.start, piece.stop):
-        records = [file[number] for file in files]
-        yield ({**piece.facts, **_own(records[0])},
-               {f"{prefix}{name}": value for prefix, record in zip(piece.prefixes, records, strict=True)
-                for name, value in record.arrays.items()})
-
-
-def _array_names(piece: _Rows) -> set[str]:
-    return {name for _, arrays in _entries(piece) for name in arrays}
-
-
-def _contract_rows(piece: _Rows) -> list[dict[str, Any]]:
-    return [_row(facts, arrays) for facts, arrays in _entries(piece)]
-
-
-def _own(record: Record) -> dict[str, Any]:
-    own = {key: record.facts.get(key) for key in ("name", "group", "synthetic", "kind")}
-    return {"id": record.id, "dense": record.facts.get("dense", False), **own}
-
-
-def _row(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    dense = facts.pop("dense")
-    row = {**facts, "arrays": ",".join(sorted(arrays)), "finite": True, "hole_ratio": None}
-    for name, value in arrays.items():
-        row["finite"] = row["finite"] and bool(np.isfinite(value).all())
-        if name.endswith(".mask") and not dense:
-            row["hole_ratio"] = float(value.mean())
-        shape = (*value.shape, 1, 1, 1)[:3] if value.ndim else (1, 1, 1)
-        low, high = (float(value.min()), float(value.max())) if value.size else (None, None)
-        row |= {f"{name}.{key}": found for key, found in
-                zip(STATISTICS, (value.dtype.name, *shape, low, high), strict=True)}
-    return row

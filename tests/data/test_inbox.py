@@ -89,7 +89,7 @@ def test_two_pictures_of_one_name_both_stay(tmp_path, box):
 
 
 def test_a_file_that_grows_is_left_for_the_next_round(tmp_path, box):
-    picture(box / "done.png.part", 2)
+    picture(tmp_path / "done.png", 2).rename(box / "done.png.part")
     stop = threading.Event()
 
     def write():
@@ -100,11 +100,13 @@ def test_a_file_that_grows_is_left_for_the_next_round(tmp_path, box):
 
     writer = threading.Thread(target=write)
     writer.start()
-    while not (box / "slow.png").exists():
-        time.sleep(0.01)
-    found = take(tmp_path, box, "mine", settle=0.3)
-    stop.set()
-    writer.join()
+    try:
+        while not (box / "slow.png").exists():
+            time.sleep(0.01)
+        found = take(tmp_path, box, "mine", settle=0.3)
+    finally:
+        stop.set()
+        writer.join()
     assert found.growing == ["done.png.part", "slow.png"] and not found.added and not found.refused
     picture(box / "slow.png", 1)
     assert take(tmp_path, box, "mine", settle=0.1).added == ["slow.png"]

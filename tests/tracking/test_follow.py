@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from flows.rebuild import prune_checkpoints
+from flows.work.rebuild import prune_checkpoints
 from restore_ml.files import write_json, write_text
 from restore_ml.tracking import store
 from restore_ml.tracking.entry import curves

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows import parallel
-from flows.parallel import Unit, stale, units
+from flows.work import parallel
+from flows.work.parallel import Unit, stale, units
 from restore_ml import settings
 from restore_ml.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ class _Lanes:
         for number in range(self.count):
             path = self.root / jobs.FOLDER / f"lane-{number}.log"
             with open(path, "wb") as log:
-                lane = subprocess.Popen([sys.executable, "-m", "flows.lane"], cwd=self.root, env=self.environment,
+                lane = subprocess.Popen([sys.executable, "-m", "flows.work.lane"], cwd=self.root, env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                                         preexec_fn=die_with_parent)  # noqa: PLW1509 - it only calls prctl
             self.all.append(lane)

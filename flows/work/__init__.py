@@ -1,0 +1,1 @@
+"""What the flows do: steps one after the other, whoever starts them."""
