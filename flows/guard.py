@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,9 +123,10 @@ def note_failure(flow: Any, run: Any, state: Any) -> None:
     words = str((cause.__cause__ if isinstance(cause, Broken) else cause) or state.message or state.name)
     with open(path, "a", encoding="utf-8") as file:
         file.write(f"{now} {flow.name} {run.name}: {' '.join(words.split())}\n")
-    with contextlib.suppress(Exception):  # a note more; the line is written
+    with contextlib.suppress(Exception), warnings.catch_warnings():  # a note more; the line is written
         from prefect.artifacts import create_markdown_artifact
 
+        warnings.simplefilter("ignore", FutureWarning)  # a hook runs when its flow run is over, and Prefect minds
         last = path.read_text(encoding="utf-8").splitlines()[-20:]
         create_markdown_artifact("\n".join(f"- {line}" for line in reversed(last)), key="failures",
                                  description="The last failures of this project's flows")
