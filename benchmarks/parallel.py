@@ -1,10 +1,11 @@
 """How much faster a parallel rebuild is: the same runs one after the other, over processes, over a Dask cluster.
 
-    python benchmarks/parallel.py [--workers 2] [--ways sequential processes dask] [--runs vdsr glcic ...]
+    python benchmarks/parallel.py [--workers 2] [--ways sequential processes dask] [--runs vdsr glcic] [--budget cpu]
 
-The project is copied to a temporary folder with the profile `quick` and one torch thread; its pictures are prepared and
-degraded once. Then each way rebuilds a copy of that: all runs, tables, MLflow and the gallery. After each one `dvc
-status` must be clean, `dvc repro` must run nothing, and dvc.lock must be the same as after the first. Prints a table.
+The project is copied to a temporary folder with the profile `quick` (or with the settings of another as its budget) and
+one torch thread; its pictures are prepared and degraded once. Then each way rebuilds a copy of that: all runs, tables,
+MLflow and the gallery. After each one `dvc status` must be clean, `dvc repro` must run nothing, and dvc.lock must be
+the same as after the first. Prints a table.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from ruamel.yaml import YAML  # noqa: E402 - found only now
 from tests.pipeline.conftest import Project, make_project  # noqa: E402
 
 
-def runs(names: list[str]) -> str:
+def runs(names: list[str], budget: str) -> str:
     """The section `runs` of params.yaml with these runs; runs that need features are left out, as these are."""
     found = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["runs"]
-    kept = ("task", "method", "needs", "settings", "quick")
-    chosen = {name: {key: entry[key] for key in kept if key in entry} for name, entry in found.items()
-              if entry["needs"] == "none" and (not names or name in names)}
+    kept = {"task": "task", "method": "method", "needs": "needs", "settings": "settings", "quick": budget}
+    chosen = {name: {key: entry[given] for key, given in kept.items() if given in entry}
+              for name, entry in found.items() if entry["needs"] == "none" and (not names or name in names)}
     lines = [f"  {name}: {entry}".replace("'", "").replace("True", "true").replace("False", "false")
              for name, entry in chosen.items()]
     return "\nruns:\n" + "\n".join(lines) + "\n"
@@ -58,11 +59,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ways", nargs="+", default=["sequential", "processes", "dask"])
     parser.add_argument("--runs", nargs="*", default=[], help="only these (default: all that need no features)")
+    parser.add_argument("--budget", default="quick", help="the profile whose settings the runs get (default: quick)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="restore-ml-parallel-") as folder:
         start = Path(folder) / "start"
         start.mkdir()
-        project = make_project(start, runs(options.runs))
+        project = make_project(start, runs(options.runs, options.budget))
         params = (start / "params.yaml").read_text(encoding="utf-8")
         (start / "params.yaml").write_text(re.sub(r"^threads: \d+", "threads: 1", params, flags=re.MULTILINE),
                                            encoding="utf-8")

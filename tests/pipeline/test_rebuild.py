@@ -62,7 +62,7 @@ def test_one_command_leaves_tables_models_gallery_and_docs(built):
         assert (built.root / name).is_file(), name
     rows = pd.read_parquet(built.root / "scores/super_resolution.parquet")
     assert set(rows["run"]) == {"bicubic", "vdsr"} and (rows["status"] == "ok").all()
-    assert len(rows) == 2 * 5 * 13
+    assert len(rows) == 2 * 5 * 22
     assert built.dvc("status", "-q", check=False).returncode == 0
     assert "psnr_y" in built.dvc("metrics", "show", "--md").stdout
 
@@ -117,7 +117,7 @@ def test_no_test_picture_trains_anything(built):
     tests, samples = set(), built.root / "samples"
     for folder in (built.root / "prepared").glob("*/test/*"):
         tests |= set(Shards(folder).ids)
-    assert len(tests) == 25
+    assert len(tests) == 22 + 12
     trained = {task.name: set(Shards(task / "train").ids) for task in samples.iterdir()}
     assert all(trained.values()) and "representation" in trained  # the feature network's material too
     assert not tests & set().union(*trained.values())
