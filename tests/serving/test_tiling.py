@@ -36,7 +36,7 @@ def test_large_inpainting_is_tiled_where_its_holes_are(served: Path, monkeypatch
     monkeypatch.setattr(photos, "FILL_TILE", 64)
     monkeypatch.setattr(photos, "FILL_OVERLAP", 32)
     found = restore_picture(method, model, shown, hole)
-    assert len(seen) > 1 and max(max(size) for size in seen) == 64, "never more than a tile at once"
+    assert len(seen) > 1 and max(max(size) for size in seen) <= 64, "never more than a tile at once"
     assert np.array_equal(found[hole == 0], shown[hole == 0]) and found.shape == whole.shape
     assert (found[hole > 0] != 0).any() and method.tile is None, "the method itself stays as it is"
 
