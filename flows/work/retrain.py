@@ -34,7 +34,8 @@ def work(step: Steps, inbox: Path | None, collection: str, role: str, profile: s
     path = step("report", report, root, came, changed, sentences, promote)
     step.table("retrain", path.read_text(encoding="utf-8"))
     if commit:
-        pointers = [str(file.relative_to(root)) for file in sorted((root / layout.CHAMPIONS).rglob("*.dvc"))]
+        kept = (file for pattern in ("*/*.dvc", "*/history/*.json") for file in (root / layout.CHAMPIONS).glob(pattern))
+        pointers = [str(file.relative_to(root)) for file in sorted(kept)]
         step("commit_results", ingest.commit_files, root, [ingest.POINTER, "dvc.lock", "params.yaml", *pointers],
              "Record the results of a retraining" + (f" with pictures of {collection}" if came else ""))
     print(f"Report      {path}")
