@@ -45,7 +45,7 @@ def rebuilt(start: Path, way: str, workers: int, environment: dict[str, str]) ->
     project = Project(root, {**environment, "RESTORE_ML_ROOT": str(root),
                              "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])})
     begin = time.monotonic()
-    project.rebuild("--runner", way, "--workers", str(workers), timeout=7200)
+    project.run(sys.executable, "-m", "flows.rebuild", "--runner", way, "--workers", str(workers), timeout=7200)
     whole = time.monotonic() - begin
     clean = "up to date" in project.dvc("status").stdout
     again = re.findall("Running stage", project.dvc("repro").stdout)
