@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -38,8 +39,8 @@ def runs(names: list[str], budget: str) -> str:
     return "\nruns:\n" + "\n".join(lines) + "\n"
 
 
-def rebuilt(start: Path, way: str, workers: int, environment: dict[str, str]) -> tuple[float, str]:
-    """Seconds of the rebuild of a copy of the project, and its dvc.lock."""
+def rebuilt(start: Path, way: str, workers: int, environment: dict[str, str]) -> tuple[float, dict[str, Any]]:
+    """Seconds of the rebuild of a copy of the project, and what its dvc.lock says."""
     root = start.with_name(way)
     shutil.copytree(start, root, symlinks=True, ignore=shutil.ignore_patterns("prefect"))
     project = Project(root, {**environment, "RESTORE_ML_ROOT": str(root),
@@ -51,7 +52,7 @@ def rebuilt(start: Path, way: str, workers: int, environment: dict[str, str]) ->
     again = re.findall("Running stage", project.dvc("repro").stdout)
     print(f"{way}: dvc status {'clean' if clean else 'NOT CLEAN'}, dvc repro ran {len(again)} stages", flush=True)
     project.run(sys.executable, "-m", "flows.clean", check=False)
-    return whole, (root / "dvc.lock").read_text(encoding="utf-8")
+    return whole, YAML(typ="safe").load((root / "dvc.lock").read_text(encoding="utf-8"))
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def main() -> None:
         (start / "params.yaml").write_text(re.sub(r"^threads: \d+", "threads: 1", params, flags=re.MULTILINE),
                                            encoding="utf-8")
         project.dvc("repro", "validate")
-        first: tuple[float, str] | None = None
+        first: tuple[float, dict[str, Any]] | None = None
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n", flush=True)
         rows = ["| runner | workers | rebuild, s | speed-up | dvc.lock |", "|---|---|---|---|---|"]
         for way in options.ways:
