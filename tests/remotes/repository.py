@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -82,6 +83,10 @@ class Repository:
 
 
 def addresses(pid: int) -> set[str]:
-    """The addresses that a process and its children listen on."""
-    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return {found.laddr.ip for process in processes for found in process.net_connections() if found.status == "LISTEN"}
+    """The addresses that a process and its children listen on; a child that ends meanwhile listens on none."""
+    process = psutil.Process(pid)
+    found = {connection.laddr.ip for connection in process.net_connections() if connection.status == "LISTEN"}
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {connection.laddr.ip for connection in child.net_connections() if connection.status == "LISTEN"}
+    return found
