@@ -321,6 +321,7 @@ def test_a_stored_champion_is_scored_under_its_own_name(tmp_path: Path) -> None:
     decision = ask(tmp_path, runs, champion)
     assert decision.promoted and decision.run == "vdsr" and decision.compared_with == "champion"
     assert decision.weights_sha256 == "sha-vdsr"
+    assert decision.sentence.startswith("vdsr trained anew (sha-vdsr) replaces vdsr: psnr_y +1")
 
 
 def test_it_is_a_function_of_its_inputs(tmp_path: Path) -> None:

@@ -1,21 +1,20 @@
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from skimage import color, feature
 from torch import Tensor, nn
 
 from restore_ml.data import shards
 from restore_ml.errors import UserError
 from restore_ml.method import Context, Method, Model
-from restore_ml.methods.inpainting import context_encoder, dip_watermark, edge_connect, glcic, partial_conv
+from restore_ml.methods.inpainting import context_encoder, edge_connect, glcic, partial_conv
 from restore_ml.nn.features import FeatureNet
 from restore_ml.restoration import restore
 from restore_ml.tasks.base import Material
+from tests.methods.holes import batch
 
 SMALL: dict[str, dict[str, Any]] = {
     "partial_conv": {"widths": [8, 8, 8], "patch": 32, "batch": 4},
@@ -37,18 +36,6 @@ def make(name: str, **settings: Any) -> Method:
     method = METHODS[name](SMALL[name] | settings)
     method.constants = {"mean": np.array([0.4, 0.5, 0.6], np.float32)}
     return method
-
-
-def batch(size: int = 4, side: int = 32, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Smooth pictures with a centre hole."""
-    draws = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side] / side
-    truth = np.stack([[0.5 + 0.4 * np.sin(6 * (x + c * y) + phase + c) for c in range(3)]
-                      for phase in draws.uniform(0, 6, size)])
-    target = torch.from_numpy(truth.astype(np.float32))
-    mask = torch.zeros(size, 1, side, side)
-    mask[..., side // 4:-side // 4, side // 4:-side // 4] = 1
-    return {"image": target * (1 - mask), "mask": mask}, {"image": target}
 
 
 def context(networks: dict[str, nn.Module], step: int = 0, features: Any = None) -> Context:
@@ -81,17 +68,6 @@ def test_published_parameter_counts() -> None:
     assert (count(judge.local), count(judge.whole)) == (19_253_248, 25_808_384)
     assert counts["edge_connect"] == {"edges": 10_761_089, "colours": 10_774_595, "edge_judge": 2_762_752,
                                       "colour_judge": 2_763_776}
-
-
-@pytest.mark.parametrize(("settings", "expected"), [
-    ({}, 6_462_499), ({"input": "noise"}, 6_466_531), ({"extra_levels": 0}, 2_463_523),
-    ({"widths": [64, 128, 256, 512, 1024]}, 103_356_547),
-    ({"arch": "hourglass_deconv", "input": "noise", "widths": [16, 32, 64, 128, 128, 128]}, 2_638_603),
-    ({"arch": "hourglass_deconv", "input": "noise", "widths": [128] * 6}, 4_257_147),
-    ({"arch": "hourglass_deconv", "input": "noise", "widths": [128] * 5, "upsample": "bilinear"}, 2_217_831)])
-def test_prior_parameter_counts(settings: dict[str, Any], expected: int) -> None:
-    with torch.device("meta"):
-        assert count(dip_watermark.METHOD(settings).network()) == expected
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -305,134 +281,3 @@ def test_edge_connect_shows_white_in_the_hole_and_composed_edges() -> None:
     named = [phase.name for phase in method.phases()]
     assert named == ["edge", "inpaint_gt_edges", "inpaint_predicted", "joint"]
     assert [phase.name for phase in edge_connect.METHOD({}).phases()] == named[:3]
-
-
-PRIOR = {"widths": [8, 8], "extra_levels": 1, "steps": 60, "input": "noise", "noise_channels": 4, "average": 0.9}
-
-
-def damaged() -> dict[str, np.ndarray]:
-    inputs, _ = batch(1)
-    image = np.rint(inputs["image"][0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-    mask = np.zeros((32, 32, 1), np.uint8)
-    mask[8:24:4, 8:24] = 1
-    return {"image": np.where(mask > 0, 255, image), "mask": mask}
-
-
-@pytest.mark.parametrize("kind", ["image_mask", "noise", "both"])
-@pytest.mark.parametrize("arch", ["unet_deconv", "hourglass_deconv"])
-def test_prior_looks_at_no_pixel_under_the_mask_and_repeats(kind: str, arch: str) -> None:
-    method = dip_watermark.METHOD(PRIOR | {"input": kind, "arch": arch, "steps": 3})
-    sample, model = damaged(), Model(features=FeatureNet(2).requires_grad_(False))
-    state = torch.get_rng_state()
-    first = restore(method, model, sample, 5)["image"]
-    assert torch.equal(state, torch.get_rng_state())
-    other = sample | {"image": np.where(sample["mask"] > 0, 7, sample["image"]).astype(np.uint8)}
-    hole = sample["mask"][..., 0] > 0
-    assert np.array_equal(first[hole], restore(method, model, other, 5)["image"][hole])
-    assert np.array_equal(first[~hole], sample["image"][~hole])
-    assert not np.array_equal(first[hole], restore(method, model, sample, 6)["image"][hole])
-
-
-def test_prior_fits_the_known_pixels_and_counts_its_steps() -> None:
-    from restore_ml.training.on_picture import optimise
-
-    sample = damaged()
-    image = torch.from_numpy(sample["image"].astype(np.float32) / 255).permute(2, 0, 1)[None]
-    mask = torch.from_numpy(sample["mask"].astype(np.float32)).permute(2, 0, 1)[None]
-    method, losses = dip_watermark.METHOD(PRIOR), []
-    torch.manual_seed(1)
-
-    def loss(output: Tensor) -> Tensor:
-        losses.append(float(((output - image).square() * (1 - mask)).mean().detach()))
-        return method.loss(output, image, mask, {}, None)
-
-    output, steps = optimise(method.network(), method.given(image, mask, 1), loss, 150, 0.01, 3, 0.9, 0.03)
-    assert steps == len(losses) == 150 and output.shape == image.shape and min(losses[-20:]) < losses[0] / 10
-    with pytest.raises(FloatingPointError, match="step 0"):
-        optimise(method.network(), method.given(image, mask, 1), lambda made: made.sum() * float("nan"), 3, 0.01, 3)
-
-
-def test_prior_is_for_thin_damage() -> None:
-    method = dip_watermark.METHOD({})
-    assert [method.unsupported(name) is None for name in ("watermark", "text", "scratches", "centre")] == [
-        True, True, True, False]
-    assert method.settings["steps"] == 3000 and not method.trains and method.multiple == 32
-    for key in ("input", "arch", "upsample", "mode"):
-        with pytest.raises(UserError, match=key):
-            dip_watermark.METHOD({key: "other"})
-
-
-def marked(folder: Path, height: int = 32, width: int = 32) -> tuple[dict[str, np.ndarray], np.ndarray, Path]:
-    """Smooth colours with fine checks below stripes of a mark of opacity 0.6 (0.3 at their edges), as observed."""
-    y, x = np.mgrid[:height, :width]
-    truth = np.stack([128 + 60 * np.sin(x / 9 + y / 7 + c) + 40 * ((x // 2 + y // 2) % 2) - 20 for c in range(3)], -1)
-    layer = np.zeros((height, width, 4), np.uint8)
-    layer[..., :3] = 255, 230, 40
-    for row in range(4, height - 6, 8):
-        layer[row:row + 5, 2:-2, 3] = 76
-        layer[row + 1:row + 4, 3:-3, 3] = 153
-    opacity = layer[..., 3:] / 255
-    seen = np.rint((1 - opacity) * truth + opacity * layer[..., :3]).astype(np.uint8)
-    path = folder / "mark.png"
-    Image.fromarray(layer, "RGBA").save(path)
-    return {"image": seen, "mask": (layer[..., 3:] > 0).astype(np.uint8)}, truth, path
-
-
-def test_known_mark_recovers_what_shines_through(tmp_path: Path) -> None:
-    sample, truth, path = marked(tmp_path)
-    hole = sample["mask"][..., 0] > 0
-    settings, errors = PRIOR | {"steps": 40, "lr": 0.02, "input": "image_mask"}, {}
-    for mode in ("opaque", "semi_transparent"):
-        method = dip_watermark.METHOD(settings | {"mode": mode, "mark": str(path) if mode != "opaque" else ""})
-        made = restore(method, Model(arrays=method.fit(Material(tmp_path), 1)), sample, 1)["image"]
-        errors[mode] = np.square(made.astype(float) - truth)[hole].mean()
-        assert np.array_equal(made[~hole], sample["image"][~hole])
-    observed = np.square(sample["image"].astype(float) - truth)[hole].mean()
-    assert errors["semi_transparent"] < 0.1 * errors["opaque"] < 0.1 * observed
-
-
-def test_known_mark_is_the_forward_model_on_all_pixels(tmp_path: Path) -> None:
-    sample, truth, path = marked(tmp_path, 30, 29)  # padded by the harness to 32 x 32
-    method = dip_watermark.METHOD(PRIOR | {"mode": "semi_transparent", "mark": str(path), "steps": 2})
-    arrays = method.fit(Material(tmp_path), 1)
-    image = torch.from_numpy(np.pad(sample["image"], ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None] / 255
-    there = torch.from_numpy(np.pad(truth, ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None].float() / 255
-    put_on = dip_watermark._Mark(arrays["mark"], image, method.multiple)
-    torch.testing.assert_close(put_on(there), image, atol=0.6 / 255, rtol=0)
-    features, model = FeatureNet(2).requires_grad_(False), Model(arrays=arrays)
-    first = restore(method, Model(arrays=arrays, features=features), sample, 1)["image"]
-    other = sample | {"image": np.where(sample["mask"] > 0, 7, sample["image"]).astype(np.uint8)}
-    hole = sample["mask"][..., 0] > 0
-    assert not np.array_equal(first[hole], restore(method, Model(arrays=arrays, features=features), other, 1)[
-        "image"][hole])  # what is seen through the mark counts
-    with pytest.raises(UserError, match="29 x 30"):
-        restore(method, model, {name: value[:16] for name, value in sample.items()}, 1)
-    assert method.unsupported("watermark") == "takes off the one mark that it was given"
-
-
-def test_wrong_marks_are_refused(tmp_path: Path) -> None:
-    for settings in ({"mode": "semi_transparent"}, {"mark": "mark.png"}):
-        with pytest.raises(UserError, match="mark of dip_watermark"):
-            dip_watermark.METHOD(settings)
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "opaque.png")
-    for name, message in (("opaque.png", "no alpha"), ("missing.png", "cannot be read")):
-        method = dip_watermark.METHOD({"mode": "semi_transparent", "mark": str(tmp_path / name)})
-        with pytest.raises(UserError, match=message):
-            method.fit(Material(tmp_path), 1)
-    assert dip_watermark.METHOD({}).fit(Material(tmp_path), 1) == {}
-
-
-def test_average_of_outputs_is_corrected_for_its_start() -> None:
-    from restore_ml.training.on_picture import optimise
-
-    seen: list[Tensor] = []
-    network, given = nn.Conv2d(1, 1, 1), torch.ones(1, 1, 2, 2)
-
-    def loss(output: Tensor) -> Tensor:
-        seen.append(output.detach().clone())
-        return output.square().mean()
-
-    made, _ = optimise(network, given, loss, 4, 0.1, 1, average=0.5)
-    weights = torch.tensor([1.0, 2, 4, 8]) / 15
-    torch.testing.assert_close(made, sum((w * x for w, x in zip(weights, seen, strict=True)), torch.zeros(())))
-    assert all(float(b.square().mean()) < float(a.square().mean()) for a, b in pairwise(seen))

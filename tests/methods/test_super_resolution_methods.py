@@ -3,64 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from scipy.io import loadmat
 from skimage import data
 from torch import nn
 
-from restore_ml import registry
-from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize, modcrop
 from restore_ml.errors import UserError
 from restore_ml.evaluation.fidelity import psnr, psnr_y
-from restore_ml.method import Context, Model
+from restore_ml.method import Model
 from restore_ml.methods.super_resolution.sa_subpixel_sr import Discriminator, Generator
 from restore_ml.methods.super_resolution.vdsr import VDSRNet, luma
-from restore_ml.nn import self_attention
 from restore_ml.nn.self_attention import SelfAttention
-from restore_ml.tensors import batch, to_array, to_tensor
-
-TASK = registry.task("super_resolution")
-SMALL = {"vdsr": {"layers": 5, "width": 12, "optimiser": "adam", "lr": 2e-3, "loss": "mse", "last_std": 1e-3,
-                  "clip": 0.0, "schedule": "linear", "weight_decay": 0.0},
-         "sa_subpixel_sr": {"blocks": 2, "width": 16, "d_width": 4, "d_hidden": 16, "patch": 32}}
-
-
-def method(name: str, **settings):
-    return registry.method_class("super_resolution", name)({**SMALL.get(name, {}), **settings})
-
-
-def paper(name: str, **settings):
-    return registry.method_class("super_resolution", name)(settings)
-
-
-def inputs(hr: np.ndarray, scale: int) -> dict[str, torch.Tensor]:
-    lr = imresize(modcrop(hr, scale), 1 / scale)
-    return {"lr": to_tensor(lr, TASK.inputs["lr"])[None], "scale": torch.tensor([scale])}
-
-
-def restored(run, networks, given) -> np.ndarray:
-    model = Model({name: network.eval() for name, network in networks.items()})
-    with torch.no_grad():
-        return to_array(run.restore(model, given, 0)["sr"][0], TASK.output["sr"])
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
-def fixed_batch(scale: int, patch: int, size: int = 4) -> Context:
-    record = next(TASK.training_records([Record("a" * 64, {"image": data.astronaut()})], 1, {}))
-    samples = [TASK.training_sample(record, {}, np.random.default_rng(seed), {"patch": patch}, {"scale": scale})
-               for seed in range(size)]
-    return Context(batch([s.inputs for s in samples], TASK.inputs), batch([s.target for s in samples], TASK.target),
-                   ["a" * 64] * size, {}, step=0, steps=30, generator=torch.Generator().manual_seed(0))
-
-
-def step_of(context: Context, networks, step: int, features=None) -> Context:
-    return Context(context.inputs, context.target, context.ids, networks, step=step, steps=30,
-                   generator=context.generator, features=features)
+from tests.methods.enlarging import fixed_batch, inputs, method, paper, parameters, restored, step_of
 
 
 def test_published_parameter_counts():
@@ -185,102 +139,6 @@ def test_vdsr_changes_luma_only():
                   - rgb_to_ycbcr(imresize(given["lr"], 2).clip(0, 1)))
         inside = (imresize(given["lr"], 2).min(1).values > 0.2) & (imresize(given["lr"], 2).max(1).values < 0.8)
     assert change[:, 0][inside].abs().max() > 0.05 and change[:, 1:].transpose(0, 1)[:, inside].abs().max() < 0.05
-
-
-def test_attention_rows_sum_to_one_and_gamma_zero_is_the_identity():
-    torch.manual_seed(0)
-    layer, x = SelfAttention(16), torch.randn(2, 16, 5, 7)
-    rows = layer.attention(x)
-    assert rows.shape == (2, 35, 35) and (rows >= 0).all()
-    torch.testing.assert_close(rows.sum(-1), torch.ones(2, 35))
-    assert torch.equal(layer(x), x)
-    with pytest.raises(ValueError, match="at least 8"):
-        SelfAttention(4)
-
-
-def test_attention_by_its_definition_and_in_groups(monkeypatch):
-    torch.manual_seed(0)
-    layer, x = SelfAttention(16, spectral=True).eval(), torch.randn(2, 16, 5, 7)
-    with torch.no_grad():
-        layer.gamma.fill_(0.7)
-        value = layer.value(x).flatten(2)
-        expected = x + 0.7 * torch.einsum("bij,bcj->bci", layer.attention(x), value).view_as(x)
-        torch.testing.assert_close(layer(x), expected)
-        monkeypatch.setattr("restore_ml.nn.self_attention.LARGEST_MAP", 2 * 35 * 4)
-        torch.testing.assert_close(layer(x), expected)
-        order = torch.randperm(35)
-        moved = layer(x.flatten(2)[..., order].view_as(x)).flatten(2)
-        torch.testing.assert_close(moved, layer(x).flatten(2)[..., order])
-
-
-def test_pooled_attention_by_its_definition(monkeypatch):
-    """The largest of 2 x 2 keys and values, an odd edge on its own; only above the limit of positions."""
-    torch.manual_seed(0)
-    layer, plain = SelfAttention(16, pool=True).eval(), SelfAttention(16).eval()
-    plain.load_state_dict(layer.state_dict())
-    x = torch.randn(2, 16, 5, 7)
-    with torch.no_grad():
-        layer.gamma.fill_(0.7)
-        plain.gamma.fill_(0.7)
-        assert self_attention.POOLED_ABOVE == 4096 and torch.equal(layer(x), plain(x))
-        monkeypatch.setattr(self_attention, "POOLED_ABOVE", 35)
-        assert torch.equal(layer(x), plain(x))
-        monkeypatch.setattr(self_attention, "POOLED_ABOVE", 34)
-        rows = layer.attention(x)
-        assert rows.shape == (2, 35, 12)
-        torch.testing.assert_close(rows.sum(-1), torch.ones(2, 35))
-        key, value = (torch.stack([made[..., i:i + 2, j:j + 2].amax((2, 3)) for i in range(0, 5, 2)
-                                   for j in range(0, 7, 2)], -1) for made in (layer.key(x), layer.value(x)))
-        weights = torch.einsum("bci,bcj->bij", layer.query(x).flatten(2), key).softmax(-1)
-        expected = x + 0.7 * torch.einsum("bij,bcj->bci", weights, value).view_as(x)
-        torch.testing.assert_close(layer(x), expected)
-        monkeypatch.setattr(self_attention, "LARGEST_MAP", 2 * 12 * 4)
-        torch.testing.assert_close(layer(x), expected)
-        assert not torch.allclose(expected, plain(x))
-
-
-def test_pooling_acts_above_4096_positions_and_costs_no_parameter():
-    torch.manual_seed(0)
-    layer = SelfAttention(8, pool=True).eval()
-    with torch.no_grad():
-        assert layer.attention(torch.randn(1, 8, 64, 64)).shape == (1, 4096, 4096)
-        assert layer.attention(torch.randn(1, 8, 64, 65)).shape == (1, 4160, 32 * 33)
-    with torch.device("meta"):
-        assert parameters(SelfAttention(64, pool=True)) == parameters(SelfAttention(64)) == 5_201
-        for settings in ({"pool": True}, {"spectral": True}, {"tanh": True}):
-            assert parameters(Generator(**settings)) == 1_559_864
-    assert paper("sa_subpixel_sr").settings["attn_pool"] is False
-    assert paper("sa_subpixel_sr").tile == 128 and paper("sa_subpixel_sr", attn_pool=True).tile == 256
-
-
-def test_options_of_the_generator_change_what_they_name():
-    torch.manual_seed(0)
-    given = inputs(data.astronaut()[:64, :64], 4)
-    runs = {name: method("sa_subpixel_sr", **settings) for name, settings in (
-        ("plain", {}), ("pool", {"attn_pool": True}), ("spectral", {"attn_spectral": True}), ("tanh", {"tanh": True}),
-        ("skip", {"skip": "bicubic"}))}
-    networks = {name: run.build()["generator"].eval() for name, run in runs.items()}
-    assert [layer.pool for layer in networks["pool"].body if isinstance(layer, SelfAttention)] == [True, True]
-    assert hasattr(networks["spectral"].body[1].query, "parametrizations")
-    with torch.no_grad():
-        made = networks["tanh"](given["lr"])
-        assert made.min() > 0 and made.max() < 1  # a hyperbolic tangent, moved to [0, 1]
-        networks["plain"].load_state_dict(networks["tanh"].state_dict())
-        torch.testing.assert_close(made, (networks["plain"](2 * given["lr"] - 1).tanh() + 1) / 2)
-        difference = (restored(runs["skip"], {"generator": networks["skip"]}, given).astype(int)
-                      - restored(method("bicubic"), {}, {**given, "scale": torch.tensor([4])}))
-    assert np.abs(difference).max() <= 2  # starts near bicubic interpolation
-
-
-def test_generator_with_gamma_zero_equals_the_one_without_attention():
-    torch.manual_seed(0)
-    with_it = Generator(4, 4, 16).eval()
-    without = Generator(4, 4, 16, attention=False).eval()
-    kept = {key: value for key, value in with_it.state_dict().items() if not key.startswith(("body.2.", "body.5."))}
-    without.load_state_dict(dict(zip(without.state_dict(), kept.values(), strict=True)))
-    x = torch.rand(1, 3, 11, 13)
-    with torch.no_grad():
-        assert torch.equal(with_it(x), without(x))
 
 
 def test_pixel_shuffle_by_its_definition():
@@ -419,77 +277,3 @@ def test_perceptual_term_is_there_when_features_are():
     assert networks["generator"].tail.weight.grad.abs().sum() > 0
     assert "perceptual" not in method("sa_subpixel_sr", perceptual_weight=0.0).generator_loss(
         step_of(context, networks, 0, Features()))
-
-
-PUBLISHED = {"Set5": {2: 33.66, 3: 30.39, 4: 28.42}, "Set14": {2: 30.24, 3: 27.55, 4: 26.00}}
-VDSR_SET5 = {2: 37.53, 3: 33.66, 4: 31.35}
-
-
-def pictures(folder, name: str, scale: int) -> list[np.ndarray]:
-    paths = sorted((folder / "sr_selfexsr" / name / f"image_SRF_{scale}").glob("*_HR.png"))
-    return [np.asarray(Image.open(path)) for path in paths]
-
-
-def whole(values: np.ndarray) -> np.ndarray:
-    return np.floor(values.clip(0, 255) + 0.5)
-
-
-def shaved_psnr(a: np.ndarray, b: np.ndarray, border: int) -> float:
-    return psnr(a[border:-border, border:-border], b[border:-border, border:-border])
-
-
-def published_psnr(hr: np.ndarray, enlarge, scale: int) -> float:
-    """The protocol of the published tables: luma alone (a one-channel file is its own), rounded to 8 bit at the end."""
-    y = rgb_to_ycbcr(hr)[..., 0] if hr.ndim == 3 else hr.astype(float)
-    return shaved_psnr(whole(enlarge(imresize(y, 1 / scale))), whole(y), scale)
-
-
-@pytest.mark.benchmark_data
-@pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("name", ["Set5", "Set14"])
-def test_bicubic_reaches_the_published_figures(benchmark_data, name, scale):
-    run, theirs, ours = method("bicubic"), [], []
-    for hr in pictures(benchmark_data, name, scale):
-        theirs.append(published_psnr(hr, lambda y: imresize(y, scale), scale))
-        sample = TASK.test_sample(Record("a", {"image": hr if hr.ndim == 3 else hr[..., None]}), f"x{scale}", 1, {})
-        given = {"lr": to_tensor(sample.inputs["lr"], TASK.inputs["lr"])[None], "scale": torch.tensor([scale])}
-        picture, truth = restored(run, {}, given), sample.target["hr"]
-        one = sample.facts["channels"] == 1
-        ours.append(shaved_psnr(picture[..., 0], truth[..., 0], scale) if one else psnr_y(picture, truth, scale))
-    assert np.mean(theirs) == pytest.approx(PUBLISHED[name][scale], abs=0.02)
-    # 8-bit RGB in and out and unrounded luma, as the task is scored, reads up to 0.022 dB higher
-    assert np.mean(ours) == pytest.approx(PUBLISHED[name][scale], abs=0.025)
-
-
-def official(path) -> VDSRNet:
-    """The authors' weights in our network: MATLAB keeps h x w x in x out."""
-    there = loadmat(path)["model"][0, 0]
-    net = VDSRNet()
-    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
-    with torch.no_grad():
-        for layer, weight, bias in zip(layers, there["weight"].ravel(), there["bias"].ravel(), strict=True):
-            out, channels = layer.weight.shape[:2]
-            values = np.asarray(weight, np.float32).reshape(3, 3, channels, out).transpose(3, 2, 0, 1)
-            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(values)))
-            layer.bias.copy_(torch.from_numpy(np.asarray(bias, np.float32).ravel()))
-    return net.eval()
-
-
-@pytest.mark.benchmark_data
-@pytest.mark.slow
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_official_vdsr_weights_reach_the_published_figures(benchmark_data, scale):
-    net, figures, small = official(benchmark_data / "sr_caffe_vdsr" / "VDSR_Official.mat"), [], None
-
-    def enlarge(y: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            up = torch.from_numpy(imresize(y, scale) / 255)[None, None].float()
-            return net(up)[0, 0].double().numpy() * 255
-
-    for hr in pictures(benchmark_data, "Set5", scale):
-        figures.append(published_psnr(hr, enlarge, scale))
-        if small is None or hr.size < small[0].size:
-            small = hr, figures[-1]
-    assert np.mean(figures) == pytest.approx(VDSR_SET5[scale], abs=0.02)
-    ours = psnr_y(restored(paper("vdsr"), {"net": net}, inputs(small[0], scale)), small[0], scale)
-    assert ours == pytest.approx(small[1], abs=0.1)  # 8-bit RGB in and out, luma not rounded again

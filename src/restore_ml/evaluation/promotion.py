@@ -182,7 +182,8 @@ class _Question:
         chosen, facts, reason = verdicts[-1] if not verdicts[-1][2] else verdicts[0]
         self.facts |= {**facts, "considered": [entry["considered"] for _, entry, _ in verdicts]}
         if reason:
-            return self.no(f"{self.held} stays: {chosen.run} {reason}." if self.held else self._nobody(refused))
+            return self.no(f"{self.held} stays: {self._asked(chosen)} {reason}." if self.held
+                           else self._nobody(refused))
         return Decision(promoted=True, sentence=self._won(chosen, found), **self.facts)
 
     def _nobody(self, refused: dict[str, str]) -> str:
@@ -190,6 +191,12 @@ class _Question:
             why = f" ({'; '.join(f'{run}: {reason}' for run, reason in sorted(refused.items()))})" if refused else ""
             return f"{self.held} stays champion of {self.task}: no other run could be compared with it{why}."
         return f"No run of {self.task} can be champion: every one failed or broke a guard."
+
+    def _asked(self, one: Challenger) -> str:
+        """The challenger's name; weights of the champion's own run are told apart from the champion's."""
+        if one.run != self.held:
+            return one.run
+        return f"{one.run} trained anew ({model_facts(self.models, one.install)['weights_sha256'][:8]})"
 
     def _reference(self) -> str:
         """What is compared with: the champion's rows, or the first baseline that is there."""
@@ -285,6 +292,6 @@ class _Question:
 
     def _won(self, one: Challenger, found: list[Challenger]) -> str:
         if self.held:
-            return f"{one.run} replaces {self.held}: {self._text(self.facts)}."
+            return f"{self._asked(one)} replaces {self.held}: {self._text(self.facts)}."
         return (f"{one.run} becomes the first champion of {self.task}: {self.rule.metric} {one.mean:.4g} on "
                 f"{self.facts['case']}, the best of {len(found)} runs that can be compared and whose guards hold.")

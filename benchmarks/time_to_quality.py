@@ -1,0 +1,175 @@
+"""PSNR on Set5 against the seconds of training from scratch: how soon a method is good.
+
+    python benchmarks/time_to_quality.py PICTURES... --set5 .../Set5/image_SRF_2 [--settings '{"steps": 400}']
+
+PICTURES are folders of training pictures (T91 and BSD200), or one folder of a project's training records
+(samples/super_resolution/train). Every --every-th picture of a folder is held out: settings are to be chosen by its
+column, Set5 is only looked at. The clock runs while the loop trains, its checkpoints included, and stops while scores
+are taken from the averaged weights; the last rows add the seconds that restoring Set5 took. PSNR: luma alone as VDSR
+was published (its official weights: 37.53 at x2; bicubic 33.66), and, for held-out pictures and in the last column,
+8-bit RGB in and out as this project's tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from restore_ml import registry, tensors
+from restore_ml.data import shards
+from restore_ml.data.pictures import SUFFIXES, pixel_hash, read_picture
+from restore_ml.data.shards import Record
+from restore_ml.degradations.colour import rgb_to_ycbcr
+from restore_ml.degradations.resize import imresize, modcrop
+from restore_ml.evaluation.fidelity import psnr, psnr_y
+from restore_ml.method import Method, Model
+from restore_ml.tasks.base import Material
+from restore_ml.training import checkpoint, precision
+from restore_ml.training.loop import Job, fit_networks
+from restore_ml.training.sampler import Sampler
+
+TASK = registry.task("super_resolution")
+SCALE = 2
+SIDE = 200
+"""Of the corner of a held-out picture that is scored, in pixels."""
+
+
+def read(folders: list[Path], every: int) -> tuple[list[Record], list[Record]]:
+    """(training, held-out) pictures of the folders; every `every`-th file by name is held out."""
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    images = [read_picture(path) for path in paths]
+    records = [Record(pixel_hash(image), {"image": image}) for image in images]
+    held_out = {record.id: record for number, record in enumerate(records) if number % every == 0}
+    return list({record.id: record for record in records if record.id not in held_out}.values()), [*held_out.values()]
+
+
+class Scores:
+    """PSNR of a method's networks, in autocast as the loop trains them."""
+
+    def __init__(self, method: Method, set5: Path, held_out: list[Record], kind: str) -> None:
+        self.method, self.kind = method, kind
+        paths = sorted(path for path in set5.iterdir() if not path.stem.endswith("_LR"))
+        self.set5 = [modcrop(read_picture(path), SCALE) for path in paths if path.stem.endswith("_HR")] or [
+            modcrop(read_picture(path), SCALE) for path in paths]
+        self.held_out = [np.ascontiguousarray(modcrop(record.arrays["image"][:SIDE, :SIDE], SCALE))
+                         for record in held_out]
+
+    def table(self, model: Model) -> tuple[float, float, float]:
+        """(Set5 on luma alone, held-out pictures, Set5 in 8-bit RGB)."""
+        held_out = [self.rgb(model, hr) for hr in self.held_out]
+        return (float(np.mean([self.luma(model, hr) for hr in self.set5])),
+                float(np.mean(held_out)) if held_out else float("nan"),
+                float(np.mean([self.rgb(model, hr) for hr in self.set5])))
+
+    def luma(self, model: Model, hr: np.ndarray) -> float:
+        """The published protocol: Y made small without rounding, the restored Y rounded, a border of 2 left out.
+
+        The methods take RGB; a grey picture with the wanted luma stands for Y alone.
+        """
+        truth = rgb_to_ycbcr(hr)[..., 0]
+        small = (imresize(truth, 1 / SCALE) - 16) / 219
+        inputs = {"lr": torch.from_numpy(np.stack([small] * 3)).float()[None], "scale": torch.tensor([SCALE])}
+        found = self.run(model, inputs)[0].mean(0).double().numpy() * 219 + 16
+        inner = (slice(SCALE, -SCALE),) * 2
+        return float(psnr(np.floor(found + 0.5)[inner], np.floor(truth + 0.5)[inner]))
+
+    def rgb(self, model: Model, hr: np.ndarray) -> float:
+        """As the tables score: the low-resolution picture and the result are 8-bit RGB."""
+        inputs = {"lr": tensors.to_tensor(imresize(hr, 1 / SCALE), TASK.inputs["lr"])[None],
+                  "scale": torch.tensor([SCALE])}
+        return float(psnr_y(tensors.to_array(self.run(model, inputs)[0], TASK.output["sr"]), hr, SCALE))
+
+    def run(self, model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The restored batch."""
+        with torch.no_grad(), precision.autocast("cpu", self.kind):
+            return self.method.restore(model, inputs, 1)["sr"]
+
+
+class Watch:
+    """The loop's progress, with a row of scores whenever a checkpoint is `every` seconds of training further on."""
+
+    def __init__(self, scores: Scores, path: Path, every: float) -> None:
+        self.scores, self.path, self.every = scores, path, every
+        self.started, self.stopped, self.seen = time.perf_counter(), 0.0, 0
+
+    def seconds(self) -> float:
+        """Of training until now."""
+        return time.perf_counter() - self.started - self.stopped
+
+    def __call__(self, phase: str, done: int, total: int, loss: float) -> None:
+        saved = self.path.stat().st_mtime_ns if self.path.exists() else 0
+        if saved == self.seen:
+            return
+        self.seen, seconds, began = saved, self.seconds(), time.perf_counter()
+        self.scores.method.settings["ensemble"], kept = 1, self.scores.method.settings["ensemble"]
+        row(seconds, done, *self.scores.table(Model({"net": averaged(self.scores.method, self.path)})))
+        self.scores.method.settings["ensemble"] = kept
+        self.stopped += time.perf_counter() - began
+
+
+def averaged(method: Method, path: Path) -> torch.nn.Module:
+    """The averaged network that a checkpoint holds."""
+    net = method.build()["net"].eval()
+    checkpoint.fill_network("average.net", net, checkpoint.load(path)[0])
+    return net
+
+
+def row(seconds: float, step: int, luma: float, held_out: float, rgb: float, note: str = "") -> None:
+    print(f"| {seconds:.1f} | {step} | {luma:.3f} | {held_out:.3f} | {rgb:.3f} | {note} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--set5", type=Path, required=True, help="folder of its high-resolution pictures")
+    parser.add_argument("--method", default="rapid_sr", help="with a setting `ensemble` and a network `net`")
+    parser.add_argument("--settings", type=json.loads, default={}, help="JSON, changes to the method's settings")
+    parser.add_argument("--seconds", type=float, default=15.0, help="between rows")
+    parser.add_argument("--every", type=int, default=24, help="hold out each so many pictures")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    kind = precision.resolve(options.precision)
+    method = registry.method_class("super_resolution", options.method)({"scales": [SCALE], **options.settings})
+    with tempfile.TemporaryDirectory() as scratch:
+        folder: Path = options.pictures[0]
+        held_out: list[Record] = []
+        if not any(folder.glob("*.arrow")):
+            training, held_out = read(options.pictures, options.every)
+            folder = Path(scratch) / "train"
+            shards.write(folder / "0.arrow", TASK.training_records(training, 1, {"scales": [SCALE], "variants": []}))
+        scores = Scores(method, options.set5, held_out, kind)
+        sampler = Sampler(TASK, Material(folder), method.settings, options.seed)
+        print(f"{len(sampler.records)} pictures, {options.threads} threads, {kind}, {method.settings}\n\n"
+              f"| training, s | steps | Set5 luma | held out | Set5 8-bit RGB | |\n|---|---|---|---|---|---|",
+              flush=True)
+        place = Path(scratch) / "checkpoints"
+        watch = Watch(scores, place / "checkpoint.safetensors", options.seconds)
+        trained = fit_networks(Job(method, options.method, options.seed, sampler, place, kind,
+                                   checkpoint_seconds=options.seconds, progress=watch))
+        finish(scores, Model({"net": trained.average.networks["net"].eval()}), watch.seconds(), trained.done)
+
+
+def finish(scores: Scores, model: Model, seconds: float, steps: int) -> None:
+    """The rows of the trained network, alone and as an ensemble of eight, with the time that Set5 takes added."""
+    settings: dict[str, Any] = scores.method.settings
+    for ensemble in (1, 8):
+        settings["ensemble"] = ensemble
+        began = time.perf_counter()
+        for hr in scores.set5:
+            scores.luma(model, hr)
+        took = time.perf_counter() - began
+        row(seconds + took, steps, *scores.table(model), note=f"with {took:.1f} s of restoring, ensemble of {ensemble}")
+
+
+if __name__ == "__main__":
+    main()
