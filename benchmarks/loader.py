@@ -1,12 +1,14 @@
 """How fast training batches come: paired random crops with flips, our shards against the usual ways and the bare limit.
 
-    python benchmarks/loader.py [--folder PICTURES] [--pictures 100] [--batches 200] [--workers 0 1 2]
+    python benchmarks/loader.py [--folder PICTURES] [--pictures 100] [--batches 400] [--workers 0 1 2]
 
-All four ways cut the same crops (an enlargement by 2: 96 x 96 and its 48 x 48 twin, turned and flipped alike) from the
-same pictures and give float tensors of 16: a folder of PNG files decoded a sample (the usual way), the same files in an
-LMDB database, our shards, and numpy's memory map of raw pixels with the crops cut by one plain function, which is the
-limit. With W workers each way runs in torch's DataLoader. `--memory` instead opens 40 and 40,000 pictures (shards that
-take no room on the disk) in fresh processes and prints what each keeps resident.
+All ways cut the same crops (an enlargement by 2: 96 x 96 and its 48 x 48 twin, turned and flipped alike) from the same
+pictures and give float tensors of 16: a folder of PNG files decoded a sample (the usual way), the same files in an LMDB
+database, our shards, numpy's memory map of raw pixels with the crops cut by one plain function, and that map with every
+operation as fast as we know how (turned by OpenCV, all draws of a batch at once), which bounds what any loader can do.
+With W workers each way runs in torch's DataLoader. Beside the rate stands the processor time of all its processes a
+sample, which other work on the machine disturbs less. `--memory` instead opens 40 to 40,000 pictures (shards that take
+little room on the disk) in fresh processes and prints what each keeps resident.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import multiprocessing
+import os
 import resource
 import statistics
 import subprocess
@@ -24,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -37,14 +42,14 @@ from restore_ml.training.sampler import Sampler, Steps
 
 BATCH, PATCH, SCALE = 16, 96, 2
 RUN = {"batch": BATCH, "patch": PATCH, "scales": [SCALE]}
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="pictures to use (default: pictures made of noise and shapes)")
     parser.add_argument("--pictures", type=int, default=100)
-    parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--batches", type=int, default=400)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--resident", type=Path, help=argparse.SUPPRESS)
@@ -62,40 +67,57 @@ def main() -> None:
 
 def rates(folder: Path, options: argparse.Namespace) -> None:
     lay_out(folder, pictures(options.folder, options.pictures))
-    ways: dict[str, Callable[[], Dataset[Any]]] = {
-        "PNG folder": lambda: PngFolder(folder, options.batches), "LMDB of PNGs": lambda: Lmdb(folder, options.batches),
-        "our shards": lambda: ours(folder, options.batches), "bare memory map": lambda: Bare(folder, options.batches)}
-    print(f"samples a second, {options.pictures} pictures, batches of {BATCH}, median of {ROUNDS} rounds in turn\n\n"
-          f"| way | {' | '.join(f'{workers} workers' for workers in options.workers)} |\n"
-          f"|---|{'---|' * len(options.workers)}")
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    slow = max(2, options.batches // 10)
+    ways: dict[str, Callable[[], Dataset[Any]]] = {  # made anew for workers: what is open does not travel
+        "PNG folder": lambda: PngFolder(folder, slow), "LMDB of PNGs": lambda: Lmdb(folder, slow),
+        "our shards": lambda: ours(folder, options.batches), "numpy memory map": lambda: Bare(folder, options.batches),
+        "memory map, fastest operations": lambda: Fastest(folder, options.batches)}
+    columns: list[str] = []
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for workers in options.workers:
-        seen: dict[str, list[float]] = {name: [] for name in ways}
+        columns += [f"samples/s, {workers} workers", f"CPU us/sample, {workers} workers"]
+        loaders = {name: Loader(make(), workers) for name, make in ways.items()}
+        seen: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(ROUNDS):
-            for name, make in ways.items():
-                seen[name].append(rate(make(), workers))
+            for name, loader in loaders.items():
+                seen[name].append(loader.once())
         for name, values in seen.items():
-            found[name].append(statistics.median(values))
-    for name, values in found.items():
-        print(f"| {name} | {' | '.join(f'{value:.0f}' for value in values)} |")
-    for name in ("bare memory map", "PNG folder"):
-        shares = [ours_ / other for ours_, other in zip(found["our shards"], found[name], strict=True)]
-        print(f"| ours / {name} | {' | '.join(f'{share:.2f}' for share in shares)} |")
+            found[name].append((statistics.median(rate for rate, _ in values),
+                                statistics.median(cost for _, cost in values)))
+    print(f"{options.pictures} pictures, batches of {BATCH}, median of {ROUNDS} rounds in turn\n\n"
+          f"| way | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for name, pairs in found.items():
+        print(f"| {name} | {' | '.join(f'{rate:.0f} | {cost:.1f}' for rate, cost in pairs)} |")
+    for name in ("numpy memory map", "memory map, fastest operations", "PNG folder"):
+        shares = [(a[0] / b[0], b[1] / a[1]) for a, b in zip(found["our shards"], found[name], strict=True)]
+        print(f"| ours / {name} | {' | '.join(f'{rate:.2f} | {cost:.2f}' for rate, cost in shares)} |")
 
 
-def rate(dataset: Dataset[Any], workers: int) -> float:
-    """Samples a second after a warm-up of a tenth, workers started before the clock."""
-    total = len(dataset)  # type: ignore[arg-type]
-    loader = iter(DataLoader(dataset, batch_size=None, num_workers=workers,
-                             multiprocessing_context="spawn" if workers else None,
-                             prefetch_factor=4 if workers else None))
-    warm = max(1, total // 10)
-    for _ in range(warm):
-        next(loader)
-    started, count = time.perf_counter(), 0
-    for _ in loader:
-        count += 1
-    return count * BATCH / (time.perf_counter() - started)
+class Loader:
+    """A way behind torch's DataLoader, its workers kept from round to round."""
+
+    def __init__(self, dataset: Dataset[Any], workers: int) -> None:
+        self.samples = len(dataset) * BATCH  # type: ignore[arg-type]
+        self.loader = DataLoader(dataset, batch_size=None, num_workers=workers, persistent_workers=workers > 0,
+                                 multiprocessing_context="spawn" if workers else None,
+                                 prefetch_factor=4 if workers else None)
+        before = set(multiprocessing.active_children())
+        self.once()  # starts the workers and reads the files once
+        self.processes = [os.getpid(), *(child.pid for child in set(multiprocessing.active_children()) - before)]
+
+    def once(self) -> tuple[float, float]:
+        """(samples a second, processor time a sample in microseconds) of one pass."""
+        processes = getattr(self, "processes", [])
+        started, used = time.perf_counter(), sum(map(processor_time, processes))
+        for _ in self.loader:
+            pass
+        took = time.perf_counter() - started
+        return self.samples / took, (sum(map(processor_time, processes)) - used) / self.samples * 1e6
+
+
+def processor_time(process: int) -> float:
+    """Seconds of a process on Linux: the clock whose number is made of its own, as clock_getcpuclockid makes it."""
+    return time.clock_gettime(~process << 3 | 2)
 
 
 def pictures(folder: Path | None, count: int) -> list[np.ndarray]:
@@ -193,16 +215,41 @@ class Lmdb(Crops):
 class Bare(Crops):
     def pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         if not hasattr(self, "raw"):
-            self.raw = np.memmap(self.folder / "raw.bin", mode="r")
+            self.raw = np.asarray(np.memmap(self.folder / "raw.bin", mode="r"))
             found = json.loads((self.folder / "places.json").read_text())
             self.views = [tuple(self.raw[start:start + int(np.prod(shape))].reshape(shape) for start, shape in
                                 (found[f"{number}_{name}"] for name in ("lr", "hr"))) for number in range(self.count)]
         return self.views[number]  # type: ignore[return-value]
 
 
+class Fastest(Bare):
+    """The same work by the fastest operations known here."""
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if step >= self.batches:
+            raise IndexError(step)
+        side = PATCH // SCALE
+        lr = np.empty((BATCH, side, side, 3), np.uint8)
+        hr = np.empty((BATCH, PATCH, PATCH, 3), np.uint8)
+        draws = np.random.default_rng(step).random((BATCH, 5)).tolist()
+        for slot, (number, row, column, flip, turn) in enumerate(draws):
+            small, large = self.pair(int(number * self.count))
+            top, left = int(row * (small.shape[0] - side + 1)), int(column * (small.shape[1] - side + 1))
+            turns = int(turn * 4)
+            cut = small[top:top + side, left:left + side]
+            twin = large[top * SCALE:(top + side) * SCALE, left * SCALE:(left + side) * SCALE]
+            if flip < 0.5:
+                cut, twin = cv2.flip(cut, 1), cv2.flip(twin, 1)
+            if turns:
+                cut, twin = cv2.rotate(cut, turns - 1), cv2.rotate(twin, turns - 1)
+            lr[slot], hr[slot] = cut, twin
+        return tuple(torch.from_numpy(np.divide(array, np.float32(255))).permute(0, 3, 1, 2) for array in (lr, hr))  # type: ignore[return-value]
+
+
 def memory(folder: Path) -> None:
-    """Resident memory after 200 batches from 40 and from 40,000 pictures of 96 x 96."""
-    print("| pictures | resident, MB | of it files mapped, MB | seconds to open |\n|---|---|---|---|")
+    """Resident memory after 400 batches from 40 and from 40,000 pictures of 96 x 96."""
+    print("| pictures | resident (peak), MB | its own, MB | of files mapped, MB | CPU seconds to open |\n"
+          "|---|---|---|---|---|", flush=True)
     for count in (40, 400, 4_000, 40_000):
         place = folder / str(count)
         blank = np.zeros((96, 96, 3), np.uint8)
@@ -210,20 +257,21 @@ def memory(folder: Path) -> None:
         for part in range(-(-count // 1000)):
             shards.write(place / f"{part:03d}.arrow", (shards.Record(f"{number:064x}", arrays) for number in
                                                         range(part * 1000, min(count, (part + 1) * 1000))))
+            subprocess.run(["fallocate", "--dig-holes", str(place / f"{part:03d}.arrow")], check=True)
         print(subprocess.run([sys.executable, __file__, "--resident", str(place)], check=True, capture_output=True,
                              text=True).stdout.strip(), flush=True)
 
 
 def resident(place: Path) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     sampler = Sampler(registry.task("super_resolution"), Material(place), RUN, 1)
-    opened = time.perf_counter() - started
-    for step in range(200):
+    opened = time.process_time() - started
+    for step in range(400):
         sampler[step]
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    size = {key: int(status[key].split()[0]) / 1024 for key in ("VmRSS", "RssFile")}
+    now, own, mapped = (int(status[key].split()[0]) / 1024 for key in ("VmRSS", "RssAnon", "RssFile"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"| {len(sampler.records)} | {size['VmRSS']:.0f} (peak {peak:.0f}) | {size['RssFile']:.0f} | {opened:.2f} |")
+    print(f"| {len(sampler.records)} | {now:.0f} ({peak:.0f}) | {own:.0f} | {mapped:.0f} | {opened:.2f} |")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from pipelines.__main__ import set_threads
 from pipelines.steps import Broken
 from restore_ml import layout
 from restore_ml.errors import UserError
+from restore_ml.files import lack
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -50,8 +52,12 @@ def call(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
 
 
 def _watched(flow: Flow[..., Any], parameters: dict[str, Any], made: Call, settings: Any) -> None:
+    from pipelines.link import end_killed, marked
+
     try:
-        with settings:
+        with settings, marked():
+            with contextlib.suppress(Exception):  # if the server is gone, the next line meets with it
+                end_killed()
             flow(**parameters)
     except (Broken, UserError):
         raise
@@ -112,7 +118,7 @@ def serve(flow: Flow[..., Any], parameters: dict[str, Any], cron: str = "") -> N
 def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arguments: list[str] | None,
         parameters: Callable[[argparse.Namespace], dict[str, Any]],
         rounds: Callable[[argparse.Namespace], float] = lambda options: 0.0) -> int:
-    """The main function of a flow's command; returns 0, 2 after a mistake, 130 after Ctrl-C.
+    """The main function of a flow's command; returns 0, 2 after a mistake or on a full disk, 130 after Ctrl-C.
 
     `flow` gives the flow once the options are known, so that --help need not wait for Prefect. `rounds`: seconds
     between two calls, for commands that watch; 0 calls once.
@@ -140,6 +146,12 @@ def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arg
             time.sleep(pause)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        sentence = lack(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted; the next start goes on from here.", file=sys.stderr)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.link import flow_run_id
+from pipelines.link import flow_run_id, unmarked
 from pipelines.steps import Broken, Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
@@ -99,7 +99,7 @@ def body(name: str, work: Work, wait: float, parameters: dict[str, Any]) -> Any:
     root = layout.root().resolve()
 
     def again() -> Any:
-        with project_lock(root, name, wait):
+        with project_lock(root, name, wait), unmarked() if call.steps.watched else contextlib.nullcontext():
             call.result = work(call.steps, **parameters)
         call.over = True
         return call.result

@@ -26,16 +26,25 @@ def main(arguments: list[str]) -> int:
         print("Give the name of a stage and, where it has one, its key: python -m pipelines train vdsr",
               file=sys.stderr)
         return 2
+    parent = os.getppid()
     set_threads()
-    from pipelines.client import die_with_parent, run_elsewhere
+    from pipelines.client import REBUILD, die_with_parent, dvc_behind_shell, ended, run_elsewhere, work_watched
 
-    die_with_parent()  # DVC killed alone must not leave a stage behind that writes
-    status = run_elsewhere(arguments)
+    die_with_parent(parent)  # DVC killed alone must not leave a stage behind that writes
+    if ended(os.environ.get(REBUILD, "")):  # killed before the system was asked to tell us
+        print("The rebuild that started this stage has ended.", file=sys.stderr)
+        return 1
+    dvc = dvc_behind_shell()
+    status = run_elsewhere(arguments, dvc)
     if status is not None:
         return status
-    from pipelines.stage import run
 
-    return run(*arguments)
+    def work() -> int:
+        from pipelines.stage import run
+
+        return run(*arguments)
+
+    return work() if dvc is None else work_watched(work, dvc)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pipelines.client import die_with_parent
 from restore_ml.errors import UserError
+from restore_ml.files import lack
 
 GO = "go "
 
@@ -28,7 +29,7 @@ class Child:
             os.close(waiting)
             return
         os.close(self._start)
-        die_with_parent()
+        die_with_parent(parent)
         order = os.read(waiting, 256).decode()
         if os.getppid() != parent or not order.startswith(GO):
             os._exit(0)
@@ -40,8 +41,10 @@ class Child:
             status = 2
         except KeyboardInterrupt:
             status = 130
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            sentence = lack(error)
+            print(f"error: {sentence}" if sentence else traceback.format_exc(), file=sys.stderr)
+            status = 2 if sentence else 1
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -22,17 +22,22 @@ def stage(step: Steps, key: str) -> None:
 def degrade(task: str, function: str) -> None:
     """Call the named function of `restore_ml.degrading` with the task's settings, over the workers that there are."""
     from restore_ml import degrading, registry
+    from restore_ml.data.ledger import Ledger
 
     root = layout.root()
     spec = read_json(root / layout.CODE / "degrade" / f"{task}.json")
+    ledger = Ledger.of_stage(root, f"degrade-{task}", spec)
     with bar(task) as progress, Runner.from_environment().mapper() as mapper:
         getattr(degrading, function)(registry.task(task), root / layout.PREPARED, root / layout.SAMPLES / task,
-                                     spec["seed"], spec["settings"], progress, mapper)
+                                     spec["seed"], spec["settings"], progress, mapper, ledger=ledger)
 
 
 def write_contract(task: str) -> None:
     """Write the table that contracts are checked on."""
     from restore_ml.data import contract_table
+    from restore_ml.data.ledger import Ledger
 
+    root = layout.root()
+    ledger = Ledger.of_stage(root, f"contract-{task}", read_json(root / layout.CODE / "degrade" / f"{task}.json"))
     with Runner.from_environment().mapper() as mapper:
-        contract_table.write_contract(layout.root() / layout.SAMPLES / task, mapper=mapper)
+        contract_table.write_contract(root / layout.SAMPLES / task, mapper=mapper, ledger=ledger)

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.__main__ import THREADS
-from pipelines.client import SOCKET, die_with_parent
+from pipelines.client import SOCKET, die_with_parent, with_parent
 
-PRELOADED = ("torch", "torch.utils.data", "torch.utils.flop_counter", "safetensors.torch", "numpy", "pyarrow.parquet",
-             "PIL.Image", "ruamel.yaml", "tqdm", "prefect", "prefect.flow_engine", "prefect.task_engine",
-             "prefect.artifacts", "prefect.client.orchestration")
+PRELOADED = ("torch", "torch._dynamo", "torch.utils.data", "torch.utils.flop_counter", "safetensors.torch", "numpy",
+             "pyarrow.parquet", "PIL.Image", "ruamel.yaml", "tqdm", "prefect", "prefect.flow_engine",
+             "prefect.task_engine", "prefect.artifacts", "prefect.client.orchestration")
 LIMIT = 4 << 20
 
 
@@ -62,7 +62,7 @@ def running(root: Path, seconds: float = 120.0) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     server = subprocess.Popen([sys.executable, "-m", "pipelines.forkserver"], cwd=root, stdin=subprocess.DEVNULL,
-                              preexec_fn=die_with_parent)  # noqa: PLW1509 - only a system call between fork and exec
+                              preexec_fn=with_parent())  # noqa: PLW1509
     end = time.monotonic() + seconds
     while server.poll() is None and not path.exists() and time.monotonic() < end:
         time.sleep(0.05)
@@ -107,13 +107,14 @@ def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> Job | 
         connection.sendall(b"refused\n")  # the libraries are already loaded with another number of threads
         pid = 0
     else:
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
             selector.close()
             listener.close()
             connection.close()
-            die_with_parent()
             os.setpgid(0, 0)
+            die_with_parent(server)
             return job
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)

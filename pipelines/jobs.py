@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import slots
-from pipelines.client import DISPATCH, PLAIN, die_with_parent
+from pipelines.client import DISPATCH, PLAIN, with_parent
 from pipelines.forkserver import receive
 from restore_ml import layout
 from restore_ml.errors import UserError
@@ -66,7 +66,7 @@ def run(job: dict[str, Any]) -> int:
 def _run(arguments: list[str], root: Path, environment: dict[str, str], log: Any, stop: Path) -> int:
     process = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments], cwd=root, env=environment, stdout=log,
                                stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                               preexec_fn=die_with_parent)  # noqa: PLW1509 - it only calls prctl
+                               preexec_fn=with_parent())  # noqa: PLW1509
     pause = 0.02
     while process.poll() is None:
         if stop.exists():

@@ -46,7 +46,7 @@ def launch(key: str, word: str, processes: int, threads: int) -> int:
             failed = False
         except Exception as error:  # the launcher's own kinds, for a process that failed or a signal
             reason = error
-        notes = [read_json(path) for path in sorted(Path(folder).glob("*.json"))]
+        notes = [read_json(path) for path in sorted(Path(folder).glob("[0-9]*.json"))]
     if not failed:
         return 0
     return _judge(notes, reason)

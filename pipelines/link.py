@@ -2,7 +2,8 @@
 
 A flow started in another process is no child by itself: the rebuild leaves the id of its flow run in the environment,
 and here a placeholder task run is made in it that the stage's flow run hangs on. When the server does not answer, or
-goes away, a line says so and what is left of the same steps runs plainly.
+goes away, a line says so and what is left of the same steps runs plainly. A flow run carries the mark of its process as
+a tag, by which the next rebuild finds those that a kill left running (`end_killed`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import os
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from pipelines import server
+from pipelines.client import ended, mark
 from pipelines.steps import Broken, Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
@@ -22,6 +25,8 @@ from restore_ml.errors import UserError
 if TYPE_CHECKING:
     from prefect import Flow
 
+TAG = "process "
+"""What the tag of a flow run with the mark of its process begins with."""
 PARENT = "RESTORE_ML_PARENT_RUN"
 """The environment variable with the flow run id of the rebuild."""
 Stage = Callable[[Steps, str], None]
@@ -67,6 +72,14 @@ def settings(url: str) -> dict[Any, Any]:
             known.PREFECT_CLIENT_MAX_RETRIES: 1, known.PREFECT_SERVER_ANALYTICS_ENABLED: False}
 
 
+def environment() -> dict[str, str]:
+    """The settings of this process for Prefect as environment variables, for processes that it starts."""
+    from prefect.settings import get_current_settings
+
+    return {name: value for name, value in get_current_settings().to_environment_variables(exclude_unset=True).items()
+            if name in ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_SERVER_ANALYTICS_ENABLED")}
+
+
 def quiet() -> None:
     """Keep Prefect's own messages off the console; they are in its pages, and errors are ours to print."""
     import prefect  # noqa: F401 - importing it sets its handlers up
@@ -90,7 +103,8 @@ def _watched(name: str, key: str, stage: Stage, steps: Steps, url: str) -> None:
     def body(key: str) -> Any:
         steps.start(watched=True)
         try:
-            stage(steps, key)
+            with unmarked():
+                stage(steps, key)
         except (Broken, UserError) as error:
             errors.append(error)
             cause = error.__cause__ or error
@@ -98,7 +112,7 @@ def _watched(name: str, key: str, stage: Stage, steps: Steps, url: str) -> None:
         return Completed(message="done")
 
     # The heartbeat would cost each stage up to a second; the rebuild's own run keeps it.
-    with temporary_settings(settings(url) | {known.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with temporary_settings(settings(url) | {known.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), marked():
         watched = flow(name=name, flow_run_name=f"{name} {key}".strip(), persist_result=False,
                        validate_parameters=False)(body)
         flow_run = _child_run(watched, key)
@@ -124,4 +138,53 @@ def _child_run(flow: Flow[..., Any], key: str) -> Any:
         placeholder = client.create_task_run(task=Task(lambda: None, name=title), name=title,
                                              flow_run_id=uuid.UUID(parent), dynamic_key=uuid.uuid4().hex,
                                              state=Pending())
-        return client.create_flow_run(flow, name=title, parameters={"key": key}, parent_task_run_id=placeholder.id)
+        return client.create_flow_run(flow, name=title, parameters={"key": key}, parent_task_run_id=placeholder.id,
+                                      tags=[tag()])
+
+
+def tag() -> str:
+    """The tag of the flow runs of this process."""
+    return TAG + mark()
+
+
+def marked() -> AbstractContextManager[Any]:
+    """Flow runs that are made while the block runs carry the tag of this process."""
+    from prefect import tags
+
+    return tags(tag())
+
+
+def unmarked() -> AbstractContextManager[Any]:
+    """Task runs that are made while the block runs carry no tag: for each the server would be asked about a limit."""
+    from prefect.context import TagsContext
+
+    return TagsContext(current_tags=set())
+
+
+def end_killed() -> list[str]:
+    """Mark what killed processes of this machine left pending or running in Prefect as crashed; the names of the runs.
+
+    Call it with `settings` of a server that answers.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Crashed
+
+    under_way = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+    crashed: Any = Crashed(message="Its process was killed.")
+    names = []
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=filters.FlowRunFilter(
+                state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=under_way)))):
+            if not any(ended(name.removeprefix(TAG)) for name in run.tags if name.startswith(TAG)):
+                continue
+            tasks = client.read_task_runs(
+                flow_run_filter=filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[run.id])),
+                task_run_filter=filters.TaskRunFilter(state=filters.TaskRunFilterState(
+                    type=filters.TaskRunFilterStateType(any_=under_way))))
+            for task in tasks:
+                client.set_task_run_state(task.id, crashed, force=True)
+            client.set_flow_run_state(run.id, crashed, force=True)
+            names.append(str(run.name))
+    return names

@@ -34,7 +34,8 @@ def decode(found: Any) -> Any:
     from restore_ml.data import prepare
 
     return _tidy(lambda progress, mapper: prepare.decode(
-        layout.root() / layout.DATA, found.entries, layout.root() / layout.PREPARED / prepare.SPILL, progress, mapper))
+        layout.root() / layout.DATA, found.entries, layout.root() / layout.PREPARED / prepare.SPILL, progress, mapper,
+        ledger=_ledger()))
 
 
 def assign(pictures: Any, found: Any) -> Any:
@@ -49,8 +50,10 @@ def write_shards(placed: Any) -> None:
     """Write the shards of decoded pixels."""
     from restore_ml.data import prepare
 
-    out = layout.root() / layout.PREPARED
-    _tidy(lambda progress, mapper: prepare.write_shards(out, placed, out / prepare.SPILL, progress, mapper))
+    root = layout.root()
+    out = root / layout.PREPARED
+    _tidy(lambda progress, mapper: prepare.write_shards(out, placed, out / prepare.SPILL, root / layout.DATA, progress,
+                                                        mapper, _ledger()))
 
 
 def write_manifests(placed: Any, refused: Any) -> None:
@@ -60,6 +63,14 @@ def write_manifests(placed: Any, refused: Any) -> None:
     out = layout.root() / layout.PREPARED
     shutil.rmtree(out / prepare.SPILL)
     prepare.write_manifests(out, placed, refused)
+
+
+def _ledger() -> Any:
+    """What earlier rebuilds know of the pictures and shards, as far as the code has stayed the same."""
+    from restore_ml.data.ledger import Ledger
+
+    root = layout.root()
+    return Ledger.of_stage(root, "prepare", read_json(root / layout.CODE / "prepare.json")["modules"])
 
 
 def _tidy(work: Callable[[Any, Any], Any]) -> Any:

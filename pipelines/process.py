@@ -11,14 +11,12 @@ from typing import Any
 from pipelines.client import die_with_parent
 from pipelines.launched import BUG, ENDED, LOST, MISTAKE, TRANSIENT
 from restore_ml.errors import UserError
-from restore_ml.files import write_json
+from restore_ml.files import lack, write_json
 
 
 def main(key: str, folder: str, parent: str, word: str = "") -> int:
     """One of the processes: join the others, train, leave a note; the exit status."""
-    die_with_parent()
-    if os.getppid() != int(parent):
-        return 1
+    die_with_parent(int(parent))
     end, text = ENDED, ""
     try:
         if _train(key, Path(folder), word)["status"] == TRANSIENT:
@@ -26,8 +24,9 @@ def main(key: str, folder: str, parent: str, word: str = "") -> int:
     except UserError as error:
         end, text = MISTAKE, str(error)
     except Exception as error:
-        end = LOST if type(error).__name__ == "PeerLost" else BUG
-        text = traceback.format_exc()
+        sentence = lack(error)
+        end = MISTAKE if sentence else LOST if type(error).__name__ == "PeerLost" else BUG
+        text = sentence or traceback.format_exc()
     write_json(Path(folder) / f"{os.environ['RANK']}.json", {"end": end, "text": text})
     return 0 if end == ENDED else 1
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import multiprocessing.connection
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +21,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.__main__ import THREADS
-from pipelines.client import die_with_parent
 from restore_ml.data.chunks import Mapper
 from restore_ml.errors import UserError
 from restore_ml.registry import nearest
@@ -124,7 +125,6 @@ class Runner:
     def executor(self) -> Iterator[Executor]:
         """The workers without Prefect, as an executor of the standard library."""
         if self.kind == "processes":
-            import multiprocessing
             from concurrent.futures import ProcessPoolExecutor
 
             # Spawned, not forked: the parent may have threads.
@@ -209,6 +209,17 @@ def _threads() -> dict[str, str]:
 
 
 def _begin(environment: dict[str, str]) -> None:
-    """In a new worker process: the threads that the project tracks, and an end when its parent ends."""
+    """In a new worker process: the threads that the project tracks, and an end when its parent ends.
+
+    The pool starts workers from whichever thread hands over a job, and `die_with_parent` would end them with that
+    thread, so the worker watches the process.
+    """
     os.environ.update(environment)
-    die_with_parent()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

@@ -50,7 +50,7 @@ def find(root: Path, timeout: float = TIMEOUT) -> str | None:
 
 def start(root: Path, seconds: float = 120.0) -> str | None:
     """The address of the server's API, started if need be; None (after a sentence) when it cannot be had."""
-    url = find(root)
+    url = find(root) or _busy(root)
     if os.environ.get(API):
         if url is None:
             print(f"The Prefect server that {API} names does not answer; the rebuild goes on without it.",
@@ -88,6 +88,24 @@ def start(root: Path, seconds: float = 120.0) -> str | None:
         time.sleep(0.1)
     print(f"The Prefect server did not start (see {root / LOG}); the rebuild goes on without it.", file=sys.stderr)
     stop(root)
+    return None
+
+
+def _busy(root: Path) -> str | None:
+    """The address of our own server that lives and takes long to answer: on a busy machine it is no dead one."""
+    if os.environ.get(API):
+        return None
+    for _ in range(3):
+        try:
+            alive = _is_ours(int(json.loads((root / RECORD).read_text(encoding="utf-8"))["pid"]), root)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not alive:
+            return None
+        url = find(root, 5 * TIMEOUT)
+        if url:
+            return url
+        time.sleep(1.0)
     return None
 
 

@@ -11,12 +11,14 @@ import traceback
 from pipelines.children import Child
 from pipelines.steps import Broken, Steps
 from restore_ml.errors import UserError
+from restore_ml.files import lack
 
 
 def run(name: str, key: str = "") -> int:
     """Run the stage `name` (a module of this package with `stage(step, key)`); returns its exit status.
 
-    A user's mistake is printed as its sentence (exit status 2), anything else with its stack trace (1).
+    A user's mistake, a full disk and a lack of permission are printed as a sentence (exit status 2), anything else
+    with its stack trace (1).
     A stage that needs processes of its own names in `CHILDREN` how many and what they do: `work(key)`.
     """
     if not name.isidentifier() or importlib.util.find_spec(f"pipelines.{name}") is None:
@@ -40,8 +42,9 @@ def run(name: str, key: str = "") -> int:
 
 
 def _explain(error: BaseException | None) -> int:
-    if isinstance(error, UserError):
-        print(f"error: {error}", file=sys.stderr)
+    sentence = str(error) if isinstance(error, UserError) else lack(error) if error else None
+    if sentence:
+        print(f"error: {sentence}", file=sys.stderr)
         return 2
     traceback.print_exception(error)
     return 1

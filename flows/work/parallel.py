@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pipelines import jobs
-from pipelines.client import die_with_parent
+from pipelines.client import with_parent
 from pipelines.runners import Runner
 from restore_ml import settings
 from restore_ml.errors import UserError
@@ -100,7 +100,7 @@ class _Lanes:
             with open(path, "wb") as log:
                 lane = subprocess.Popen([sys.executable, "-m", "flows.work.lane"], cwd=self.root, env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                                        preexec_fn=die_with_parent)  # noqa: PLW1509 - it only calls prctl
+                                        preexec_fn=with_parent())  # noqa: PLW1509
             self.all.append(lane)
             self.free.put((lane, path))
         return self
@@ -176,7 +176,7 @@ def _run(root: Path, waiting: list[Unit], lanes: _Lanes) -> None:
 def _changed(root: Path, environment: dict[str, str]) -> set[str]:
     """The stages that `dvc status` names."""
     done = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], cwd=root, env=environment,
-                          capture_output=True, text=True, check=False, preexec_fn=die_with_parent)
+                          capture_output=True, text=True, check=False, preexec_fn=with_parent())
     try:
         return set(json.loads(done.stdout))
     except ValueError:
@@ -185,7 +185,7 @@ def _changed(root: Path, environment: dict[str, str]) -> set[str]:
 
 def _dvc(root: Path, environment: dict[str, str], *arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, check=False,
-                          preexec_fn=die_with_parent)
+                          preexec_fn=with_parent())
     if done.returncode:
         raise UserError(f"`dvc {arguments[0]}` stopped for the reason above; what was finished is kept.")
 

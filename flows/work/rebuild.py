@@ -13,13 +13,19 @@ from pathlib import Path
 from flows.work import parallel
 from pipelines import forkserver
 from pipelines.__main__ import set_threads
-from pipelines.client import die_with_parent
+from pipelines.client import REBUILD, mark, with_parent
 from pipelines.link import PARENT, flow_run_id
+from pipelines.lock import mend
 from pipelines.runners import RUNNER, WORKERS, Runner
 from pipelines.steps import Steps
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
+from restore_ml.files import sweep
 from restore_ml.registry import TASKS, nearest
+
+WRITTEN = (layout.CODE, layout.PREPARED, layout.SAMPLES, layout.VALIDATION, layout.MODELS, layout.RESTORED,
+           layout.SCORES, layout.COMPARISON, layout.CHAMPIONS, layout.CHECKPOINTS, layout.COSTS, layout.REPORTS)
+"""Where killed processes may have left unfinished files."""
 
 
 def work(step: Steps, profile: str, task: str, methods: list[str], runner: str, workers: int) -> None:
@@ -44,12 +50,15 @@ def build(root: Path, chosen: list[settings.Run], runner: Runner) -> None:
     """Build what is stale; the stages find the id of the flow run in the environment and show themselves below it."""
     os.chdir(root)
     set_threads()
+    for sentence in mend(root):
+        print(sentence)
+    sweep(root / folder for folder in WRITTEN)
     crowded = runner.crowded(settings.load(root / "params.yaml").threads)
     if crowded:
         print(crowded)
     parent = flow_run_id()
     with forkserver.running(root):
-        environment = {**os.environ, **({PARENT: parent} if parent else {}),
+        environment = {**os.environ, **({PARENT: parent} if parent else {}), REBUILD: mark(),
                        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         environment = {name: value for name, value in environment.items() if name not in (RUNNER, WORKERS)}
         _refresh_code(root, environment)
@@ -65,6 +74,10 @@ def build(root: Path, chosen: list[settings.Run], runner: Runner) -> None:
 
 def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen: list[str], watched: bool) -> None:
     """Over the task runner of a flow below the rebuild's; over the same workers plainly where Prefect is not there."""
+    if watched:
+        from pipelines.link import environment as prefect_environment
+
+        os.environ.update(prefect_environment())  # for the workers, which would start servers of their own
     with runner.cluster() as there:
         if not watched:
             with parallel.plainly(there) as submit:
@@ -74,18 +87,21 @@ def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen
 
         from prefect import flow
 
-        from pipelines.link import quiet
+        from pipelines.link import marked, quiet, unmarked
 
         quiet()
         errors: list[UserError] = []
 
         def body() -> None:
             try:
-                parallel.build(root, there, environment, chosen, parallel.through_prefect(contextvars.copy_context()))
+                with unmarked():
+                    parallel.build(root, there, environment, chosen,
+                                   parallel.through_prefect(contextvars.copy_context()))
             except UserError as error:
                 errors.append(error)
 
-        flow(name=f"over {there.kind}", task_runner=there.task_runner(), persist_result=False)(body)()
+        with marked():
+            flow(name=f"over {there.kind}", task_runner=there.task_runner(), persist_result=False)(body)()
         if errors:
             raise errors[0]
 
@@ -114,14 +130,17 @@ def live_curves(root: Path, environment: dict[str, str]) -> Iterator[None]:
     from restore_ml.tracking.follow import Follower
 
     follower = subprocess.Popen([sys.executable, "-m", "restore_ml.cli", "sync", "--follow"], cwd=root, env=environment,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509 - it only calls prctl
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=with_parent())  # noqa: PLW1509
     try:
         yield
     finally:
         follower.terminate()
         follower.wait()
-        with store.writing(root):
-            Follower(root).ship()  # takes the live runs of finished trainings away
+        try:
+            with store.writing(root), store.explained(root):
+                Follower(root).rest()
+        except UserError as error:  # a view of what is built
+            print(error, file=sys.stderr)
 
 
 def _refresh_code(root: Path, environment: dict[str, str]) -> None:
@@ -135,17 +154,23 @@ def _refresh_code(root: Path, environment: dict[str, str]) -> None:
 
 
 def force_transient(root: Path, chosen: list[settings.Run], environment: dict[str, str]) -> list[str]:
-    """Train again what ended for want of memory or disk: DVC takes such an end for up to date. Returns the runs."""
+    """Train or restore again what lacked memory or disk: DVC takes such an end for up to date. Returns the runs."""
     from restore_ml.files import read_json
 
     params = settings.load(root / "params.yaml")
     wanted = {run.name for run in chosen} | {run.needs for run in chosen} if chosen else set(params.runs)
-    names = []
+    names, stages = [], []
     for name in sorted(wanted & set(params.runs)):
-        path = root / layout.MODELS / name / "model.json"
-        if path.exists() and read_json(path)["status"] == "transient":
-            names.append(name)
-    stages = [f"{'train' if params.runs[name].task in TASKS else 'train_support'}@{name}" for name in names]
+        task = params.runs[name].task
+        model = root / layout.MODELS / name / "model.json"
+        restored = root / layout.RESTORED / task / name / "status.json"
+        if model.exists() and read_json(model)["status"] == "transient":
+            stages.append(f"{'train' if task in TASKS else 'train_support'}@{name}")
+        elif restored.exists() and read_json(restored).get("transient"):
+            stages.append(f"restore@{name}")
+        else:
+            continue
+        names.append(name)
     if stages:
         print(f"Tried again, because they ended for want of memory or disk: {', '.join(names)}.")
         _dvc(root, environment, "repro", "--force", "--single-item", *stages)
@@ -155,7 +180,7 @@ def force_transient(root: Path, chosen: list[settings.Run], environment: dict[st
 def _dvc(root: Path, environment: dict[str, str], *arguments: str) -> None:
     """Run DVC in the project; its own words are on the screen when it fails."""
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, check=False,
-                          preexec_fn=die_with_parent)
+                          preexec_fn=with_parent())
     if done.returncode:
         raise UserError(f"`dvc {' '.join(arguments[:1])}` stopped for the reason above; what was finished is kept.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,6 +68,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     restore.add_argument("--scale", type=int, help="factor of super-resolution (default: the method's own)")
     restore.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
     restore.add_argument("--seed", type=int, default=1, help="for methods that draw random numbers (default: 1)")
+    _add_precision(restore)
     serve = _add(commands, "serve", _serve, "answer requests for restored pictures over HTTP (MLflow's protocol)",
                  "restore-ml serve --task colorization\n"
                  "  restore-ml serve --task super_resolution --model vdsr --port 5006 --max-megapixels 4")
@@ -80,6 +82,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     serve.add_argument("--max-pictures", type=int, default=64, metavar="N", help="in a request (default: 64)")
     serve.add_argument("--queue", type=int, default=8, metavar="N", help="requests held at a time (default: 8)")
     serve.add_argument("--threads", type=int, metavar="N", help="for torch (default: one a core)")
+    _add_precision(serve)
     serve.add_argument("--allowed-host", action="append", default=[], metavar="NAME",
                        help="a name, besides those of this machine, under which it may be asked; repeatable")
     export = _add(commands, "export", _export, "write a model as ONNX, compared with torch",
@@ -99,6 +102,11 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     sync.add_argument("--seconds", type=float, default=5.0, metavar="S", help="between two looks (default: 5)")
     _add_champions(commands)
     return parser
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="arithmetic of the "
+                        "networks: fp32 as in the tables, bf16, or (default) the faster one that is as good")
 
 
 def _add_champions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -185,15 +193,16 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    if options.picture.is_dir():
+    if os.path.isdir(options.picture):  # pathlib raises on names that are too long
         from restore_ml.serving.batch import restore_folder
 
         return restore_folder(layout.root(), options.task, options.model, options.picture, options.output,
-                              mask=options.mask, scale=options.scale, seed=options.seed)
+                              mask=options.mask, scale=options.scale, seed=options.seed,
+                              precision=options.precision)
     from restore_ml.restore_command import restore_file
 
     print(restore_file(layout.root(), options.task, options.model, options.picture, options.output, mask=options.mask,
-                       scale=options.scale, seed=options.seed))
+                       scale=options.scale, seed=options.seed, precision=options.precision))
     return 0
 
 
@@ -203,7 +212,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     limits = Limits(options.max_megabytes, options.max_megapixels, options.max_pictures, options.queue)
     print(serve(layout.root(), options.task, options.model, host=options.host, port=options.port, limits=limits,
-                threads=options.threads, allowed_hosts=tuple(options.allowed_host)))
+                threads=options.threads, allowed_hosts=tuple(options.allowed_host), precision=options.precision))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -5,32 +5,35 @@ many pictures there are. The work goes through a `Mapper` in pieces: a shard of 
 case's pictures; the bytes do not depend on the pieces. `prepared` is the folder with all domains (`prepared/`), `out`
 the task's own folder (`samples/<task>/`). The steps can be called one by one (as named tasks of a flow) or all together
 by `degrade`.
+
+With a `Ledger` (whose maker must be the task, its seed, settings and code) a file is kept while the prepared shards
+that it was made from have the same bytes. Of a file that is made anew, the records of pictures that are the same (their
+id, which is their pixel hash, and their facts) are copied from the old one, so only new pictures are degraded. What
+falls away is deleted. The bytes are the same with and without a ledger.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from restore_ml.data import shards
-from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, pieces, places
+from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, pieces, pixels, places
 from restore_ml.data.contract_table import write_contract
+from restore_ml.data.kept import Sources, facts_of, held, made_from, records_of
+from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record, Shard
-from restore_ml.errors import UserError
+from restore_ml.degrading_training import degrade_training
 from restore_ml.tasks.base import ArraySpec, Case, Sample, Task
 
-Progress = Callable[[str, int, int], None]
-"""`progress(what, done, total)`: called after each picture or case."""
-
-PREFIX = 2
-"""Training shards are cut by the first hexadecimal digits of the picture's hash: at most 16 ** PREFIX files."""
 FACTS = ("name", "collection", "group", "synthetic")
 """The facts of a prepared picture that go with each of its samples."""
 KINDS = {"picture": "uint8", "mask": "uint8", "float": "float32", "number": "int32"}
@@ -39,95 +42,59 @@ PARTS = ".parts"
 """Where the chunks of a case wait until all of them are there."""
 
 
-def pixels(picture: Record) -> np.ndarray:
-    """What of a prepared picture a task judges: the photo's `image`, or a scene's `target` date."""
-    return picture.arrays["image"] if "image" in picture.arrays else picture.arrays["target"]
-
-
 def test_sets(task: Task, prepared: Path) -> list[str]:
     """The names of the prepared test sets of the task's domain, sorted."""
     folder = prepared / task.domain / "test"
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def _accepted(task: Task, settings: dict[str, Any], group: Sequence[Place]) -> list[Place]:
-    """Those of the pictures that the task takes."""
-    pictures = Chosen(group)
-    return [place for place, picture in zip(group, pictures, strict=True)
-            if task.accepts(pixels(picture), settings) is None]
-
-
 def degrade(task: Task, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
-            progress: Progress | None = None, mapper: Mapper = map, chunk: int = CHUNK) -> list[str]:
+            progress: Progress | None = None, mapper: Mapper = map, chunk: int = CHUNK,
+            ledger: Ledger | None = None) -> list[str]:
     """The whole stage: training material, all test cases, and the table that contracts check. Returns the cases."""
-    degrade_training(task, prepared, out, seed, settings, progress, mapper)
-    cases = degrade_tests(task, prepared, out, seed, settings, progress, mapper, chunk)
+    degrade_training(task, prepared, out, seed, settings, progress, mapper, ledger)
+    cases = degrade_tests(task, prepared, out, seed, settings, progress, mapper, chunk, ledger)
     write_contract(out, mapper=mapper)
     return cases
 
 
-def degrade_training(task: Task, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
-                     progress: Progress | None = None, mapper: Mapper = map) -> int:
-    """Write `train/<prefix>.arrow` and `train/pools/<pool>/pool.arrow` below `out`; returns the number of records.
-
-    A picture that the task does not accept is left out. Shards are cut by the picture's hash, so that adding pictures
-    changes only the shards they fall in; each is one piece of work.
-    """
-    folder = prepared / task.domain / "train"
-    if not folder.is_dir():
-        raise UserError(f"There are no training pictures in {folder}; `dvc repro prepare` makes them.")
-    shutil.rmtree(out / "train", ignore_errors=True)
-    (out / "train").mkdir(parents=True)
-    found = places(folder)
-    groups = (list(group) for _, group in groupby(found, key=lambda place: place[0][:PREFIX]))
-    taken: list[Place] = []
-    done = count = 0
-    for members, written, seen in mapper(partial(_training_shard, task, out, seed, settings), groups):
-        taken += members
-        count += written
-        done += seen
-        if progress:
-            progress("training pictures", done, len(found))
-    for name, pool in sorted(task.training_pools(Chosen(taken), seed, settings).items()):
-        shards.write(out / "train" / "pools" / name / "pool.arrow", pool)
-    return count
-
-
-def _training_shard(task: Task, out: Path, seed: int, settings: dict[str, Any],
-                    group: list[Place]) -> tuple[list[Place], int, int]:
-    """Write the shard of some pictures of one prefix: those the task takes, records written, pictures seen."""
-    taken = _accepted(task, settings, group)
-    records = iter(task.training_records(Chosen(taken), seed, settings))
-    first = next(records, None)
-    path = out / "train" / f"{group[0][0][:PREFIX]}.arrow"
-    return taken, 0 if first is None else shards.write(path, chain([first], records)), len(group)
-
-
 def degrade_tests(task: Task, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
-                  progress: Progress | None = None, mapper: Mapper = map, chunk: int = CHUNK) -> list[str]:
+                  progress: Progress | None = None, mapper: Mapper = map, chunk: int = CHUNK,
+                  ledger: Ledger | None = None) -> list[str]:
     """Write all test cases; returns those that hold a picture, as `set/degradation`."""
-    for part in ("inputs", "targets", PARTS):
-        shutil.rmtree(out / part, ignore_errors=True)
+    ledger = ledger or Ledger()
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     for part in ("inputs", "targets"):
-        (out / part).mkdir(parents=True)
-    wanted: list[tuple[Case, int]] = []
-    work: list[_Piece] = []
-    for name in test_sets(task, prepared):
-        chunks = pieces(places(prepared / task.domain / "test" / name), chunk)
-        for degradation in task.degradations(settings):
-            wanted.append((Case(name, degradation), len(chunks)))
-            work += [_Piece(name, degradation, part, number if len(chunks) > 1 else None)
-                     for number, part in enumerate(chunks)]
-    counts = iter(mapper(partial(_test_piece, task, out, seed, settings), work))
+        (out / part).mkdir(parents=True, exist_ok=True)
+    wanted = [item for name in test_sets(task, prepared) for item in _planned_cases(
+        task, settings, out, name, places(prepared / task.domain / "test" / name), chunk, ledger)]
+    work = [piece for item in wanted if item.value is None for piece in item.pieces]
+    made = iter(mapper(partial(_test_piece, task, out, seed, settings), work))
     cases = []
-    for number, (case, parts) in enumerate(wanted, 1):
-        written = [next(counts) for _ in range(parts)]
-        if parts > 1:
-            _join(out, case, [part for part, count in enumerate(written) if count])
-        if sum(written):
-            cases.append(str(case))
+    files: set[Path] = set()
+    for number, item in enumerate(wanted, 1):
+        both = _files(out, item.case.test_set, item.case.degradation, None)
+        if item.value is None:
+            found = [next(made) for _ in item.pieces]
+            counts = [sum(taken for _, taken in sources.values()) for sources in found]
+            if len(counts) > 1:
+                _join(out, item.case, [part for part, count in enumerate(counts) if count])
+            for path in both:
+                if not sum(counts):
+                    path.unlink(missing_ok=True)
+                ledger.put(path, json.dumps([{key: value for part in found for key, value in part.items()},
+                                             sum(counts)]), item.key)
+            ledger.save()
+        if sum(counts) if item.value is None else json.loads(item.value)[1]:
+            cases.append(str(item.case))
+            files |= set(both)
         if progress:
             progress("test cases", number, len(wanted))
+    for part in ("inputs", "targets"):
+        keep_only(out / part, files)
+        ledger.prune(out / part, (path for item in wanted for path in _files(
+            out, item.case.test_set, item.case.degradation, None)))
+    ledger.save()
     shutil.rmtree(out / PARTS, ignore_errors=True)
     return cases
 
@@ -139,26 +106,51 @@ def degrade_case(task: Task, prepared: Path, out: Path, test_set: str, degradati
     Returns how many samples there are; where the task accepts no picture of the set, nothing is written.
     """
     found = places(prepared / task.domain / "test" / test_set)
-    return _test_piece(task, out, seed, settings, _Piece(test_set, degradation, found, None))
+    sources = _test_piece(task, out, seed, settings, _Piece(test_set, degradation, found, None))
+    return sum(taken for _, taken in sources.values())
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Some pictures of a test case; `number` of the chunk, or None where they are all of them."""
+    """Some pictures of a test case; `number` of the chunk, or None where they are all of them; `before`: what the
+    case's files held of them."""
 
     test_set: str
     degradation: str
     pictures: list[Place]
     number: int | None
+    before: Sources = field(default_factory=dict)
 
 
-def _test_piece(task: Task, out: Path, seed: int, settings: dict[str, Any], piece: _Piece) -> int:
-    """Write the inputs and targets of some pictures; returns how many the task took."""
-    samples = _samples(task, Chosen(piece.pictures), piece.degradation, seed, settings)
+@dataclass(frozen=True)
+class _PlannedCase:
+    case: Case
+    key: str
+    value: str | None
+    pieces: list[_Piece]
+
+
+def _planned_cases(task: Task, settings: dict[str, Any], out: Path, name: str, pictures: list[Place], chunk: int,
+                   ledger: Ledger) -> Iterator[_PlannedCase]:
+    chunks, key = pieces(pictures, chunk), made_from(ledger, pictures)
+    for degradation in task.degradations(settings):
+        both = _files(out, name, degradation, None)
+        inputs, targets = (ledger.get(path, key) for path in both)
+        before = held(ledger, both)
+        yield _PlannedCase(Case(name, degradation), key, None if targets is None else inputs, [
+            _Piece(name, degradation, part, number if len(chunks) > 1 else None,
+                   {place[0]: before[place[0]] for place in part if place[0] in before})
+            for number, part in enumerate(chunks)])
+
+
+def _test_piece(task: Task, out: Path, seed: int, settings: dict[str, Any], piece: _Piece) -> Sources:
+    """Write the inputs and targets of some pictures; returns which of them the task took."""
+    sources: Sources = {}
+    samples = _samples(task, out, piece, seed, settings, sources)
     first = next(samples, None)
-    if first is None:
-        return 0
-    return shards.write_together(_files(out, piece.test_set, piece.degradation, piece.number), chain([first], samples))
+    if first is not None:
+        shards.write_together(_files(out, piece.test_set, piece.degradation, piece.number), chain([first], samples))
+    return sources
 
 
 def _files(out: Path, test_set: str, degradation: str, number: int | None) -> list[Path]:
@@ -178,15 +170,24 @@ def _join(out: Path, case: Case, numbers: list[int]) -> None:
         path.unlink()
 
 
-def _samples(task: Task, pictures: Iterable[Record], degradation: str, seed: int,
-             settings: dict[str, Any]) -> Iterator[tuple[Record, Record]]:
-    for picture in pictures:
-        if task.accepts(pixels(picture), settings) is not None:
+def _samples(task: Task, out: Path, piece: _Piece, seed: int, settings: dict[str, Any],
+             sources: Sources) -> Iterator[Sequence[Record]]:
+    old = records_of(_files(out, piece.test_set, piece.degradation, None), piece.before)
+    for picture in Chosen(piece.pictures):
+        facts, taken = facts_of(picture), picture.id in old
+        if piece.before.get(picture.id) == (facts, taken):
+            sources[picture.id] = facts, taken
+            if taken:
+                yield old[picture.id]
             continue
-        sample = task.test_sample(picture, degradation, seed, settings)
+        taken = task.accepts(pixels(picture), settings) is None
+        sources[picture.id] = facts, taken
+        if not taken:
+            continue
+        sample = task.test_sample(picture, piece.degradation, seed, settings)
         check(task, sample)
-        facts = {**{key: picture.facts.get(key) for key in FACTS}, **sample.facts}
-        yield Record(picture.id, sample.inputs, facts), Record(picture.id, sample.target, facts)
+        known = {**{key: picture.facts.get(key) for key in FACTS}, **sample.facts}
+        yield Record(picture.id, sample.inputs, known), Record(picture.id, sample.target, known)
 
 
 def check(task: Task, sample: Sample) -> None:

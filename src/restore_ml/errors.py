@@ -7,3 +7,13 @@ class UserError(Exception):
 
 class TransientError(Exception):
     """A run could not finish for want of memory or disk; the next rebuild tries it again."""
+
+
+def shown(value: object) -> str:
+    """A value in a sentence."""
+    return short(repr(value))
+
+
+def short(text: str, most: int = 80) -> str:
+    """A text in a sentence: at most so many characters."""
+    return text if len(text) <= most else f"{text[:most - 3]}..."

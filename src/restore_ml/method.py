@@ -90,6 +90,8 @@ class Model:
     networks: dict[str, nn.Module] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     features: Any = None
+    precision: str = "fp32"
+    """The arithmetic of the networks in `restore`: fp32, in which runs are scored, or bf16 (`restore_ml.inference`)."""
 
 
 class Method:

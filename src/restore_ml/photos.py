@@ -20,6 +20,9 @@ COLOUR_SIDE = 256
 FILL_TILE, FILL_OVERLAP = 1024, 128
 """Networks that fill holes at the picture's own size (`multiple` above 1) and name no tile get this one here, so that
 memory does not grow with the picture."""
+WHOLE_PIXELS = 4_000_000
+"""Networks with instance normalisation fill windows of up to so many pixels in one piece: tiles with statistics of
+their own leave seams (of up to 106 grey levels in edge_connect, of 1 when they share the whole window's)."""
 STRIP = 2**19
 """Pixels whose colour space is changed at once."""
 MOST_PIXELS = 178_956_970
@@ -63,6 +66,14 @@ def _super_resolution(method: Method, model: Model, picture: np.ndarray, scale: 
     return restore(method, model, {"lr": picture, "scale": np.array(scale, np.int32)}, seed)["sr"]
 
 
+def _sees_the_whole(model: Model) -> bool:
+    """Whether a network normalises by the statistics of all that it sees, so that tiles would differ in tone."""
+    from torch.nn import InstanceNorm2d
+
+    return any(isinstance(module, InstanceNorm2d) for network in model.networks.values()
+               for module in network.modules())
+
+
 def _inpainting(method: Method, model: Model, picture: np.ndarray, mask: np.ndarray | None, seed: int) -> np.ndarray:
     if mask is None:
         raise UserError("Inpainting needs a mask: give --mask with a picture of the same size, white where to fill.")
@@ -82,12 +93,13 @@ def _inpainting(method: Method, model: Model, picture: np.ndarray, mask: np.ndar
 
 
 def _large_inpainting(method: Method, model: Model, picture: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
-    """Tiled, and only where there are holes: their bounding box with `FILL_TILE` / 2 pixels around it."""
+    """Tiled (see `WHOLE_PIXELS`), and only where there are holes: their bounding box with `FILL_TILE` / 2 around it."""
     window = tuple(slice(max(0, places[0] - FILL_TILE // 2), places[-1] + 1 + FILL_TILE // 2)
                    for places in (np.flatnonzero(hole.any(axis=(1, 2))), np.flatnonzero(hole.any(axis=(0, 2)))))
-    tiled = copy(method)
-    tiled.tile, tiled.overlap = FILL_TILE, FILL_OVERLAP
     inputs = {"image": picture[window] * (1 - hole[window]), "mask": hole[window]}
+    tiled = copy(method)
+    if inputs["mask"].size > WHOLE_PIXELS or not _sees_the_whole(model):
+        tiled.tile, tiled.overlap = FILL_TILE, FILL_OVERLAP
     filled = picture.copy()
     filled[window] = restore(tiled, model, inputs, seed)["image"]
     return filled

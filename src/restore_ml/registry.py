@@ -11,13 +11,14 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from restore_ml.errors import UserError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from restore_ml.method import Method
     from restore_ml.tasks.base import Task
 
@@ -29,8 +30,9 @@ SUPPORT = ("representation",)
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the closest of `words`, else an empty text."""
-    close = difflib.get_close_matches(word, list(words), 1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    plain = {name.lower().replace("-", "_"): name for name in words}
+    close = difflib.get_close_matches(word[:100].lower().replace("-", "_"), plain, 1)
+    return f" Did you mean {plain[close[0]]!r}?" if close else ""
 
 
 def task(name: str) -> Task:
@@ -69,4 +71,6 @@ def method_class(task_name: str, name: str) -> type[Method]:
 
 
 def _foreign() -> list[EntryPoint]:
+    from importlib.metadata import entry_points  # a third of what `--help` would cost
+
     return list(entry_points(group="restore_ml.methods"))

@@ -29,11 +29,11 @@ def read(path: Path, what: str = "picture") -> np.ndarray:
     """A picture file as H x W x C uint8 (C 1 or 3); a missing or broken one is a `UserError` that names it."""
     from restore_ml.data.pictures import Refused, read_picture
 
-    if not path.exists():
-        raise UserError(f"There is no {what} {path}; give the path of a picture file.")
     try:
         return read_picture(path)
     except Refused as refused:
+        if refused.reason == "not there":
+            raise UserError(f"There is no {what} {path}; give the path of a picture file.") from None
         raise UserError(f"The {what} {path} cannot be used: {refused.reason}.") from None
 
 
@@ -117,29 +117,36 @@ def restore_bytes(method: Method, model: Model, image: bytes, mask: bytes | None
     return encode(restore_picture(method, model, picture, hole, scale, seed))
 
 
-def load_for(root: Path, task: str, model: str) -> tuple[Path, Method, Model]:
-    """The folder, method and model of a task's champion or of a run, which must be of that task."""
+def load_for(root: Path, task: str, model: str, precision: str = "auto") -> tuple[Path, Method, Model]:
+    """The folder, method and model of a task's champion or of a run, which must be of that task.
+
+    `precision`: `fp32`, `bf16`, or `auto` for the faster of the two that is as good (`restore_ml.inference`).
+    """
     folder = model_folder(root, task, model)
     method, loaded = load(folder, root)
     if method.task != task:
         raise UserError(f"The run {model!r} is of the task {method.task}, not {task}; give --task {method.task}.")
+    from restore_ml.inference import choose
+
+    loaded.precision = choose(method, loaded, precision)
     return folder, method, loaded
 
 
 def restore_file(root: Path, task: str, model: str, source: Path, target: Path, *, mask: Path | None = None,
-                 scale: int | None = None, seed: int = 1) -> str:
+                 scale: int | None = None, seed: int = 1, precision: str = "auto") -> str:
     """Restore the picture file `source` into `target`; returns a sentence that says with which run it was done."""
     form = SUFFIXES.get(target.suffix.lower())
     if form is None:
         raise UserError(f"{target} ends in {target.suffix!r}; name a file that ends in {', '.join(SUFFIXES)}.")
     picture = read(source)
     hole = None if mask is None else as_mask(read(mask, "mask"))
-    folder, method, loaded = load_for(root, task, model)
+    folder, method, loaded = load_for(root, task, model, precision)
     restored = restore_picture(method, loaded, picture, hole, scale, seed)
     data = encode(restored, form)
     write_bytes(target, data)
     height, width = restored.shape[:2]
-    return f"{target}: {width} x {height} pixels, restored with {run_name(folder)} ({task})."
+    return (f"{target}: {width} x {height} pixels, restored with {run_name(folder)} "
+            f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -3,18 +3,22 @@
 The file holds `profile`, `seed`, `threads`, `processes`, `precision`, `weights`, `tasks`, `runs`, `support` and
 `promotion`. A task or run has common keys, `settings` (for every profile) and one mapping a profile with only what
 differs; a method's defaults in code are its paper recipe. Unknown keys and wrong kinds are refused in a sentence that
-names the nearest right one.
+names the nearest right one, and so is what JSON cannot hold or what aliases blow up.
 """
 
 from __future__ import annotations
 
+import importlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.registry import SUPPORT, TASKS, method_class, nearest
+from restore_ml.errors import UserError, short, shown
+from restore_ml.plain_yaml import LARGEST, read_mapping
+from restore_ml.registry import SUPPORT, TASKS, method_class, nearest, task
 
 PROFILES = ("quick", "cpu", "gpu", "paper")
 TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "weights", "tasks", "runs", "support",
@@ -24,6 +28,9 @@ TASK_KEYS = ("settings", *PROFILES)
 REPLICATE_KEYS = ("of", "task", "needs", "seed")
 """Of a run that repeats another one (`of:`) under its own seed; task and needs stand there for DVC and must agree."""
 PRECISIONS = ("auto", "fp32", "bf16")
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Run names are names of folders and of MLflow's runs."""
+MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Params:
 def load(path: Path | None = None) -> Params:
     """Read and check params.yaml (of the project by default); every mistake is a `UserError`."""
     path = path or layout.root() / "params.yaml"
-    raw = _read_yaml(path)
+    raw = read_mapping(path, TOP_KEYS)
     _known(raw, TOP_KEYS, str(path))
     profile = _one_of(raw.get("profile"), PROFILES, f"profile in {path}")
     precision = _one_of(raw.get("precision", "auto"), PRECISIONS, f"precision in {path}")
@@ -82,15 +89,20 @@ def load(path: Path | None = None) -> Params:
     runs: dict[str, Run] = {}
     for section, allowed in (("support", SUPPORT), ("runs", TASKS)):
         for name, entry in _mapping(raw, section, path).items():
+            if not RUN_NAME.fullmatch(name):
+                raise UserError(f"{shown(name)} under {section} in {path} is no name for a run; use letters, digits, "
+                                "dots, - and _, a letter or digit first.")
             if name in runs or name == "none":
                 raise UserError(f"The run {name!r} stands twice in {path} (or is called 'none'); give it another name.")
             whole = _inherited(name, entry or {}, raw.get(section) or {}, seed)
             runs[name] = _run(name, whole, profile, seed, allowed, (entry or {}).get("of", ""))
     for run in runs.values():
         if run.needs != "none" and run.needs not in runs:
-            raise UserError(f"The run {run.name!r} needs {run.needs!r}, which is no run.{nearest(run.needs, runs)}")
-    return Params(profile, seed, _whole(raw.get("threads", 2), "threads", 1), precision, dict(raw.get("weights") or {}),
-                  tasks, runs, dict(raw.get("promotion") or {}), _whole(raw.get("processes", 1), "processes", 1),
+            raise UserError(f"The run {run.name!r} needs {shown(run.needs)}, which is no run."
+                            f"{nearest(run.needs, runs)}")
+    return Params(profile, seed, _whole(raw.get("threads", 2), "threads", 1, MOST_THREADS), precision,
+                  _weights(raw, path), tasks, runs, _section(raw, "promotion", path),
+                  _whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
                   _seeds(raw.get("seeds") or {}, profile, path))
 
 
@@ -115,7 +127,8 @@ def set_profile(profile: str, path: Path | None = None) -> bool:
 def _seeds(entry: Any, profile: str, path: Path) -> int:
     """`seeds:` of params.yaml, a mapping from profiles to numbers of seeds a run; 1 where the profile has none."""
     if not isinstance(entry, dict):
-        raise UserError(f"seeds in {path} is {entry!r}; it must be a mapping from profiles to numbers of seeds a run.")
+        raise UserError(f"seeds in {path} is {shown(entry)}; it must be a mapping from profiles to numbers of seeds a "
+                        "run.")
     for name, count in entry.items():
         _one_of(name, PROFILES, f"a profile under seeds in {path}")
         _whole(count, f"seeds of {name} in {path}", 1)
@@ -128,10 +141,10 @@ def _inherited(name: str, entry: dict[str, Any], section: dict[str, Any], seed: 
         return entry
     where = f"the run {name!r}, a replicate,"
     _known(entry, REPLICATE_KEYS, where)
-    base = section.get(entry["of"])
+    base = section.get(str(entry["of"]))
     if not isinstance(base, dict) or "of" in base:
         singles = [run for run, other in section.items() if "of" not in (other or {})]
-        raise UserError(f"{where} repeats {entry['of']!r}, which is no run of its own."
+        raise UserError(f"{where} repeats {shown(entry['of'])}, which is no run of its own."
                         f"{nearest(str(entry['of']), singles)}")
     for key in ("task", "needs"):
         if (entry.get(key) or "none") != (base.get(key) or "none"):
@@ -145,26 +158,41 @@ def _inherited(name: str, entry: dict[str, Any], section: dict[str, Any], seed: 
 def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tuple[str, ...], of: str = "") -> Run:
     where = f"the run {name!r}"
     _known(entry, RUN_KEYS, where)
-    task = _one_of(entry.get("task"), allowed, f"task of {where}")
-    method = str(entry.get("method", name))
-    cls = method_class(task, method)
+    task_name = _one_of(entry.get("task"), allowed, f"task of {where}")
+    method = str(entry.get("method") or name)
+    cls = method_class(task_name, method)
     settings = _merge(entry, profile, where)
     for key, value in settings.items():
         if key not in cls.paper:
-            raise UserError(f"The method {method!r} has no setting {key!r} ({where}).{nearest(key, cls.paper)}")
+            raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
+                            f"{_right_one(key, cls.paper)}")
         _same_kind(cls.paper[key], value, f"{key} of {where}")
     resolved = {**cls.paper, **settings}
+    if isinstance(cls.paper.get("steps"), dict):
+        phases = tuple(cls.paper["steps"])
+        _known(resolved["steps"], phases, f"steps of {where}")
+        if missing := [name for name in phases if name not in resolved["steps"]]:
+            raise UserError(f"steps of {where} lacks {', '.join(missing)}; write 0 for a phase that is left out.")
     for key in ("steps", "batch", "patch"):
         for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
             _whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
-    return Run(name, task, method, str(entry.get("needs") or "none"),
+    return Run(name, task_name, method, str(entry.get("needs") or "none"),
                _whole(entry.get("seed", seed), f"seed of {where}", 0), resolved, of)
 
 
 def _task_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str, Any]:
     _one_of(name, (*TASKS, *SUPPORT), "a task in params.yaml")
-    _known(entry, TASK_KEYS, f"the task {name!r}")
-    return _merge(entry, profile, f"the task {name!r}")
+    where = f"the task {name!r}"
+    _known(entry, TASK_KEYS, where)
+    settings = _merge(entry, profile, where)
+    if settings:
+        known = getattr(importlib.import_module(f"restore_ml.tasks.{name}"), "SETTINGS", {})
+        for key, value in settings.items():
+            if key not in known:
+                raise UserError(f"The task {name} has no setting {shown(key)}.{_right_one(key, known)}")
+            _same_kind(known[key], value, f"{key} of {where}")
+        task(name).degradations(settings)
+    return settings
 
 
 def _merge(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
@@ -173,57 +201,72 @@ def _merge(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
     for part in ("settings", profile):
         value = entry.get(part) or {}
         if not isinstance(value, dict):
-            raise UserError(f"{part!r} of {where} must be a mapping of settings, not {value!r}.")
+            raise UserError(f"{part!r} of {where} must be a mapping of settings, not {shown(value)}.")
         merged.update(value)
     return merged
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML, YAMLError
+def _section(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    value = raw.get(key) or {}
+    if not isinstance(value, dict):
+        raise UserError(f"{key} in {path} is {shown(value)}; it must be a mapping.")
+    return dict(value)
 
-    try:
-        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the command in the project's folder.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold a mapping with the keys {', '.join(TOP_KEYS)}.")
-    return raw
+
+def _weights(raw: dict[str, Any], path: Path) -> dict[str, str]:
+    value = _section(raw, "weights", path)
+    for name, place in value.items():
+        if not isinstance(place, str):
+            raise UserError(f"{short(name)} under weights in {path} is {shown(place)}; it must be the path of a file.")
+    return value
 
 
 def _mapping(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
-    value = raw.get(key) or {}
-    if not isinstance(value, dict) or any(not isinstance(entry, dict | None) for entry in value.values()):
-        raise UserError(f"{key!r} in {path} must be a mapping from names to mappings.")
+    value = _section(raw, key, path)
+    for name, entry in value.items():
+        if not isinstance(entry, dict | None):
+            raise UserError(f"{short(name)} under {key} in {path} is {shown(entry)}; it must be a mapping.")
     return value
 
 
 def _known(entry: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
     for key in entry:
         if key not in keys:
-            raise UserError(f"{where} has the unknown key {key!r}.{nearest(str(key), keys)}")
+            raise UserError(f"{where} has the unknown key {shown(key)}.{_right_one(key, keys)}")
+
+
+def _right_one(word: str, words: Iterable[str]) -> str:
+    """The nearest of `words`, or all of them where none is near."""
+    return nearest(word, words) or f" There are {', '.join(words) or 'none'}."
 
 
 def _one_of(value: Any, choices: tuple[str, ...], where: str) -> str:
     if value not in choices:
-        raise UserError(f"{where} is {value!r}; it must be one of {', '.join(choices)}.{nearest(str(value), choices)}")
+        raise UserError(f"{where} is {shown(value)}; it must be one of {', '.join(choices)}."
+                        f"{nearest(str(value), choices)}")
     return str(value)
 
 
-def _whole(value: Any, where: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UserError(f"{where} is {value!r}; it must be a whole number of at least {least}.")
+def _whole(value: Any, where: str, least: int, most: int = LARGEST) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        at_most = f" and at most {most}" if most < LARGEST else ""
+        raise UserError(f"{where} is {shown(value)}; it must be a whole number of at least {least}{at_most}.")
     return value
 
 
 def _same_kind(default: Any, value: Any, where: str) -> None:
-    """A number for a number, a list for a list; None always, anything for None, one number for a mapping of numbers."""
-    if default is None or value is None or (isinstance(default, dict) and isinstance(value, int)):
+    """A number for a number (a whole one for a whole one), a list or mapping for one, with entries of the same kind;
+    None always, anything for None. What is above 0 by default may not be negative."""
+    if default is None or value is None:
         return
-    if isinstance(default, bool) or not isinstance(default, int | float):
-        fits = isinstance(value, type(default))
-    else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-    if not fits:
-        raise UserError(f"{where} is {value!r}; it must be of the same kind as {default!r}.")
+    kind = int | float if isinstance(default, float) else type(default)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"{where} is {shown(value)}; it must be of the same kind as {default!r}.")
+    if isinstance(default, int | float) and default > 0 > value:
+        raise UserError(f"{where} is {value}; it must be at least 0.")
+    if isinstance(value, list) and default:
+        for inner in value:
+            _same_kind(default[0], inner, f"an entry of {where}")
+    if isinstance(value, dict) and default:
+        for inner in value.values():
+            _same_kind(next(iter(default.values())), inner, f"an entry of {where}")

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.fft import dctn
 from skimage import data
 
-from restore_ml.data.likeness import Crops, Look, Looks, correlation, fingerprints, look, luma
+from restore_ml.data.likeness import CORRELATION, DISTANCE, Crops, Look, Looks, correlation, fingerprints, look, luma
 from restore_ml.data.pictures import read_picture
 
 COLOUR = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
@@ -95,6 +95,65 @@ def test_strips_change_nothing():
     parts = [fingerprints(grey[top:top + 60]) for top in range(0, 512 - 59)]
     assert np.array_equal(np.unique(np.concatenate(parts)), fingerprints(grey))
     assert len(fingerprints(grey[:10])) == 0
+
+
+def test_nearest_is_what_comparing_with_every_hash_finds():
+    """Clusters of hashes a few bits apart, thumbnails that correlate or not, ties, and pictures without a hash."""
+    rng = np.random.default_rng(3)
+    centres = [(int(rng.integers(2**64, dtype=np.uint64)), rng.integers(0, 256, 256)) for _ in range(12)]
+
+    def made() -> Look:
+        phash, thumbnail = centres[int(rng.integers(12))]
+        for bit in rng.integers(64, size=int(rng.integers(0, 7))).tolist():
+            phash ^= 1 << bit
+        thumbnail = np.clip(thumbnail + rng.integers(-14, 15, 256) * int(rng.integers(0, 3)), 0, 255)
+        return Look(None if rng.random() < 0.05 else phash, thumbnail.astype(np.uint8).tobytes())
+
+    known, asked = {str(number): made() for number in range(300)}, [made() for _ in range(600)]
+    named = [(name, value) for name, value in known.items() if value.phash is not None]
+    expected: list[str | None] = []
+    for value in asked:
+        near = [] if value.phash is None else sorted(
+            (bin(other.phash ^ value.phash).count("1"), number) for number, (_, other) in enumerate(named))
+        expected.append(next((named[number][0] for distance, number in near[:16] if distance <= DISTANCE
+                              and correlation(named[number][1].thumbnail, value.thumbnail) >= CORRELATION), None))
+    assert Looks(known).nearest(asked) == expected and 100 < sum(name is not None for name in expected) < 590
+    assert [Looks(known).near(value) for value in asked[:20]] == expected[:20]
+
+
+def test_every_pair_within_the_distance_is_a_candidate():
+    """Six bits turned anywhere, also all in one word of the hash and spread over all four."""
+    rng = np.random.default_rng(4)
+    thumbnail = rng.integers(0, 256, 256, dtype=np.uint8).tobytes()
+    phash = int(rng.integers(2**64, dtype=np.uint64))
+    looks = Looks({"x": Look(phash, thumbnail)})
+    anywhere = [rng.choice(64, 6, replace=False) for _ in range(300)]
+    for bits in [*anywhere, range(6), range(58, 64), (0, 1, 16, 32, 33, 48)]:
+        turned = phash
+        for bit in bits:
+            turned ^= 1 << int(bit)
+        assert looks.near(Look(turned, thumbnail)) == "x"
+
+
+@pytest.mark.parametrize("side", [16, 17, 64, 300])
+def test_fingerprints_are_those_of_the_definition(side):
+    """Against whole numbers of any size, a block at a time."""
+    grey = np.random.default_rng(side).integers(0, 256, (side, side + 3), dtype=np.uint8)[:64, :90]
+    base, mix, limit, found = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 2**64, set()
+    for y in range(grey.shape[0] - 15):
+        for x in range(grey.shape[1] - 15):
+            block = grey[y:y + 16, x:x + 16].tolist()
+            value = 0
+            for row in block:
+                hashed = 0
+                for pixel in row:
+                    hashed = (hashed * base + pixel) % limit
+                value = (value * mix + hashed) % limit
+            value = value * mix % limit
+            value = (value ^ value >> 32) * base % limit
+            if value < 2**56 and np.std(block) >= 4:
+                found.add(value)
+    assert fingerprints(grey).tolist() == sorted(found)
 
 
 def test_empty_indices():

@@ -148,3 +148,14 @@ def test_dilation_by_a_disc_is_the_set_of_near_pixels(radius):
     mask[15, 15] = 1
     distance = np.hypot(*np.mgrid[-15:16, -15:16])
     assert np.array_equal(masks.dilate(mask, radius), (distance <= radius).astype(np.uint8))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 12), st.lists(st.integers(-2, 2), max_size=90), st.data())
+def test_a_walk_stops_at_the_ends_as_one_move_after_the_other_does(length, moves, data):
+    start = place = data.draw(st.integers(0, length - 1))
+    expected = []
+    for move in moves:
+        place = min(max(place + move, 0), length - 1)
+        expected.append(place)
+    assert masks._stopped(start, np.array(moves, np.int64), length).tolist() == expected

@@ -106,12 +106,33 @@ def test_ssim_is_that_of_scikit_image(seed: int, height: int, width: int, colour
              + np.zeros(shape), "sparse": 255 * (rng.random(shape) < 0.02)}[kind]
     a = start.astype(np.uint8)
     b = np.clip(np.rint(start + rng.normal(0, sigma, shape)), 0, 255).astype(np.uint8)
-    assert fidelity.ssim(a, b) == pytest.approx(wang(a, b), abs=1e-5)
+    assert fidelity.ssim(a, b) == pytest.approx(wang(a, b), abs=1e-9)
     assert fidelity.ssim(a / 255, b / 255, 1.0) == pytest.approx(wang(a / 255, b / 255, 1.0), abs=1e-9)
     assert fidelity.ssim(b, a) == fidelity.ssim(a, b)
     assert fidelity.ssim(a, a) == pytest.approx(1, abs=1e-9)
     if (a != b).any():
         assert fidelity.psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255), abs=1e-9)
+
+
+def test_ssim_is_exact_where_float32_is_not() -> None:
+    """Flat black and white with faint noise: the moments cancel, float32 can miss by 1e-5."""
+    rng = np.random.default_rng(5)
+    a = np.where(np.arange(300)[:, None] % 97 < 48, 0, 255) + np.zeros((300, 310))
+    b = np.clip(np.rint(a + rng.normal(0, 10, a.shape)), 0, 255).astype(np.uint8)
+    a = a.astype(np.uint8)
+    assert fidelity.ssim(a, b) == pytest.approx(wang(a, b), abs=1e-10)
+    assert fidelity.ssim_of_map(fidelity.ssim_map(a, b)) == pytest.approx(fidelity.ssim(a, b), abs=1e-12)
+    assert fidelity.ssim(a.astype(np.float32), b.astype(np.float32)) == fidelity.ssim(a, b)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), height=st.integers(1, 70), width=st.integers(1, 70), border=st.integers(0, 3),
+       channels=st.sampled_from([0, 1, 3, 4]))
+def test_the_error_of_bytes_is_exact(seed: int, height: int, width: int, border: int, channels: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (height + 2 * border, width + 2 * border, *([channels] if channels else []))
+    a, b = (fidelity.shaved(rng.integers(0, 256, shape, dtype=np.uint8), border) for _ in range(2))
+    assert fidelity.mse(a, b) == np.square(a.astype(np.int64) - b).sum() / a.size
 
 
 def test_the_whole_map_is_that_of_scikit_image() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_ml.evaluation.statistics import bootstrap, paired, ranks, resamples, wins
+from restore_ml.evaluation.statistics import bootstrap, bootstraps, paired, ranks, resamples, wins
+from restore_ml.seeds import generator
 
 
 def test_resamples_are_seeded_and_whole() -> None:
@@ -90,3 +91,22 @@ def test_ranks_and_wins() -> None:
     table = np.array([[1.0, 2, math.nan, 4], [1, 3, math.nan, 2], [0, math.nan, math.nan, 5]])
     assert wins(table, 1).tolist() == [1, 2, 1]
     assert wins(table, -1).tolist() == [1, 1, 1]
+
+
+def test_rows_together_are_rows_alone() -> None:
+    rng = np.random.default_rng(4)
+    table = rng.normal(size=(5, 30))
+    table[1, 3:7] = table[3, 3:7] = math.nan
+    table[4] = math.nan
+    names = [str(number // 2) for number in range(30)]
+    for row, together in zip(table, bootstraps(table, names, 1, count=400), strict=True):
+        alone = bootstrap(row, names, 1, count=400)
+        assert (together.pictures, together.groups) == (alone.pictures, alone.groups)
+        assert (together.mean, together.low, together.high) == pytest.approx((alone.mean, alone.low, alone.high),
+                                                                             abs=1e-12, nan_ok=True)
+
+
+def test_resamples_drawn_in_parts_are_those_drawn_at_once() -> None:
+    groups, count = 3000, 800
+    whole = generator(2, "bootstrap", groups).multinomial(groups, np.full(groups, 1 / groups), size=count)
+    assert np.array_equal(resamples(groups, 2, count), whole)

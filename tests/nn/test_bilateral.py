@@ -45,6 +45,13 @@ def test_colour_does_not_bleed_over_an_edge_of_the_guide() -> None:
     assert float((joint_bilateral(step, torch.zeros_like(step), 8, 4.0, 0.05) - step).abs().max()) > 0.1
 
 
+def test_strips_are_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, guide = noise(2, 3, 37, 20), noise(2, 1, 37, 20)
+    whole = joint_bilateral(values, guide, 4, 2.0, 0.1, iterations=2)
+    monkeypatch.setattr("restore_ml.nn.bilateral.STRIP", 2000)
+    assert torch.equal(joint_bilateral(values, guide, 4, 2.0, 0.1, iterations=2), whole)
+
+
 def test_padding_beyond_the_picture_s_size_is_numpy_s() -> None:
     picture = noise(2, 3, 5, 4)
     reference = np.pad(picture.numpy(), [(0, 0), (0, 0), (9, 9), (9, 9)], mode="symmetric")

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from restore_ml.errors import UserError
-from restore_ml.files import write_json
+from restore_ml.files import sha256_of_file, write_json
 from restore_ml.nn.features import CONVOLUTIONS, MEAN, STD, TAPS, FeatureNet, equalise, load_features
 
 
@@ -75,9 +75,10 @@ def test_loads_a_run_and_refuses_what_is_none(tmp_path: Path) -> None:
     network = FeatureNet(2)
     save_file({f"features.{key}": value for key, value in network.state_dict().items()},
               tmp_path / "weights.safetensors")
-    facts = {"status": "ok", "reason": "", "settings": {"width": 2}, "weights_sha256": "0123456789abcdef"}
+    digest = sha256_of_file(tmp_path / "weights.safetensors")
+    facts = {"status": "ok", "reason": "", "settings": {"width": 2}, "weights_sha256": digest}
     write_json(tmp_path / "model.json", facts)
-    assert load_features(tmp_path).source == "minivgg-01234567"
+    assert load_features(tmp_path).source == f"minivgg-{digest[:8]}"
     write_json(tmp_path / "model.json", facts | {"status": "failed", "reason": "diverged"})
     with pytest.raises(UserError, match="diverged"):
         load_features(tmp_path)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import orthogonal_mp
 
-from restore_ml.nn.sparse_coding import Codes, ksvd, omp, unit_columns
+from restore_ml.nn.sparse_coding import Codes, _rank_one, ksvd, omp, unit_columns
 from restore_ml.seeds import generator
 
 SEEDS = st.integers(0, 2**32)
@@ -97,3 +97,17 @@ def test_unused_atoms_are_replaced_by_badly_represented_signals():
     signals = np.concatenate([np.tile([[1.0], [0.0]], 30), np.tile([[0.0], [1.0]], 2)], axis=1)
     _, errors = ksvd(signals, 3, 1, 4, generator(0))
     assert errors[-1] < 1e-12
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=SEEDS, rows=st.integers(1, 20), columns=st.integers(1, 20))
+def test_the_rank_one_fit_is_the_first_singular_pair_and_keeps_its_direction(seed, rows, columns):
+    rng = generator(seed)
+    matrix, before = rng.standard_normal((rows, columns)), rng.standard_normal(rows)
+    left, scale, right = np.linalg.svd(matrix, full_matrices=False)
+    unit, weights = _rank_one(matrix, before)
+    best = matrix - scale[0] * np.outer(left[:, 0], right[0])
+    assert np.linalg.norm(unit) == pytest.approx(1) and unit @ before >= 0
+    np.testing.assert_allclose(np.linalg.norm(matrix - np.outer(unit, weights)), np.linalg.norm(best), atol=1e-6)
+    kept, nothing = _rank_one(np.zeros((rows, columns)), before)
+    assert np.array_equal(kept, before) and not nothing.any()

@@ -87,6 +87,7 @@ def test_what_is_said_of_the_model(enlarging: Engine) -> None:
     told = ask(enlarging, "GET", "/metadata").json()
     assert told["run"] == "vdsr" and told["task"] == "super_resolution" and len(told["weights_sha256"]) == 64
     assert told["decision"] == {"sentence": "vdsr wins"} and told["limits"]["megapixels"] == 0.05
+    assert told["precision"] == enlarging.model.precision in ("fp32", "bf16")
 
 
 def test_the_signature_is_the_one_that_mlflow_stores() -> None:

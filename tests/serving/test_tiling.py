@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from restore_ml import photos
 from restore_ml.restore_command import load_for, restore_picture
@@ -21,6 +22,34 @@ def test_tiles_of_a_convolution_leave_no_seam(served: Path) -> None:
     tiled.tile, tiled.overlap = 64, 32
     gap = np.abs(restore_picture(method, model, shown).astype(int) - restore_picture(tiled, model, shown).astype(int))
     assert gap.max() <= 4 and gap.mean() < 0.05
+
+
+def test_the_pieces_of_vdsr_leave_no_trace(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, method, model = load_for(served, "super_resolution", "vdsr", "fp32")
+    shown = picture(4, 60, 90)
+    whole = restore_picture(method, model, shown)
+    monkeypatch.setattr("restore_ml.methods.super_resolution.vdsr.PIECE", 48)
+    assert np.abs(restore_picture(method, model, shown).astype(int) - whole.astype(int)).max() <= 1
+
+
+def test_what_normalises_by_all_it_sees_is_not_tiled(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of an instance-normalised network differ in tone; beyond `WHOLE_PIXELS` memory goes before seams."""
+    _, method, model = load_for(served, "inpainting", "glcic", "fp32")
+    model.networks["watching"] = torch.nn.InstanceNorm2d(1)
+    shown, hole = picture(5, 160, 240), np.zeros((160, 240), np.uint8)
+    hole[60:70, 100:120] = 1
+    seen: list[int] = []
+    real = method.restore
+    monkeypatch.setattr(type(method), "restore",
+                        lambda self, model, inputs, seed: (seen.append(max(inputs["image"].shape[2:])),
+                                                           real(model, inputs, seed))[1])
+    monkeypatch.setattr(photos, "FILL_TILE", 64)
+    monkeypatch.setattr(photos, "FILL_OVERLAP", 32)
+    restore_picture(method, model, shown, hole)
+    assert len(seen) == 1 and seen[0] > 64
+    monkeypatch.setattr(photos, "WHOLE_PIXELS", 1000)
+    restore_picture(method, model, shown, hole)
+    assert len(seen) > 2 and max(seen[1:]) <= 64
 
 
 def test_large_inpainting_is_tiled_where_its_holes_are(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:

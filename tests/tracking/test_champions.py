@@ -144,7 +144,7 @@ def test_a_champion_trained_anew_is_scored_with_its_stored_weights(project: Path
     first = scores[scores["run"] == "vdsr"].set_index("picture")["psnr_y"]
     assert rows.set_index("picture")["psnr_y"].to_dict() == pytest.approx(first.to_dict(), abs=1e-9)
     serious(project, 0.0)
-    assert "trained anew" not in champions.promote(project)[0]
+    assert "was trained anew since" not in champions.promote(project)[0]
 
 
 def test_what_promote_takes_over_is_what_the_stage_would_find(project: Path) -> None:

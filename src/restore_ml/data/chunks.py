@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from restore_ml.data.shards import Record, Shard
 
 T = TypeVar("T")
 
+Progress = Callable[[str, int, int], None]
+"""`progress(what, done, total)`: called after each chunk, picture or case."""
 Place = tuple[str, Path, int]
 """Where a prepared picture lies: its id, the shard, its number in the shard."""
 
@@ -70,3 +74,8 @@ def places(folder: Path) -> list[Place]:
     """All prepared pictures of a folder in the order of their ids."""
     found = ((path, Shard(path)) for path in sorted(folder.glob("*.arrow")))
     return sorted((shard.id(number), path, number) for path, shard in found for number in range(len(shard)))
+
+
+def pixels(picture: Record) -> np.ndarray:
+    """What of a prepared picture a task judges: the photo's `image`, or a scene's `target` date."""
+    return picture.arrays["image"] if "image" in picture.arrays else picture.arrays["target"]

@@ -15,14 +15,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from errno import ENAMETOOLONG, ENOENT
 from pathlib import Path
 from typing import Any
 
 from restore_ml import layout
-from restore_ml.data import public_layouts
+from restore_ml.data import likeness, public_layouts
 from restore_ml.data.pictures import SUFFIXES, Refused, read_picture
 from restore_ml.data.scenes import SCENE_SUFFIX, read_scene
-from restore_ml.errors import UserError
+from restore_ml.errors import UserError, shown
 from restore_ml.files import read_json, sync_folder, write_json
 
 DESCRIPTION, PICTURES = "collection.json", "pictures"
@@ -76,10 +77,11 @@ def add(root: Path, name: str, path: Path, role: str = "test", source: str = "",
         raise UserError(f"{str(path)!r} is not a folder; give a folder with pictures.")
     if path.resolve().is_relative_to((root / layout.DATA).resolve()):
         raise UserError(f"{str(path)!r} lies in {layout.DATA} already; give a folder elsewhere.")
-    files = _files(path)
+    closed: list[tuple[str, str]] = []
+    files = _files(path, closed)
     chosen = public_layouts.recognise(files) if layout_name == "auto" else layout_name
     found, note = public_layouts.select(chosen, files, role)
-    report = Report(name, note=note)
+    report = Report(name, refused=closed, note=note)
     with incoming(root) as folder:
         described = _copy_good(path, folder / PICTURES, found, domain, report, progress)
         if not report.good:
@@ -110,10 +112,18 @@ def _copy_good(source: Path, target: Path, found: list[public_layouts.Found], do
                 report.skipped += 1
         else:
             safe = _safe_name(item.path, taken)
+            try:
+                (target / safe).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target / safe)
+            except OSError as error:
+                if error.errno not in (ENAMETOOLONG, ENOENT):
+                    raise UserError(f"{item.path!r} could not be copied: {error.strerror or error}. Nothing was "
+                                    "added.") from None
+                reason = "its path is too long" if error.errno == ENAMETOOLONG else "not there"
+                report.refused.append((item.path, reason))
+                continue
             report.renamed += safe != item.path
             report.good += 1
-            (target / safe).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target / safe)
             facts = {key: value for key, value in (("split", item.split), ("group", item.group)) if value}
             if facts:
                 described[safe] = facts
@@ -134,10 +144,15 @@ def _claims(file: Path, domain: str) -> bool:
     return file.suffix.lower() in ({SCENE_SUFFIX} if domain == "scenes" else SUFFIXES)
 
 
-def _files(folder: Path) -> list[str]:
-    """Relative POSIX paths of all files, sorted; hidden ones, and folders behind links, are left out."""
+def _files(folder: Path, closed: list[tuple[str, str]] | None = None) -> list[str]:
+    """Relative POSIX paths of all files, sorted; hidden ones, and folders behind links, are left out. Folders that
+    cannot be entered go to `closed`, each with the reason."""
+    def note(error: OSError) -> None:
+        if closed is not None:
+            closed.append((os.path.relpath(error.filename, folder), f"a folder that cannot be read: {error.strerror}"))
+
     names = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         names += [(Path(place) / name).relative_to(folder).as_posix() for name in files if not name.startswith(".")]
     return sorted(names)
@@ -174,7 +189,7 @@ def check(root: Path, progress: Progress | None = None) -> list[Report]:
     for about in list_collections(root):
         folder = root / layout.DATA / about["name"] / PICTURES
         report = Report(about["name"])
-        names = _files(folder)
+        names = _files(folder, report.refused)
         for number, name in enumerate(names, 1):
             try:
                 _read(folder / name, folder, about["domain"])
@@ -202,15 +217,37 @@ def describe(folder: Path) -> dict[str, Any]:
     for key, allowed in (("role", ROLES), ("domain", DOMAINS), ("synthetic", (True, False))):
         _one_of(about.get(key), allowed, f"{key} in {path}")
     for key in ("source", "licence"):
-        if not isinstance(about.get(key), str) or not about[key].strip():
+        if not _is_text(about.get(key)):
             raise UserError(f"{key} in {path} must be a text; write 'not stated' if it is not known.")
     for key in ("pictures", "refused", "reserved"):
         if not isinstance(about.setdefault(key, {}), dict):
             raise UserError(f"{key} in {path} must be a mapping by file.")
+    _check_entries(about, path)
+    return about
+
+
+def _check_entries(about: dict[str, Any], path: Path) -> None:
+    """What collection.json says by file."""
     for name, facts in about["pictures"].items():
         if not isinstance(facts, dict) or facts.get("split", "train") not in SPLITS:
             raise UserError(f"The split of {name!r} in {path} must be one of {', '.join(SPLITS)}.")
-    return about
+        for key, value in facts.items():
+            if not _is_text(value):
+                raise UserError(f"{key} of {name!r} in {path} is {shown(value)}; it must be a text.")
+    for name, reason in about["refused"].items():
+        if not _is_text(reason):
+            raise UserError(f"The reason for {name!r} under refused in {path} is {shown(reason)}; it must be a text.")
+    for name, value in about["reserved"].items():
+        try:
+            likeness.Look.from_json(value)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise UserError(f"{name!r} under reserved in {path} is {shown(value)}; it must hold a phash and a "
+                            "thumbnail, as `restore-ml data init` writes them.") from None
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a text that has something to see and that UTF-8 can hold."""
+    return isinstance(value, str) and bool(value.strip()) and not any(0xD800 <= ord(char) <= 0xDFFF for char in value)
 
 
 def _new_target(root: Path, name: str) -> Path:
@@ -225,7 +262,7 @@ def _new_target(root: Path, name: str) -> Path:
 
 def _one_of(value: Any, allowed: tuple[Any, ...], what: str) -> None:
     if value not in allowed:
-        raise UserError(f"{what} is {value!r}; it must be one of {', '.join(map(str, allowed))}.")
+        raise UserError(f"{what} is {shown(value)}; it must be one of {', '.join(map(str, allowed))}.")
 
 
 @contextmanager

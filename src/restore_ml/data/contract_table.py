@@ -1,13 +1,16 @@
 """The table that contracts are checked on: a row for each sample, training record and pool record of a task.
 
-Like the samples it is written in pieces over a `Mapper`, some records of a file each, and streamed to disk.
+Like the samples it is written in pieces over a `Mapper`, some records of a file each, and streamed to disk. Values are
+read once; the rows of files that a `Ledger` knows are not made again.
 """
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from restore_ml.data.chunks import CHUNK, Mapper
+from restore_ml.data.ledger import Ledger, mark
 from restore_ml.data.shards import Record, Shard
 from restore_ml.files import write_whole
 
@@ -27,7 +31,7 @@ STATISTICS = {"dtype": pa.string(), "height": pa.int32(), "width": pa.int32(), "
               "min": pa.float64(), "max": pa.float64()}
 
 
-def write_contract(out: Path, rows_at_once: int = 1024, mapper: Mapper = map) -> int:
+def write_contract(out: Path, rows_at_once: int = 1024, mapper: Mapper = map, ledger: Ledger | None = None) -> int:
     """Write `contract.parquet` below the task's folder `out`: a row per test sample, training and pool record on disk.
 
     Columns: `split` (test, train or pool), `case` (`set/degradation`, `train` or the pool's name), `test_set`,
@@ -37,26 +41,51 @@ def write_contract(out: Path, rows_at_once: int = 1024, mapper: Mapper = map) ->
     `.dtype`, `.height`, `.width`, `.channels`, `.min` and `.max`; null where a row has no such array. Returns the
     number of rows.
     """
-    work = [piece for part in _contract_files(out) for piece in part]
-    names = sorted(set().union(*mapper(_array_names, work)))
-    columns = [pa.field(f"{name}.{key}", kind) for name in names for key, kind in STATISTICS.items()]
-    schema = pa.schema([*BASE, *columns])
     count = 0
-
-    def fill(temporary: Path) -> None:
-        nonlocal count
-        with pq.ParquetWriter(temporary, schema) as writer:
-            rows: list[dict[str, Any]] = []
-            for row in chain.from_iterable(mapper(_contract_rows, work)):
-                rows.append(row)
+    names: set[str] = set()
+    # which arrays there are is known only behind the last row, and the rows of many pictures do not fit into memory
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
+        for text in _texts(out, mapper, ledger or Ledger()):
+            for line in text.splitlines():
+                names |= set(filter(None, json.loads(line)["arrays"].split(",")))
                 count += 1
-                if len(rows) == rows_at_once:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                    rows.clear()
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            spool.write(text)
+        columns = [pa.field(f"{name}.{key}", kind) for name in sorted(names) for key, kind in STATISTICS.items()]
+        schema = pa.schema([*BASE, *columns])
 
-    write_whole(out / "contract.parquet", fill)
+        def fill(temporary: Path) -> None:
+            spool.seek(0)
+            with pq.ParquetWriter(temporary, schema) as writer:
+                while rows := [json.loads(line) for line in islice(spool, rows_at_once)]:
+                    writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                if count % rows_at_once == 0:
+                    writer.write_table(schema.empty_table())
+
+        write_whole(out / "contract.parquet", fill)
     return count
+
+
+def _texts(out: Path, mapper: Mapper, ledger: Ledger) -> Iterator[str]:
+    """The rows of each file in turn, as lines of JSON (which keeps a float to the bit)."""
+    files = [(paths, pieces, _known(ledger, paths)) for paths, pieces in _contract_files(out)]
+    made = iter(mapper(_contract_lines, [piece for _, pieces, known in files if known is None for piece in pieces]))
+    for paths, pieces, known in files:
+        if known is not None:
+            yield known
+            continue
+        seen = [mark(path) for path in paths]
+        text = "".join(next(made) for _ in pieces)
+        for path, own in zip(paths, seen, strict=True):
+            ledger.put(path, text if path == paths[0] else "", seen=own)
+        ledger.save()
+        yield text
+    ledger.prune(out, (path for paths, _, _ in files for path in paths))
+    ledger.save()
+
+
+def _known(ledger: Ledger, paths: tuple[Path, ...]) -> str | None:
+    found = [ledger.get(path) for path in paths]
+    return None if any(value is None for value in found) else found[0]
 
 
 @dataclass(frozen=True)
@@ -70,16 +99,17 @@ class _Rows:
     stop: int
 
 
-def _contract_files(out: Path) -> Iterator[list[_Rows]]:
-    """All that is below `out`, in pieces of at most CHUNK records."""
+def _contract_files(out: Path) -> Iterator[tuple[tuple[Path, ...], list[_Rows]]]:
+    """All that is below `out`: files that belong together, cut into pieces of at most CHUNK records."""
     for path in sorted((out / "inputs").glob("*/*.arrow")):
         case = {"split": "test", "case": f"{path.parent.name}/{path.stem}", "test_set": path.parent.name,
                 "degradation": path.stem}
-        yield _cut(case, (path, out / "targets" / path.parent.name / path.name), ("inputs.", "target."))
+        both = path, out / "targets" / path.parent.name / path.name
+        yield both, _cut(case, both, ("inputs.", "target."))
     for path in [*sorted((out / "train").glob("*.arrow")), *sorted((out / "train" / "pools").glob("*/*.arrow"))]:
         pool = path.parent.parent.name == "pools"
         place = {"split": "pool", "case": path.parent.name} if pool else {"split": "train", "case": "train"}
-        yield _cut(place, (path,), ("record.",))
+        yield (path,), _cut(place, (path,), ("record.",))
 
 
 def _cut(facts: dict[str, Any], paths: tuple[Path, ...], prefixes: tuple[str, ...]) -> list[_Rows]:
@@ -100,12 +130,8 @@ def _entries(piece: _Rows) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarra
                 for name, value in record.arrays.items()})
 
 
-def _array_names(piece: _Rows) -> set[str]:
-    return {name for _, arrays in _entries(piece) for name in arrays}
-
-
-def _contract_rows(piece: _Rows) -> list[dict[str, Any]]:
-    return [_row(facts, arrays) for facts, arrays in _entries(piece)]
+def _contract_lines(piece: _Rows) -> str:
+    return "".join(f"{json.dumps(_row(facts, arrays))}\n" for facts, arrays in _entries(piece))
 
 
 def _own(record: Record) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from restore_ml.files import read_json, sha256_of_file, sync_folder, write_json,
 QUARANTINE = ".quarantine"
 PARTIAL = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".swp", "~")
 """Endings that programs give to files which they are still writing."""
+LONGEST = 220
+"""Bytes of a name in the quarantine, where that of the text file beside it is longer."""
 INDEX = layout.STATE / "hashes.json"
 """Pixel hashes of the pictures of all collections by path, size and time: a cache, made anew where it is missing."""
 
@@ -205,6 +207,7 @@ def quarantine(inbox: Path, name: str, reason: str) -> Path:
     folder = inbox / QUARANTINE
     folder.mkdir(exist_ok=True)
     flat = printable(name).replace("/", "__")
+    flat = flat.encode()[-LONGEST:].decode(errors="ignore")  # the end of it, which tells the kind of file
     target, number = folder / flat, 1
     while os.path.lexists(target):
         number += 1

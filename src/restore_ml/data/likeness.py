@@ -6,6 +6,7 @@ embedded and benchmark photographs while finding re-encoded, resized and brighte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,15 @@ SHARED = 8
 """Pictures with at least so many equal fingerprints (about 45 x 45 equal pixels) overlap."""
 
 _BLOCK = 16
-_KEEP = 256  # one block in so many is a fingerprint, chosen by its content
+_CHOSEN = np.uint64(2**56)  # one block in 256 has a hash below this: it is a fingerprint, chosen by its content
+_TEXTURE = 4
 _THUMB = 16
-_STRIP = 256  # rows worked on at once, so that memory does not follow the size of the picture
+_STRIP = 2**16  # pixels worked on at once: they stay in the processor's cache, whatever the size of the picture
+_WORDS, _FLIPS = 4, np.array([0, *(1 << place for place in range(16))], np.uint16)
 _SIDE, _LOW = 32, 8
 _FREQUENCY = np.arange(_LOW)[:, None]
 _DCT = np.cos(np.pi * _FREQUENCY * (2 * np.arange(_SIDE) + 1) / (2 * _SIDE))
+_TRIES, _TOGETHER = 16, 256  # candidates compared by their thumbnails; pictures looked up at once
 _BASE, _MIX = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93  # odd: multiplying loses nothing
 
 
@@ -41,9 +45,12 @@ class Look:
 
     @classmethod
     def from_json(cls, value: dict[str, str | None]) -> Look:
-        """The reverse of `as_json`."""
-        phash, thumbnail = value["phash"], value["thumbnail"]
-        return cls(None if phash is None else int(phash, 16), bytes.fromhex(thumbnail or ""))
+        """The reverse of `as_json`; `ValueError` (or `KeyError`, `TypeError`) for what it does not write."""
+        phash, thumbnail = value["phash"], bytes.fromhex(value["thumbnail"] or "")
+        number = None if phash is None else int(phash, 16)
+        if len(thumbnail) != _THUMB ** 2 or not 0 <= (number or 0) < 2**64:
+            raise ValueError("no perceptual hash of 64 bits with a thumbnail")
+        return cls(number, thumbnail)
 
 
 def luma(picture: np.ndarray) -> np.ndarray:
@@ -51,9 +58,14 @@ def luma(picture: np.ndarray) -> np.ndarray:
     if picture.shape[2] == 1:
         return picture[:, :, 0]
     grey = np.empty(picture.shape[:2], np.uint8)
-    for top in range(0, len(picture), _STRIP):
-        red, green, blue = np.moveaxis(picture[top:top + _STRIP].astype(np.uint32), 2, 0)
-        grey[top:top + _STRIP] = (77 * red + 150 * green + 29 * blue + 128) >> 8
+    rows = max(1, _STRIP // picture.shape[1])
+    for top in range(0, len(picture), rows):
+        strip = picture[top:top + rows].astype(np.uint16)  # the sum is at most 65408
+        values = strip[:, :, 0] * np.uint16(77)
+        values += strip[:, :, 1] * np.uint16(150)
+        values += strip[:, :, 2] * np.uint16(29)
+        values += np.uint16(128)
+        grey[top:top + rows] = values >> np.uint16(8)
     return grey
 
 
@@ -78,51 +90,111 @@ def fingerprints(grey: np.ndarray) -> np.ndarray:
     """
     if min(grey.shape) < _BLOCK:
         return np.empty(0, np.uint64)
-    strips = [_strip(grey[top:top + _STRIP + _BLOCK - 1]) for top in range(0, len(grey) - _BLOCK + 1, _STRIP)]
+    rows = max(4 * _BLOCK, _STRIP // grey.shape[1])
+    strips = [_strip(grey[top:top + rows + _BLOCK - 1]) for top in range(0, len(grey) - _BLOCK + 1, rows)]
     return np.unique(np.concatenate(strips))
 
 
 def _strip(grey: np.ndarray) -> np.ndarray:
     """The fingerprints of some rows."""
-    rows = _windows(grey.astype(np.uint64), _BASE)
-    mixed = _windows(np.ascontiguousarray(rows.T), _MIX).T * np.uint64(_MIX)
+    mixed = _windows(_windows(grey.astype(np.uint64), _BASE, 1), _MIX, 0)
+    mixed *= np.uint64(_MIX)
     mixed ^= mixed >> np.uint64(32)
     mixed *= np.uint64(_BASE)
-    chosen = (mixed >> np.uint64(64 - 8)) == 0  # the high 8 bits: one in _KEEP
-    y, x = np.nonzero(chosen)
-    textured = [grey[b:b + _BLOCK, a:a + _BLOCK].std() >= 4 for b, a in zip(y.tolist(), x.tolist(), strict=True)]
-    return mixed[y, x][np.array(textured, bool)]
+    y, x = np.nonzero(mixed < _CHOSEN)
+    blocks = np.lib.stride_tricks.sliding_window_view(grey, (_BLOCK, _BLOCK))[y, x].reshape(len(y), _BLOCK * _BLOCK)
+    blocks = blocks.astype(np.int64)
+    area, total = _BLOCK * _BLOCK, blocks.sum(axis=1)
+    textured = area * np.einsum("ij,ij->i", blocks, blocks) - total**2 >= (_TEXTURE * area)**2  # standard deviation
+    return mixed[y[textured], x[textured]]
 
 
-def _windows(values: np.ndarray, base: int) -> np.ndarray:
-    """Polynomial hash modulo 2**64 of every run of _BLOCK values along the rows, from runs of half the length."""
+def _windows(values: np.ndarray, base: int, axis: int) -> np.ndarray:
+    """Polynomial hash modulo 2**64 of every run of _BLOCK values along an axis, from runs of half the length."""
     length = 1
     while length < _BLOCK:
-        values = values[:, :-length] * np.uint64(base) + values[:, length:]
+        first, last = (values[:-length], values[length:]) if axis == 0 else (values[:, :-length], values[:, length:])
+        values = first * np.uint64(base)
+        values += last
         base, length = base * base % 2**64, 2 * length
     return values
 
 
+def _turned(looks: list[tuple[str, Look]]) -> list[tuple[str, Look]]:
+    """Each look mirrored and turned by quarters, seven more, hashed from its thumbnail.
+
+    The thumbnail's pixels are means of two by two of those that are hashed, which weakens a frequency u by
+    cos(pi u / 64); that is undone, and what is left of the difference is the thumbnail's rounding.
+    """
+    small = np.array([np.frombuffer(value.thumbnail, np.uint8) for _, value in looks], np.uint8)
+    small = small.reshape(-1, _THUMB, _THUMB)
+    sides = [np.rot90(side, number, (1, 2)) for side in (small, small[:, :, ::-1]) for number in range(4)][1:]
+    basis = np.cos(np.pi * _FREQUENCY * (2 * np.arange(_THUMB) + 1) / (2 * _THUMB))
+    basis /= np.cos(np.pi * _FREQUENCY / (2 * _SIDE))
+    found = []
+    for side in sides:
+        low = np.round(basis @ side.astype(np.float64) @ basis.T, 6).reshape(len(looks), _LOW * _LOW)[:, 1:]
+        bits = low > np.median(low, axis=1, keepdims=True) if len(low) else low > 0
+        hashes = (bits.astype(np.uint64) << np.arange(_LOW * _LOW - 1, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
+        found += [(name, Look(phash, thumbnail.tobytes())) for (name, _), phash, thumbnail in zip(
+            looks, hashes.tolist(), side, strict=True)]
+    return found
+
+
 class Looks:
-    """Pictures to be compared with, by name: `near(look)` names one of them that shows the same, or None."""
+    """Pictures to be compared with, by name: `near(look)` names one of them that shows the same, mirrored or turned by
+    quarters as well, or None.
+
+    Hashes are looked up by their four 16-bit words: two that differ in at most 6 bits have a word that differs in at
+    most one, so that 68 look-ups find every candidate and the cost does not follow the number of pictures squared.
+    """
 
     def __init__(self, looks: dict[str, Look]) -> None:
-        known = {name: value for name, value in looks.items() if value.phash is not None}
-        self._names = list(known)
-        self._hashes = np.array([value.phash for value in known.values()], np.uint64)
-        self._thumbnails = [value.thumbnail for value in known.values()]
+        upright = [(name, value) for name, value in looks.items() if value.phash is not None]
+        known = upright + _turned(upright)
+        self._names = [name for name, _ in known]
+        self._hashes = np.array([value.phash for _, value in known], np.uint64)
+        self._thumbnails = [value.thumbnail for _, value in known]
+        words = self._hashes.view(np.uint16).reshape(-1, _WORDS)
+        self._orders = [np.argsort(words[:, number], kind="stable") for number in range(_WORDS)]
+        self._starts = [np.searchsorted(words[order, number], np.arange(2**16 + 1))
+                        for number, order in enumerate(self._orders)] if known else []
 
     def near(self, value: Look) -> str | None:
         """The nearest name within both thresholds, or None."""
-        if value.phash is None or not self._names:
-            return None
-        distance = np.bitwise_count(self._hashes ^ np.uint64(value.phash))
-        for index in np.argsort(distance, kind="stable")[:16].tolist():
-            if distance[index] > DISTANCE:
-                break
-            if correlation(self._thumbnails[index], value.thumbnail) >= CORRELATION:
-                return self._names[index]
-        return None
+        return self.nearest([value])[0]
+
+    def nearest(self, values: Sequence[Look]) -> list[str | None]:
+        """`near` of each value, all at once."""
+        found: list[str | None] = [None] * len(values)
+        asked = [number for number, value in enumerate(values) if value.phash is not None] if self._names else []
+        for start in range(0, len(asked), _TOGETHER):
+            part = asked[start:start + _TOGETHER]
+            tries = np.zeros(len(part), np.int64)
+            for asker, index in self._candidates(np.array([values[number].phash for number in part], np.uint64)):
+                number = part[asker]
+                tries[asker] += 1
+                if (found[number] is None and tries[asker] <= _TRIES
+                        and correlation(self._thumbnails[index], values[number].thumbnail) >= CORRELATION):
+                    found[number] = self._names[index]
+        return found
+
+    def _candidates(self, hashes: np.ndarray) -> list[tuple[int, int]]:
+        """(number in `hashes`, number of the known picture) within DISTANCE, the nearest of each first."""
+        pairs = [np.empty((0, 2), np.int64)]
+        words = hashes.view(np.uint16).reshape(-1, _WORDS)
+        for number, (order, starts) in enumerate(zip(self._orders, self._starts, strict=True)):
+            sought = (words[:, number, None] ^ _FLIPS).astype(np.int64).ravel()
+            first, counts = starts[sought], starts[sought + 1] - starts[sought]
+            ends = np.cumsum(counts)
+            places = np.arange(ends[-1]) - np.repeat(ends - counts, counts) + np.repeat(first, counts)
+            asker = np.repeat(np.arange(len(sought)) // len(_FLIPS), counts)
+            index = order[places]
+            close = np.bitwise_count(hashes[asker] ^ self._hashes[index]) <= DISTANCE
+            pairs.append(np.stack([asker[close], index[close]], axis=1))
+        asker, index = np.unique(np.concatenate(pairs), axis=0).T
+        ranked = np.lexsort((index, np.bitwise_count(hashes[asker] ^ self._hashes[index]), asker))
+        return list(zip(asker[ranked].tolist(), index[ranked].tolist(), strict=True))
 
 
 def correlation(first: bytes, second: bytes) -> float:
@@ -148,8 +220,9 @@ class Crops:
         """The name that shares most fingerprints, if at least SHARED, or None."""
         first = np.searchsorted(self._prints, prints, "left")
         last = np.searchsorted(self._prints, prints, "right")
-        owners = [self._owners[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True) if b > a]
-        if len(owners) < SHARED:
+        hits = np.flatnonzero(last > first)
+        if len(hits) < SHARED:
             return None
+        owners = [self._owners[a:b] for a, b in zip(first[hits].tolist(), last[hits].tolist(), strict=True)]
         counts = np.bincount(np.concatenate(owners), minlength=len(self._names))
         return self._names[int(counts.argmax())] if counts.max() >= SHARED else None

@@ -50,11 +50,14 @@ def write_quarantine(out: Path, refused: Iterable[Quarantined]) -> None:
 def read_table(path: Path) -> pa.Table:
     """Read a manifest or the quarantine; `UserError` when it is missing or broken."""
     try:
-        return pq.read_table(path)
+        table = pq.read_table(path)
+        table.validate(full=True)
+        return table
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; `dvc repro prepare` makes it.") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is broken ({error}); delete it and run `dvc repro prepare`.") from None
+    except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes; ValueError: a name or text not in UTF-8
+        raise UserError(f"{path} is broken ({' '.join(str(error).split())}); delete it and run `dvc repro "
+                        "prepare`.") from None
 
 
 def manifests(prepared: Path) -> list[Path]:

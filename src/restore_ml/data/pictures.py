@@ -22,6 +22,8 @@ from PIL import Image, ImageFile, ImageOps
 
 MAX_PIXELS = 89_478_485
 """The largest picture read (Pillow's own limit, 256 MiB of RGB), checked in the header before anything is decoded."""
+MAX_BYTES = 2**30
+"""The largest picture file read: more than MAX_PIXELS of 16-bit colour with transparency take."""
 MIN_SIDE = 16
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000")
 """Only formats that Pillow decodes itself and knows by their first bytes (EPS, for one, would start Ghostscript); MPO
@@ -60,17 +62,20 @@ def read_picture(path: Path, within: Path | None = None) -> np.ndarray:
         raise Refused("too large for the memory") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
         text = " ".join(str(error).split()) or type(error).__name__
-        raise Refused(f"truncated: {text}" if "truncated" in text else f"broken: {text}") from None
+        raise Refused(f"truncated: {text}" if "truncated" in text.lower() else f"broken: {text}") from None
 
 
-def read_bytes(path: Path, within: Path | None = None) -> bytes:
-    """A file's bytes; `Refused` when it is empty, no plain file, not readable, or a link that leads out of `within`."""
+def read_bytes(path: Path, within: Path | None = None, most: int | None = MAX_BYTES) -> bytes:
+    """A file's bytes; `Refused` when it is empty, no plain file, not readable, larger than `most`, or a link that leads
+    out of `within`."""
     try:
         real = path.resolve(strict=True)
         if within is not None and not real.is_relative_to(within.resolve()):
             raise Refused("a link that leads out of the folder")
         if not path.is_file():
             raise Refused("not a plain file")
+        if most is not None and (size := path.stat().st_size) > most:
+            raise Refused(f"too large a file: {size} bytes, at most {most} are read")
         data = path.read_bytes()
     except PermissionError:
         raise Refused("no permission to read it") from None

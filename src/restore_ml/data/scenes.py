@@ -27,7 +27,7 @@ def read_scene(path: Path, within: Path | None = None) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
 
     try:
-        stored = load(read_bytes(path, within))
+        stored = load(read_bytes(path, within, most=None))
     except Refused:
         raise
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:

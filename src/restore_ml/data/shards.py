@@ -7,8 +7,13 @@ and restored outputs are all kept so; reading one touches only its own pages.
 from __future__ import annotations
 
 import json
+import math
+import mmap
+import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,10 @@ from restore_ml.errors import UserError
 from restore_ml.files import write_whole
 
 DTYPES = ("uint8", "uint16", "int32", "float32")
+HELD = 2**27
+"""Bytes of a folder's shards that reading keeps in memory; where they are larger, pages are given back in between."""
+AROUND = 2**17
+"""Bytes that the system brings along with the first one that is read of a small record."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +91,32 @@ class Shard(Sequence[Record]):
         """Map `path`; a missing or broken file is a `UserError`."""
         self.path = path
         try:
-            self._file = pa.memory_map(str(path)).read_buffer()
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._file = pa.py_buffer(self._map)
             self._reader = pa.ipc.open_file(self._file)
         except FileNotFoundError:
             raise UserError(f"The shard {path} does not exist; `dvc repro` makes it.") from None
-        except pa.ArrowInvalid as error:
-            raise UserError(f"The shard {path} is broken ({error}); delete it and run `dvc repro`.") from None
+        except (pa.ArrowException, OSError, ValueError) as error:  # an empty file is no map: a ValueError
+            raise self._broken(error) from None
+        if not self._reader.schema.equals(_SCHEMA):
+            raise self._broken("it holds other columns than records have")
         self._layout = _Layout(len(self))
+
+    def _broken(self, reason: object) -> UserError:
+        return UserError(f"The shard {self.path} is broken ({' '.join(str(reason).split())}); delete it and run `dvc "
+                         "repro`.")
+
+    def _batch(self, index: int) -> pa.RecordBatch:
+        """The batch of a record, checked: to follow offsets that lead out of the file would end the process."""
+        try:
+            batch = self._reader.get_batch(index)
+            batch.validate(full=True)
+        except (pa.ArrowException, OSError) as error:
+            raise self._broken(error) from None
+        if batch.num_rows != 1:
+            raise self._broken("a batch is not one record")
+        return batch
 
     def __reduce__(self) -> tuple[type[Shard], tuple[Path]]:
         """Worker processes map the file again."""
@@ -101,8 +129,12 @@ class Shard(Sequence[Record]):
     def __getitem__(self, index: int) -> Record:  # type: ignore[override]
         """The record at `index`, without copying its arrays."""
         index = range(len(self))[index]
-        batch = self._reader.get_batch(index)
-        return Record(batch.column("id")[0].as_py(), self.arrays(index), json.loads(batch.column("facts")[0].as_py()))
+        batch = self._batch(index)
+        try:
+            facts = json.loads(batch.column("facts")[0].as_py())
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._broken(error) from None
+        return Record(self.id(index), self.arrays(index), facts)
 
     def __iter__(self) -> Iterator[Record]:
         """The records in order."""
@@ -110,7 +142,18 @@ class Shard(Sequence[Record]):
 
     def id(self, index: int) -> str:
         """The id of the record at `index`."""
-        return self._reader.get_batch(index).column("id")[0].as_py()
+        identity = self._batch(index).column("id")[0].as_py()
+        if identity is None:
+            raise self._broken("a record has no id")
+        return identity
+
+    def ids(self) -> np.ndarray:
+        """The ids in order, as bytes: an array of numpy's fixed-width strings."""
+        return np.array([self.id(index).encode() for index in range(len(self))], np.bytes_)
+
+    def release(self) -> None:
+        """Give back the memory of all pages that were read; what is read again comes from the system's cache."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def arrays(self, index: int) -> dict[str, np.ndarray]:
         """The arrays alone of the record at `index`: where they lie is looked up once, so training reads them so."""
@@ -118,24 +161,32 @@ class Shard(Sequence[Record]):
         if places is None:
             places = self._places(index)
             self._layout.put(index, places)
-        return {name: _view(self._file, dtype, shape, start) for name, dtype, shape, start in places}
+        return {name: _view(self._map, dtype, shape, start) for name, dtype, shape, start in places}
 
     def _places(self, index: int) -> list[Place]:
-        values = self._reader.get_batch(index).column("arrays")[0].values
+        values = self._batch(index).column("arrays")[0].values
+        if values is None or values.null_count or values.field("data").null_count:
+            raise self._broken("a record has no arrays")
         data = values.field("data")
         # Values of the column itself would be copies; the buffers are the file's own memory.
         starts = np.frombuffer(data.buffers()[1], np.int64)[data.offset:data.offset + len(data)]
         first = data.buffers()[2].address - self._file.address if len(data) else 0
-        return [(name, dtype, tuple(shape), first + int(start)) for name, dtype, shape, start in zip(
+        places = [(name, dtype, tuple(shape or ()), first + int(start)) for name, dtype, shape, start in zip(
             values.field("name").to_pylist(), values.field("dtype").to_pylist(), values.field("shape").to_pylist(),
             starts, strict=True)]
+        lengths = np.diff(np.frombuffer(data.buffers()[1], np.int64)[data.offset:data.offset + len(data) + 1])
+        for (name, dtype, shape, _), length in zip(places, lengths.tolist(), strict=True):
+            if name is None or dtype not in DTYPES or min(shape, default=0) < 0 \
+                    or math.prod(shape) * np.dtype(dtype).itemsize != length:
+                raise self._broken(f"the array {name} does not have the bytes of its shape")
+        return places
 
 
 Place = tuple[str, str, tuple[int, ...], int]
 """One array of a record: name, dtype, shape and the byte of the file at which it starts."""
 
 
-def _view(file: pa.Buffer, dtype: str, shape: tuple[int, ...], start: int) -> np.ndarray:
+def _view(file: mmap.mmap, dtype: str, shape: tuple[int, ...], start: int) -> np.ndarray:
     view: np.ndarray = np.ndarray(shape, dtype, file, start)
     if view.flags.aligned:
         return view
@@ -172,42 +223,71 @@ class _Layout:
 
 
 class Shards(Sequence[Record]):
-    """All `*.arrow` files of a folder as one sequence in the order of their ids; `shards.find(id)` looks one up."""
+    """All `*.arrow` files of a folder as one sequence in the order of their ids; `shards.find(id)` looks one up.
+
+    Memory does not grow with what is read: an id and two or three numbers a record are held, and pages of the files
+    only as far as `HELD`.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Map every shard of `folder` (not of its subfolders)."""
         self.folder = folder
         self._shards = [Shard(path) for path in sorted(folder.glob("*.arrow"))]
-        places = []
-        for number, shard in enumerate(self._shards):
-            for index in range(len(shard)):
-                places.append((shard.id(index), number, index))
-        self._places = sorted(places)
-        self._by_id = {place[0]: position for position, place in enumerate(self._places)}
-
-    def __reduce__(self) -> tuple[type[Shards], tuple[Path]]:
-        """Worker processes map the files again."""
-        return Shards, (self.folder,)
+        ids = np.concatenate([np.array([], np.bytes_), *(shard.ids() for shard in self._shards)])
+        self._rows = np.argsort(ids, kind="stable")  # rows count through the shards
+        self._ids = ids[self._rows]
+        self._ends = list(accumulate(len(shard) for shard in self._shards))
+        size = sum(shard.path.stat().st_size for shard in self._shards)
+        self._reads = 0
+        self._most = HELD // max(AROUND, size // max(1, len(ids))) if size > HELD else sys.maxsize
+        self.release()
 
     @property
     def ids(self) -> list[str]:
         """The ids in order."""
-        return [place[0] for place in self._places]
+        return [identity.decode() for identity in self._ids.tolist()]
 
     def __len__(self) -> int:
         """How many records there are."""
-        return len(self._places)
+        return len(self._ids)
 
     def __getitem__(self, index: int) -> Record:  # type: ignore[override]
         """The record at `index` in the order of ids."""
-        _, number, place = self._places[index]
-        return self._shards[number][place]
+        shard, place = self._place(range(len(self))[index])
+        return shard[place]
+
+    def id(self, index: int) -> str:
+        """The id at `index`."""
+        return self._ids[index].decode()
+
+    def position(self, identity: str) -> int:
+        """Where that id stands in the order; `KeyError` when it is not there."""
+        key = identity.encode()
+        index = bisect_left(self._ids, key)
+        if index == len(self) or self._ids[index] != key:
+            raise KeyError(identity)
+        return index
 
     def find(self, identity: str) -> Record:
         """The record of that id; `KeyError` when there is none."""
-        return self[self._by_id[identity]]
+        return self[self.position(identity)]
 
-    def arrays(self, identity: str) -> dict[str, np.ndarray]:
-        """The arrays alone of the record of that id, the quick way; `KeyError` when there is none."""
-        _, number, place = self._places[self._by_id[identity]]
-        return self._shards[number].arrays(place)
+    def arrays(self, index: int) -> dict[str, np.ndarray]:
+        """The arrays alone of the record at `index`, the quick way."""
+        shard, place = self._place(index)
+        return shard.arrays(place)
+
+    def release(self) -> None:
+        """Give back the memory of all pages that were read."""
+        self._reads = 0
+        for shard in self._shards:
+            shard.release()
+
+    def _place(self, index: int) -> tuple[Shard, int]:
+        """The shard that holds the record, and where."""
+        self._reads += 1
+        if self._reads > self._most:
+            self.release()
+        row = int(self._rows[index])
+        number = bisect_right(self._ends, row)
+        return self._shards[number], row - self._ends[number - 1] if number else row

@@ -18,6 +18,8 @@ from restore_ml.data.likeness import Look, Looks
 from restore_ml.seeds import derive
 
 VALIDATION_SHARE = 0.05
+NOT_SPILLED = -1
+"""The offset of an array whose values were not decoded this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Where decoded values lie in the file of all decoded pixels."""
+    """Where decoded values lie in the file of all decoded pixels, or NOT_SPILLED."""
 
     name: str
     dtype: str
@@ -68,6 +70,11 @@ class Decoded:
     def main(self) -> Array:
         """The array that manifests describe: the photo, or the scene's target date."""
         return next(array for array in self.arrays if array.name in ("image", "target"))
+
+    @property
+    def spilled(self) -> bool:
+        """Whether its values were decoded this time."""
+        return all(array.offset != NOT_SPILLED for array in self.arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +129,10 @@ def _assign_domain(pictures: list[Decoded], seed: int,
     learn: dict[str, list[Decoded]] = {"train": [], "validation": []}
     tested = {picture.id: picture.entry.path for picture in test}
     looks = Looks({**reserved, **{picture.entry.path: picture.look for picture in test}})
-    for picture in (item for item in pictures if item.entry.stated != "test"):
+    others = [item for item in pictures if item.entry.stated != "test"]
+    for picture, near in zip(others, looks.nearest([item.look for item in others]), strict=True):
         split = picture.entry.stated or split_of(picture.id, seed)
-        reason = _clash_with_test(picture, tested, looks)
+        reason = _clash_with_test(picture, tested, near)
         if reason:
             refused.append(_quarantine(picture, split, reason))
         else:
@@ -137,11 +145,10 @@ def _assign_domain(pictures: list[Decoded], seed: int,
     return kept, refused + twice + again + both
 
 
-def _clash_with_test(picture: Decoded, tested: dict[str, str], looks: Looks) -> str:
-    """Why the picture may not train or validate, or an empty text."""
+def _clash_with_test(picture: Decoded, tested: dict[str, str], near: str | None) -> str:
+    """Why the picture may not train or validate, or an empty text; `near`: the test picture that shows the same."""
     if picture.id in tested:
         return f"duplicate of the test picture {tested[picture.id]}"
-    near = looks.near(picture.look)
     if near is not None:
         return f"near-duplicate of the test picture {near}"
     return f"shares an area with the test picture {picture.overlaps}" if picture.overlaps else ""
@@ -168,14 +175,13 @@ def _apart(train: list[Decoded], validation: list[Decoded]) -> tuple[list[Decode
     groups = {(picture.entry.collection, picture.entry.group): picture.entry.path for picture in train}
     looks = Looks({picture.entry.path: picture.look for picture in train})
     kept, refused = [], []
-    for picture in validation:
+    for picture, near in zip(validation, looks.nearest([item.look for item in validation]), strict=True):
         group = (picture.entry.collection, picture.entry.group)
         if picture.id in ids:
             reason = f"duplicate of the training picture {ids[picture.id]}"
         elif group in groups:
             reason = f"of the same group as the training picture {groups[group]}"
         else:
-            near = looks.near(picture.look)
             reason = f"near-duplicate of the training picture {near}" if near is not None else ""
         if reason:
             refused.append(_quarantine(picture, "validation", reason))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import ndimage
 
 from restore_ml.degradations.resize import modcrop
 from restore_ml.errors import UserError
@@ -31,6 +30,8 @@ def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
 
 def gaussian_blur(image: np.ndarray, sigma: float, size: int | None = None, border: str = "reflect") -> np.ndarray:
     """Blur with a size x size Gaussian (default: 4 sigma to each side)."""
+    from scipy import ndimage  # here: who only restores does not wait for it
+
     kernel = gaussian_kernel(size if size is not None else 2 * math.ceil(4 * sigma) + 1, sigma)
     values = image.astype(np.float64) if image.dtype == np.uint8 else image
     for axis in (0, 1):
@@ -74,6 +75,8 @@ def motion_kernel(length: float, angle: float) -> np.ndarray:
 
 def convolve(image: np.ndarray, kernel: np.ndarray, border: str = "reflect") -> np.ndarray:
     """Convolve every channel with a 2-D kernel of odd sides."""
+    from scipy import ndimage
+
     if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
         raise UserError(f"A blur kernel must be 2-D with odd sides; its shape is {kernel.shape}.")
     values = image.astype(np.float64) if image.dtype == np.uint8 else image

@@ -160,10 +160,24 @@ def random_walk(height: int, width: int, rng: Rng, share: tuple[float, float] = 
     y, x = int(rng.integers(height)), int(rng.integers(width))
     mask = np.zeros((height, width), np.uint8)
     mask[y, x] = 1
-    for down, right in moves.tolist():
-        y, x = min(max(y + down, 0), height - 1), min(max(x + right, 0), width - 1)
-        mask[y, x] = 1
+    mask[_stopped(y, moves[:, 0], height), _stopped(x, moves[:, 1], width)] = 1
     return cv2.dilate(mask, np.ones((3, 3), np.uint8))
+
+
+def _stopped(start: int, moves: np.ndarray, length: int) -> np.ndarray:
+    """Where a walk on 0 ... length - 1 stands after each of its moves, when it stays at the ends that it runs against.
+
+    Some moves together shift a place and then clip it to bounds of their own, and so do two such runs, one after the
+    other; runs of twice the length each time give all of them in log2(moves) passes.
+    """
+    shift, low, high = moves.copy(), np.zeros_like(moves), np.full_like(moves, length - 1)
+    reach = 1
+    while reach < len(moves):
+        lowest, highest = (np.clip(bound[:-reach] + shift[reach:], low[reach:], high[reach:]) for bound in (low, high))
+        shift[reach:] = shift[:-reach] + shift[reach:]
+        low[reach:], high[reach:] = lowest, highest
+        reach *= 2
+    return np.clip(start + shift, low, high)
 
 
 def bernoulli(height: int, width: int, rng: Rng, probability: float = 0.5) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from restore_ml import costs, layout
 from restore_ml.evaluation.protocol import Protocol, protocol, with_distances
-from restore_ml.evaluation.statistics import bootstrap, paired, ranks, wins
+from restore_ml.evaluation.statistics import bootstraps, ranks, wins
 from restore_ml.evaluation.tables import markdown
 from restore_ml.files import read_json, write_json, write_text
 
@@ -85,18 +85,22 @@ def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[
     places = dict(zip(by_run, ranks(means, metric.direction), strict=True))
     best = min((run for run in by_run if places[run] == 1), default="")
     won = dict(zip(by_run, wins(np.stack(list(values.values())), metric.direction), strict=True))
-    nothing = np.full(len(order), math.nan)
+    others = {name: metric.direction * values.get(run, np.full(len(order), math.nan))
+              for name, run in (("vs_baseline", baseline), ("vs_best", best))}
+    series = [array for own in values.values()
+              for array in (own, *(metric.direction * own - other for other in others.values()))]
+    estimates = iter(bootstraps(np.stack(series), groups, SEED))
     rows = []
     for run, own in by_run.items():
         status, reason = _status(own)
-        estimate = bootstrap(values[run], groups, SEED)
+        estimate = next(estimates)
         row = {"case": own["case"].iloc[0], "primary": primary, "rank": places[run], "run": run,
                "method": facts[run]["method"], "status": status, "reason": reason, "pictures": len(order),
                "pictures_ok": int((own["status"] == "ok").sum()), "groups": len(set(groups))}
         row |= {entry.name: _mean(own[entry.name].to_numpy(np.float64)) for entry in rules.metrics}
         row |= {f"{metric.name}_low": estimate.low, f"{metric.name}_high": estimate.high}
-        for column, other in (("vs_baseline", baseline), ("vs_best", best)):
-            gain = paired(metric.direction * values[run], metric.direction * values.get(other, nothing), groups, SEED)
+        for column in others:
+            gain = next(estimates)
             row |= {column: gain.mean, f"{column}_low": gain.low, f"{column}_high": gain.high}
         row |= {"wins": int(won[run]), "baseline": baseline, "parameters": facts[run]["parameters"],
                 "training_ops": facts[run]["training_ops"], "reading": facts[run]["reading"],

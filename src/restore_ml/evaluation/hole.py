@@ -15,11 +15,15 @@ def missing(mask: Array) -> Array:
     return (mask[..., 0] if mask.ndim == 3 else mask) > 0
 
 
+def inside(picture: Array, mask: Array) -> Array:
+    """The picture's values at the missing pixels, N x C (or N)."""
+    return picture.reshape(-1, *picture.shape[2:])[np.flatnonzero(missing(mask))]
+
+
 def _differences(restored: Array, truth: Array, mask: Array) -> Array:
     """Restored minus truth at the missing pixels, N x C (or N) float64."""
     same_shape(restored, truth)
-    hole = missing(mask)
-    return restored[hole].astype(np.float64) - truth[hole].astype(np.float64)
+    return inside(restored, mask).astype(np.float64) - inside(truth, mask)
 
 
 def psnr_hole(restored: Array, truth: Array, mask: Array, peak: float = 255.0) -> float:
@@ -39,8 +43,13 @@ def l1_hole(restored: Array, truth: Array, mask: Array, peak: float = 255.0) -> 
 
 def ssim_hole(restored: Array, truth: Array, mask: Array, peak: float = 255.0) -> float:
     """Mean of the full-size SSIM map (channels averaged) over the missing pixels."""
-    hole = missing(mask)
-    return float(ssim_map(restored, truth, peak)[hole].mean()) if hole.any() else float("nan")
+    return mean_inside(ssim_map(restored, truth, peak), mask)
+
+
+def mean_inside(values: Array, mask: Array) -> float:
+    """Mean over the missing pixels of a map, H x W (of `ssim_map`: `ssim_hole`)."""
+    found = inside(values, mask)
+    return float(found.mean()) if found.size else float("nan")
 
 
 def seam_error(restored: Array, truth: Array, mask: Array) -> float:
@@ -51,10 +60,11 @@ def seam_error(restored: Array, truth: Array, mask: Array) -> float:
     """
     same_shape(restored, truth)
     hole = missing(mask)
-    error = restored.astype(np.float64) - truth.astype(np.float64)
+    error = (restored.astype(np.float64) - truth).reshape(hole.size, -1)
     values = []
-    for axis in (0, 1):
-        contour = np.diff(hole.astype(np.int8), axis=axis) != 0
-        values.append(np.abs(np.diff(error, axis=axis))[contour].ravel())
+    for step, contour in ((hole.shape[1], hole[1:] != hole[:-1]), (1, hole[:, 1:] != hole[:, :-1])):
+        rows, columns = np.nonzero(contour)
+        here = rows * hole.shape[1] + columns
+        values.append(np.abs(error[here + step] - error[here]).ravel())
     joined = np.concatenate(values)
     return float(joined.mean()) if joined.size else float("nan")

@@ -6,7 +6,6 @@ metrics. Rows are made record by record from memory-mapped shards, so memory sta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from restore_ml import registry
-from restore_ml.data.shards import Record, Shard
+from restore_ml.data.shards import Shard
 from restore_ml.degrading import KINDS
 from restore_ml.errors import UserError
 from restore_ml.evaluation.perceptual import Features, feature_distance
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 KEYS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed", "status",
         "reason")
+ROWS = 10_000
+"""Rows beyond which they are packed into columns, which take less memory than dictionaries."""
 STATUSES = ("ok", "failed", "unsupported")
 
 
@@ -45,30 +46,38 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
 
     rules = with_distances(protocol(task), [features[0]] if features else [])
     names = [metric.name for metric in rules.metrics]
+    parts: list[pandas.DataFrame] = []
     rows: list[dict[str, Any]] = []
     statuses = {entry["run"]: _run_status(restored / entry["run"]) for entry in runs}
     for case in cases_on_disk(samples):
         inputs, targets = Shard(samples / "inputs" / f"{case}.arrow"), Shard(samples / "targets" / f"{case}.arrow")
-        if [record.id for record in inputs] != [record.id for record in targets]:
+        if _ids(inputs) != _ids(targets):
             raise UserError(f"The inputs and targets of {task} {case} hold different pictures; run `dvc repro`.")
         context = rules.context(record.arrays for record in targets)
+        test_set, degradation = case.split("/")
         for entry in runs:
-            seed = int(entry.get("seed", -1))
-            folder = restored / entry["run"]
-            for target, status, reason, values in _case_rows(rules, case, inputs, targets, folder,
-                                                             statuses[entry["run"]], context, features):
-                test_set, degradation = case.split("/")
-                facts = target.facts
-                rows.append({"task": task, "run": entry["run"], "case": case, "test_set": test_set,
-                             "degradation": degradation, "picture": target.id,
-                             "name": str(facts.get("name", target.id[:16])),
-                             "group": str(facts.get("group") or target.id),
-                             "synthetic": bool(facts.get("synthetic", False)), "seed": seed, "status": status,
-                             "reason": reason, **{name: values.get(name, math.nan) for name in names}})
-    frame = pandas.DataFrame(rows, columns=[*KEYS, *names])
-    frame = frame.astype({**{key: "str" for key in KEYS}, "synthetic": "bool", "seed": "int64",
-                          **{name: "float64" for name in names}})
+            own = {"task": task, "run": entry["run"], "case": case, "test_set": test_set, "degradation": degradation,
+                   "seed": int(entry.get("seed", -1))}
+            rows += (own | row for row in _case_rows(rules, case, inputs, targets, restored / entry["run"],
+                                                     statuses[entry["run"]], context, features))
+            if len(rows) > ROWS:
+                parts.append(_frame(rows, names))
+                rows = []
+    frame = pandas.concat([*parts, _frame(rows, names)], ignore_index=True)
     return frame.sort_values(["run", "case", "picture"], ignore_index=True)
+
+
+def _frame(rows: list[dict[str, Any]], metrics: list[str]) -> pandas.DataFrame:
+    """Rows with the columns and kinds of `score`."""
+    import pandas
+
+    frame = pandas.DataFrame(rows, columns=[*KEYS, *metrics])
+    return frame.astype({**dict.fromkeys(KEYS, "str"), "synthetic": "bool", "seed": "int64",
+                         **dict.fromkeys(metrics, "float64")})
+
+
+def _ids(shard: Shard) -> list[str]:
+    return [shard.id(number) for number in range(len(shard))]
 
 
 def cases_on_disk(samples: Path) -> list[str]:
@@ -105,12 +114,9 @@ def _problem(status: dict[str, Any], case: str) -> tuple[str, str] | None:
     return None
 
 
-Row = tuple[Record, str, str, dict[str, float]]
-
-
 def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder: Path, status: dict[str, Any],
-               context: Any, features: tuple[str, Features] | None) -> Iterator[Row]:
-    """One row per picture of the case: the target's record, status, reason, metrics."""
+               context: Any, features: tuple[str, Features] | None) -> Iterator[dict[str, Any]]:
+    """What the columns from `picture` on hold for each picture of the case; metrics that are not known are left out."""
     problem = _problem(status, case)
     outputs: dict[str, int] = {}
     shard: Shard | None = None
@@ -118,17 +124,19 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
         path = folder / f"{case}.arrow"
         try:
             shard = Shard(path)
-            outputs = {record.id: number for number, record in enumerate(shard)}
+            outputs = {identity: number for number, identity in enumerate(_ids(shard))}
         except (UserError, pa.ArrowException, OSError, ValueError):
             problem = "failed", f"the run's output {path.name} is {'broken' if path.exists() else 'missing'}"
     refused = (status["cases"].get(case) or {}).get("failed") or {}
     for number, target in enumerate(targets):
+        said: tuple[str, str] = ("ok", "")
+        values: dict[str, float] = {}
         if problem is not None:
-            yield target, *problem, {}
+            said = problem
         elif target.id in refused:
-            yield target, "failed", str(refused[target.id]), {}
+            said = "failed", str(refused[target.id])
         elif shard is None or target.id not in outputs:
-            yield target, "failed", "the run wrote no output for this picture", {}
+            said = "failed", "the run wrote no output for this picture"
         else:
             try:
                 output = shard[outputs[target.id]].arrays
@@ -137,10 +145,16 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
                 if features is not None:
                     shown = rules.show(inputs[number].arrays, output, target.arrays)
                     values[features[0]] = feature_distance(features[1], shown["output"], shown["truth"])
+            except UserError:
+                said = "failed", f"the run's output {shard.path.name} is broken"
             except (ValueError, pa.ArrowException, OSError) as error:
-                yield target, "failed", _sentence(error), {}
-            else:
-                yield target, "ok", "", values
+                said, values = ("failed", _sentence(error)), {}
+            for read in (inputs, targets, shard):
+                read.release()
+        facts = target.facts
+        yield {"picture": target.id, "name": str(facts.get("name", target.id[:16])),
+               "group": str(facts.get("group") or target.id), "synthetic": bool(facts.get("synthetic", False)),
+               "status": said[0], "reason": said[1], **values}
 
 
 def check(task: str, output: dict[str, np.ndarray], target: dict[str, np.ndarray]) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from restore_ml.evaluation.fidelity import Array, same_shape
-from restore_ml.evaluation.hole import missing
+from restore_ml.evaluation.hole import inside
 
 
 def spectra(restored: Array, truth: Array, mask: Array) -> tuple[Array, Array]:
     """Both pictures' spectra at the missing pixels, N x B float64."""
     same_shape(restored, truth)
-    hole = missing(mask)
-    return restored[hole].astype(np.float64), truth[hole].astype(np.float64)
+    return inside(restored, mask).astype(np.float64), inside(truth, mask).astype(np.float64)
 
 
 def rmse(restored: Array, truth: Array, mask: Array) -> float:

@@ -31,11 +31,22 @@ class Estimate:
 
 @lru_cache(maxsize=4)
 def resamples(groups: int, seed: int, count: int = RESAMPLES) -> np.ndarray:
-    """How often each group is drawn in each resample: count x groups (read-only), rows sum to `groups`."""
+    """How often each group is drawn in each resample: count x groups uint8 (read-only), rows sum to `groups`.
+
+    A group is drawn once on average; that one is drawn more than 255 times has a probability below 1e-500.
+    """
     rng = generator(seed, "bootstrap", groups)
-    draws = rng.multinomial(groups, np.full(groups, 1.0 / groups), size=count).astype(np.float64)
+    draws = np.empty((count, groups), np.uint8)
+    for part in _parts(draws):
+        part[:] = rng.multinomial(groups, np.full(groups, 1.0 / groups), size=len(part))
     draws.setflags(write=False)
     return draws
+
+
+def _parts(draws: np.ndarray) -> list[np.ndarray]:
+    """The rows in parts of about a million numbers: as float64 all of them are 800 MB for 10,000 photographs."""
+    rows = max(1, 2**20 // draws.shape[1])
+    return [draws[start : start + rows] for start in range(0, len(draws), rows)]
 
 
 def bootstrap(values: np.ndarray, groups: Sequence[str], seed: int, confidence: float = CONFIDENCE,
@@ -45,21 +56,41 @@ def bootstrap(values: np.ndarray, groups: Sequence[str], seed: int, confidence: 
     `values`: (N,) float, NaN (not measured) left out together with groups that have no other value. With a single group
     nothing can be said about other photographs: the interval is NaN, the mean is not.
     """
-    values = np.asarray(values, np.float64)
-    known = ~np.isnan(values)
-    names, index = np.unique(np.asarray(groups, dtype=str)[known], return_inverse=True)
-    if not len(names):
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
-    sums = np.bincount(index, weights=values[known])
+    return bootstraps(np.asarray(values, np.float64)[None], groups, seed, confidence, count)[0]
+
+
+def bootstraps(table: np.ndarray, groups: Sequence[str], seed: int, confidence: float = CONFIDENCE,
+               count: int = RESAMPLES) -> list[Estimate]:
+    """`bootstrap` of each row of `table` (K x N): rows that were measured on the same pictures share all the work."""
+    table, named = np.asarray(table, np.float64), np.asarray(groups, dtype=str)
+    rows_of: dict[bytes, list[int]] = {}
+    for number, known in enumerate(~np.isnan(table)):
+        rows_of.setdefault(known.tobytes(), []).append(number)
+    found: dict[int, Estimate] = {}
+    for rows in rows_of.values():
+        known = ~np.isnan(table[rows[0]])
+        found |= zip(rows, _estimates(table[rows][:, known], named[known], seed, confidence, count), strict=True)
+    return [found[number] for number in range(len(table))]
+
+
+def _estimates(table: np.ndarray, groups: np.ndarray, seed: int, confidence: float, count: int) -> list[Estimate]:
+    """Of K x N values without NaN."""
+    pictures = len(groups)
+    names, index = np.unique(groups, return_inverse=True)
+    if not pictures:
+        return [Estimate(float("nan"), float("nan"), float("nan"), 0, 0)] * len(table)
     sizes = np.bincount(index)
-    mean = float(sums.sum() / sizes.sum())
-    if len(names) == 1:
-        return Estimate(mean, float("nan"), float("nan"), int(known.sum()), 1)
-    draws = resamples(len(names), seed, count)
-    means = (draws @ sums) / (draws @ sizes)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return Estimate(mean, float(low), float(high), int(known.sum()), len(names))
+    sums = np.stack([np.bincount(index, weights=row) for row in table], axis=1)
+    means = sums.sum(axis=0) / pictures
+    low = high = np.full(len(table), float("nan"))
+    if len(names) > 1:
+        columns = np.column_stack([sums, sizes])
+        drawn = np.concatenate([part.astype(np.float64) @ columns for part in _parts(resamples(len(names), seed,
+                                                                                               count))])
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(drawn[:, :-1] / drawn[:, -1:], (tail, 1 - tail), axis=0)
+    return [Estimate(float(mean), float(start), float(end), pictures, len(names))
+            for mean, start, end in zip(means, low, high, strict=True)]
 
 
 def paired(values: np.ndarray, reference: np.ndarray, groups: Sequence[str], seed: int,

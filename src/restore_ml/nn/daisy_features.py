@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -37,10 +38,19 @@ def daisy(grey: Tensor, radius: int = 15, histograms: int = 3, orientations: int
 
 
 def _blur(maps: Tensor, sigma: float) -> Tensor:
-    """A Gaussian cut at 4 sigma, border mirrored about its edge, as scipy.ndimage.gaussian_filter."""
+    """A Gaussian cut at 4 sigma, border mirrored about its edge, as scipy.ndimage.gaussian_filter.
+
+    As two products with banded matrices: with so many taps quicker than convolutions of single planes.
+    """
+    down, right = (_gaussian_matrix(length, sigma).to(maps.device) for length in maps.shape[-2:])
+    return down @ maps @ right.T
+
+
+def _gaussian_matrix(length: int, sigma: float) -> Tensor:
+    """`length` x `length`: what each place takes from each, mirrored ones included."""
     reach = int(4 * sigma + 0.5)
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=maps.device) / sigma) ** 2)
-    taps = taps / taps.sum()
-    planes = pad_symmetric(maps, reach).flatten(0, 1)[:, None]
-    planes = F.conv2d(F.conv2d(planes, taps[None, None, :, None]), taps[None, None, None])
-    return planes.view(*maps.shape)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    sources = torch.from_numpy(np.pad(np.arange(length), reach, mode="symmetric")).unfold(0, len(taps), 1)
+    places = torch.arange(length)[:, None].expand_as(sources)
+    return torch.zeros(length, length).index_put_((places, sources), (taps / taps.sum()).expand(sources.shape),
+                                                  accumulate=True)

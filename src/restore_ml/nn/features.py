@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, sha256_of_file
+from restore_ml.model_files import fill, read_arrays
 from restore_ml.nn.initialisation import he
 
 DEPTHS = (2, 2, 4, 4, 4)
@@ -102,17 +103,14 @@ def load_features(path: Path) -> FeatureNet:
 
 
 def _from_run(folder: Path) -> FeatureNet:
-    from safetensors.torch import load_file
-
     facts = read_json(folder / "model.json")
     if facts["status"] != "ok":
         raise UserError(f"The feature network {folder} is not usable: {facts['status']}, {facts['reason']}")
-    weights = folder / "weights.safetensors"
-    if not weights.exists():
-        raise UserError(f"The weights {weights} do not exist; `dvc repro` (or `dvc pull`) brings them.")
-    start = "features."
-    state = {key[len(start):]: value for key, value in load_file(weights).items() if key.startswith(start)}
-    return _frozen(FeatureNet(facts["settings"]["width"], f"minivgg-{facts['weights_sha256'][:8]}"), state)
+    weights, start = folder / "weights.safetensors", "features."
+    arrays = read_arrays(weights, facts["weights_sha256"])
+    network = FeatureNet(facts["settings"]["width"], f"minivgg-{facts['weights_sha256'][:8]}")
+    fill(network, {key[len(start):]: value for key, value in arrays.items() if key.startswith(start)}, weights)
+    return _frozen(network)
 
 
 def _from_file(path: Path) -> FeatureNet:
@@ -132,13 +130,13 @@ def _from_file(path: Path) -> FeatureNet:
                 state[f"convolutions.{name}.{part}"] = given[f"features.{place}.{part}"]
             place += 3 if int(name[2]) == DEPTHS[int(name[0]) - 1] else 2  # a ReLU, and a pooling at a block's end
         network = FeatureNet(len(state["convolutions.1_1.bias"]), f"imagenet-{sha256_of_file(path)[:8]}")
-        return _frozen(network, state)
+        network.load_state_dict(state)
+        return _frozen(network)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(f"The file {path} holds no VGG19 in torchvision's layout ({reason}); give vgg19's state dict "
                         "with the keys features.0.weight ... features.34.bias.") from None
 
 
-def _frozen(network: FeatureNet, state: dict[str, Tensor]) -> FeatureNet:
-    network.load_state_dict(state)
+def _frozen(network: FeatureNet) -> FeatureNet:
     return network.eval().requires_grad_(False)

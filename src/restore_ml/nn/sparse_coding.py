@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 
 CHUNK = 4096
 """Signals coded at once: what OMP keeps is CHUNK x K numbers."""
@@ -114,7 +115,21 @@ def _update(signals: np.ndarray, dictionary: np.ndarray, codes: Codes, residual:
                 dictionary[:, atom] = signal / np.linalg.norm(signal)
             continue
         own = residual[:, users] + dictionary[:, atom, None] * codes.values[layers, users]
-        left, scale, right = np.linalg.svd(own, full_matrices=False)
-        dictionary[:, atom] = left[:, 0]
-        codes.values[layers, users] = scale[0] * right[0]
-        residual[:, users] = own - left[:, :1] * (scale[0] * right[:1])
+        dictionary[:, atom], codes.values[layers, users] = _rank_one(own, dictionary[:, atom])
+        residual[:, users] = own - dictionary[:, atom, None] * codes.values[layers, users]
+
+
+def _rank_one(matrix: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit u (d) and w (n) with the smallest |`matrix` - u w^T|: the first singular pair, from the largest eigenvector
+    of the smaller Gram matrix, quicker than all pairs. Of u and -u the one that continues `before` is taken
+    (that of a library turns with rounding, and who compares atoms with signs would too); a zero matrix keeps it."""
+    wide = matrix.shape[1] > matrix.shape[0]
+    gram = matrix @ matrix.T if wide else matrix.T @ matrix
+    if not gram.any():
+        return before, np.zeros(matrix.shape[1])
+    last = len(gram) - 1
+    vector = eigh(gram, subset_by_index=(last, last), check_finite=False)[1][:, 0]
+    left = vector if wide else matrix @ vector
+    length = np.linalg.norm(left)
+    left = left / (-length if left @ before < 0 else length)
+    return left, left @ matrix

@@ -47,7 +47,7 @@ class Job:
 
 
 def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *, mask: Path | None = None,
-                   scale: int | None = None, seed: int = 1) -> int:
+                   scale: int | None = None, seed: int = 1, precision: str = "auto") -> int:
     """Restore every picture below `folder` into `out`; returns 0, or 1 when a picture failed. Prints a last sentence.
 
     `mask`: a folder with masks of the same names (any picture format), or one file for all. Raises `UserError` for a
@@ -63,13 +63,14 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     if task == "inpainting" and mask is None:
         raise UserError("Inpainting needs masks: give --mask with a folder of masks of the same names, white where to "
                         "fill, or with one mask for all.")
-    if mask is not None and not mask.exists():
+    if mask is not None and not os.path.exists(mask):
         raise UserError(f"There is no {mask}; give --mask with a folder of masks or a mask file.")
     names, others = pictures_in(folder, [path for path in (out, mask) if path is not None])
     if not names:
         raise UserError(f"There is no picture in {folder}; it needs files that end in .png, .jpg, .tif ...")
-    model_folder, method, loaded = load_for(root, task, model)
-    identity = {"task": task, "model": model_hash(model_folder, root), "scale": scale, "seed": seed, "version": VERSION}
+    model_folder, method, loaded = load_for(root, task, model, precision)
+    identity = {"task": task, "model": model_hash(model_folder, root), "scale": scale, "seed": seed, "version": VERSION,
+                "precision": loaded.precision}
     batch = _Batch(folder, out, mask, method, loaded, scale, seed, sha256(canonical_json(identity).encode())[:32])
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -85,13 +86,13 @@ def pictures_in(folder: Path, without: list[Path]) -> tuple[list[str], int]:
 
     Hidden files and what lies in the folders `without` do not count; linked folders are not entered.
     """
-    left_out = {path.resolve() for path in without}
+    left_out = {os.path.realpath(path) for path in without}
     names, others = [], 0
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")
-                      and (Path(place) / name).resolve() not in left_out]
+                      and os.path.realpath(os.path.join(place, name)) not in left_out]
         for name in files:
-            if name.startswith(".") or (Path(place) / name).resolve() in left_out:
+            if name.startswith(".") or os.path.realpath(os.path.join(place, name)) in left_out:
                 continue
             if Path(name).suffix.lower() in SUFFIXES:
                 names.append((Path(place) / name).relative_to(folder).as_posix())

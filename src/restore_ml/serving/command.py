@@ -15,7 +15,8 @@ GRACE = 30
 
 
 def serve(root: Path, task: str, model: str = "champion", *, host: str = "127.0.0.1", port: int = 5005,
-          limits: Limits | None = None, threads: int | None = None, allowed_hosts: tuple[str, ...] = ()) -> str:
+          limits: Limits | None = None, threads: int | None = None, allowed_hosts: tuple[str, ...] = (),
+          precision: str = "auto") -> str:
     """Serve until Ctrl-C; returns a last sentence. `UserError` for a port that is taken, an unknown model and limits
     that make no sense."""
     import uvicorn
@@ -27,12 +28,13 @@ def serve(root: Path, task: str, model: str = "champion", *, host: str = "127.0.
     check(limits, threads)
     listener = listen(host, port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    engine = Engine(root, task, model, limits, threads)
+    engine = Engine(root, task, model, limits, threads, precision)
     names = (*LOOPBACK, *allowed_hosts, *(() if host in ("0.0.0.0", "::") else (host,)))
     config = uvicorn.Config(create_app(engine, names), log_level="warning", access_log=False, lifespan="off", ws="none",
                             timeout_graceful_shutdown=GRACE, server_header=False)
     address = f"[{host}]" if ":" in host else host
-    print(f"Serving {engine.run} ({task}) on http://{address}:{listener.getsockname()[1]}; Ctrl-C ends it.", flush=True)
+    print(f"Serving {engine.run} ({task}, {engine.model.precision}) on http://{address}:{listener.getsockname()[1]}; "
+          "Ctrl-C ends it.", flush=True)
     if host not in LOOPBACK:
         print("Other machines can reach it; it asks for no password.", flush=True)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended its work and passes the signal on

@@ -55,16 +55,16 @@ class Engine:
     """Restores what requests ask for with one model."""
 
     def __init__(self, root: Path, task: str, model: str = "champion", limits: Limits | None = None,
-                 threads: int | None = None) -> None:
+                 threads: int | None = None, precision: str = "auto") -> None:
         """Load the champion of `task`, or the run `model`; `UserError` where that cannot be or takes no photographs.
 
-        `threads`: for torch, None for its own choice.
+        `threads`: for torch, None for its own choice. `precision`: see `restore_ml.restore_command.load_for`.
         """
         if task not in TASKS:
             raise UserError(f"{task} takes scenes of several bands and dates, not photographs, so it cannot be served; "
                             f"serve {', '.join(TASKS)}.")
         self.limits = limits or Limits()
-        self.folder, self.method, self.model = load_for(root, task, model)
+        self.folder, self.method, self.model = load_for(root, task, model, precision)
         self.task, self.run = task, run_name(self.folder)
         self.model_sha256 = model_hash(self.folder, root)
         self.seconds = 1.0
@@ -116,7 +116,7 @@ class Engine:
         return {
             "task": self.task, "run": self.run, "method": facts["method"], "settings": facts["settings"],
             "weights_sha256": facts.get("weights_sha256", ""), "model_sha256": self.model_sha256,
-            "signature": SIGNATURE,
+            "precision": self.model.precision, "signature": SIGNATURE,
             "limits": {"megabytes": limits.megabytes, "megapixels": limits.megapixels, "pictures": limits.pictures,
                        "queue": limits.queue, "seconds": limits.seconds, "kinds": list(limits.kinds)},
             "decision": {name: value for name, value in told.items() if name != "pictures"} or None,

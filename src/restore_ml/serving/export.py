@@ -27,6 +27,7 @@ from restore_ml import registry
 from restore_ml.errors import UserError
 from restore_ml.files import read_json
 from restore_ml.method import Method, Model
+from restore_ml.nn.pieces import in_one_piece
 from restore_ml.photos import default_scale
 from restore_ml.restore_command import load_for, run_name, write_bytes
 from restore_ml.seeds import generator
@@ -61,7 +62,7 @@ def export(root: Path, task: str, model: str, target: Path, scale: int | None = 
     _needs_onnx()
     if target.suffix != ".onnx":
         raise UserError(f"{target} does not end in .onnx; name a file that does.")
-    folder, method, loaded = load_for(root, task, model)
+    folder, method, loaded = load_for(root, task, model, "fp32")
     run = run_name(folder)
     if scale is not None and task != "super_resolution":
         raise UserError(f"{task} takes no scale; leave it out.")
@@ -126,7 +127,7 @@ def _candidates(method: Method, model: Model, scale: int) -> Iterator[Traced | s
     numbers = {name: torch.tensor([scale]) for name, spec in task.inputs.items() if spec.kind == "number"}
     batches = [_inputs(task, names, size, method.multiple) for size in SIZES]
     calls: list[dict[str, list[tuple[Any, ...]]]] = []
-    with torch.no_grad():
+    with torch.no_grad(), in_one_piece():
         for batch in batches:
             with _watched(model.networks) as seen:
                 result = method.restore(model, {**batch, **numbers}, 1)

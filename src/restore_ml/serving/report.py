@@ -100,12 +100,17 @@ def write_report(out: Path, folder: Path, title: str, lines: list[Line]) -> None
     writer.writeheader()
     for line in lines:
         writer.writerow(_safe({**asdict(line), "status": "failed" if line.reason else "ok"}))
-    write_text(out / "report.csv", table.getvalue())
+    write_text(out / "report.csv", seen(table.getvalue()))
     failed = [line for line in lines if line.reason]
     rows = [_row(line, out, folder) for line in [*failed, *(line for line in lines if not line.reason)]]
     summary = (f"{len(lines) - len(failed)} pictures of {escape(str(folder))} restored, {len(failed)} failed, "
                f"{sum(line.seconds for line in lines):.1f} s.")
-    write_text(out / "report.html", PAGE.format(title=escape(title), summary=summary, rows="\n".join(rows)))
+    write_text(out / "report.html", seen(PAGE.format(title=escape(title), summary=summary, rows="\n".join(rows))))
+
+
+def seen(text: str) -> str:
+    """The text with a replacement character for bytes of file names that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _safe(row: dict[str, Any]) -> dict[str, Any]:
@@ -124,5 +129,5 @@ def _row(line: Line, out: Path, folder: Path) -> str:
 
 
 def _picture(path: str) -> str:
-    link = quote(path)
+    link = quote(os.fsencode(path))
     return f'<a href="{link}"><img loading="lazy" src="{link}" alt=""></a>'

@@ -37,6 +37,7 @@ class CloudRemoval(Task):
     """See the module's docstring."""
 
     name = "cloud_removal"
+    pools_from = "nothing"
     domain = "scenes"
     inputs = {"target": ArraySpec("float", 4), "reference": ArraySpec("float", 4),  # noqa: RUF012
               "mask": ArraySpec("mask", 1)}
@@ -90,11 +91,11 @@ class CloudRemoval(Task):
                         options: dict[str, Any]) -> Sample:
         """A turned crop of side `patch` of both dates under a crop of a pool mask of a kind in the run's `masks`."""
         kinds = list(run.get("masks") or TRAINING)
-        kind = str(rng.choice(kinds))
+        kind = kinds[int(rng.integers(len(kinds)))]
         pool, side = pools["masks"], run["patch"]
         number = int(rng.integers(len(pool) // len(TRAINING)))
         try:
-            mask = pool.find(f"{kind}-{number:04d}").arrays["mask"]
+            mask = pool.arrays(pool.position(f"{kind}-{number:04d}"))["mask"]
         except KeyError:
             raise UserError(f"There are no training masks {kind!r}; a run's setting `masks` takes {', '.join(TRAINING)}"
                             f".") from None

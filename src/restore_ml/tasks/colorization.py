@@ -31,6 +31,7 @@ class Colorization(Task):
     lightness."""
 
     name = "colorization"
+    pools_from: ClassVar = "shards"
     inputs: ClassVar = {"L": ArraySpec("float", 1)}
     target: ClassVar = {"ab": ArraySpec("float", 2), "rgb": ArraySpec("picture", 3)}
     output: ClassVar = {"ab": ArraySpec("float", 2), "rgb": ArraySpec("picture", 3)}
@@ -47,7 +48,7 @@ class Colorization(Task):
             return "no colour channels"
         if min(picture.shape[:2]) < SHORTEST_SIDE:
             return f"smaller than {SHORTEST_SIDE} pixels"
-        rows = max(1, 2**16 // picture.shape[1])
+        rows = max(1, 2**12 // picture.shape[1])  # few: the first coloured ones settle it
         strips = (picture[top:top + rows] for top in range(0, picture.shape[0], rows))
         coloured = any(np.abs(rgb_to_lab(strip)[..., 1:]).max() > NEAR_GREY for strip in strips)
         return None if coloured else "nearly grey"

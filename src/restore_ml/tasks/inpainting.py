@@ -56,6 +56,7 @@ class Inpainting(Task):
     """See the module's docstring."""
 
     name = "inpainting"
+    pools_from = "nothing"
     inputs = {"image": ArraySpec("picture", 3), "mask": ArraySpec("mask", 1)}  # noqa: RUF012
     target = {"image": ArraySpec("picture", 3)}  # noqa: RUF012
     output = {"image": ArraySpec("picture", 3)}  # noqa: RUF012
@@ -114,12 +115,13 @@ class Inpainting(Task):
         image = random_crop(record.arrays["image"], run["patch"], rng)
         image = augment({"image": image}, rng, rotate=False)["image"]
         kinds = [kind for name in run.get("masks") or ["irregular"] for kind in GROUPS.get(name, [name])]
-        kind = _known(str(rng.choice(kinds)), (*DIRECT, *POOLED, *OBSERVED), "kind of masks in a run's setting `masks`")
+        kind = _known(kinds[int(rng.integers(len(kinds)))], (*DIRECT, *POOLED, *OBSERVED),
+                      "kind of masks in a run's setting `masks`")
         if kind not in POOLED:
             return damage(image, kind, rng, run.get("overlap", 0))
         pool = pools["masks"]
         number = int(rng.integers(len(pool) // len(POOLED)))
-        mask = masks.flip(pool.find(f"{kind}-{number:04d}").arrays["mask"][..., 0], rng)
+        mask = masks.flip(pool.arrays(pool.position(f"{kind}-{number:04d}"))["mask"][..., 0], rng)
         fitted = cv2.resize(mask, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
         return _hole(image, fitted.astype(np.uint8), kind)
 

@@ -105,13 +105,13 @@ class SuperResolution(Task):
         lengths = lr.shape[:2] if factor == 1 else [smaller(n, factor) // scale for n in hr.shape[:2]]
         top, left = (int(rng.integers(max(length - side, 0) + 1)) for length in lengths)
         if factor == 1:
-            rows, columns = (slice(first, min(first + side, length)) for first, length in
-                             zip((top, left), lengths, strict=True))
-            crops = {"lr": lr[rows, columns], "hr": hr[_times(rows, scale), _times(columns, scale)]}
+            bottom, right = min(top + side, lengths[0]), min(left + side, lengths[1])
+            crops = {"lr": lr[top:bottom, left:right],
+                     "hr": hr[top * scale:bottom * scale, left * scale:right * scale]}
         else:
             crops = _smaller_crop(hr, factor, scale, (top, left), side)
-        missing = [max(0, side - length) for length in crops["lr"].shape[:2]]
-        if any(missing):
+        if crops["lr"].shape[:2] != (side, side):
+            missing = [side - length for length in crops["lr"].shape[:2]]
             crops = {name: np.pad(crop, [*((0, more * (scale if name == "hr" else 1)) for more in missing), (0, 0)],
                                   "symmetric") for name, crop in crops.items()}
         crops = augment({name: _three_channels(crop) for name, crop in crops.items()}, rng)

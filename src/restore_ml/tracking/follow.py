@@ -2,6 +2,7 @@
 
 Each folder of .state/checkpoints with a growing history.csv gets a run tagged `live` in its task's experiment. When
 the training has ended (its folder is gone, or its model is written) the live run goes: `sync` writes the real one.
+One whose training was killed is `KILLED` from the end of the rebuild, or the next sync, until the training goes on.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from restore_ml.training.train import DONE
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+RUNNING, KILLED = "RUNNING", "KILLED"
+
 
 def follow(root: Path, seconds: float = 5.0, stop: Callable[[], bool] = lambda: False) -> None:
     """Ship what was added every `seconds`, until `stop()` is true (asked once a round) or the process is ended."""
-    with store.writing(root):
+    with store.writing(root), store.explained(root):
         store.migrate(root)
     follower = Follower(root)
     while True:
@@ -56,8 +59,14 @@ class Follower:
             if training not in done and self._ship_one(training, path):
                 new.append(training)
         for training in [name for name in self.shipped if name not in running or name in done]:
-            self.client.delete_run(self.shipped.pop(training)[0])
+            end(self.client, self.shipped.pop(training)[0])
         return new
+
+    def rest(self) -> None:
+        """The last round, when nothing trains any more: no run is left running."""
+        self.ship()
+        for identity, _ in self.shipped.values():
+            self.client.set_terminated(identity, KILLED)
 
     def _ship_one(self, training: str, path: Path) -> bool:
         try:
@@ -72,6 +81,8 @@ class Follower:
             return False
         if not identity:
             identity = self._create(training, path.parent)
+        elif self.client.get_run(identity).info.status != RUNNING:
+            self.client.update_run(identity, RUNNING)
         writing.log(self.client, identity, {}, {}, points[count:], int(time.time() * 1000))
         self.client.set_tag(identity, "points", str(len(points)))
         self.shipped[training] = (identity, len(points))
@@ -87,6 +98,12 @@ class Follower:
         tags = {"live": "true", "training": training, "run": str(facts.get("run", training))}
         run = self.client.create_run(experiment, tags=tags, run_name=f"{tags['run']} (training)")
         return str(run.info.run_id)
+
+
+def end(client: MlflowClient, identity: str) -> None:
+    """Take a run away that will not go on; a deleted run must not say for ever that it is running."""
+    client.set_terminated(identity, KILLED)
+    client.delete_run(identity)
 
 
 def finished(root: Path) -> set[str]:

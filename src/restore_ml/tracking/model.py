@@ -22,11 +22,13 @@ class Restorer(PythonModel):
     def load_context(self, context: Any) -> None:
         """Build the method from its settings and fill it from safetensors; the artifact `project` holds models/."""
         from restore_ml.files import read_json
+        from restore_ml.inference import choose
         from restore_ml.restoration import load_model
 
         project = Path(context.artifacts["project"])
         self.run = read_json(project / "run.json")["run"]
         self.method, self.model = load_model(project / "models" / self.run, project)
+        self.model.precision = choose(self.method, self.model)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Restore each row on its own; a row that cannot be restored refuses the request with a sentence."""

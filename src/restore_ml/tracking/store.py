@@ -4,7 +4,8 @@ RESTORE_ML_MLFLOW_URI puts the tables into PostgreSQL (see `postgresql`), RESTOR
 into another folder, such as one that several machines mount.
 
 The store never holds anything that does not lie elsewhere too, so a file that cannot be read is set aside, not
-repaired. MLflow is imported inside the functions: it takes seconds, and training needs none of it.
+repaired. One that somebody else has locked, or that may not be written, is no broken one: it is waited for, and then
+said so. MLflow is imported inside the functions: it takes seconds, and training needs none of it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from restore_ml import layout
 from restore_ml.errors import UserError
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ARTIFACTS = "RESTORE_ML_MLFLOW_ARTIFACTS"
+PATIENCE = 60.0
+"""Seconds that another process's lock on the SQLite file is waited for."""
+TROUBLES = {"database is locked": "is locked by another process; end that process",
+            "readonly database": "may not be written by this user; change its permissions",
+            "unable to open database": "cannot be opened by this user; change the permissions",
+            "disk is full": "is on a full disk; free some space", "no space left": "is on a full disk; free some space",
+            "disk i/o error": "is on a disk that cannot be read or written; look at the disk"}
+"""What SQLite says of a store that is sound but cannot be used, and what to do."""
 ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # nothing of ours is ever unpickled
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -80,9 +90,27 @@ def migrate(root: Path) -> Path | None:
     elif not _readable(root):
         aside = _set_aside(root)
     artifacts(root).mkdir(parents=True, exist_ok=True)
-    with postgresql.explained(uri) if uri else nullcontext():
+    with explained(root):
         _fill(root)
     return aside
+
+
+@contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn what the database says of a lock, a permission or a full disk into a `UserError`."""
+    uri = postgresql.address()
+    try:
+        with postgresql.explained(uri) if uri else nullcontext():
+            yield
+    except UserError:
+        raise
+    except Exception as error:  # SQLAlchemy's, MLflow's or the system's own kind
+        text = "" if uri else str(error).lower()
+        advice = next((advice for words, advice in TROUBLES.items() if words in text), None)
+        if advice is None:
+            raise
+        raise UserError(f"The MLflow store {database(root)} {advice}, then `restore-ml sync` fills it; no result is "
+                        "lost.") from None
 
 
 def _fill(root: Path) -> None:
@@ -91,6 +119,7 @@ def _fill(root: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     _quiet()
+    _be_patient()
     engine = utils.create_sqlalchemy_engine(tracking_uri(root))
     try:
         if not utils._all_tables_exist(engine):
@@ -110,6 +139,7 @@ def client(root: Path) -> MlflowClient:
     import mlflow
 
     _quiet()
+    _be_patient()
     mlflow.set_tracking_uri(tracking_uri(root))
     mlflow.set_registry_uri(tracking_uri(root))
     return mlflow.MlflowClient(tracking_uri(root), tracking_uri(root))
@@ -119,6 +149,17 @@ def _quiet() -> None:
     """Sentences are ours to say; MLflow sets its own levels when it is imported, so this comes after."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@cache
+def _be_patient() -> None:
+    """Have MLflow's connections to SQLite files wait for somebody else's lock; their own patience is 5 s."""
+    from sqlalchemy import Engine, event
+
+    @event.listens_for(Engine, "connect")
+    def wait(connection: Any, record: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * PATIENCE)}")
 
 
 @contextmanager
@@ -139,7 +180,7 @@ def _readable(root: Path) -> bool:
     if not path.exists():
         return True
     try:
-        connection = sqlite3.connect(path)
+        connection = sqlite3.connect(path, timeout=PATIENCE)
         try:
             if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 return False
@@ -150,6 +191,11 @@ def _readable(root: Path) -> bool:
             return all(str(location).startswith(artifacts(root).as_uri()) for (location,) in rows)
         finally:
             connection.close()
+    except sqlite3.OperationalError as error:
+        with explained(root):
+            if not any(words in str(error).lower() for words in TROUBLES):
+                return False
+            raise
     except sqlite3.DatabaseError:
         return False
 

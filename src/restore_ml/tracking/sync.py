@@ -18,7 +18,7 @@ from restore_ml import layout, registry, settings
 from restore_ml.files import canonical_json, read_json, sha256
 from restore_ml.tracking import aliases, decisions, standing, store, writing
 from restore_ml.tracking.entry import VIEW, Entry
-from restore_ml.tracking.follow import finished
+from restore_ml.tracking.follow import KILLED, RUNNING, end, finished
 from restore_ml.tracking.provenance import UNCOMMITTED, Lock, commits
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def sync(root: Path) -> SyncReport:
     """Fill or refresh the store of the project at `root`. A second process waits for the first."""
     report = SyncReport()
     params = settings.load(root / "params.yaml")
-    with store.writing(root):
+    with store.writing(root), store.explained(root):
         aside = store.migrate(root)
         if aside is not None:
             report.sentences.append(f"The old store could not be used and was set aside as {aside.name}.")
@@ -105,6 +105,8 @@ class _Task:
         self.client, self.root, self.task, self.profile, self.report = client, root, task, profile, report
         self.registers = task in registry.TASKS
         self.experiment = ""
+        self.unfinished: set[str] = set()
+        """The MLflow runs that a kill cut short."""
 
     def refresh(self, entries: list[Entry], lock: Lock, names: set[str]) -> None:
         """Bring all entries, the table and the aliases up to date."""
@@ -114,6 +116,9 @@ class _Task:
         held = commits(self.root, {entry.key: _hashes(entry, lock) for entry in entries})
         runs = self._runs()
         versions = aliases.versions(self.client, self.task) if self.registers else {}
+        for identity in self.unfinished & set(versions):
+            version = versions.pop(identity)
+            self.client.delete_model_version(version.name, version.version)
         for entry in entries:
             mutable = {"git_commit": held.get(entry.key, UNCOMMITTED), "profile": self.profile, "state": CURRENT}
             self._entry(entry, mutable, runs, versions)
@@ -136,6 +141,7 @@ class _Task:
         from mlflow.entities import ViewType
 
         found: dict[str, Run] = {}
+        self.unfinished.clear()
         done = finished(self.root)
         token = None
         while True:
@@ -147,18 +153,24 @@ class _Task:
                     continue
                 if "fingerprint" in tags:
                     found.setdefault(tags["fingerprint"], run)
-                elif run.info.lifecycle_stage == "active":
-                    self.client.delete_run(run.info.run_id)
+                    continue
+                self.unfinished.add(run.info.run_id)
+                if run.info.lifecycle_stage == "active":
+                    end(self.client, run.info.run_id)
             token = page.token
             if not token:
                 return found
 
     def _end_live(self, run: Run, done: set[str]) -> None:
-        """A live run whose training has ended goes, also when no `sync --follow` was there to see it."""
+        """A live run whose training has ended goes, also when no `sync --follow` was there to see it; that of one
+        which a kill cut short is no longer running."""
         training = run.data.tags.get("training", "")
         over = training in done or not (self.root / layout.CHECKPOINTS / training / "history.csv").exists()
         if over and run.info.lifecycle_stage == "active":
-            self.client.delete_run(run.info.run_id)
+            end(self.client, run.info.run_id)
+        elif not over and run.info.status == RUNNING and run.info.lifecycle_stage == "active":
+            # A training that is at work says so again with its next points.
+            self.client.set_terminated(run.info.run_id, KILLED)
 
     def _entry(self, entry: Entry, mutable: dict[str, str], runs: dict[str, Run], versions: dict[str, Any]) -> None:
         run = runs.get(entry.fingerprint)

@@ -7,6 +7,7 @@ temporary neighbour, flushed and renamed: a kill at any moment leaves the old on
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return tensors, json.loads(file.metadata()["values"])
     except Exception as error:  # safetensors raises its own kinds
         raise UserError(f"The checkpoint {path} cannot be read ({error}); delete it to train from the start.") from None
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds a NaN or an infinity, or None."""
+    return next((name for name, value in tensors.items()
+                 if value.is_floating_point() and not torch.isfinite(value).all()), None)
 
 
 def network_tensors(prefix: str, network: nn.Module) -> dict[str, Tensor]:

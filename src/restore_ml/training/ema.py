@@ -20,6 +20,8 @@ class Average:
         """Copy the networks when decay is positive."""
         self.live, self.decay = dict(networks), decay
         self.networks = self.live if not decay else {name: _copy(network) for name, network in networks.items()}
+        self._parameters = _parameters(self.networks), _parameters(self.live)
+        self._with_buffers = _with_buffers(self.networks), _with_buffers(self.live)
 
     def update(self, step: int) -> None:
         """Move the average towards the live weights after step `step` (from 0)."""
@@ -27,10 +29,9 @@ class Average:
             return
         weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            for name, network in self.networks.items():
-                live = self.live[name]
-                torch._foreach_lerp_(list(network.parameters()), list(live.parameters()), weight)
-                for mine, theirs in zip(network.buffers(), live.buffers(), strict=True):
+            torch._foreach_lerp_(self._parameters[0], self._parameters[1], weight)
+            for module, live in zip(*self._with_buffers, strict=True):
+                for mine, theirs in zip(module.buffers(recurse=False), live.buffers(recurse=False), strict=True):
                     mine.copy_(theirs)
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
@@ -45,6 +46,16 @@ class Average:
         if self.decay:
             for name, network in self.networks.items():
                 checkpoint.fill_network(f"{prefix}.{name}", network, tensors)
+
+
+def _parameters(networks: Mapping[str, nn.Module]) -> list[Tensor]:
+    return [parameter for network in networks.values() for parameter in network.parameters()]
+
+
+def _with_buffers(networks: Mapping[str, nn.Module]) -> list[nn.Module]:
+    """The modules that hold buffers themselves, few of all that a walk at each step would visit."""
+    return [module for network in networks.values() for module in network.modules()
+            if next(module.buffers(recurse=False), None) is not None]
 
 
 def _copy(network: nn.Module) -> nn.Module:

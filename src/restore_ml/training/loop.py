@@ -11,9 +11,12 @@ writes. A step's own draws (dropout, noise) and BatchNorm's batch statistics are
 
 from __future__ import annotations
 
+import math
+import operator
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +106,20 @@ def fit_networks(job: Job) -> Training:
             if job.progress:
                 job.progress(phase.name, training.done, total, loss)
             if processes.main_says(time.monotonic() - saved >= job.checkpoint_seconds, process):
-                _save(training, path, process)
+                _save(job, training, path, process)
                 saved = time.monotonic()
     processes.assert_equal(_held(training), process)
-    _save(training, path, process)
+    _save(job, training, path, process)
     return training
 
 
 def _batches(job: Job, first: int, last: int) -> Iterator[Batch]:
     """The batches of the steps that are left, made by worker processes or, with none, in this one."""
-    return iter(DataLoader(Steps(job.sampler, first, last), batch_size=None,  # type: ignore[arg-type]
-                           num_workers=job.workers, multiprocessing_context="spawn" if job.workers else None))
+    steps = Steps(job.sampler, first, last)
+    if not job.workers:
+        return map(steps.__getitem__, range(len(steps)))
+    return iter(DataLoader(steps, batch_size=None, num_workers=job.workers,  # type: ignore[arg-type]
+                           multiprocessing_context="spawn"))
 
 
 def _held(training: Training) -> Iterator[Tensor]:
@@ -123,7 +129,7 @@ def _held(training: Training) -> Iterator[Tensor]:
 
 
 def _start(job: Job, process: PartialState) -> Training:
-    torch.manual_seed(derive(job.seed, job.run, "init"))
+    _seed(derive(job.seed, job.run, "init"), process.device)
     networks = {name: network.to(process.device) for name, network in job.method.build().items()}
     if job.precision == "bf16":
         networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}  # type: ignore[call-overload]
@@ -156,8 +162,9 @@ def _optimiser(training: Training, player: Player) -> torch.optim.Optimizer:
 def _step(job: Job, training: Training, phase: Phase, batch: Batch, process: PartialState) -> float:
     """Let every player whose turn it is play once; returns the sum of all loss terms."""
     device, step = process.device, training.step
-    torch.manual_seed(derive(job.seed, job.run, phase.name, step, process.process_index))
-    draws = torch.Generator().manual_seed(derive(job.seed, job.run, phase.name, step, process.process_index, "draws"))
+    what = job.seed, job.run, phase.name, step, process.process_index
+    _seed(derive(*what), device)
+    draws = torch.Generator().manual_seed(derive(*what, "draws"))
     layout = torch.channels_last if job.precision == "bf16" else torch.contiguous_format
     move = {side: {name: value.to(device, memory_format=layout) if value.ndim == 4 else value.to(device)
                    for name, value in getattr(batch, side).items()} for side in ("inputs", "target")}
@@ -167,12 +174,21 @@ def _step(job: Job, training: Training, phase: Phase, batch: Batch, process: Par
     for player in phase.players:
         if step % player.every == 0:
             seen |= _play(job, training, phase, player, context, process)
-    running = [buffer for network in training.networks.values() for buffer in network.buffers()
-               if buffer.is_floating_point()]
-    processes.average(running, process)
+    if process.num_processes > 1:  # the walk through all modules is felt in small networks
+        processes.average([buffer for network in training.networks.values() for buffer in network.buffers()
+                           if buffer.is_floating_point()], process)
     training.average.update(training.done)
     training.history.add(phase.name, step, phase.steps, seen)
     return sum(seen.values())
+
+
+def _seed(number: int, device: torch.device) -> None:
+    """Seed what a step on the device draws from: `torch.manual_seed`, which without a card formats a stack trace for
+    each kind of card that it might find later (0.3 ms)."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(number)
+    else:
+        torch.manual_seed(number)
 
 
 def _play(job: Job, training: Training, phase: Phase, player: Player, context: Context,
@@ -195,10 +211,10 @@ def _play(job: Job, training: Training, phase: Phase, player: Player, context: C
     processes.average([means, *gradients], process)  # what is not finite in one process is not finite in the mean
     values = dict(zip(terms, means.tolist(), strict=True))
     ids = context.ids if process.num_processes == 1 else job.sampler.ids(training.done)
-    _guard(values, player, context.step, ids)
+    _guard(values, player, context, ids)
     norm = torch.nn.utils.get_total_norm(gradients)
-    if not torch.isfinite(norm):
-        raise Diverged(_sentence(f"the gradient of {player.name}", context.step, ids))
+    if not math.isfinite(norm.item()):
+        raise Diverged(_sentence(f"the gradient of {player.name}", context.step, ids, context))
     if player.clip_norm is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, player.clip_norm, norm)
     if player.clip_value is not None:
@@ -212,37 +228,49 @@ def _backward(job: Job, player: Player, context: Context, parameters: list[nn.Pa
     """Gradients of the player's own parameters alone: the others' are not even computed."""
     with precision.autocast(device_type, job.precision):
         terms = player.loss(context)
-        total = sum((term.float() for term in terms.values()), torch.zeros((), device=context_device(context)))
+        total = reduce(operator.add, (term.float() for term in terms.values()))
     total.backward(inputs=parameters)
     return terms
 
 
-def context_device(context: Context) -> torch.device:
-    """The device on which the step runs."""
-    return next(iter(context.inputs.values())).device
-
-
-def _guard(values: dict[str, float], player: Player, step: int, ids: list[str]) -> None:
+def _guard(values: dict[str, float], player: Player, context: Context, ids: list[str]) -> None:
     for name, value in values.items():
-        if not -float("inf") < value < float("inf"):
-            raise Diverged(_sentence(f"the loss term {player.name}.{name} is {value}", step, ids))
+        if not math.isfinite(value):
+            raise Diverged(_sentence(f"the loss term {player.name}.{name} is {value}", context.step, ids, context))
 
 
-def _sentence(what: str, step: int, ids: list[str]) -> str:
-    pictures = ", ".join(dict.fromkeys(identity[:12] for identity in ids))
+def _sentence(what: str, step: int, ids: list[str], context: Context | None = None) -> str:
     verb = "" if " is " in what else " is not finite"
-    return f"Training stopped at step {step}: {what}{verb}; the batch held the pictures {pictures}."
+    broken = [] if context is None else _not_finite(context)
+    cause = f", of which {_pictures(broken)} brought values that are not finite" if broken else ""
+    return f"Training stopped at step {step}: {what}{verb}; the batch held the pictures {_pictures(ids)}{cause}."
 
 
-def _save(training: Training, path: Path, process: PartialState) -> None:
-    states = processes.of_all(training.state, process)
-    if not process.is_main_process:
-        return
-    tensors: dict[str, Tensor] = {_state(rank, name): value for rank, state in enumerate(states)
-                                  for name, value in state.items()}
+def _pictures(ids: list[str]) -> str:
+    return ", ".join(dict.fromkeys(identity[:12] for identity in ids))
+
+
+def _not_finite(context: Context) -> list[str]:
+    """The pictures of the step whose own samples are not finite."""
+    arrays = [*context.inputs.values(), *context.target.values()]
+    return [identity for place, identity in enumerate(context.ids)
+            if not all(torch.isfinite(array[place]).all() for array in arrays)]
+
+
+def _save(job: Job, training: Training, path: Path, process: PartialState) -> None:
+    """Write a checkpoint, if all weights are finite: the step that broke them is told by its successor's loss only."""
+    tensors: dict[str, Tensor] = {}
     for name, network in training.networks.items():
         tensors |= checkpoint.network_tensors(f"network.{name}", network)
     tensors |= training.average.tensors("average")
+    broken = checkpoint.not_finite(tensors)
+    if broken:
+        raise Diverged(_sentence(f"the weight {broken.partition('.')[2]}", training.step - 1,
+                                 job.sampler.ids(training.done - 1)))
+    states = processes.of_all(training.state, process)
+    if not process.is_main_process:
+        return
+    tensors |= {_state(rank, name): value for rank, state in enumerate(states) for name, value in state.items()}
     optimisers = {}
     for name, optimiser in training.optimisers.items():
         part, optimisers[name] = checkpoint.optimiser_tensors(f"optimiser.{name}", optimiser)

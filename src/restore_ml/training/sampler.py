@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from restore_ml import tensors
 from restore_ml.data.shards import Record
 from restore_ml.errors import UserError
-from restore_ml.seeds import derive, generator
+from restore_ml.seeds import generator, sample_generator
 from restore_ml.tasks.base import Material, Task
 
 
@@ -46,39 +47,39 @@ class Sampler:
         pools = material.folder / "pools"
         names = sorted(path.name for path in pools.iterdir()) if pools.is_dir() else []
         self.pools = {name: material.pool(name) for name in names}
-        self.order = lru_cache(maxsize=2)(self._order)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Worker processes map the files again."""
-        return _rebuild, (self.task, self.material, self.settings, self.seed, self.rank, self.world)
-
-    def _order(self, epoch: int) -> list[str]:
-        return sorted(self.records.ids, key=lambda identity: derive(self.seed, "order", epoch, identity))
+        self.specs = {(side, name): spec for side in ("inputs", "target") for name, spec in getattr(task, side).items()}
 
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of `step`."""
         options = self.task.batch_options(generator(self.seed, "batch", step), self.settings)
         ids, samples = [], []
-        for epoch, identity in self._visits(step)[self.rank::self.world]:
-            draws = generator(self.seed, "sample", identity, epoch)
-            record = Record(identity, self.records.arrays(identity))
-            samples.append(self.task.training_sample(record, self.pools, draws, self.settings, options))
+        for epoch, position in self._visits(step)[self.rank::self.world]:
+            identity = self.records.id(position)
+            draws = sample_generator(self.seed, "sample", identity, epoch)
+            record = Record(identity, self.records.arrays(position))
+            sample = self.task.training_sample(record, self.pools, draws, self.settings, options)
+            samples.append({(side, name): getattr(sample, side)[name] for side, name in self.specs})
             ids.append(identity)
-        return Batch(tensors.batch([sample.inputs for sample in samples], self.task.inputs),
-                     tensors.batch([sample.target for sample in samples], self.task.target), ids)
+        batch = Batch({}, {}, ids)
+        for (side, name), tensor in tensors.batch(samples, self.specs).items():
+            getattr(batch, side)[name] = tensor
+        return batch
 
     def ids(self, step: int) -> list[str]:
         """The pictures of the whole batch of `step`, also of the other processes' shares."""
-        return [identity for _, identity in self._visits(step)]
+        return [self.records.id(position) for _, position in self._visits(step)]
 
-    def _visits(self, step: int) -> list[tuple[int, str]]:
-        size = self.settings["batch"]
-        places = [divmod(slot, len(self.records)) for slot in range(step * size, (step + 1) * size)]
-        return [(epoch, self.order(epoch)[place]) for epoch, place in places]
+    def _visits(self, step: int) -> list[tuple[int, int]]:
+        """The epoch and the record's position of each sample of the batch."""
+        size, count = self.settings["batch"], len(self.records)
+        places = [divmod(slot, count) for slot in range(step * size, (step + 1) * size)]
+        return [(epoch, int(_order(self.seed, epoch, count)[place])) for epoch, place in places]
 
 
-def _rebuild(task: Task, material: Material, settings: dict[str, Any], seed: int, rank: int, world: int) -> Sampler:
-    return Sampler(task, material, settings, seed, rank=rank, world=world)
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The positions of all records as they are visited in an epoch."""
+    return generator(seed, "order", epoch).permutation(count)
 
 
 class Steps:

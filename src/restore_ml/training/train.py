@@ -12,14 +12,13 @@ from typing import Any
 
 from restore_ml import costs, layout, registry
 from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, sha256_of_file, write_json, write_text
+from restore_ml.files import canonical_json, scarce, sha256_of_file, write_json, write_text
 from restore_ml.method import Method
 from restore_ml.tasks.base import Material
 
 DONE = "done"
 """The marker in a training's checkpoint folder once it has ended: nothing is going on there."""
 Progress = Callable[[str, int, int, float], None]
-NO_SPACE = 28
 
 
 def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress | None = None, fresh: bool = False,
@@ -106,12 +105,14 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
     from safetensors.torch import save_file
 
     from restore_ml.files import write_whole
+    from restore_ml.training.checkpoint import not_finite
     from restore_ml.training.features import load_needed
     from restore_ml.training.loop import Job, fit_networks
     from restore_ml.training.sampler import Sampler
 
     torch.set_num_threads(spec["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # NaN into each output
     process = PartialState(cpu=not torch.cuda.is_available())
     features = load_needed(root, spec["needs"], spec.get("weights", {}))
     if features is not None:
@@ -131,6 +132,9 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
     facts = _write_arrays(out, method.constants)
     weights = {f"{name}.{key}": value.detach().cpu().contiguous().clone()
                for name, network in networks.items() for key, value in network.state_dict().items()}
+    broken = not_finite(weights)
+    if broken:
+        raise UserError(f"The weight {broken} is not finite after training; the method's last calibration made it so.")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "weights.safetensors", lambda temporary: save_file(weights, temporary))
     training.history.flush()
@@ -154,17 +158,15 @@ def _write_arrays(out: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     from restore_ml.files import write_whole
 
     ready = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    for name, value in ready.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise UserError(f"The fitted array {name!r} is not finite; look for broken pictures in the training set.")
     write_whole(out / "arrays.safetensors", lambda temporary: save_file(ready, str(temporary)))
     return {"arrays_sha256": sha256_of_file(out / "arrays.safetensors")}
 
 
 def _status(error: Exception) -> str | None:
     """`failed` for an outcome that would come again, `transient` for a lack of memory or disk, None for a bug."""
-    from restore_ml.errors import TransientError
-
     if type(error).__name__ == "Diverged" or isinstance(error, UserError):
         return "failed"
-    text = str(error).lower()
-    if isinstance(error, MemoryError | TransientError) or "out of memory" in text or "can't allocate memory" in text:
-        return "transient"
-    return "transient" if isinstance(error, OSError) and error.errno == NO_SPACE else None
+    return "transient" if scarce(error) else None

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml.evaluation.fidelity import psnr, ssim
-from restore_ml.evaluation.hole import missing, psnr_hole, seam_error, ssim_hole
+from restore_ml.evaluation.fidelity import psnr, ssim_map, ssim_of_map
+from restore_ml.evaluation.hole import mean_inside, missing, psnr_hole, seam_error
 from restore_ml.evaluation.protocol import Arrays, Guard, Metric, Protocol, capped
 from restore_ml.evaluation.spectral import correlation, rmse, spectral_angle
 
@@ -29,10 +29,11 @@ class CloudRemoval(Protocol):
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """All metrics in reflectance; hole metrics are NaN where nothing is missing."""
         restored, truth, mask = output["image"], target["truth"], inputs["mask"]
+        similar = ssim_map(restored, truth, 1.0)
         return {"psnr_hole": capped(psnr_hole(restored, truth, mask, 1.0)), "rmse_hole": rmse(restored, truth, mask),
                 "cc_hole": correlation(restored, truth, mask), "sam_hole": spectral_angle(restored, truth, mask),
-                "ssim_hole": ssim_hole(restored, truth, mask, 1.0), "psnr": capped(psnr(restored, truth, 1.0)),
-                "ssim": ssim(restored, truth, 1.0), "seam": seam_error(restored, truth, mask)}
+                "ssim_hole": mean_inside(similar, mask), "psnr": capped(psnr(restored, truth, 1.0)),
+                "ssim": ssim_of_map(similar), "seam": seam_error(restored, truth, mask)}
 
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
         """True colour (bands blue, green, red, near infrared), one stretch for all: the truth's 2 to 98 percentiles;

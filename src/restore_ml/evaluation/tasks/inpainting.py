@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml.evaluation.fidelity import l1_percent, mae_edgeconnect, psnr, ssim, ssim_edgeconnect
-from restore_ml.evaluation.hole import l1_hole, missing, psnr_hole, seam_error, ssim_hole
+from restore_ml.evaluation.fidelity import l1_percent, mae_edgeconnect, psnr, ssim_edgeconnect, ssim_map, ssim_of_map
+from restore_ml.evaluation.hole import l1_hole, mean_inside, missing, psnr_hole, seam_error
 from restore_ml.evaluation.protocol import Arrays, Guard, Metric, Protocol, as_rgb, capped
 
 HOLE = 200
@@ -31,10 +31,11 @@ class Inpainting(Protocol):
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """All metrics; EdgeConnect's SSIM only where its window of 51 pixels fits."""
         restored, truth, mask = as_rgb(output["image"]), as_rgb(target["image"]), inputs["mask"]
+        similar = ssim_map(restored, truth)
         legacy = ssim_edgeconnect(restored, truth) if min(truth.shape[:2]) >= 51 else float("nan")
-        return {"psnr_hole": capped(psnr_hole(restored, truth, mask)), "ssim_hole": ssim_hole(restored, truth, mask),
+        return {"psnr_hole": capped(psnr_hole(restored, truth, mask)), "ssim_hole": mean_inside(similar, mask),
                 "l1_hole": l1_hole(restored, truth, mask), "psnr": capped(psnr(restored, truth)),
-                "ssim": ssim(restored, truth), "l1": l1_percent(restored, truth),
+                "ssim": ssim_of_map(similar), "l1": l1_percent(restored, truth),
                 "seam": seam_error(restored, truth, mask), "ssim_edgeconnect": legacy,
                 "mae_edgeconnect": mae_edgeconnect(restored, truth)}
 

@@ -29,7 +29,7 @@ class SuperResolution(Protocol):
         inner, inner_truth = shaved(as_rgb(output["sr"]), border), shaved(as_rgb(target["hr"]), border)
         y, y_truth = _luma(inner, inner_truth)
         enough = min(inner.shape[:2]) >= 161
-        return {"psnr_y": capped(psnr(y, y_truth)), "ssim_y": ssim(y.astype(np.float32), y_truth.astype(np.float32)),
+        return {"psnr_y": capped(psnr(y, y_truth)), "ssim_y": ssim(y, y_truth),
                 "psnr_rgb": capped(psnr(inner, inner_truth)),
                 "ms_ssim_rgb": ms_ssim(inner, inner_truth) if enough else float("nan")}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from restore_ml.errors import UserError
 from restore_ml.method import Inputs, Method, Model
@@ -34,6 +35,8 @@ SMALL_NORM = 0.1
 """Features shorter than this do not scale their targets, as in the authors' code."""
 CHUNK = 16384
 """Windows predicted at once."""
+ANCHORS = 32
+"""Anchors that are compared with all training features at once."""
 
 
 def projections(features: np.ndarray, targets: np.ndarray, anchors: np.ndarray, neighbours: int,
@@ -48,11 +51,12 @@ def projections(features: np.ndarray, targets: np.ndarray, anchors: np.ndarray, 
     scaled = targets / np.where(lengths < SMALL_NORM, 1, lengths)[:, None]
     near = min(neighbours, len(unit))
     out = np.empty((anchors.shape[1], targets.shape[1], features.shape[1]))
-    for number, anchor in enumerate(anchors.T):
+    for start in range(0, len(out), ANCHORS):
         # Between unit vectors the nearest is the most correlated one; sorted, so that sums have one order.
-        chosen = np.sort(np.argpartition(-(unit @ anchor), near - 1)[:near])
-        phi, psi = unit[chosen], scaled[chosen]
-        out[number] = np.linalg.solve(phi.T @ phi + ridge * np.eye(phi.shape[1]), phi.T @ psi).T
+        for number, distances in enumerate(-anchors[:, start:start + ANCHORS].T @ unit.T, start):
+            chosen = np.sort(np.argpartition(distances, near - 1)[:near])
+            phi, psi = unit[chosen], scaled[chosen]
+            out[number] = np.linalg.solve(phi.T @ phi + ridge * np.eye(phi.shape[1]), phi.T @ psi).T
     return out
 
 
@@ -127,7 +131,11 @@ class APlus(Method):
 
     def learn(self, phi: np.ndarray, psi: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Principal axes, anchors by K-SVD and their regressions from pairs of windows (n x D, n x q)."""
-        setting, rng = self.settings, generator(seed, "rs_aplus anchors")
+        with _one_thread():
+            return self._learn(phi, psi, generator(seed, "rs_aplus anchors"))
+
+    def _learn(self, phi: np.ndarray, psi: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        setting = self.settings
         axes = principal_axes(phi, setting["energy"])
         features = phi @ axes
         if not np.linalg.norm(features, axis=1).max() > 1e-9:
@@ -177,6 +185,11 @@ class APlus(Method):
             features = windows(standard, places, setting["window"]) @ arrays["axes"]
             average.add(predict(features, arrays["anchors"], arrays["maps"], setting["anchor"]), places)
         return base + average.mean() * known.deviation
+
+
+def _one_thread() -> threadpool_limits:
+    """All matrices here are small: threads would wait for each other longer than they work, and change the sums."""
+    return threadpool_limits(1, user_api="blas")
 
 
 def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,120 @@
+"""Processor seconds of the classical methods' parts, ours against the plain way on the same input, with the difference.
+
+    python benchmarks/classical.py [--rounds 3]
+
+The plain ways: scikit-learn's orthogonal_mp_gram, K-SVD with all singular pairs of each atom, DAISY of scikit-image,
+anchors' neighbours by distance and sort, the bilateral filter pixel by pixel. One thread; the least
+of the rounds counts. Prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+# The libraries read it when they are loaded.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
+import math
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from metrics import fastest
+from skimage import data, feature
+from sklearn.linear_model import orthogonal_mp_gram
+
+from restore_ml.methods.cloud_removal.rs_aplus import projections
+from restore_ml.nn import sparse_coding
+from restore_ml.nn.bilateral import joint_bilateral
+from restore_ml.nn.daisy_features import daisy
+from restore_ml.seeds import generator
+
+WIDTH, ATOMS, SPARSITY, NEIGHBOURS, RIDGE = 77, 128, 3, 512, 0.1
+
+
+def dense(codes: sparse_coding.Codes) -> np.ndarray:
+    matrix = np.zeros((ATOMS, codes.indices.shape[1]))
+    for index, value in zip(codes.indices, codes.values, strict=True):
+        matrix[index, np.arange(len(index))] += value
+    return matrix
+
+
+def all_pairs(matrix: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rank-one fit by a whole singular value decomposition."""
+    left, scale, right = np.linalg.svd(matrix, full_matrices=False)
+    sign = -1 if left[:, 0] @ before < 0 else 1
+    return sign * left[:, 0], sign * scale[0] * right[0]
+
+
+def searched(features: np.ndarray, targets: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """The anchors' regressions, neighbours by Euclidean distance and a sort, with an inverse."""
+    lengths = np.linalg.norm(features, axis=1)[:, None]
+    unit, out = features / lengths, []
+    for anchor in anchors.T:
+        chosen = np.argsort(((unit - anchor) ** 2).sum(axis=1), kind="stable")[:NEIGHBOURS]
+        phi, psi = unit[chosen], (targets / lengths)[chosen]
+        out.append(psi.T @ phi @ np.linalg.inv(phi.T @ phi + RIDGE * np.eye(phi.shape[1])))
+    return np.stack(out)
+
+
+def by_pixel(values: np.ndarray, guide: np.ndarray, radius: int, space: float, spread: float) -> np.ndarray:
+    padded, around = np.pad(values, radius, mode="symmetric"), np.pad(guide, radius, mode="symmetric")
+    axis = np.arange(-radius, radius + 1) ** 2
+    near, out = np.exp(-(axis[:, None] + axis) / (2 * space**2)), np.empty_like(values)
+    for y, x in np.ndindex(*values.shape):
+        window = slice(y, y + 2 * radius + 1), slice(x, x + 2 * radius + 1)
+        weights = near * np.exp(-((around[window] - guide[y, x]) ** 2) / (2 * spread**2))
+        out[y, x] = (weights * padded[window]).sum() / weights.sum()
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rng = generator("benchmark")
+    signals = rng.standard_normal((WIDTH, 30)) @ rng.standard_normal((30, 4000)) + rng.standard_normal((WIDTH, 4000))
+    atoms = sparse_coding.unit_columns(signals[:, :ATOMS])
+    gram, products = atoms.T @ atoms, atoms.T @ signals
+    targets = rng.standard_normal((4000, 100))
+    grey = data.camera()[100:292, 100:292].astype(np.float32) / 255
+    noise = rng.random(grey.shape).astype(np.float32)
+
+    def ksvd() -> np.ndarray:
+        return sparse_coding.ksvd(signals[:, :1500], ATOMS, SPARSITY, 5, generator("fit"))[1]
+
+    def plain_ksvd() -> np.ndarray:
+        with patch.object(sparse_coding, "_rank_one", all_pairs):
+            return ksvd()
+
+    def tensor(picture: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(picture)[None, None]
+
+    ways: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "OMP, 4000 signals, 128 atoms, 3 each": (
+            lambda: orthogonal_mp_gram(gram, products, n_nonzero_coefs=SPARSITY),
+            lambda: dense(sparse_coding.omp(signals, atoms, SPARSITY))),
+        "K-SVD, 1500 signals, 5 sweeps (squared errors)": (plain_ksvd, ksvd),
+        "A+ neighbour search and regressions": (
+            lambda: searched(signals.T, targets, atoms),
+            lambda: projections(signals.T, targets, atoms, NEIGHBOURS, RIDGE)),
+        "DAISY at each pixel, 192 x 192": (
+            lambda: feature.daisy(np.pad(grey.astype(np.float64), 15, mode="symmetric"), step=1, radius=15, rings=1,
+                                  histograms=3).transpose(2, 0, 1),
+            lambda: np.asarray(daisy(tensor(grey), 15)[0])),
+        "joint bilateral, radius 10, 192 x 192": (
+            lambda: by_pixel(noise, grey, 10, 5.0, 0.05),
+            lambda: np.asarray(joint_bilateral(tensor(noise), tensor(grey), 10, 5.0, 0.05)[0, 0]))}
+    print("| work | plain way, s | ours, s | ratio | largest difference |\n|---|---|---|---|---|")
+    for name, pair in ways.items():
+        (slow, expected), (fast, found) = fastest(options.rounds, *pair)
+        difference = float(np.abs(np.asarray(expected) - found).max() / max(1.0, math.fabs(np.abs(expected).max())))
+        print(f"| {name} | {slow:.3f} | {fast:.3f} | {slow / fast:.1f} | {difference:.0e} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""A bad params.yaml: every mistake is a sentence with its place and, for a misspelling, the nearest right word."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from restore_ml import cli
+from restore_ml.errors import UserError
+from restore_ml.plain_yaml import DEEPEST, MOST_VALUES
+from restore_ml.settings import PROFILES, load, set_profile
+
+GOOD = """\
+profile: cpu
+seed: 3
+threads: 1
+processes: 1
+precision: auto
+weights: {}
+seeds: {paper: 3}
+tasks:
+  super_resolution: {settings: {scales: [2, 3]}, quick: {scales: [2]}}
+  inpainting: {settings: {size: 64}}
+runs:
+  bicubic: {task: super_resolution, needs: none}
+  vdsr: {task: super_resolution, needs: none, settings: {width: 8}, cpu: {steps: 10}}
+  gan: {task: super_resolution, method: sa_subpixel_sr, needs: none, cpu: {steps: {pixel: 5, settle: 0, gan: 5}}}
+  vdsr_s2: {of: vdsr, task: super_resolution, needs: none, seed: 4}
+promotion: {confidence: 0.95}
+"""
+PAIRS = list(zip("abcdefgh", "bcdefghi", strict=True))
+BOMB = "\n".join(["weights: &a [x, x, x, x, x, x, x, x, x, x]", *(
+    f"{new}: &{new} [{', '.join(['*' + old] * 10)}]" for old, new in PAIRS)])
+MERGES = "\n".join(["weights: &a {x: 1}", *(
+    f"{new}: &{new} {{<<: [{', '.join(['*' + old] * 10)}]}}" for old, new in PAIRS)])
+CASES = {
+    # unknown words, with the nearest right one
+    "unknown top key": ("weights: {}", "wieghts: {}", "unknown key 'wieghts'. Did you mean 'weights'?"),
+    "far from every key": ("weights: {}", "zzz: {}", "unknown key 'zzz'. There are profile, seed,"),
+    "unknown profile": ("profile: cpu", "profile: cup", "must be one of quick, cpu, gpu, paper. Did you mean 'cpu'?"),
+    "profile in capitals": ("profile: cpu", "profile: GPU", "Did you mean 'gpu'?"),
+    "unknown task of a run": ("{task: super_resolution, needs: none}", "{task: Super-Resolution, needs: none}",
+                              "Did you mean 'super_resolution'?"),
+    "unknown task": ("  inpainting:", "  inpaintings:", "Did you mean 'inpainting'?"),
+    "unknown method": ("method: sa_subpixel_sr", "method: sa_subpixel", "Did you mean 'sa_subpixel_sr'?"),
+    "unknown method by the run's name": ("  bicubic:", "  bycubic:", "Did you mean 'bicubic'?"),
+    "unknown key of a run": ("needs: none, settings", "neds: none, settings", "Did you mean 'needs'?"),
+    "profile of a run": ("cpu: {steps: 10}", "cpus: {steps: 10}", "Did you mean 'cpu'?"),
+    "unknown setting": ("{width: 8}", "{widht: 8}", "has no setting 'widht' (the run 'vdsr'). Did you mean 'width'?"),
+    "unknown setting of a task": ("{size: 64}", "{sise: 64}", "has no setting 'sise'. Did you mean 'size'?"),
+    "unknown case": ("{size: 64}", "{cases: [strooks]}", "Did you mean 'strokes'?"),
+    "unknown phase": ("settle: 0", "setle: 0", "Did you mean 'settle'?"),
+    "a phase is missing": (", settle: 0", "", "steps of the run 'gan' lacks settle; write 0"),
+    "unknown need": ("needs: none, cpu: {steps: {", "needs: bicubc, cpu: {steps: {", "Did you mean 'bicubic'?"),
+    "unknown base of a replicate": ("{of: vdsr,", "{of: vdrs,", "which is no run of its own. Did you mean 'vdsr'?"),
+    "unknown precision": ("precision: auto", "precision: bf61", "Did you mean 'bf16'?"),
+    # kinds and ranges
+    "a text for a number": ("{width: 8}", "{width: wide}", "width of the run 'vdsr' is 'wide'; it must be of the same"),
+    "a fraction for a whole number": ("{width: 8}", "{width: 8.5}", "same kind as 64"),
+    "true for a number": ("{width: 8}", "{width: true}", "same kind as 64"),
+    "a number for a list": ("scales: [2, 3]", "scales: 2", "same kind as [2, 3, 4]"),
+    "a text in a list of numbers": ("scales: [2, 3]", "scales: [2, x]", "an entry of scales of the task"),
+    "a number for a mapping": ("{pixel: 5, settle: 0, gan: 5}", "9", "steps of the run 'gan' is 9"),
+    "a list for settings": ("settings: {width: 8}", "settings: [width]", "must be a mapping of settings"),
+    "a list for a run": ("  bicubic: {task: super_resolution, needs: none}", "  bicubic: [1]", "bicubic under runs"),
+    "a list for runs": ("weights: {}", "support: [a]", "support in"),
+    "a text for weights": ("weights: {}", "weights: here", "weights in"),
+    "a number for a weight's path": ("weights: {}", "weights: {vgg19: 3}", "vgg19 under weights"),
+    "a list for promotion": ("{confidence: 0.95}", "[0.95]", "promotion in"),
+    "a list for seeds": ("{paper: 3}", "[3]", "seeds in"),
+    "negative budget": ("cpu: {steps: 10}", "cpu: {steps: -10}", "steps of the run 'vdsr' is -10; it must be"),
+    "negative budget of a phase": ("gan: 5}", "gan: -5}", "at least 0"),
+    "no batch": ("{width: 8}", "{batch: 0}", "at least 1"),
+    "negative width": ("{width: 8}", "{width: -8}", "at least 0"),
+    "negative seed": ("seed: 3", "seed: -3", "at least 0"),
+    "no threads": ("threads: 1", "threads: 0", "at least 1"),
+    "too many threads": ("threads: 1", "threads: 99999999", "at most 4096"),
+    "too many processes": ("processes: 1", "processes: 99999999999", "at most 4096"),
+    "beyond 64 bits": ("seed: 3", "seed: 99999999999999999999", "64 bits"),
+    "thousands of digits": ("seed: 3", f"seed: {'9' * 5000}", "not readable YAML"),
+    "not a number": ("{width: 8}", "{lr: .nan}", "runs.vdsr.settings.lr"),
+    "infinite": ("{width: 8}", "{lr: 1.0e+999}", "finite"),
+    "a seed of its own": ("seed: 4", "seed: 3", "has the seed of 'vdsr'"),
+    # what YAML can say and settings cannot hold
+    "twice": ("weights: {}", "weights: {}\nseed: 4", 'found duplicate key "seed"'),
+    "a run twice": ("  bicubic:", "  vdsr: {task: super_resolution}\n  bicubic:", 'found duplicate key "vdsr"'),
+    "a number for a name": ("  bicubic:", "  1: {task: super_resolution, method: vdsr}\n  bicubic:", "in quotes"),
+    "nothing for a name": ("  bicubic:", "  null: {task: super_resolution, method: vdsr}\n  bicubic:", "in quotes"),
+    "a path for a name": ("  bicubic:", "  ../../bicubic: {task: super_resolution, method: bicubic}\n  bicubic:",
+                          "no name for a run"),
+    "a date": ("{width: 8}", "{width: 2026-01-01}", "a date"),
+    "a date that is none": ("seed: 3", "seed: 2026-99-99", "month"),
+    "binary": ("weights: {}", "weights: !!binary aGk=", "bytes"),
+    "a set": ("weights: {}", "weights: !!set {a}", "a set"),
+    "a Python object": ("weights: {}", "weights: !!python/object/apply:os.system [true]", "could not determine"),
+    "an unknown alias": ("weights: {}", "weights: *w", "alias"),
+    "an alias in itself": ("weights: {}", "weights: &w {a: *w}", "within its own anchor"),
+    "a bomb of aliases": ("weights: {}", BOMB, f"more than {MOST_VALUES} values"),
+    "a bomb of merges": ("weights: {}", MERGES, f"more than {MOST_VALUES} values"),
+    "deep nesting": ("weights: {}", "weights: " + "[" * 100_000, f"{DEEPEST} mappings and lists in each other"),
+    "half a surrogate": ("weights: {}", 'weights: "\\ud800"', "not readable YAML"),
+    "a null byte": ("weights: {}", "weights: \0", "not readable YAML"),
+    "a tab": ("weights: {}", "\tweights: {}", "line 6"),
+    "unclosed": ("weights: {}", "weights: {", "not readable YAML"),
+}
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    return tmp_path / "params.yaml"
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as error:
+        load(path)
+    said = str(error.value)
+    assert len(said) < 600 and "\n" not in said and said.endswith((".", "?")), said
+    return said
+
+
+def test_the_good_one_is_read_in_every_profile(params: Path) -> None:
+    params.write_text(GOOD)
+    for profile in PROFILES:
+        set_profile(profile, params)
+        assert set(load(params).runs) == {"bicubic", "vdsr", "gan", "vdsr_s2"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_is_a_sentence(params: Path, case: str) -> None:
+    old, new, said = CASES[case]
+    assert GOOD.count(old) >= 1
+    params.write_text(GOOD.replace(old, new, 1))
+    assert said in refused(params)
+
+
+@pytest.mark.parametrize("text", [b"", b"# nothing\n", b"- a\n", b"cpu\n", b"42\n", b"null\n", b"\xff\xfe\x00", b"\x00",
+                                  b"profile: cpu\n---\nprofile: cpu\n", b"\x93pickle"])
+def test_what_is_no_mapping_is_a_sentence(params: Path, text: bytes) -> None:
+    params.write_bytes(text)
+    refused(params)
+
+
+def test_what_is_no_file_is_a_sentence(params: Path) -> None:
+    assert "does not exist" in refused(params)
+    params.mkdir()
+    assert "cannot be read: Is a directory" in refused(params)
+
+
+def test_other_languages_and_a_byte_order_mark_are_fine(params: Path) -> None:
+    weights = "weights: {vgg19: 'фото/図 1.safetensors'}  # Gewichte für später"
+    params.write_text("\ufeff" + GOOD.replace("weights: {}", weights), encoding="utf-8")
+    assert load(params).weights == {"vgg19": "фото/図 1.safetensors"}
+    params.write_text(GOOD.replace("  bicubic:", "  ünï: {task: super_resolution, method: bicubic}\n  bicubic:"))
+    assert "no name for a run" in refused(params)
+
+
+def test_aliases_and_merges_of_a_sane_size_are_fine(params: Path) -> None:
+    params.write_text(GOOD.replace("settings: {width: 8}", "settings: &small {width: 8}").replace(
+        "  gan:", "  vdsr_deep: {task: super_resolution, method: vdsr, settings: {<<: *small, layers: 3}}\n  gan:"))
+    found = load(params)
+    assert found.runs["vdsr_deep"].settings["width"] == 8 and found.runs["vdsr_deep"].settings["layers"] == 3
+
+
+def test_the_command_line_says_the_sentence(params: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RESTORE_ML_ROOT", str(params.parent))
+    params.write_text(GOOD.replace("method: sa_subpixel_sr", "method: sa_subpixel_rs"))
+    assert cli.main(["runs"]) == 2
+    shown = capsys.readouterr()
+    assert "Did you mean 'sa_subpixel_sr'?" in shown.err and "Traceback" not in shown.err and not shown.out
+
+
+def test_a_bomb_takes_neither_memory_nor_the_process(params: Path) -> None:
+    """In a process of its own with bounded memory: deep nesting ended it once, by a signal."""
+    for case in ("a bomb of aliases", "a bomb of merges", "deep nesting"):
+        old, new, _ = CASES[case]
+        params.with_name(f"{case}.yaml").write_text(GOOD.replace(old, new, 1))
+    code = ("import sys\nfrom pathlib import Path\nfrom restore_ml.errors import UserError\n"
+            "from restore_ml.settings import load\nfor path in sys.argv[1:]:\n    try:\n        load(Path(path))\n"
+            "    except UserError:\n        print('refused')\n")
+    files = sorted(map(str, params.parent.glob("*.yaml")))
+    done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, timeout=300,
+                          check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
+    assert (done.returncode, done.stdout.split()) == (0, ["refused"] * 3), done.stderr

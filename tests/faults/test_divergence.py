@@ -1,0 +1,319 @@
+"""What is not finite stops a training with its pictures named and its last good weights kept; a poisoned model file is
+refused with a sentence, and no pickle is ever opened."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from restore_ml import layout, registry
+from restore_ml.errors import UserError
+from restore_ml.evaluation.scoring import score
+from restore_ml.files import read_json, sha256_of_file, write_json
+from restore_ml.restoration import load_model, restore_run
+from restore_ml.tasks.base import Material
+from restore_ml.training import checkpoint, train
+from restore_ml.training.sampler import Sampler
+from tests.tracking import small_project
+from tests.training import toy
+
+STEP = 3
+"""Where the poison is injected."""
+INF = float("inf")
+
+
+class Fitted(toy.Method):
+    """A classical fit that gives what is not finite."""
+
+    task = "toy"
+    paper = {"order": 2}
+
+    def fit(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+        return {"means": np.array([1.0, np.nan], np.float32)}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    classes = {"toy": toy.ToyMethod, "fitted": Fitted}
+    monkeypatch.setattr(registry, "method_class", lambda task, method: classes[method])
+    monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
+    toy.material(tmp_path / "samples/toy/train")
+    return tmp_path
+
+
+def spec(method: str = "toy", **settings: Any) -> dict[str, Any]:
+    return {"run": method, "task": "toy", "method": method, "needs": "none", "seed": 3, "settings": settings,
+            "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
+
+
+def train_toy(root: Path, **settings: Any) -> tuple[dict[str, Any], Path]:
+    """Train with a checkpoint after each step: what model.json says, and where the checkpoint lies."""
+    facts = train.train_run(spec(**settings), root, root / "models/toy", checkpoint_seconds=0.0)
+    assert facts == read_json(root / "models/toy/model.json")
+    return facts, root / layout.CHECKPOINTS / facts["fingerprint"] / "checkpoint.safetensors"
+
+
+def stopped(root: Path) -> Path:
+    """The checkpoint of a sound training that was stopped just after step STEP, before that step was kept."""
+    def progress(phase: str, done: int, total: int, loss: float) -> None:
+        if done > STEP:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train_run(spec(), root, root / "models/toy", checkpoint_seconds=0.0, progress=progress)
+    return next((root / layout.CHECKPOINTS).glob("*/checkpoint.safetensors"))
+
+
+def pictures(root: Path, step: int) -> set[str]:
+    """The pictures of the batch of a step, as sentences name them."""
+    method = toy.ToyMethod({})
+    sampler = Sampler(toy.ToyTask(), Material(root / "samples/toy/train"), method.settings, 3)
+    return {identity[:12] for identity in sampler.ids(step)}
+
+
+def in_loss(monkeypatch, value):
+    real = toy.ToyMethod._pixel
+
+    def pixel(self, context):
+        terms = real(self, context)
+        return {name: term + value if context.step == STEP else term for name, term in terms.items()}
+
+    monkeypatch.setattr(toy.ToyMethod, "_pixel", pixel)
+
+
+class Poison(torch.autograd.Function):
+    """The same value, another gradient."""
+
+    @staticmethod
+    def forward(ctx, given, value):
+        ctx.value = value
+        return given.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient + ctx.value, None
+
+
+def in_gradient(monkeypatch, value):
+    real = toy.ToyMethod._fake
+
+    def fake(self, context):
+        return Poison.apply(real(self, context), value if context.step == STEP else 0.0)
+
+    monkeypatch.setattr(toy.ToyMethod, "_fake", fake)
+
+
+def in_data(monkeypatch, value):
+    real = Sampler.__getitem__
+
+    def batch(self, step):
+        made = real(self, step)
+        if step == STEP:
+            made.target["image"][1, 0, 2, 2] = value
+        return made
+
+    monkeypatch.setattr(Sampler, "__getitem__", batch)
+
+
+@pytest.mark.parametrize("value", [float("nan"), INF, -INF])
+@pytest.mark.parametrize("inject", [in_loss, in_gradient, in_data])
+def test_what_is_not_finite_stops_the_training_and_keeps_the_last_good_weights(project, monkeypatch, inject, value):
+    whole, good = project / "whole", project / "good"
+    shutil.copytree(project / "samples", whole / "samples")
+    shutil.copytree(project / "samples", good / "samples")
+    expected = stopped(good)
+    with monkeypatch.context() as patch:
+        inject(patch, value)
+        facts, path = train_toy(whole)
+    assert facts["status"] == "failed" and f"at step {STEP}:" in facts["reason"]
+    named = facts["reason"].rpartition("held the pictures ")[2].rstrip(".")
+    assert set(named.partition(", of which ")[0].split(", ")) == pictures(whole, STEP)
+    tensors, values = checkpoint.load(path)
+    assert values["step"] == STEP and checkpoint.not_finite(tensors) is None
+    kept = checkpoint.load(expected)[0]
+    assert kept.keys() == tensors.keys() and all(torch.equal(value, tensors[name]) for name, value in kept.items())
+    assert not list((whole / "models/toy").glob("*.safetensors"))
+    if inject is in_data:
+        broken = toy.job(Material(whole / "samples/toy/train"), whole / "x").sampler
+        broken.seed = 3
+        assert f"of which {broken.ids(STEP)[1][:12]} brought values that are not finite" in facts["reason"]
+
+
+def test_a_training_that_failed_once_fails_again_with_the_same_words(project):
+    first, _ = train_toy(project, poison=STEP)
+    second, _ = train_toy(project, poison=STEP)
+    assert first == second and first["status"] == "failed"
+
+
+def test_growth_without_end_is_stopped_where_numbers_end(project, monkeypatch):
+    growing = lambda s: lambda p: torch.optim.SGD(p, 1e4)  # noqa: E731
+    real = toy.ToyMethod.phases
+
+    def phases(self):
+        found = real(self)
+        for phase in found:
+            for player in phase.players:
+                player.optimiser = growing(self.settings)
+        return found
+
+    monkeypatch.setattr(toy.ToyMethod, "phases", phases)
+    seen: list[float] = []
+    facts = train.train_run(spec(steps={"warm": 200, "joint": 0}), project, project / "models/toy",
+                            progress=lambda phase, done, total, loss: seen.append(loss))
+    assert facts["status"] == "failed" and "Training stopped at step" in facts["reason"]
+    assert len(seen) < 50 and seen[-1] > 1e6 * seen[0]
+
+
+def test_weights_that_the_last_step_broke_are_no_model_and_no_checkpoint(project, monkeypatch):
+    real, count = torch.optim.Adam.step, [0]
+
+    def step(self, *arguments):
+        result = real(self, *arguments)
+        count[0] += 1
+        if count[0] == STEP:
+            with torch.no_grad():
+                next(iter(self.param_groups[0]["params"])).view(-1)[0] = INF
+        return result
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    facts, path = train_toy(project, steps={"warm": STEP, "joint": 0})
+    assert facts["status"] == "failed"
+    assert f"at step {STEP - 1}: the weight net.0.weight is not finite" in facts["reason"]
+    tensors, values = checkpoint.load(path)
+    assert values["step"] == STEP - 1 and checkpoint.not_finite(tensors) is None
+
+
+def test_a_calibration_or_a_fit_that_is_not_finite_is_no_model(project, monkeypatch):
+    def finish(self, networks, material, seed):
+        networks["net"][0].weight.data[0] = INF
+
+    monkeypatch.setattr(toy.ToyMethod, "finish", finish)
+    facts, _ = train_toy(project)
+    assert facts["status"] == "failed" and "The weight net.0.weight is not finite" in facts["reason"]
+    facts = train.train_run(spec("fitted"), project, project / "models/fitted")
+    assert facts["status"] == "failed" and "The fitted array 'means' is not finite" in facts["reason"]
+    assert not list(project.glob("models/*/*.safetensors"))
+
+
+# --- poisoned models --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def built(tmp_path):
+    return small_project.build(tmp_path / "project", pictures=1)
+
+
+class Evil:
+    """A pickle that runs code when it is opened."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+def renamed(folder: Path, **facts: Any) -> None:
+    """Let model.json name the weights that lie there now: whoever poisons them can do that, too."""
+    digest = sha256_of_file(folder / "weights.safetensors")
+    write_json(folder / "model.json", read_json(folder / "model.json") | {"weights_sha256": digest, **facts})
+
+
+def cut(folder: Path, mark: Path) -> None:
+    os.truncate(folder / "weights.safetensors", 1000)
+
+
+def cut_and_renamed(folder: Path, mark: Path) -> None:
+    cut(folder, mark)
+    renamed(folder)
+
+
+def flipped(folder: Path, mark: Path) -> None:
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-3] ^= 0x40
+    (folder / "weights.safetensors").write_bytes(data)
+
+
+def flipped_header(folder: Path, mark: Path) -> None:
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[2] ^= 0x40
+    (folder / "weights.safetensors").write_bytes(data)
+    renamed(folder)
+
+
+def not_finite(folder: Path, mark: Path) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    save_file(weights, folder / "weights.safetensors")
+    renamed(folder)
+
+
+def other_shape(folder: Path, mark: Path) -> None:
+    renamed(folder, settings=read_json(folder / "model.json")["settings"] | {"width": 5})
+
+
+def missing_key(folder: Path, mark: Path) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    weights.pop(next(iter(weights)))
+    save_file(weights, folder / "weights.safetensors")
+    renamed(folder)
+
+
+def pickled(folder: Path, mark: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(pickle.dumps(Evil(mark)))
+    renamed(folder)
+
+
+def pickled_beside(folder: Path, mark: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+    for name in ("weights.pt", "model.pkl", "python_model.pkl"):
+        (folder / name).write_bytes(pickle.dumps(Evil(mark)))
+
+
+SENTENCES = {cut: "SHA-256 differs", cut_and_renamed: "no safetensors file", flipped: "SHA-256 differs",
+             flipped_header: "no safetensors file", not_finite: "not finite", other_shape: "does not fit the settings",
+             missing_key: "does not fit the settings", pickled: "no safetensors file", pickled_beside: "do not exist"}
+
+
+@pytest.mark.parametrize("poison", SENTENCES, ids=lambda poison: poison.__name__)
+def test_a_poisoned_model_is_refused_and_the_other_runs_go_on(built, tmp_path, poison):
+    folder, mark = built / "models/vdsr", tmp_path / "ran"
+    poison(folder, mark)
+    with pytest.raises(UserError, match=SENTENCES[poison]) as caught:
+        load_model(folder, built)
+    assert "weights.safetensors" in str(caught.value)
+    task = small_project.TASK
+    for run in ("vdsr", "bicubic"):
+        restore_run(read_json(built / f"code/train/{run}.json"), built, built / f"restored/{task}/{run}")
+    rows = score(task, built / "samples" / task, built / "restored" / task, [{"run": "vdsr"}, {"run": "bicubic"}])
+    assert dict(zip(rows["run"], rows["status"], strict=True)) == {"vdsr": "failed", "bicubic": "ok"}
+    assert SENTENCES[poison] in rows[rows["run"] == "vdsr"]["reason"].iloc[0]
+    assert not mark.exists()
+
+
+def test_mlflow_opens_no_pickled_model(tmp_path, monkeypatch):
+    from restore_ml.tracking import store
+
+    store.environment()
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    folder, mark = tmp_path / "model", tmp_path / "ran"
+    folder.mkdir()
+    (folder / "python_model.pkl").write_bytes(pickle.dumps(Evil(mark)))
+    (folder / "MLmodel").write_text(json.dumps({
+        "flavors": {"python_function": {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl",
+                                        "cloudpickle_version": "3.0.0", "python_version": "3.11.7", "env": {}}},
+        "mlflow_version": mlflow.__version__, "model_uuid": "0" * 32}))
+    with pytest.raises(MlflowException, match=r"(?i)pickle"):
+        mlflow.pyfunc.load_model(str(folder))
+    assert not mark.exists()

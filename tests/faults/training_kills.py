@@ -1,0 +1,196 @@
+"""Trainings and restorations in processes of their own, which kill themselves (SIGKILL) at a moment that is certain.
+
+The processes are forked from a server that has torch imported, so that each is there in milliseconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from restore_ml import files, layout, registry, settings
+from restore_ml.data import shards
+from restore_ml.data.shards import Record
+from restore_ml.degradations.clouds import scene
+from restore_ml.evaluation.scoring import score
+from restore_ml.files import write_text
+from restore_ml.restoration import restore_run
+from restore_ml.training import loop
+from restore_ml.training.history import History
+from restore_ml.training.train import train_run
+from tests.tracking.small_project import picture
+
+CASES = {"super_resolution": "x2", "inpainting": "watermark", "colorization": "lab_grey", "cloud_removal": "cloud_20"}
+STEPS = 6
+"""Of a training, or of each of its phases half as many."""
+SAVED_EVERY = 2
+"""Steps between two checkpoints."""
+PATIENCE = 300.0
+"""Seconds that a process may take."""
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["__main__", "torch._dynamo", "torch.utils.flop_counter", "accelerate", "cv2", "pandas",
+                                __name__])
+Moment = tuple[Any, ...]
+"""`("step", n)`: in the n-th turn of a player, its gradients made and its weights not yet moved; `("logging", n)`: with
+half of the n-th step's line in history.csv; `("reading", n)`: at the n-th reading of a training record;
+`("optimising", n)`: before the n-th step of an Adam; `("half" | "before" | "after", name, n)`: with half of the n-th
+file of that name written, with the whole of it under its unfinished name, or just after its renaming. `()`: never.
+"""
+
+
+def project(root: Path, tasks: Sequence[str], pictures: int = 4) -> settings.Params:
+    """Samples of the tasks from a few small pictures, and the shipped params.yaml under the profile quick."""
+    text = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+    write_text(root / "params.yaml", text)
+    settings.set_profile("quick", root / "params.yaml")
+    params = settings.load(root / "params.yaml")
+    facts = {"name": "small", "collection": "small", "group": "small", "synthetic": True}
+    for task in (registry.task(name) for name in tasks):
+        given, folder = params.tasks[task.name], root / layout.SAMPLES / task.name
+        first, *others = [Record(f"{number:02x}" * 32, scene(3, number, 128) if task.domain == "scenes"
+                                 else {"image": picture(number, 136)}, facts) for number in range(pictures + 1)]
+        shards.write(folder / "train" / "0.arrow", task.training_records(others, 1, given))
+        for name, pool in task.training_pools(others, 1, given).items():
+            shards.write(folder / "train" / "pools" / name / "pool.arrow", pool)
+        if task.name in CASES:
+            sample = task.test_sample(first, CASES[task.name], 1, given)
+            for part, arrays in (("inputs", sample.inputs), ("targets", sample.target)):
+                shards.write(folder / part / "small" / f"{CASES[task.name]}.arrow",
+                             [Record(first.id, arrays, {**facts, **sample.facts})])
+    return params
+
+
+def spec_of(params: settings.Params, name: str) -> dict[str, Any]:
+    """The run as its stage would get it, with few steps."""
+    run = params.runs[name]
+    chosen = dict(run.settings)
+    if registry.method_class(run.task, run.method)(chosen).trains:
+        steps = chosen["steps"]
+        chosen["steps"] = STEPS if isinstance(steps, int) else {key: min(value, STEPS // 2)
+                                                                for key, value in steps.items()}
+    return {"run": run.name, "task": run.task, "method": run.method, "needs": run.needs, "seed": run.seed,
+            "settings": chosen, "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
+
+
+def run(root: Path, spec: dict[str, Any], moment: Moment = ()) -> int:
+    """Train, restore and score in a process of its own that dies at the moment; its exit status (-9: killed)."""
+    process = CONTEXT.Process(target=work, args=(root, spec, moment))
+    process.start()
+    process.join(PATIENCE)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise TimeoutError(f"{spec['run']} did not end in {PATIENCE:g} seconds")
+    return process.exitcode
+
+
+def work(root: Path, spec: dict[str, Any], moment: Moment) -> None:
+    """In the process: what the stages train, restore and score do of one run."""
+    name, task = spec["run"], spec["task"]
+    _save_seldom()
+    if moment:
+        _arm(moment)
+    train_run(spec, root, root / layout.MODELS / name, checkpoint_seconds=0.0)
+    if task in CASES:
+        restored = root / layout.RESTORED / task
+        restore_run(spec, root, restored / name)
+        rows = score(task, root / layout.SAMPLES / task, restored, [{"run": name, "seed": spec["seed"]}])
+        write_text(root / layout.SCORES / f"{name}.csv", rows.to_csv(index=False))
+
+
+def results(root: Path, spec: dict[str, Any]) -> dict[str, bytes]:
+    """All that the run left of weights, history, restored pictures and metrics, by path."""
+    places = (layout.MODELS / spec["run"], layout.RESTORED / spec["task"] / spec["run"])
+    paths = [path for place in places for path in sorted((root / place).rglob("*")) if path.is_file()]
+    paths += [path for path in [root / layout.SCORES / f"{spec['run']}.csv"] if path.exists()]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths if not path.name.startswith(files.PART)}
+
+
+def _save_seldom() -> None:
+    """Make a checkpoint every SAVED_EVERY steps, so that steps are played, logged and lost between two."""
+    real = loop._save
+
+    def save(job: loop.Job, training: loop.Training, path: Path, process: Any) -> None:
+        if training.done % SAVED_EVERY == 0:
+            real(job, training, path, process)
+
+    loop._save = save
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Countdown:
+    """True at the n-th call."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def _arm(moment: Moment) -> None:
+    kind, *what, number = moment
+    due = _Countdown(number)
+    if kind == "step":
+        loop._guard = partial(_before, due, loop._guard)
+    elif kind == "reading":
+        shards.Shard.arrays = _method(due, shards.Shard.arrays)
+    elif kind == "optimising":
+        torch.optim.Adam.step = _method(due, torch.optim.Adam.step)
+    elif kind == "logging":
+        _arm_history(due)
+    else:
+        _arm_replace(kind, what[0], due)
+
+
+def _before(due: Callable[[], bool], real: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    if due():
+        _die()
+    return real(*arguments, **named)
+
+
+def _method(due: Callable[[], bool], real: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        return _before(due, real, self, *arguments, **named)
+
+    return method
+
+
+def _arm_history(due: Callable[[], bool]) -> None:
+    real = History.add
+
+    def add(self: History, phase: str, step: int, steps: int, terms: dict[str, float]) -> None:
+        if due():
+            self._file.write(f"{phase},{step},{next(iter(terms))[:3]}")
+            self._file.flush()
+            _die()
+        real(self, phase, step, steps, terms)
+
+    History.add = add  # type: ignore[method-assign]
+
+
+def _arm_replace(kind: str, name: str, due: Callable[[], bool]) -> None:
+    real = os.replace
+
+    def replace(source: Any, target: Any, **named: Any) -> None:
+        hit = Path(target).name == name and due()
+        if hit and kind == "half":
+            os.truncate(source, os.path.getsize(source) // 2)
+        if hit and kind != "after":
+            _die()
+        real(source, target, **named)
+        if hit:
+            _die()
+
+    os.replace = replace
