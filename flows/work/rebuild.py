@@ -75,9 +75,13 @@ def build(root: Path, chosen: list[settings.Run], runner: Runner) -> None:
 def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen: list[str], watched: bool) -> None:
     """Over the task runner of a flow below the rebuild's; over the same workers plainly where Prefect is not there."""
     if watched:
+        from prefect.context import refresh_global_settings_context
+
         from pipelines.link import environment as prefect_environment
 
-        os.environ.update(prefect_environment())  # for the workers, which would start servers of their own
+        # For the workers, and for threads of Prefect's: without an address each would start a server of its own.
+        os.environ.update(prefect_environment())
+        refresh_global_settings_context()
     with runner.cluster() as there:
         if not watched:
             with parallel.plainly(there) as submit:
