@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from vdsr_recipe import read
 
 from restore_ml import registry, tensors
 from restore_ml.data import shards
-from restore_ml.data.pictures import SUFFIXES, pixel_hash, read_picture
+from restore_ml.data.pictures import read_picture
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize, modcrop
@@ -39,15 +40,6 @@ TASK = registry.task("super_resolution")
 SCALE = 2
 SIDE = 200
 """Of the corner of a held-out picture that is scored, in pixels."""
-
-
-def read(folders: list[Path], every: int) -> tuple[list[Record], list[Record]]:
-    """(training, held-out) pictures of the folders; every `every`-th file by name is held out."""
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    images = [read_picture(path) for path in paths]
-    records = [Record(pixel_hash(image), {"image": image}) for image in images]
-    held_out = {record.id: record for number, record in enumerate(records) if number % every == 0}
-    return list({record.id: record for record in records if record.id not in held_out}.values()), [*held_out.values()]
 
 
 class Scores:
