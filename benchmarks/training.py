@@ -42,7 +42,7 @@ WARM = 5
 """Rounds before the clock starts."""
 LR = 1e-3
 EMA = 0.999
-Step = Callable[[Batch], Any]
+Step = Callable[[Batch[Tensor]], Any]
 Clock = Callable[[], float]
 
 
@@ -108,8 +108,13 @@ class Ready:
                                       {"hr": hr.to(memory_format=torch.channels_last)},
                                       [f"{number * batch + sample:064x}" for sample in range(batch)]))
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Batch[Tensor]:
         return self.batches[step % BATCHES]
+
+    def floats(self, batch: Batch[Tensor], device: torch.device, layout: torch.memory_format) -> Batch[Tensor]:
+        inputs, target = ({name: value.to(device, memory_format=layout) for name, value in side.items()}
+                          for side in (batch.inputs, batch.target))
+        return Batch(inputs, target, batch.ids)
 
     def ids(self, step: int) -> list[str]:
         return self[step].ids
@@ -121,7 +126,7 @@ def bare(blocks: int, width: int, dtype: torch.dtype, layout: torch.memory_forma
     network = Network(blocks, width).to(memory_format=layout)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), LR, fused=fused)
 
-    def step(batch: Batch) -> float:
+    def step(batch: Batch[Tensor]) -> float:
         lr, hr = (value.to(memory_format=layout) for value in (batch.inputs["lr"], batch.target["hr"]))
         optimiser.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):

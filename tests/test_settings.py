@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from restore_ml.errors import UserError
+from restore_ml.registry import method_class
 from restore_ml.settings import load, set_profile
 
 GOOD = """
@@ -72,3 +73,9 @@ def test_no_text_crashes_the_reader(tmp_path, text):
         load(path)
     except UserError as error:
         assert str(error)
+
+
+def test_what_cannot_be_built_is_told_in_a_sentence():
+    method = method_class("super_resolution", "sa_subpixel_sr")({"width": 4})
+    with pytest.raises(UserError, match=r"cannot be built with its settings in params\.yaml: .*at least 8 channels"):
+        method.networks()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from restore_ml.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -105,6 +107,8 @@ class Method:
     task: ClassVar[str]
     paper: ClassVar[dict[str, Any]]
     """The published recipe: every setting that the method knows, with the paper's value. Unknown keys are refused."""
+    may_be_zero: ClassVar[tuple[str, ...]] = ()
+    """Whole numbers of `paper` that may be 0, where that leaves something out; the others are at least 1."""
     reading: ClassVar[str] = ""
     """What of the method is our reading because its source says too little; empty when nothing is."""
     restores_with: ClassVar[tuple[str, ...]] = ()
@@ -130,6 +134,14 @@ class Method:
     def build(self) -> dict[str, nn.Module]:
         """The networks by name, freshly initialised from torch's current generator (the loop seeds it)."""
         return {}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """What `build` makes; settings that do not fit together are a `UserError`."""
+        try:
+            return self.build()
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"The networks of {type(self).__name__} cannot be built with its settings in params.yaml: "
+                            f"{' '.join(str(error).split())}") from error
 
     def phases(self) -> list[Phase]:
         """How the networks are trained; empty for methods without gradients."""

@@ -166,7 +166,7 @@ def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tup
         if key not in cls.paper:
             raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
                             f"{_right_one(key, cls.paper)}")
-        _same_kind(cls.paper[key], value, f"{key} of {where}")
+        _same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.may_be_zero) else 1)
     resolved = {**cls.paper, **settings}
     if isinstance(cls.paper.get("steps"), dict):
         phases = tuple(cls.paper["steps"])
@@ -254,19 +254,20 @@ def _whole(value: Any, where: str, least: int, most: int = LARGEST) -> int:
     return value
 
 
-def _same_kind(default: Any, value: Any, where: str) -> None:
+def _same_kind(default: Any, value: Any, where: str, least: int = 0) -> None:
     """A number for a number (a whole one for a whole one), a list or mapping for one, with entries of the same kind;
-    None always, anything for None. What is above 0 by default may not be negative."""
+    None always, anything for None. What is above 0 by default may not be negative, whole numbers not below `least`."""
     if default is None or value is None:
         return
     kind = int | float if isinstance(default, float) else type(default)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{where} is {shown(value)}; it must be of the same kind as {default!r}.")
-    if isinstance(default, int | float) and default > 0 > value:
-        raise UserError(f"{where} is {value}; it must be at least 0.")
+    least = least if kind is int else 0
+    if isinstance(default, int | float) and value < least and default >= max(least, 1e-300):
+        raise UserError(f"{where} is {value}; it must be at least {least}.")
     if isinstance(value, list) and default:
         for inner in value:
-            _same_kind(default[0], inner, f"an entry of {where}")
+            _same_kind(default[0], inner, f"an entry of {where}", least)
     if isinstance(value, dict) and default:
         for inner in value.values():
-            _same_kind(next(iter(default.values())), inner, f"an entry of {where}")
+            _same_kind(next(iter(default.values())), inner, f"an entry of {where}", least)

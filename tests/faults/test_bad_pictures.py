@@ -239,7 +239,9 @@ def test_without_permission(tmp_path: Path) -> None:
     for name in ("shut.png", "closed/inside.png"):
         assert f"command: The picture {source / name} cannot be used: no permission to read it." in said
     assert "folder: 1 [['shut.png', 'no permission to read it']" in said
-    assert "inbox: other: 1 added, 1 refused" in said and "'shut.png': no permission to read it" in said
+    assert f"The folder {source / 'closed'} cannot be opened; what is in it is left out." in done.stderr
+    assert "inbox: other: 1 added, 1 refused, 1 folders that cannot be read" in said
+    assert "'closed': cannot be read" in said and "'shut.png': no permission to read it" in said
 
 
 NOBODY = 65534

@@ -9,7 +9,7 @@ from restore_ml import registry
 from restore_ml.data.shards import Record
 from restore_ml.degradations.resize import imresize, modcrop
 from restore_ml.method import Context, Model
-from restore_ml.tensors import batch, to_array, to_tensor
+from restore_ml.tensors import floats, to_array, to_tensor
 
 TASK = registry.task("super_resolution")
 SMALL = {"vdsr": {"layers": 5, "width": 12, "optimiser": "adam", "lr": 2e-3, "loss": "mse", "last_std": 1e-3,
@@ -44,8 +44,10 @@ def fixed_batch(scale: int, patch: int, size: int = 4) -> Context:
     record = next(TASK.training_records([Record("a" * 64, {"image": data.astronaut()})], 1, {}))
     samples = [TASK.training_sample(record, {}, np.random.default_rng(seed), {"patch": patch}, {"scale": scale})
                for seed in range(size)]
-    return Context(batch([s.inputs for s in samples], TASK.inputs), batch([s.target for s in samples], TASK.target),
-                   ["a" * 64] * size, {}, step=0, steps=30, generator=torch.Generator().manual_seed(0))
+    sides = [{name: floats(np.stack([getattr(sample, side)[name] for sample in samples]), spec, torch.device("cpu"),
+                           torch.contiguous_format) for name, spec in getattr(TASK, side).items()}
+             for side in ("inputs", "target")]
+    return Context(*sides, ["a" * 64] * size, {}, step=0, steps=30, generator=torch.Generator().manual_seed(0))
 
 
 def step_of(context: Context, networks, step: int, features=None) -> Context:

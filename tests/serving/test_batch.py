@@ -139,7 +139,7 @@ def test_no_output_leaves_its_folder(folder: Path, tmp_path: Path) -> None:
 
 def test_the_output_folder_may_lie_in_the_input_folder(folder: Path) -> None:
     run(folder, folder / "done")
-    names, others = pictures_in(folder, [folder / "done"])
+    names, others = pictures_in(folder, [folder / "done"], [])
     assert len(names) == 5 and others == 1
 
 

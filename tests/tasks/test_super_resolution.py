@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
@@ -130,14 +131,14 @@ def test_a_whole_batch_has_one_scale(tmp_path):
         scales = set(batch.inputs["scale"].tolist())
         assert len(scales) == 1
         scale = scales.pop()
-        assert batch.target["hr"].shape == (5, 3, 41 // scale * scale, 41 // scale * scale)
-        assert batch.inputs["lr"].shape == (5, 3, 41 // scale, 41 // scale)
+        assert batch.target["hr"].shape == (5, 41 // scale * scale, 41 // scale * scale, 3)
+        assert batch.inputs["lr"].shape == (5, 41 // scale, 41 // scale, 3)
         seen.add(scale)
     assert seen == {2, 3, 4}
     assert Shards(tmp_path / "train").ids == [picture.id for picture in pictures]
     spec = TASK.output["sr"]
-    array = tensors.to_array(batch.target["hr"][0], spec)
-    assert array.dtype == np.uint8
+    ready = sampler.floats(batch, torch.device("cpu"), torch.contiguous_format)
+    assert np.array_equal(tensors.to_array(ready.target["hr"][0], spec), batch.target["hr"][0])
 
 
 def crop_of_a_smaller_picture(image: np.ndarray, factor: float, scale: int, patch: int, seed: int):

@@ -7,12 +7,13 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from restore_ml import registry, tensors
 from restore_ml.data import shards
 from restore_ml.seeds import sample_generator
-from restore_ml.tasks.base import Material, augment
+from restore_ml.tasks.base import ArraySpec, Material, augment
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
@@ -38,8 +39,7 @@ def test_corners_are_uniform_and_independent_of_flips(material):
     """3,500 samples: 8 x 16 corners of 33 x 33 pixels and 8 ways to turn, each cell as likely as any other."""
     made, seen = sampler(material), []
     for step in range(70):
-        crops = (made[step].inputs["lr"] * 255).round().int().numpy()
-        for crop in crops:
+        for crop in made[step].inputs["lr"].transpose(0, 3, 1, 2).astype(int):
             down, right = crop[:2, 1, 0] - crop[:2, 0, 0], crop[:2, 0, 1] - crop[:2, 0, 0]
             way = int(str(down[0] + 1) + str(down[1] + 1) + str(right[0] + 1) + str(right[1] + 1), 3)
             seen.append((crop[0].min(), crop[1].min(), way))
@@ -88,13 +88,24 @@ def test_turns_are_those_of_numpy(channels, dtype):
         assert got.shape == want.shape and got.dtype == dtype and np.array_equal(got, want)
 
 
-def test_a_batch_holds_the_values_of_to_tensor_in_one_piece_of_memory(material):
-    batch = sampler(material, batch=4)[0]
-    parts = [*batch.inputs.values(), *batch.target.values()]
-    assert len({part.untyped_storage().data_ptr() for part in parts}) == 1
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    spec = TASK.inputs["lr"]
-    assert (tensors.batch([{"x": levels}], {"x": spec})["x"][0] == tensors.to_tensor(levels, spec)).all()
+def test_a_batch_is_made_float_in_the_units_of_its_arrays(material):
+    made = sampler(material, batch=4)
+    batch = made[0]
+    assert batch.target["hr"].dtype == np.uint8 and batch.target["hr"].shape == (4, 66, 66, 3)
+    ready = made.floats(batch, torch.device("cpu"), torch.contiguous_format)
+    assert ready.target["hr"].is_contiguous() and ready.inputs["scale"].tolist() == [2] * 4
+    for slot, array in enumerate(batch.target["hr"]):
+        assert torch.equal(ready.target["hr"][slot], tensors.to_tensor(array, TASK.target["hr"]))
+
+
+@pytest.mark.parametrize("kind", ["picture", "mask", "float"])
+def test_a_batch_holds_the_values_of_to_tensor(kind):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1) & (1 if kind == "mask" else 255)
+    array = levels.astype(np.float32) * 0.37 if kind == "float" else levels
+    for memory_format in (torch.channels_last, torch.contiguous_format):
+        made = tensors.floats(np.stack([array, array]), ArraySpec(kind), torch.device("cpu"), memory_format)
+        assert made.dtype == torch.float32 and made.is_contiguous(memory_format=memory_format)
+        assert all(torch.equal(part, tensors.to_tensor(array, ArraySpec(kind))) for part in made)
 
 
 def test_a_batch_costs_at_most_twice_the_bare_crops(tmp_path):

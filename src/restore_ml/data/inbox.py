@@ -48,6 +48,8 @@ class Round:
     refused: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     growing: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    """Folders of the inbox that cannot be read: what is in them waits."""
     taken: list[Path] = field(default_factory=list)
     """Files of the inbox that `finish` deletes."""
 
@@ -60,9 +62,11 @@ class Round:
     def __str__(self) -> str:
         """A sentence with the counts, and up to ten names with their reasons."""
         counts = [(len(self.added), "added"), (len(self.already), "there already"), (len(self.refused), "refused"),
-                  (len(self.duplicates), "duplicates"), (len(self.growing), "still being written")]
+                  (len(self.duplicates), "duplicates"), (len(self.growing), "still being written"),
+                  (len(self.closed), "folders that cannot be read")]
         text = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing new"
-        reasons = [f"  {name!r}: {reason}" for name, reason in self.refused + self.duplicates]
+        closed = [(name, "cannot be read; open it to its group or owner") for name in self.closed]
+        reasons = [f"  {name!r}: {reason}" for name, reason in closed + self.refused + self.duplicates]
         more = [f"  and {len(reasons) - 10} more"] if len(reasons) > 10 else []
         return "\n".join([f"{self.collection}: {text}.", *reasons[:10], *more])
 
@@ -87,7 +91,7 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
     before = look(inbox)
     if before:
         time.sleep(settle)
-    after = look(inbox)
+    after = look(inbox, found.closed)
     found.growing = sorted(name for name in after if before.get(name) != after[name] or _partial(name))
     ready = sorted(set(after) - set(found.growing))
     if not ready:
@@ -99,10 +103,13 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
     return found
 
 
-def look(inbox: Path) -> Seen:
-    """All files of the inbox (hidden ones and folders behind links left out) with size and time."""
+def look(inbox: Path, closed: list[str] | None = None) -> Seen:
+    """All files of the inbox (hidden ones and folders behind links left out) with size and time; folders that cannot be
+    read are added to `closed`."""
     found: Seen = {}
-    for place, folders, files in os.walk(inbox):
+    closed = [] if closed is None else closed
+    for place, folders, files in os.walk(
+            inbox, onerror=lambda error: closed.append(os.path.relpath(error.filename, inbox))):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         for name in files:
             path = Path(place) / name

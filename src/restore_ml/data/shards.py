@@ -233,14 +233,19 @@ class Shards(Sequence[Record]):
         """Map every shard of `folder` (not of its subfolders)."""
         self.folder = folder
         self._shards = [Shard(path) for path in sorted(folder.glob("*.arrow"))]
-        ids = np.concatenate([np.array([], np.bytes_), *(shard.ids() for shard in self._shards)])
+        ids = np.concatenate([np.array([], np.bytes_), *map(self._read_ids, self._shards)])
         self._rows = np.argsort(ids, kind="stable")  # rows count through the shards
         self._ids = ids[self._rows]
         self._ends = list(accumulate(len(shard) for shard in self._shards))
         size = sum(shard.path.stat().st_size for shard in self._shards)
         self._reads = 0
         self._most = HELD // max(AROUND, size // max(1, len(ids))) if size > HELD else sys.maxsize
-        self.release()
+
+    @staticmethod
+    def _read_ids(shard: Shard) -> np.ndarray:
+        ids = shard.ids()
+        shard.release()
+        return ids
 
     @property
     def ids(self) -> list[str]:

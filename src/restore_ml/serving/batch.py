@@ -8,6 +8,7 @@ from the same bytes by the same model with the same settings.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -65,7 +66,10 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
                         "fill, or with one mask for all.")
     if mask is not None and not os.path.exists(mask):
         raise UserError(f"There is no {mask}; give --mask with a folder of masks or a mask file.")
-    names, others = pictures_in(folder, [path for path in (out, mask) if path is not None])
+    closed: list[str] = []
+    names, others = pictures_in(folder, [path for path in (out, mask) if path is not None], closed)
+    for name in closed:
+        print(f"The folder {name} cannot be opened; what is in it is left out.", file=sys.stderr)
     if not names:
         raise UserError(f"There is no picture in {folder}; it needs files that end in .png, .jpg, .tif ...")
     model_folder, method, loaded = load_for(root, task, model, precision)
@@ -81,14 +85,15 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     return 1 if counts["failed"] else 0
 
 
-def pictures_in(folder: Path, without: list[Path]) -> tuple[list[str], int]:
+def pictures_in(folder: Path, without: list[Path], closed: list[str]) -> tuple[list[str], int]:
     """The names (sorted, with `/`) of the files below `folder` that promise a picture, and how many others there are.
 
-    Hidden files and what lies in the folders `without` do not count; linked folders are not entered.
+    Hidden files and what lies in the folders `without` do not count; linked folders are not entered. Folders that
+    cannot be read are added to `closed`.
     """
     left_out = {os.path.realpath(path) for path in without}
     names, others = [], 0
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=lambda error: closed.append(error.filename)):
         folders[:] = [name for name in folders if not name.startswith(".")
                       and os.path.realpath(os.path.join(place, name)) not in left_out]
         for name in files:

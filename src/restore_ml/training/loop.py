@@ -20,6 +20,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
@@ -113,7 +114,7 @@ def fit_networks(job: Job) -> Training:
     return training
 
 
-def _batches(job: Job, first: int, last: int) -> Iterator[Batch]:
+def _batches(job: Job, first: int, last: int) -> Iterator[Batch[np.ndarray]]:
     """The batches of the steps that are left, made by worker processes or, with none, in this one."""
     steps = Steps(job.sampler, first, last)
     if not job.workers:
@@ -130,7 +131,7 @@ def _held(training: Training) -> Iterator[Tensor]:
 
 def _start(job: Job, process: PartialState) -> Training:
     _seed(derive(job.seed, job.run, "init"), process.device)
-    networks = {name: network.to(process.device) for name, network in job.method.build().items()}
+    networks = {name: network.to(process.device) for name, network in job.method.networks().items()}
     if job.precision == "bf16":
         networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}  # type: ignore[call-overload]
     kept = {name: networks[name] for name in job.method.restores_with}
@@ -159,16 +160,15 @@ def _optimiser(training: Training, player: Player) -> torch.optim.Optimizer:
     return optimiser
 
 
-def _step(job: Job, training: Training, phase: Phase, batch: Batch, process: PartialState) -> float:
+def _step(job: Job, training: Training, phase: Phase, batch: Batch[np.ndarray], process: PartialState) -> float:
     """Let every player whose turn it is play once; returns the sum of all loss terms."""
     device, step = process.device, training.step
     what = job.seed, job.run, phase.name, step, process.process_index
     _seed(derive(*what), device)
     draws = torch.Generator().manual_seed(derive(*what, "draws"))
     layout = torch.channels_last if job.precision == "bf16" else torch.contiguous_format
-    move = {side: {name: value.to(device, memory_format=layout) if value.ndim == 4 else value.to(device)
-                   for name, value in getattr(batch, side).items()} for side in ("inputs", "target")}
-    context = Context(move["inputs"], move["target"], batch.ids, training.networks, step=step, steps=phase.steps,
+    ready = job.sampler.floats(batch, device, layout)
+    context = Context(ready.inputs, ready.target, batch.ids, training.networks, step=step, steps=phase.steps,
                       generator=draws, features=job.features, state=training.state)
     seen: dict[str, float] = {}
     for player in phase.players:

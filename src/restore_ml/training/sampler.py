@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from restore_ml import tensors
@@ -21,13 +22,15 @@ from restore_ml.errors import UserError
 from restore_ml.seeds import generator, sample_generator
 from restore_ml.tasks.base import Material, Task
 
+Array = TypeVar("Array", np.ndarray, Tensor)
+
 
 @dataclass
-class Batch:
-    """One batch: tensors by name and the pictures' ids."""
+class Batch(Generic[Array]):
+    """One batch: by name arrays as they are on disk, stacked (N x H x W x C), or their tensors; the pictures' ids."""
 
-    inputs: dict[str, Tensor]
-    target: dict[str, Tensor]
+    inputs: dict[str, Array]
+    target: dict[str, Array]
     ids: list[str]
 
 
@@ -49,7 +52,7 @@ class Sampler:
         self.pools = {name: material.pool(name) for name in names}
         self.specs = {(side, name): spec for side in ("inputs", "target") for name, spec in getattr(task, side).items()}
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Batch[np.ndarray]:
         """Make the batch of `step`."""
         options = self.task.batch_options(generator(self.seed, "batch", step), self.settings)
         ids, samples = [], []
@@ -60,10 +63,17 @@ class Sampler:
             sample = self.task.training_sample(record, self.pools, draws, self.settings, options)
             samples.append({(side, name): getattr(sample, side)[name] for side, name in self.specs})
             ids.append(identity)
-        batch = Batch({}, {}, ids)
-        for (side, name), tensor in tensors.batch(samples, self.specs).items():
-            getattr(batch, side)[name] = tensor
+        batch: Batch[np.ndarray] = Batch({}, {}, ids)
+        for side, name in self.specs:
+            getattr(batch, side)[name] = np.stack([sample[side, name] for sample in samples])
         return batch
+
+    def floats(self, batch: Batch[np.ndarray], device: torch.device, layout: torch.memory_format) -> Batch[Tensor]:
+        """What a method trains on: the batch on the device in the units of `ArraySpec`."""
+        made: Batch[Tensor] = Batch({}, {}, batch.ids)
+        for (side, name), spec in self.specs.items():
+            getattr(made, side)[name] = tensors.floats(getattr(batch, side)[name], spec, device, layout)
+        return made
 
     def ids(self, step: int) -> list[str]:
         """The pictures of the whole batch of `step`, also of the other processes' shares."""
@@ -93,7 +103,7 @@ class Steps:
         """How many steps are left."""
         return self.last - self.first
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch[np.ndarray]:
         """The batch of step `first + index`."""
         if not 0 <= index < len(self):
             raise IndexError(index)

@@ -65,6 +65,7 @@ class DeepColorization(Method):
     """
 
     task = "colorization"
+    may_be_zero = ("semantic_radius", "refine_iterations")
     paper: ClassVar[dict[str, Any]] = {
         "hidden": 64, "clusters": 1, "daisy_radius": 15, "position": 1.0,
         "semantic_radius": 8, "refine_radius": 16, "refine_sigma": 8.0, "refine_range": 0.05, "refine_iterations": 2,

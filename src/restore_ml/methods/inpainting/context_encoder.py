@@ -102,6 +102,7 @@ class ContextEncoder(Method):
     """
 
     task = "inpainting"
+    may_be_zero = ("overlap",)
     paper: ClassVar[dict[str, Any]] = {
         "variant": "centre", "masks": ["centre"], "overlap": 4, "width": 64, "bottleneck": 4000,
         "bottleneck_kind": "conv", "disc_width": 64, "reconstruction": 0.999, "adversarial": 0.001, "valid_weight": 0.0,

@@ -49,6 +49,7 @@ class DIPWatermark(Method):
     """
 
     task = "inpainting"
+    may_be_zero = ("extra_levels", "skip")
     paper: ClassVar[dict[str, Any]] = {
         "input": "image_mask", "arch": "unet_deconv", "widths": [16, 32, 64, 128, 256], "extra_levels": 1,
         "upsample": "deconv", "skip": 4, "noise_channels": 32,

@@ -78,6 +78,7 @@ class RapidSR(Method):
     restores_with = ("net",)
     tile = 256
     overlap = 16
+    may_be_zero = ("warm_up",)
     paper: ClassVar[dict[str, Any]] = {
         "blocks": 12, "width": 64, "scales": [2, 3, 4], "lr": 0.02, "adam_lr": 0.002, "warm_up": 30, "steps": 200_000,
         "batch": 32, "patch": 96, "ema": 0.999, "ensemble": 1, "augment_scales": [1.0],
