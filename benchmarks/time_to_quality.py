@@ -7,7 +7,7 @@ PICTURES are folders of training pictures (T91 and BSD200), or one folder of a p
 column, Set5 is only looked at. The clock runs while the loop trains, its checkpoints included, and stops while scores
 are taken from the averaged weights; the last rows add the seconds that restoring Set5 took. PSNR: luma alone as VDSR
 was published (its official weights: 37.53 at x2; bicubic 33.66), and, for held-out pictures and in the last column,
-8-bit RGB in and out as this project's tables.
+8-bit RGB in and out as this project's tables. Scores are taken in fp32, as theirs.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ SIDE = 200
 
 
 class Scores:
-    """PSNR of a method's networks, in autocast as the loop trains them."""
+    """PSNR of a method's networks."""
 
-    def __init__(self, method: Method, set5: Path, held_out: list[Record], kind: str) -> None:
-        self.method, self.kind = method, kind
+    def __init__(self, method: Method, set5: Path, held_out: list[Record]) -> None:
+        self.method = method
         paths = sorted(path for path in set5.iterdir() if not path.stem.endswith("_LR"))
         self.set5 = [modcrop(read_picture(path), SCALE) for path in paths if path.stem.endswith("_HR")] or [
             modcrop(read_picture(path), SCALE) for path in paths]
@@ -80,7 +80,7 @@ class Scores:
 
     def run(self, model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The restored batch."""
-        with torch.no_grad(), precision.autocast("cpu", self.kind):
+        with torch.no_grad():
             return self.method.restore(model, inputs, 1)["sr"]
 
 
@@ -139,7 +139,7 @@ def main() -> None:
             training, held_out = read(options.pictures, options.every)
             folder = Path(scratch) / "train"
             shards.write(folder / "0.arrow", TASK.training_records(training, 1, {"scales": [SCALE], "variants": []}))
-        scores = Scores(method, options.set5, held_out, kind)
+        scores = Scores(method, options.set5, held_out)
         sampler = Sampler(TASK, Material(folder), method.settings, options.seed)
         print(f"{len(sampler.records)} pictures, {options.threads} threads, {kind}, {method.settings}\n\n"
               f"| training, s | steps | Set5 luma | held out | Set5 8-bit RGB | |\n|---|---|---|---|---|---|",
