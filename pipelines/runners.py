@@ -29,7 +29,7 @@ RUNNER, WORKERS = "RESTORE_ML_RUNNER", "RESTORE_ML_WORKERS"
 """The environment variables with the setting and the number of workers."""
 KINDS = ("sequential", "threads", "processes", "dask", "ray")
 PACKAGES = {"dask": (("distributed", "prefect_dask"), "pip install 'restore-ml[dask]'"),
-            "ray": (("ray", "prefect_ray"), "pip install prefect-ray")}
+            "ray": (("ray", "prefect_ray"), "pip install 'restore-ml[ray]'")}
 PATIENCE = 2.0
 """Seconds of chunks that are worked off in the calling process: what is over by then needs no workers."""
 AHEAD = 4
@@ -99,11 +99,15 @@ class Runner:
         if self.kind == "ray":
             from prefect_ray import RayTaskRunner
 
-            return RayTaskRunner(address=self.address or None,
-                                 init_kwargs={} if self.address else {"num_cpus": self.workers})
+            return RayTaskRunner(address=self.address or None, init_kwargs=self._ray())
         from prefect.task_runners import ThreadPoolTaskRunner
 
         return ThreadPoolTaskRunner(max_workers=self.workers)
+
+    def _ray(self) -> dict[str, Any]:
+        """What `ray.init` is told; a Ray of its own shows no dashboard."""
+        own = {} if self.address else {"num_cpus": self.workers, "include_dashboard": False}
+        return {"log_to_driver": False, "runtime_env": {"env_vars": _threads()}, **own}
 
     @contextlib.contextmanager
     def cluster(self) -> Iterator[Runner]:
@@ -192,16 +196,20 @@ class _RayExecutor(Executor):
         import ray
 
         self.ray = ray
-        given: dict[str, Any] = {"address": runner.address} if runner.address else {"num_cpus": runner.workers}
-        ray.init(ignore_reinit_error=True, log_to_driver=False, include_dashboard=False, **given)
+        ray.init(address=runner.address or "local", ignore_reinit_error=True, **runner._ray())
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
         """Hand a call to a worker."""
-        return self.ray.remote(function).remote(*arguments, **options).future()
+        return self.ray.remote(_call).remote(function, *arguments, **options).future()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster."""
         self.ray.shutdown()
+
+
+def _call(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Ray takes plain functions alone, chunks come as `functools.partial`."""
+    return function(*arguments, **options)
 
 
 def _threads() -> dict[str, str]:

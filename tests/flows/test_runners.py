@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -36,9 +40,37 @@ def plain(tmp_path_factory):
     return root
 
 
+@pytest.fixture
+def cluster(tmp_path):
+    """The address of a Dask cluster that somebody else has started: a scheduler and two workers."""
+    found = tmp_path / "scheduler.json"
+    parts = [["scheduler", "--port", "0"], ["worker", "--nworkers", "2", "--nthreads", "1"]]
+    with contextlib.ExitStack() as stack:
+        for name, *options in parts:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{name}", "--scheduler-file", str(found), "--host",
+                 "127.0.0.1", "--no-dashboard", *options], stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        end = time.monotonic() + 60
+        while not found.exists():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        yield json.loads(found.read_text())["address"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_runner_gives_the_same_bytes(plain, tmp_path, kind, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    check(plain, tmp_path, kind)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None, reason="prefect-dask is not installed.")
+def test_a_cluster_that_is_there_already_gives_the_same_bytes(plain, tmp_path, cluster):
+    check(plain, tmp_path, f"dask:{cluster}")
+
+
+def check(plain, tmp_path, kind):
     with Runner.parse(kind, 2).mapper(patience=0.0) as mapper:
         prepare(plain / "data", tmp_path / "prepared", 1, mapper=mapper, chunk=7)
         degrading.degrade(registry.task("colorization"), tmp_path / "prepared", tmp_path / "samples", 1, {"size": 64},
@@ -105,7 +137,7 @@ def test_more_threads_than_cores_are_a_sentence(monkeypatch):
 
 def test_a_missing_package_is_a_sentence(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="prefect-ray"):
+    with pytest.raises(UserError, match="restore-ml\\[ray\\]"):
         Runner.parse("ray", 2)
 
 
