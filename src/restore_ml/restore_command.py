@@ -59,12 +59,15 @@ def from_base64(text: str, column: str) -> bytes:
 
 
 def encode(picture: np.ndarray, form: str = "PNG") -> bytes:
-    """An H x W x 3 (or x 1) uint8 picture as the bytes of a file; JPEG and WebP at quality 95."""
+    """An H x W x 3 (or x 1) uint8 picture as the bytes of a file; JPEG and WebP at quality 95.
+
+    PNG at zlib's level 4: a third of the time of its usual 6, which a picture of 4 megapixels feels, for 5 % more bytes.
+    """
     from PIL import Image
 
     image = Image.fromarray(picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
     buffer = io.BytesIO()
-    image.save(buffer, form, quality=95)
+    image.save(buffer, form, quality=95, compress_level=4)
     return buffer.getvalue()
 
 
