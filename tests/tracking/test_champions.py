@@ -83,7 +83,8 @@ def test_the_first_champion_the_one_that_beats_it_and_the_way_back(project: Path
     assert len(decisions.history(project, TASK)) == 2
 
     before = everything(project)
-    assert champions.promote(project) == said  # the same answer, and nothing written
+    task, _, decided = said[0].partition(": ")
+    assert champions.promote(project) == [f"{task}: nothing new; decided before: {decided}"]  # and nothing written
     assert everything(project) == before
 
     assert champions.rollback(project, TASK) == f"bicubic is the champion of {TASK} again, in place of vdsr."

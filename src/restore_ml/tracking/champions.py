@@ -73,7 +73,7 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
     if known is not None:
         if not dry_run:
             write_page(root, task)
-        return str(known["sentence"])
+        return f"nothing new; decided before: {known['sentence']}"
     folder = root / layout.CHAMPIONS / task / CHAMPION
     held = read_champion(folder)
     own = standing.rows(root, task, scores) if held is not None and len(scores) else None
