@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from restore_ml.errors import UserError
+from restore_ml.files import scarce
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,6 +141,8 @@ class Method:
         try:
             return self.build()
         except (ValueError, RuntimeError) as error:
+            if scarce(error):
+                raise
             raise UserError(f"The networks of {type(self).__name__} cannot be built with its settings in params.yaml: "
                             f"{' '.join(str(error).split())}") from error
 

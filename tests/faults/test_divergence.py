@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +105,15 @@ def in_gradient(monkeypatch, value):
 
 
 def in_data(monkeypatch, value):
-    real = Sampler.__getitem__
+    real, steps = Sampler.floats, count()
 
-    def batch(self, step):
-        made = real(self, step)
-        if step == STEP:
+    def floats(self, *given):
+        made = real(self, *given)
+        if next(steps) == STEP:
             made.target["image"][1, 0, 2, 2] = value
         return made
 
-    monkeypatch.setattr(Sampler, "__getitem__", batch)
+    monkeypatch.setattr(Sampler, "floats", floats)
 
 
 @pytest.mark.parametrize("value", [float("nan"), INF, -INF])
