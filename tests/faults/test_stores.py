@@ -48,6 +48,22 @@ def locked(root: Path):
             other.kill()
 
 
+@pytest.mark.parametrize("moment", [0.2, 0.5, 0.8])
+def test_a_store_whose_making_was_killed_is_made_by_the_next(tmp_path, moment):
+    """MLflow makes its tables one by one and cannot go on from the middle."""
+    script = ("import os, signal, sys\nfrom pathlib import Path\nfrom alembic.runtime import migration\n"
+              "from restore_ml.tracking import store\nleft = [0]\ntables = migration.HeadMaintainer.update_to_step\n"
+              "def update(self, step):\n    left[0] += 1\n    tables(self, step)\n"
+              "    if left[0] == int(sys.argv[2]):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+              "migration.HeadMaintainer.update_to_step = update\nstore.migrate(Path(sys.argv[1]))\n")
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(int(40 * moment))], check=False,
+                          capture_output=True)
+    assert done.returncode == -9, done.stderr
+    assert not store.database(tmp_path).exists()
+    assert store.migrate(tmp_path) is None
+    assert [found.name for found in store.client(tmp_path).search_experiments()] == ["Default"]
+
+
 def test_a_locked_store_is_waited_for_and_never_set_aside(stored, monkeypatch):
     monkeypatch.setattr(store, "PATIENCE", 0.5)
     with locked(stored), pytest.raises(UserError, match=r"mlflow\.db is locked by another process"):

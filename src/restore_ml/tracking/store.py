@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore_ml import layout
 from restore_ml.errors import UserError
+from restore_ml.files import write_whole
 from restore_ml.tracking import postgresql
 
 if TYPE_CHECKING:
@@ -114,13 +115,25 @@ def explained(root: Path) -> Iterator[None]:
 
 
 def _fill(root: Path) -> None:
-    """Tables of MLflow's present version, and the default experiment."""
+    """Tables of MLflow's present version, and the default experiment.
+
+    MLflow makes them in many steps that SQLite does not take back, and cannot go on from the middle; so a new file is
+    made beside its place and moved there when it is whole.
+    """
+    _quiet()
+    _be_patient()
+    place = artifacts(root).as_uri()
+    if postgresql.address() or database(root).exists():
+        _make_tables(tracking_uri(root), place)
+    else:
+        write_whole(database(root), lambda part: _make_tables(f"sqlite:///{part}", place))
+
+
+def _make_tables(uri: str, place: str) -> None:
     from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    _quiet()
-    _be_patient()
-    engine = utils.create_sqlalchemy_engine(tracking_uri(root))
+    engine = utils.create_sqlalchemy_engine(uri)
     try:
         if not utils._all_tables_exist(engine):
             utils._initialize_tables(engine)
@@ -128,7 +141,7 @@ def _fill(root: Path) -> None:
             utils._upgrade_db(engine)
     finally:
         engine.dispose()
-    SqlAlchemyStore(tracking_uri(root), artifacts(root).as_uri()).engine.dispose()  # writes the default experiment
+    SqlAlchemyStore(uri, place).engine.dispose()  # writes the default experiment
 
 
 def client(root: Path) -> MlflowClient:
