@@ -112,7 +112,7 @@ class Loader:
         started, used = time.perf_counter(), sum(map(processor_time, processes))
         for batch in self.loader:
             if isinstance(self.dataset, Steps):  # the others hand over floats
-                self.dataset.sampler.floats(batch, torch.device("cpu"), torch.channels_last)
+                self.dataset.sampler.floats(batch, torch.device("cpu"))
         took = time.perf_counter() - started
         return self.samples / took, (sum(map(processor_time, processes)) - used) / self.samples * 1e6
 

@@ -111,8 +111,8 @@ class Ready:
     def __getitem__(self, step: int) -> Batch[Tensor]:
         return self.batches[step % BATCHES]
 
-    def floats(self, batch: Batch[Tensor], device: torch.device, layout: torch.memory_format) -> Batch[Tensor]:
-        inputs, target = ({name: value.to(device, memory_format=layout) for name, value in side.items()}
+    def floats(self, batch: Batch[Tensor], device: torch.device) -> Batch[Tensor]:
+        inputs, target = ({name: value.to(device) for name, value in side.items()}
                           for side in (batch.inputs, batch.target))
         return Batch(inputs, target, batch.ids)
 

@@ -24,8 +24,8 @@ from restore_ml.files import sweep
 from restore_ml.registry import TASKS, nearest
 
 WRITTEN = (layout.CODE, layout.PREPARED, layout.SAMPLES, layout.VALIDATION, layout.MODELS, layout.RESTORED,
-           layout.SCORES, layout.COMPARISON, layout.CHAMPIONS, layout.CHECKPOINTS, layout.COSTS, layout.REPORTS)
-"""Where killed processes may have left unfinished files."""
+           layout.SCORES, layout.COMPARISON, layout.CHAMPIONS, layout.STATE, layout.REPORTS)
+"""Where killed processes may have left unfinished files, at any depth."""
 
 
 def work(step: Steps, profile: str, task: str, methods: list[str], runner: str, workers: int) -> None:
@@ -52,7 +52,7 @@ def build(root: Path, chosen: list[settings.Run], runner: Runner) -> None:
     set_threads()
     for sentence in mend(root):
         print(sentence)
-    sweep(root / folder for folder in WRITTEN)
+    sweep_up(root)
     crowded = runner.crowded(settings.load(root / "params.yaml").threads)
     if crowded:
         print(crowded)
@@ -70,6 +70,13 @@ def build(root: Path, chosen: list[settings.Run], runner: Runner) -> None:
                 _dvc(root, environment, "repro", *[f"restore@{run.name}" for run in chosen])
     if not chosen:
         prune_checkpoints(root)
+
+
+def sweep_up(root: Path) -> None:
+    """Delete what killed processes have left unfinished: in the folders of results, beside params.yaml and dvc.lock,
+    and beside the descriptions of collections (their pictures come from a folder of their own)."""
+    sweep(root / folder for folder in WRITTEN)
+    sweep([root, *(root / layout.DATA).glob("*")], below=False)
 
 
 def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen: list[str], watched: bool) -> None:

@@ -45,14 +45,14 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folders: Iterable[Path]) -> list[Path]:
-    """Delete the unfinished files under `folders` whose writers are gone; returns them.
+def sweep(folders: Iterable[Path], below: bool = True) -> list[Path]:
+    """Delete the unfinished files in `folders`, and `below` them, whose writers are gone; returns them.
 
     Processes are told by their number, so a file of another machine's process may stay until that number is free.
     """
     swept = []
     for folder in folders:
-        for path in sorted(folder.rglob(f"{PART}*")):
+        for path in sorted((folder.rglob if below else folder.glob)(f"{PART}*")):
             writer = re.match(rf"{re.escape(PART)}(\d+)-", path.name)
             if writer and not _lives(int(writer[1])) and path.is_file():
                 path.unlink(missing_ok=True)

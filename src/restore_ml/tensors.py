@@ -25,11 +25,12 @@ def to_array(tensor: Tensor, spec: ArraySpec) -> np.ndarray:
     return np.ascontiguousarray(array.astype(np.uint8 if spec.kind == "mask" else np.float32))
 
 
-def floats(stacked: np.ndarray, spec: ArraySpec, device: torch.device, layout: torch.memory_format) -> Tensor:
-    """A batch of arrays on the device: what `to_tensor` makes of each. It is made float there: what travels to it,
-    from a loader's worker and to a card, are the bytes of the disk, a quarter as many."""
+def floats(stacked: np.ndarray, spec: ArraySpec, device: torch.device) -> Tensor:
+    """A batch of arrays on the device, channels last in memory as on the disk: what `to_tensor` makes of each. It is
+    made float there: what travels to it, from a loader's worker and to a card, are the bytes of the disk, a quarter
+    as many."""
     moved = torch.from_numpy(stacked).to(device)
     if spec.kind == "number":
         return moved.long()
     made = moved / 255.0 if spec.kind == "picture" else moved.float()
-    return made.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    return made.permute(0, 3, 1, 2)

@@ -14,6 +14,7 @@ import pytest
 import zc.lockfile
 from ruamel.yaml import YAML
 
+from flows.work import rebuild
 from pipelines import client, forkserver, lock, server
 from restore_ml.files import PART, write_text
 from tests.faults import killing
@@ -218,6 +219,7 @@ def test_a_rebuild_killed_again_and_again_ends_as_if_nothing_had_been(project):
         killing.stale_socket(path)
     (root / ".state/rebuild.json").write_text('{"what": "rebuild", "pid": 999999999, "since": "long ago"}')
     (root / "models" / f"{PART}999999999-x-none").write_text("half")
+    (root / ".state/mlflow" / f"{PART}999999999-x-mlflow.db").write_text("half")
     (root / "comparison" / killing.TASK / ".x.tmp").write_text("half of DVC's")
     project.watch()
     status, said = project.rebuild()
@@ -251,6 +253,22 @@ def _caught(project: killing.Project, process: subprocess.Popen[bytes]) -> bool:
 
     killing.wait_until(lambda: process.poll() is not None or writes())
     return process.poll() is None
+
+
+def test_what_killed_writers_leave_is_swept_up_wherever_they_write(tmp_path):
+    names = ("params.yaml", "dvc.lock", "data/mine/collection.json", "code/x.json", "prepared/photos/train/x.arrow",
+             "samples/t/contract.parquet", "validation/t.json", "models/x/model.json", "restored/t/x/s/c.arrow",
+             "scores/t.parquet", "comparison/t/plots/x.csv", "champions/t/history/1.json", ".state/mlflow/mlflow.db",
+             ".state/costs/x.json", ".state/checkpoints/x/run.json", ".state/jobs/x.json", "reports/gallery/t.html")
+    for name in names:
+        path = tmp_path / name
+        write_text(path, "whole")
+        for writer in (999999999, os.getpid()):
+            (path.parent / f"{PART}{writer}-x-{path.name}").write_text("half")
+    rebuild.sweep_up(tmp_path)
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    mine = [str(Path(name).parent / f"{PART}{os.getpid()}-x-{Path(name).name}") for name in names]
+    assert left == sorted([*names, *mine])
 
 
 def test_the_repository_ignores_unfinished_files():

@@ -44,8 +44,8 @@ def fixed_batch(scale: int, patch: int, size: int = 4) -> Context:
     record = next(TASK.training_records([Record("a" * 64, {"image": data.astronaut()})], 1, {}))
     samples = [TASK.training_sample(record, {}, np.random.default_rng(seed), {"patch": patch}, {"scale": scale})
                for seed in range(size)]
-    sides = [{name: floats(np.stack([getattr(sample, side)[name] for sample in samples]), spec, torch.device("cpu"),
-                           torch.contiguous_format) for name, spec in getattr(TASK, side).items()}
+    sides = [{name: floats(np.stack([getattr(sample, side)[name] for sample in samples]), spec, torch.device("cpu"))
+              for name, spec in getattr(TASK, side).items()}
              for side in ("inputs", "target")]
     return Context(*sides, ["a" * 64] * size, {}, step=0, steps=30, generator=torch.Generator().manual_seed(0))
 

@@ -137,7 +137,7 @@ def test_a_whole_batch_has_one_scale(tmp_path):
     assert seen == {2, 3, 4}
     assert Shards(tmp_path / "train").ids == [picture.id for picture in pictures]
     spec = TASK.output["sr"]
-    ready = sampler.floats(batch, torch.device("cpu"), torch.contiguous_format)
+    ready = sampler.floats(batch, torch.device("cpu"))
     assert np.array_equal(tensors.to_array(ready.target["hr"][0], spec), batch.target["hr"][0])
 
 

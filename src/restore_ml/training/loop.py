@@ -131,9 +131,8 @@ def _held(training: Training) -> Iterator[Tensor]:
 
 def _start(job: Job, process: PartialState) -> Training:
     _seed(derive(job.seed, job.run, "init"), process.device)
-    networks = {name: network.to(process.device) for name, network in job.method.networks().items()}
-    if job.precision == "bf16":
-        networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}  # type: ignore[call-overload]
+    networks = {name: network.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                for name, network in job.method.networks().items()}
     kept = {name: networks[name] for name in job.method.restores_with}
     average = Average(kept, float(job.method.settings.get("ema") or 0.0))
     history = History(job.folder / "history.csv", process.is_main_process)
@@ -166,8 +165,7 @@ def _step(job: Job, training: Training, phase: Phase, batch: Batch[np.ndarray], 
     what = job.seed, job.run, phase.name, step, process.process_index
     _seed(derive(*what), device)
     draws = torch.Generator().manual_seed(derive(*what, "draws"))
-    layout = torch.channels_last if job.precision == "bf16" else torch.contiguous_format
-    ready = job.sampler.floats(batch, device, layout)
+    ready = job.sampler.floats(batch, device)
     context = Context(ready.inputs, ready.target, batch.ids, training.networks, step=step, steps=phase.steps,
                       generator=draws, features=job.features, state=training.state)
     seen: dict[str, float] = {}

@@ -68,11 +68,11 @@ class Sampler:
             getattr(batch, side)[name] = np.stack([sample[side, name] for sample in samples])
         return batch
 
-    def floats(self, batch: Batch[np.ndarray], device: torch.device, layout: torch.memory_format) -> Batch[Tensor]:
+    def floats(self, batch: Batch[np.ndarray], device: torch.device) -> Batch[Tensor]:
         """What a method trains on: the batch on the device in the units of `ArraySpec`."""
         made: Batch[Tensor] = Batch({}, {}, batch.ids)
         for (side, name), spec in self.specs.items():
-            getattr(made, side)[name] = tensors.floats(getattr(batch, side)[name], spec, device, layout)
+            getattr(made, side)[name] = tensors.floats(getattr(batch, side)[name], spec, device)
         return made
 
     def ids(self, step: int) -> list[str]:
