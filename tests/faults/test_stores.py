@@ -58,7 +58,7 @@ def test_a_store_whose_making_was_killed_is_made_by_the_next(tmp_path, moment):
               "migration.HeadMaintainer.update_to_step = update\nstore.migrate(Path(sys.argv[1]))\n")
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(int(40 * moment))], check=False,
                           capture_output=True)
-    assert done.returncode == -9, done.stderr
+    assert (done.returncode, done.stderr) == (-9, b"")
     assert not store.database(tmp_path).exists()
     assert store.migrate(tmp_path) is None
     assert [found.name for found in store.client(tmp_path).search_experiments()] == ["Default"]

@@ -6,6 +6,7 @@ the function, and all suites of a rebuild run in one call.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -65,6 +66,7 @@ def run(suites: Sequence[Suite], docs: Path) -> list[Failure]:
     from great_expectations import expectations as gxe
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # of its temporary folders nobody need hear
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_or_update_pandas("frames")

@@ -120,7 +120,6 @@ def _fill(root: Path) -> None:
     MLflow makes them in many steps that SQLite does not take back, and cannot go on from the middle; so a new file is
     made beside its place and moved there when it is whole.
     """
-    _quiet()
     _be_patient()
     place = artifacts(root).as_uri()
     if postgresql.address() or database(root).exists():
@@ -133,6 +132,7 @@ def _make_tables(uri: str, place: str) -> None:
     from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    _quiet()
     engine = utils.create_sqlalchemy_engine(uri)
     try:
         if not utils._all_tables_exist(engine):
