@@ -173,7 +173,8 @@ def test_weights_that_the_last_step_broke_are_no_model_and_no_checkpoint(project
         count[0] += 1
         if count[0] == STEP:
             with torch.no_grad():
-                next(iter(self.param_groups[0]["params"])).view(-1)[0] = INF
+                weight = next(iter(self.param_groups[0]["params"]))
+                weight[(0,) * weight.ndim] = INF
         return result
 
     monkeypatch.setattr(torch.optim.Adam, "step", step)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -19,7 +20,7 @@ from safetensors.torch import save_file
 
 from flows.work import rebuild
 from restore_ml import files, registry
-from restore_ml.data import shards
+from restore_ml.data import data_docs, shards
 from restore_ml.files import read_json
 from restore_ml.restoration import restore_run
 from restore_ml.training import checkpoint, train
@@ -82,6 +83,24 @@ def test_on_a_full_disk_the_old_file_stays_and_the_next_one_is_whole(tmp_path, w
         ballast.unlink()
         write(path, LIMIT)
         assert path.stat().st_size > LIMIT / 2
+
+
+@pytest.mark.parametrize(("limit", "assets"), [(LIMIT, True), (1_000_000, True), (LIMIT, False)])
+def test_data_docs_that_do_not_fit_are_no_success(tmp_path, caplog, monkeypatch, limit, assets):
+    """Great Expectations itself logs a stack trace and leaves a page out; its pictures (of a megabyte) do raise."""
+    from great_expectations.data_context.store.html_site_store import HtmlSiteStore
+
+    if not assets:
+        monkeypatch.setattr(HtmlSiteStore, "copy_static_assets", lambda self: None)
+    expectation = data_docs.Expect("ColumnValuesToBeUnique", {"column": "id"})
+    suite = data_docs.Suite("frame", pd.DataFrame({"id": ["a", "b"]}), [expectation], ("id",))
+    docs = tmp_path / "docs"
+    with limiting.largest_file(limit), pytest.raises(OSError, match="too large") as caught:
+        data_docs.run([suite], docs)
+    assert f"There is no space left for {docs}" in files.lack(caught.value)
+    assert not [record for record in caplog.records if "Traceback" in record.getMessage()]
+    assert data_docs.run([suite], docs) == []
+    assert any("frame" in page.name for page in (docs / "validations").rglob("*.html"))
 
 
 def test_unfinished_files_of_dead_processes_are_swept_up_and_those_of_living_ones_stay(tmp_path):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,13 +62,16 @@ class Failure:
 
 
 def run(suites: Sequence[Suite], docs: Path) -> list[Failure]:
-    """Check every suite, write the Data Docs to `docs` (replaced), return what failed in the order of the suites."""
+    """Check every suite, write the Data Docs to `docs` (replaced), return what failed in the order of the suites.
+
+    A full disk and a lack of permission are the `OSError` that they are.
+    """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
     from great_expectations import expectations as gxe
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # of its temporary folders nobody need hear
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)  # of temporary folders
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_or_update_pandas("frames")
@@ -86,8 +91,31 @@ def run(suites: Sequence[Suite], docs: Path) -> list[Failure]:
     context.add_data_docs_site(site_name="docs", site_config={
         "class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}})
-    context.build_data_docs(site_names=["docs"])
+    with _told(docs):
+        context.build_data_docs(site_names=["docs"])
     return failures
+
+
+@contextmanager
+def _told(docs: Path) -> Iterator[None]:
+    """Raise the system's errors, which Great Expectations logs with a stack trace and then goes on without the page."""
+    numbers: list[int] = []
+
+    def pass_on(record: logging.LogRecord) -> bool:
+        found = re.search(r'Error: "\[Errno (\d+)\]', record.getMessage())
+        numbers.extend(int(number) for number in (found.groups() if found else ()))
+        return found is None
+
+    log = logging.getLogger("great_expectations.render.renderer.site_builder")
+    log.addFilter(pass_on)
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or str(docs)) from error
+    finally:
+        log.removeFilter(pass_on)
+    if numbers:
+        raise OSError(numbers[0], os.strerror(numbers[0]), str(docs))
 
 
 def _failures(suite: Suite, results: Sequence[Any]) -> list[Failure]:
