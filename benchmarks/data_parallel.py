@@ -36,7 +36,7 @@ def project(root: Path, processes: int, threads: int, settings: dict[str, int]) 
     """A project with eight noise pictures and one run."""
     pictures = [shards.Record(f"{number:064x}", {
         "image": generator("benchmark", number).integers(0, 256, (96, 96, 3), dtype=np.uint8)}) for number in range(8)]
-    records = registry.task(TASK).training_records(pictures, 1, {"scales": [2], "variants": []})
+    records = registry.parts(TASK).training.records(pictures, 1, {"scales": [2], "variants": []})
     shards.write(root / f"samples/{TASK}/train/0.arrow", list(records))
     chosen = registry.method_class(TASK, RUN)({**settings, "scales": [2], "batch": 32, "patch": 40}).settings
     write_json(root / f"code/train/{RUN}.json", {

@@ -126,8 +126,8 @@ def work(method: str, threads: int, folder: Path) -> None:
     records = [shards.Record(f"{number:064x}", {"image": picture(number)}, {"name": str(number), "group": str(number)})
                for number in range(PICTURES + TESTED)]
     train = folder / "samples" / task_name / "train"
-    shards.write(train / "00.arrow", task.training_records(records[:PICTURES], SEED, given))
-    for name, pool in task.training_pools(records[:PICTURES], SEED, given).items():
+    shards.write(train / "00.arrow", registry.parts(task.name).training.records(records[:PICTURES], SEED, given))
+    for name, pool in registry.parts(task.name).training.pools(records[:PICTURES], SEED, given).items():
         shards.write(train / "pools" / name / "pool.arrow", pool)
     spec = {"run": method, "task": task_name, "method": method, "needs": "none", "seed": SEED, "threads": threads,
             "settings": {**registry.method_class(task_name, method).paper, **settings}, "precision": "fp32"}
@@ -141,7 +141,7 @@ def work(method: str, threads: int, folder: Path) -> None:
     built, model = load_model(out, folder)
     restored, scores = {}, {}
     for record in records[PICTURES:]:
-        sample = task.test_sample(record, degradation, SEED, given)
+        sample = registry.parts(task.name).cases.sample(record, degradation, SEED, given)
         output = restore(built, model, sample.inputs, SEED)
         for name, value in output.items():
             restored[f"{record.id}.{name}"] = value

@@ -31,11 +31,11 @@ from restore_ml.method import Model
 from restore_ml.methods.colorization.gabor_pix2pix import GaborPix2Pix
 from restore_ml.nn.gabor import DIRECTIONS, NORMS, SIZES, gabor_kernel, texture
 from restore_ml.tasks.base import Material, Sample
-from restore_ml.tensors import to_tensor
 from restore_ml.training.loop import Job, fit_networks
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("colorization")
+PARTS = registry.parts("colorization")
 SMALL: dict[str, Any] = {"batch": 8, "patch": 32, "levels": 4, "width": 12, "dropout": False, "disc_width": 8,
                          "disc_layers": 2, "lr": 2e-3, "ema": 0.9}
 SIZE = 64
@@ -59,7 +59,7 @@ def photographs(split: str) -> list[Record]:
 def train(method: GaborPix2Pix, material: Material, seed: int) -> Model:
     """The method after its few steps, by the project's own loop."""
     with tempfile.TemporaryDirectory() as folder:
-        sampler = Sampler(TASK, material, method.settings, seed)
+        sampler = Sampler(PARTS, material, method.settings, seed)
         training = fit_networks(Job(method, "gabor_pix2pix", seed, sampler, Path(folder), checkpoint_seconds=1e9))
     return Model({name: network.eval() for name, network in training.average.networks.items()})
 
@@ -68,7 +68,7 @@ def clipped(samples: list[Sample], kernel: Tensor) -> float:
     """The share of texture pixels at 0 or 1."""
     shares = []
     for sample in samples:
-        grey = grey_from_lightness(to_tensor(sample.inputs["L"], TASK.inputs["L"])[None])
+        grey = grey_from_lightness(TASK.inputs["L"].to_tensor(sample.inputs["L"][None]))
         maps = texture(grey, kernel)
         shares.append(float(((maps == 0) | (maps == 1)).float().mean()))
     return float(np.mean(shares))
@@ -95,13 +95,13 @@ def main() -> None:
     kernels = [(size, direction) for direction in DIRECTIONS for size in SIZES]
     if options.kernels != "all":
         kernels = [tuple(map(int, pair.split("/"))) for pair in options.kernels.split(",")]  # type: ignore[misc]
-    samples = [TASK.test_sample(picture, "lab_grey", 1, {"size": SIZE}) for picture in photographs("validation")]
+    samples = [PARTS.cases.sample(picture, "lab_grey", 1, {"size": SIZE}) for picture in photographs("validation")]
     grey = float(np.mean([psnr_ab(np.zeros_like(sample.target["ab"]), sample.target["ab"]) for sample in samples]))
     scores: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         material = Material(Path(folder) / "train")
         count = shards.write(material.folder / "0.arrow",
-                             TASK.training_records(photographs("train"), 1, {"size": SIZE}))
+                             PARTS.training.records(photographs("train"), 1, {"size": SIZE}))
         print(f"{count} training photographs, {len(samples)} for validation ({SIZE} x {SIZE}); norm {options.norm}, "
               f"{options.steps} steps; no colour at all: psnr_ab {grey:.2f} dB")
         print(f"{'direction':>9} {'size':>5} {'sum':>10} {'clipped':>8} {'psnr_ab':>8} {'rmse_ab':>8} {'cpu s':>6}")

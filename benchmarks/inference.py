@@ -53,7 +53,7 @@ TIMES = 3
 def wanted(root: Path, runs: list[str]) -> list[tuple[str, str]]:
     """(task, run) of what is measured."""
     found = []
-    for task in registry.TASKS:
+    for task in registry.tables():
         with contextlib.suppress(UserError):
             found.append((task, run_name(load_for(root, task, "champion", "fp32")[0])))
     if ("inpainting", "partial_conv") not in found and (root / layout.MODELS / "partial_conv" / "model.json").exists():
@@ -75,7 +75,7 @@ def picture(task: str, method: Method, megapixels: float) -> tuple[Work, Callabl
     side = round((megapixels * 1e6) ** 0.5)
     if task == "cloud_removal":
         scene = Record("scene", canaries.scene(photograph(side, side)), {"name": "scene"})
-        sample = registry.task(task).test_sample(scene, "cloud_20", 1, {})
+        sample = registry.parts(task).cases.sample(scene, "cloud_20", 1, {})
         hole = sample.inputs["mask"][..., 0] > 0
         return (lambda method, model: 255 * restore(method, model, sample.inputs, 1)["image"],
                 lambda shown: psnr(shown[hole], 255 * sample.target["truth"][hole]))

@@ -140,9 +140,9 @@ def lay_out(folder: Path, hr: list[np.ndarray]) -> None:
     """The same pairs as shards, PNG files, an LMDB database and raw pixels."""
     import lmdb
 
-    task = registry.task("super_resolution")
+    training = registry.parts("super_resolution").training
     records = [shards.Record(f"{number:064x}", {"image": picture}) for number, picture in enumerate(hr)]
-    shards.write(folder / "shards" / "00.arrow", task.training_records(records, 1, {"scales": [SCALE], "variants": []}))
+    shards.write(folder / "shards" / "00.arrow", training.records(records, 1, {"scales": [SCALE]}))
     (folder / "png").mkdir()
     places: dict[str, Any] = {}
     with open(folder / "raw.bin", "wb") as raw, lmdb.open(str(folder / "lmdb"), map_size=1 << 34) as database:
@@ -161,7 +161,7 @@ def lay_out(folder: Path, hr: list[np.ndarray]) -> None:
 
 
 def ours(folder: Path, batches: int) -> Dataset[Any]:
-    return Steps(Sampler(registry.task("super_resolution"), Material(folder / "shards"), RUN, 1), 0, batches)  # type: ignore[return-value]
+    return Steps(Sampler(registry.parts("super_resolution"), Material(folder / "shards"), RUN, 1), 0, batches)  # type: ignore[return-value]
 
 
 class Crops(Dataset[Any]):
@@ -266,7 +266,7 @@ def memory(folder: Path) -> None:
 
 def resident(place: Path) -> None:
     started = time.process_time()
-    sampler = Sampler(registry.task("super_resolution"), Material(place), RUN, 1)
+    sampler = Sampler(registry.parts("super_resolution"), Material(place), RUN, 1)
     opened = time.process_time() - started
     for step in range(400):
         sampler[step]

@@ -24,10 +24,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from restore_ml import degrading, registry
-from restore_ml.data import contract_table
+from restore_ml import registry
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.prepare import prepare
+from restore_ml.degrading import contract_table
+from restore_ml.degrading.cases import degrade_cases
+from restore_ml.degrading.training import degrade_training
 from restore_ml.files import write_json
 
 SIZES = (100, 1_000, 10_000)
@@ -145,15 +147,15 @@ def prepared(root: Path) -> None:
 
 def degraded(root: Path, name: str) -> None:
     """The stage as the pipeline runs it."""
-    task, out = registry.task(name), root / "samples" / name
+    parts, out = registry.parts(name), root / "samples" / name
     ledger = Ledger.of_stage(root, f"degrade-{name}", "benchmark")
-    degrading.degrade_training(task, root / "prepared", out, 1, TASKS[name], ledger=ledger)
-    degrading.degrade_tests(task, root / "prepared", out, 1, TASKS[name], ledger=ledger)
+    degrade_training(parts, root / "prepared", out, 1, TASKS[name], ledger=ledger)
+    degrade_cases(parts, root / "prepared", out, 1, TASKS[name], ledger=ledger)
     contract_table.write_contract(out, ledger=Ledger.of_stage(root, f"contract-{name}", "benchmark"))
 
 
 def validated(root: Path) -> None:
-    from restore_ml.data.contracts import validate
+    from restore_ml.degrading.contracts import validate
 
     validate(root / "prepared", root / "samples", [next(iter(TASKS))], root / "validation", root / "docs")
 

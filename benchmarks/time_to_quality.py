@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from vdsr_recipe import read
 
-from restore_ml import registry, tensors
+from restore_ml import registry
 from restore_ml.data import shards
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.shards import Record
@@ -37,6 +37,7 @@ from restore_ml.training.loop import Job, fit_networks
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
+PARTS = registry.parts("super_resolution")
 SCALE = 2
 SIDE = 200
 """Of the corner of a held-out picture that is scored, in pixels."""
@@ -74,9 +75,9 @@ class Scores:
 
     def rgb(self, model: Model, hr: np.ndarray) -> float:
         """As the tables score: the low-resolution picture and the result are 8-bit RGB."""
-        inputs = {"lr": tensors.to_tensor(imresize(hr, 1 / SCALE), TASK.inputs["lr"])[None],
+        inputs = {"lr": TASK.inputs["lr"].to_tensor(imresize(hr, 1 / SCALE)[None]),
                   "scale": torch.tensor([SCALE])}
-        return float(psnr_y(tensors.to_array(self.run(model, inputs)[0], TASK.output["sr"]), hr, SCALE))
+        return float(psnr_y(TASK.output["sr"].to_array(self.run(model, inputs)[0]), hr, SCALE))
 
     def run(self, model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The restored batch."""
@@ -138,9 +139,9 @@ def main() -> None:
         if not any(folder.glob("*.arrow")):
             training, held_out = read(options.pictures, options.every)
             folder = Path(scratch) / "train"
-            shards.write(folder / "0.arrow", TASK.training_records(training, 1, {"scales": [SCALE], "variants": []}))
+            shards.write(folder / "0.arrow", PARTS.training.records(training, 1, {"scales": [SCALE], "variants": []}))
         scores = Scores(method, options.set5, held_out)
-        sampler = Sampler(TASK, Material(folder), method.settings, options.seed)
+        sampler = Sampler(PARTS, Material(folder), method.settings, options.seed)
         print(f"{len(sampler.records)} pictures, {options.threads} threads, {kind}, {method.settings}\n\n"
               f"| training, s | steps | Set5 luma | held out | Set5 8-bit RGB | |\n|---|---|---|---|---|---|",
               flush=True)

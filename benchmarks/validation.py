@@ -21,9 +21,9 @@ import numpy as np
 
 from restore_ml import layout, registry, restoration, settings
 from restore_ml.data.shards import Record, Shards
-from restore_ml.evaluation.protocol import protocol
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.protocol import protocol
 from restore_ml.training.precision import resolve
 from restore_ml.training.train import train_run
 
@@ -71,7 +71,8 @@ def samples(root: Path, params: settings.Params, task: str, case: str, crops: in
             y, x = int(draws.integers(height - size + 1)), int(draws.integers(width - size + 1))
             arrays = {name: np.ascontiguousarray(array[y:y + size, x:x + size])
                       for name, array in record.arrays.items()}
-            made.append(known.test_sample(Record(f"{record.id}{number}", arrays, {}), case, 1, params.tasks[task]))
+            cut = Record(f"{record.id}{number}", arrays, {})
+            made.append(registry.parts(task).cases.sample(cut, case, 1, params.tasks[task]))
     return made
 
 

@@ -30,12 +30,12 @@ from restore_ml.evaluation.fidelity import psnr_y
 from restore_ml.method import Inputs, Model
 from restore_ml.methods.super_resolution.vdsr import VDSR
 from restore_ml.tasks.base import Material, Sample
-from restore_ml.tensors import to_array, to_tensor
 from restore_ml.training import precision
 from restore_ml.training.loop import Diverged, Job, fit_networks
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
+PARTS = registry.parts("super_resolution")
 ROWS = 6
 SIDE = 160
 """Of the centre squares that are scored, in pixels."""
@@ -71,7 +71,7 @@ def cases(pictures: list[Record], scales: list[int]) -> dict[int, list[Sample]]:
             image = picture.arrays["image"]
             top, left = (max(0, length - SIDE) // 2 for length in image.shape[:2])
             square = Record(picture.id, {"image": image[top:top + SIDE, left:left + SIDE]})
-            found.setdefault(scale, []).append(TASK.test_sample(square, f"x{scale}", 1, {}))
+            found.setdefault(scale, []).append(PARTS.cases.sample(square, f"x{scale}", 1, {}))
     return found
 
 
@@ -81,9 +81,9 @@ def score(method: Watched, samples: list[Sample], scale: int) -> float:
     values = []
     with torch.no_grad():
         for sample in samples:
-            inputs: Inputs = {"lr": to_tensor(sample.inputs["lr"], TASK.inputs["lr"])[None],
+            inputs: Inputs = {"lr": TASK.inputs["lr"].to_tensor(sample.inputs["lr"][None]),
                               "scale": torch.tensor([scale])}
-            restored = to_array(method.restore(model, inputs, 1)["sr"][0], TASK.output["sr"])
+            restored = TASK.output["sr"].to_array(method.restore(model, inputs, 1)["sr"][0])
             values.append(psnr_y(restored, sample.target["hr"], scale))
     method.networks["net"].train()
     return float(np.mean(values))
@@ -112,7 +112,7 @@ def train(settings: dict[str, Any], folder: Path, held_out: dict[int, list[Sampl
             row(done)
             raise TimeIsUp
 
-    sampler = Sampler(TASK, Material(folder / "train"), method.settings, options.seed)
+    sampler = Sampler(PARTS, Material(folder / "train"), method.settings, options.seed)
     with tempfile.TemporaryDirectory() as checkpoints:
         job = Job(method, "vdsr", options.seed, sampler, Path(checkpoints), precision.resolve(options.precision),
                   checkpoint_seconds=1e9, progress=progress)
@@ -156,7 +156,7 @@ def main() -> None:
           f"{precision.resolve(options.precision)}; bicubic "
           + ", ".join(f"x{scale} {bicubic[scale]:.3f} dB" for scale in scales))
     with tempfile.TemporaryDirectory() as folder:
-        shards.write(Path(folder) / "train" / "0.arrow", TASK.training_records(training, 1, {"scales": scales}))
+        shards.write(Path(folder) / "train" / "0.arrow", PARTS.training.records(training, 1, {"scales": scales}))
         for recipe in options.recipe or [""]:
             settings = {**VDSR.paper, "steps": options.steps, **changes(recipe)}
             print(f"\n{recipe or 'the settings of the paper'}\n  step         loss  "

@@ -6,7 +6,7 @@ from pipelines.steps import Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.files import write_text
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
 from restore_ml.settings import Params
 
 
@@ -30,7 +30,7 @@ def fingerprint_code() -> int:
 
 def prepare_homes(root: Path, params: Params) -> None:
     """champions/<task> must be there, even without a champion, since the stage `champion` depends on it."""
-    for task in TASKS:
+    for task in tables():
         path = root / layout.CHAMPIONS / task / ".gitignore"
         if params.runs_of(task) and not path.exists():
             write_text(path, "/champion\n/previous\n")
@@ -41,7 +41,7 @@ def check_tables(root: Path, params: Params) -> None:
     from ruamel.yaml import YAML
 
     named = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["vars"][0]["tables"]
-    with_runs = [task for task in TASKS if params.runs_of(task)]
+    with_runs = [task for task in tables() if params.runs_of(task)]
     if sorted(named) != sorted(with_runs):
         raise UserError(f"The tasks with runs in params.yaml are {', '.join(with_runs) or 'none'}; write them into "
                         f"`tables` of dvc.yaml, which has {', '.join(named)}.")

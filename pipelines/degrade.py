@@ -1,5 +1,8 @@
 """The stage `degrade`: a task's training material and test samples, made from the prepared pictures."""
 
+from collections.abc import Callable
+from typing import Any
+
 from pipelines.progress import bar
 from pipelines.runners import Runner
 from pipelines.steps import Steps
@@ -14,30 +17,47 @@ NAMES = {"super_resolution": "downsample", "inpainting": "generate_masks", "colo
 def stage(step: Steps, key: str) -> None:
     """Degrade the pictures for the task `key`."""
     name = NAMES.get(key, "degrade")
-    step(f"{name}_for_training", degrade, key, "degrade_training")
-    step(f"{name}_for_tests", degrade, key, "degrade_tests")
-    step("write_contract", write_contract, key)
+    training = step(f"{name}_for_training", degrade_for_training, key)
+    cases = step(f"{name}_for_tests", degrade_for_tests, key)
+    step("write_contract", write_contract, key, training, cases)
 
 
-def degrade(task: str, function: str) -> None:
-    """Call the named function of `restore_ml.degrading` with the task's settings, over the workers that there are."""
-    from restore_ml import degrading, registry
+def degrade_for_training(task: str) -> Any:
+    """Training material."""
+    from restore_ml.degrading.training import degrade_training
+
+    return _degrade(degrade_training, task)
+
+
+def degrade_for_tests(task: str) -> Any:
+    """Test cases."""
+    from restore_ml.degrading.cases import degrade_cases
+
+    return _degrade(degrade_cases, task)
+
+
+def _degrade(function: Callable[..., Any], task: str) -> Any:
+    """Call the function with the task's settings, over the workers that there are."""
+    from restore_ml import registry
     from restore_ml.data.ledger import Ledger
 
     root = layout.root()
     spec = read_json(root / layout.CODE / "degrade" / f"{task}.json")
     ledger = Ledger.of_stage(root, f"degrade-{task}", spec)
     with bar(task) as progress, Runner.from_environment().mapper() as mapper:
-        getattr(degrading, function)(registry.task(task), root / layout.PREPARED, root / layout.SAMPLES / task,
-                                     spec["seed"], spec["settings"], progress, mapper, ledger=ledger)
+        return function(registry.parts(task), root / layout.PREPARED, root / layout.SAMPLES / task, spec["seed"],
+                        spec["settings"], progress, mapper, ledger=ledger)
 
 
-def write_contract(task: str) -> None:
-    """Write the table that contracts are checked on."""
-    from restore_ml.data import contract_table
+def write_contract(task: str, training: Any, cases: Any) -> None:
+    """Write the table that contracts are checked on, and the one of the pictures that were left out."""
+    from restore_ml import registry
     from restore_ml.data.ledger import Ledger
+    from restore_ml.degrading import contract_table, left_out
 
     root = layout.root()
+    out = root / layout.SAMPLES / task
+    left_out.write_left_out(registry.task(task), root / layout.PREPARED, out, training, cases)
     ledger = Ledger.of_stage(root, f"contract-{task}", read_json(root / layout.CODE / "degrade" / f"{task}.json"))
     with Runner.from_environment().mapper() as mapper:
-        contract_table.write_contract(root / layout.SAMPLES / task, mapper=mapper, ledger=ledger)
+        contract_table.write_contract(out, mapper=mapper, ledger=ledger)

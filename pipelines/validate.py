@@ -12,7 +12,7 @@ def stage(step: Steps, key: str) -> None:
 
 def check_contracts() -> None:
     """Write validation/<task>.json for each task, and Data Docs beside what DVC tracks."""
-    from restore_ml.data.contracts import validate
+    from restore_ml.degrading.contracts import validate
 
     root = layout.root()
     tasks = read_json(root / layout.CODE / "validate.json")["tasks"]

@@ -27,12 +27,12 @@ from restore_ml.training.train import train_run
 
 root = Path(sys.argv[1])
 run = load(root / "params.yaml").runs["espcn"]
-task = registry.task("super_resolution")
+training = registry.parts("super_resolution").training
 yy, xx = np.mgrid[0:96, 0:96]
 wave = 127 + 100 * np.sin(xx / 5) * np.cos(yy / 7)
 picture = np.repeat(wave[:, :, None], 3, 2).astype(np.uint8)
 folder = root / "samples/super_resolution/train"
-records = task.training_records([shards.Record("ab" * 32, {"image": picture}, {"name": "wave"})], 1, {"scales": [3]})
+records = training.records([shards.Record("ab" * 32, {"image": picture}, {"name": "wave"})], 1, {"scales": [3]})
 shards.write(folder / "a.arrow", records)
 spec = {"run": "espcn", "task": run.task, "method": run.method, "needs": "none", "seed": 1, "settings": run.settings,
         "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}

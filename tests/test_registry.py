@@ -10,7 +10,7 @@ from restore_ml.errors import UserError
 from restore_ml.method import Method
 
 
-@pytest.mark.parametrize("task", [*registry.TASKS, *registry.SUPPORT])
+@pytest.mark.parametrize("task", registry.task_names())
 def test_every_method_file_follows_the_protocol(task):
     names = registry.method_names(task)
     assert names

@@ -113,7 +113,7 @@ def mlflow_runs(root: Path, days: float) -> list[Item]:
         return []
     client, named = store.client(root), held_models(root)
     found = []
-    names = [registry_name(task) for task in (*registry.TASKS, *registry.SUPPORT)]
+    names = [registry_name(task) for task in registry.task_names()]
     for experiment in client.search_experiments(ViewType.ALL):
         if experiment.name not in (*names, "restore-training"):
             continue

@@ -28,7 +28,7 @@ from pipelines.client import with_parent
 from pipelines.runners import Runner
 from restore_ml import settings
 from restore_ml.errors import UserError
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
 
 DATA = ("code", "prepare", "degrade", "validate")
 """What comes before the runs; its stages stay on this machine and send chunks of pictures to the workers."""
@@ -47,12 +47,12 @@ def units(params: settings.Params, chosen: list[str] | None = None) -> list[Unit
     """One unit a run, and one a table: scores wait for the runs of their task. `chosen`: only these runs, no tables."""
     wanted = {*chosen, *(params.runs[name].needs for name in chosen)} if chosen else set(params.runs)
     found = [Unit(run.name, (f"train_support@{run.name}",)) for run in params.runs.values()
-             if run.task not in TASKS and run.name in wanted]
+             if run.task not in tables() and run.name in wanted]
     found += [Unit(run.name, (f"train@{run.name}", f"restore@{run.name}"), frozenset({run.needs} - {"none"}))
-              for run in params.runs.values() if run.task in TASKS and run.name in wanted]
+              for run in params.runs.values() if run.task in tables() and run.name in wanted]
     if not chosen:
         found += [Unit(f"score {task}", (f"score@{task}",), frozenset(run.name for run in params.runs_of(task)))
-                  for task in TASKS if params.runs_of(task)]
+                  for task in tables() if params.runs_of(task)]
     return found
 
 

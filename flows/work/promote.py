@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.steps import Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
-from restore_ml.registry import TASKS, nearest
+from restore_ml.registry import nearest, tables
 
 
 def work(step: Steps, rollback: str) -> str:
@@ -14,8 +14,9 @@ def work(step: Steps, rollback: str) -> str:
     from restore_ml.tracking.sync import sync
 
     root = layout.root().resolve()
-    if rollback and rollback not in TASKS:
-        raise UserError(f"There is no task {rollback!r}; the tasks are {', '.join(TASKS)}.{nearest(rollback, TASKS)}")
+    if rollback and rollback not in tables():
+        raise UserError(f"There is no task {rollback!r}; the tasks are {', '.join(tables())}."
+                        f"{nearest(rollback, tables())}")
     if rollback:
         sentences = [step("rollback", champions.rollback, root, rollback)]
     else:

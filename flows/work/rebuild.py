@@ -21,7 +21,7 @@ from pipelines.steps import Steps
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
 from restore_ml.files import sweep
-from restore_ml.registry import TASKS, nearest
+from restore_ml.registry import nearest, tables
 
 WRITTEN = (layout.CODE, layout.PREPARED, layout.SAMPLES, layout.VALIDATION, layout.MODELS, layout.RESTORED,
            layout.SCORES, layout.COMPARISON, layout.CHAMPIONS, layout.STATE, layout.REPORTS)
@@ -119,9 +119,9 @@ def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen
 
 def select(params: settings.Params, task: str, methods: list[str]) -> list[settings.Run]:
     """The runs that `task` and `methods` (names of runs or methods) choose; empty means all."""
-    if task and task not in TASKS:
-        raise UserError(f"There is no task {task!r}; the tasks are {', '.join(TASKS)}.{nearest(task, TASKS)}")
-    runs = [run for run in params.runs.values() if run.task in ((task,) if task else TASKS)]
+    if task and task not in tables():
+        raise UserError(f"There is no task {task!r}; the tasks are {', '.join(tables())}.{nearest(task, tables())}")
+    runs = [run for run in params.runs.values() if run.task in ((task,) if task else tables())]
     for name in methods:
         if not any(name in (run.name, run.method) for run in runs):
             raise UserError(f"There is no run {name!r}{f' of {task}' if task else ''}."
@@ -176,7 +176,7 @@ def force_transient(root: Path, chosen: list[settings.Run], environment: dict[st
         model = root / layout.MODELS / name / "model.json"
         restored = root / layout.RESTORED / task / name / "status.json"
         if model.exists() and read_json(model)["status"] == "transient":
-            stages.append(f"{'train' if task in TASKS else 'train_support'}@{name}")
+            stages.append(f"{'train' if task in tables() else 'train_support'}@{name}")
         elif restored.exists() and read_json(restored).get("transient"):
             stages.append(f"restore@{name}")
         else:
@@ -228,7 +228,7 @@ def finish(root: Path, promote: bool = True) -> list[str]:
         print(sentence)
     champions.dvc_add(root)
     print(sync(root))
-    there = [task for task in TASKS if (root / layout.COMPARISON / task / "table.csv").exists()]
+    there = [task for task in tables() if (root / layout.COMPARISON / task / "table.csv").exists()]
     for task in there:
         print(f"\n{console_table(task, read_table(root, task), None)}")
     if there:
@@ -245,7 +245,7 @@ def preview(root: Path, chosen: list[settings.Run]) -> None:
     from restore_ml.evaluation.scoring import score
     from restore_ml.evaluation.tables import console_table
 
-    for task in TASKS:
+    for task in tables():
         runs = [{"run": run.name, "seed": run.seed} for run in chosen if run.task == task]
         if not runs:
             continue

@@ -12,7 +12,7 @@ from pipelines.steps import Steps
 from restore_ml import layout
 from restore_ml.data import inbox as inboxes
 from restore_ml.files import write_text
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
 
 REPORTS = layout.REPORTS / "retrain"
 
@@ -62,7 +62,7 @@ def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences
              "## Rebuilt", ", ".join(f"`{name}`" for name in changed) or "Nothing was stale.",
              "## Decisions", "\n".join(f"- {sentence}" for sentence in sentences)
              if promote else "Not asked for: the champions stay as they are."]
-    for task in TASKS:
+    for task in tables():
         table = root / layout.COMPARISON / task / "table.md"
         if table.exists():
             parts += [f"## {task.replace('_', ' ').capitalize()}", table.read_text(encoding="utf-8").strip()]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from restore_ml import layout
 from restore_ml.errors import UserError
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
 
 Command = Callable[[argparse.Namespace], int | None]
 """A sub-command: prints, and returns an exit code where it has another one than 0 to give."""
@@ -49,18 +49,18 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     _add_data(commands, given)
     runs = _add(commands, "runs", _runs, "list the runs of params.yaml and what became of them",
                 "restore-ml runs --task inpainting")
-    runs.add_argument("--task", choices=TASKS, help="only the runs of this task")
+    runs.add_argument("--task", choices=tables(), help="only the runs of this task")
     methods = _add(commands, "methods", _methods, "list the methods that a run can use", "restore-ml methods")
-    methods.add_argument("--task", choices=TASKS, help="only the methods of this task")
+    methods.add_argument("--task", choices=tables(), help="only the methods of this task")
     compare = _add(commands, "compare", _compare, "print the comparison of the tasks",
                    "restore-ml compare super_resolution --case photos/x4")
-    compare.add_argument("task", nargs="?", choices=TASKS, help="only this task")
+    compare.add_argument("task", nargs="?", choices=tables(), help="only this task")
     compare.add_argument("--case", metavar="SET/DEGRADATION", help="another case than the primary one")
     restore = _add(commands, "restore", _restore, "restore a picture, or all pictures of a folder",
                    "restore-ml restore --task inpainting torn.jpg --mask holes.png -o whole.png\n"
                    "  restore-ml restore --task colorization old/ -o coloured/")
     restore.add_argument("picture", type=Path, help="the picture file, of any size, or a folder of them")
-    restore.add_argument("--task", required=True, choices=TASKS)
+    restore.add_argument("--task", required=True, choices=tables())
     restore.add_argument("-o", "--output", required=True, type=Path, help="where the restored picture "
                          "goes (.png ...); of a folder: the folder for PNGs and a report")
     restore.add_argument("--mask", type=Path, help="a picture of the same size, white where pixels are missing; of a "
@@ -72,7 +72,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     serve = _add(commands, "serve", _serve, "answer requests for restored pictures over HTTP (MLflow's protocol)",
                  "restore-ml serve --task colorization\n"
                  "  restore-ml serve --task super_resolution --model vdsr --port 5006 --max-megapixels 4")
-    serve.add_argument("--task", required=True, choices=TASKS)
+    serve.add_argument("--task", required=True, choices=tables())
     serve.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=5005, help="default: 5005; 0 takes a free one")
@@ -87,7 +87,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
                        help="a name, besides those of this machine, under which it may be asked; repeatable")
     export = _add(commands, "export", _export, "write a model as ONNX, compared with torch",
                   "restore-ml export --task super_resolution --model vdsr -o vdsr.onnx")
-    export.add_argument("--task", required=True, choices=TASKS)
+    export.add_argument("--task", required=True, choices=tables())
     export.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
     export.add_argument("--scale", type=int, help="factor of super-resolution that the file is made for")
     export.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.onnx")
@@ -112,11 +112,11 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
 def _add_champions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     promote = _add(commands, "promote", _promote, "let the best run of each task become its champion, if it wins "
                    "beyond the interval", "restore-ml promote --dry-run\n  restore-ml promote --task inpainting")
-    promote.add_argument("--task", choices=TASKS, help="only this task")
+    promote.add_argument("--task", choices=tables(), help="only this task")
     promote.add_argument("--dry-run", action="store_true", help="say what would be decided, write nothing")
     rollback = _add(commands, "rollback", _rollback, "put a task's previous champion back; twice is back again",
                     "restore-ml rollback --task inpainting")
-    rollback.add_argument("--task", required=True, choices=TASKS)
+    rollback.add_argument("--task", required=True, choices=tables())
     seeds = _add(commands, "seeds", _seeds, "write the runs of params.yaml that repeat others under more seeds",
                  "restore-ml seeds            (as many as `seeds:` asks for)\n  restore-ml seeds 3 vdsr telea")
     seeds.add_argument("count", nargs="?", type=int, help="seeds a run (default: what `seeds:` says of the profile)")
@@ -171,7 +171,7 @@ def _runs(options: argparse.Namespace) -> None:
 def _methods(options: argparse.Namespace) -> None:
     from restore_ml.registry import method_names
 
-    for task in [options.task] if options.task else TASKS:
+    for task in [options.task] if options.task else tables():
         names = method_names(task)
         print(f"{task} ({len(names)}): {', '.join(names)}")
 
@@ -181,7 +181,7 @@ def _compare(options: argparse.Namespace) -> None:
     from restore_ml.report.comparison import read_table
 
     root = layout.root()
-    there = [task for task in TASKS if (root / layout.COMPARISON / task / "table.csv").exists()]
+    there = [task for task in tables() if (root / layout.COMPARISON / task / "table.csv").exists()]
     if not there and options.task is None:
         raise UserError(f"There is no comparison in {root / layout.COMPARISON} yet; `make repro` makes it.")
     for task in [options.task] if options.task else there:
@@ -256,7 +256,7 @@ def _promote(options: argparse.Namespace) -> None:
     from restore_ml.tracking.champions import promote
 
     root = layout.root()
-    for sentence in promote(root, [options.task] if options.task else TASKS, dry_run=options.dry_run):
+    for sentence in promote(root, [options.task] if options.task else tables(), dry_run=options.dry_run):
         print(sentence)
     if not options.dry_run:
         _keep(root)
@@ -278,7 +278,7 @@ def _keep(root: Path) -> None:
     folders = dvc_add(root)
     if folders:
         print(f"Kept by DVC: {', '.join(folders)}.")
-    for task in TASKS:
+    for task in tables():
         page = root / layout.REPORTS / "promotion" / f"{task}.html"
         if page.exists():
             print(f"Page: {page}")

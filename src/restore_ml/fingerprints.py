@@ -20,7 +20,7 @@ from typing import Any
 from restore_ml import layout
 from restore_ml.files import read_json, sha256, sha256_of_file, write_json
 from restore_ml.method import Method
-from restore_ml.registry import SUPPORT, method_class, method_module
+from restore_ml.registry import method_class, method_module, tables
 from restore_ml.settings import Params, Run
 from restore_ml.training.precision import resolve
 
@@ -79,8 +79,8 @@ def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str
         "prepare.json": {"seed": params.seed,
                          "modules": sources.hashes(["pipelines.prepare", "restore_ml.data.prepare"])},
         "validate.json": {"tasks": tasks, "modules": sources.hashes(
-            ["pipelines.validate", "restore_ml.data.contracts", "restore_ml.degrading",
-             *(f"restore_ml.tasks.{task}" for task in tasks)])},
+            ["pipelines.validate", "restore_ml.degrading.contracts",
+             *(f"restore_ml.tasks.{task}.task" for task in tasks)])},
     }
     for task in tasks:
         content |= _of_task(sources, params, task)
@@ -90,13 +90,16 @@ def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str
 
 
 def _of_task(sources: Sources, params: Params, task: str) -> dict[str, Any]:
-    definition, settings = f"restore_ml.tasks.{task}", params.tasks.get(task, {})
+    definition, settings = f"restore_ml.tasks.{task}.task", params.tasks.get(task, {})
     content: dict[str, Any] = {f"degrade/{task}.json": {
         "task": task, "settings": settings, "seed": params.seed,
-        "modules": sources.hashes(["pipelines.degrade", "restore_ml.degrading", definition])}}
-    if task in SUPPORT:
+        "modules": sources.hashes(["pipelines.degrade", "restore_ml.degrading.cases", "restore_ml.degrading.training",
+                                   "restore_ml.degrading.left_out",
+                                   *(f"restore_ml.tasks.{task}.{part}"
+                                     for part in ("task", "training", "cases", "optional"))])}}
+    if task not in tables():
         return content
-    protocol = f"restore_ml.evaluation.tasks.{task}"
+    protocol = f"restore_ml.tasks.{task}.evaluation"
     content[f"score/{task}.json"] = {
         "task": task, "settings": settings, "weights": _weights(params),
         "modules": sources.hashes(["pipelines.score", "restore_ml.evaluation.scoring", protocol, definition])}
@@ -121,11 +124,13 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
              "settings": run.settings, "weights": _weights(params) if run.needs != "none" else {}, **common}
     package = "" if module.startswith("restore_ml.") else module.partition(".")[0]
     skipped = _unused(method, run)
-    entries = [module, f"restore_ml.tasks.{run.task}"]
+    entries = [module, f"restore_ml.tasks.{run.task}.task", *([f"restore_ml.tasks.{run.task}.optional"] if method.inputs
+                                                              else [])]
     content = {f"train/{run.name}.json": facts | {
         "processes": params.processes_of(run) if method.restores_with else 1,
-        "modules": sources.hashes(["pipelines.train", TRAIN, *entries], package, skipped)}}
-    if run.task not in SUPPORT:
+        "modules": sources.hashes(["pipelines.train", TRAIN, f"restore_ml.tasks.{run.task}.training", *entries],
+                                  package, skipped)}}
+    if run.task in tables():
         content[f"restore/{run.name}.json"] = facts | {
             "modules": sources.hashes(["pipelines.restore", "restore_ml.restoration", *entries], package, skipped)}
     return content

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from restore_ml.arrays import Arrays
 from restore_ml.method import Method, Model
 from restore_ml.photos import default_scale
-from restore_ml.restoration import Arrays, restore
+from restore_ml.restoring.harness import restore
 from restore_ml.training import precision as arithmetic
 
 CHOICES = ("auto", "fp32", "bf16")

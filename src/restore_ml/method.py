@@ -9,7 +9,7 @@ owns padding, tiling, composition and dtypes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from restore_ml.tasks.base import Material
+    from restore_ml.arrays import Arrays, ArraySpec
+    from restore_ml.tasks.base import Material, OptionalInputs
 
 Inputs = dict[str, "Tensor"]
-"""A batch: names of the task's arrays -> tensors. Pictures N x C x H x W float32 in [0, 1] (see ArraySpec.kind)."""
+"""A batch: names of the task's arrays -> tensors, as `restore_ml.arrays` says (pictures N x C x H x W in [0, 1])."""
 
 
 class Context:
@@ -116,6 +117,10 @@ class Method:
     """The networks that `restore` uses: these are stored as the model (and averaged by EMA)."""
     restores_with_features: ClassVar[bool] = False
     """Whether `restore`, not only training, uses the feature network that the run needs."""
+    inputs: ClassVar[tuple[str, ...]] = ()
+    """The task's optional inputs that this method takes (see `restore_ml.tasks.base.OptionalInputs`)."""
+    derived: ClassVar[Mapping[str, ArraySpec]] = {}
+    """What `derive` adds to the inputs: by name, as the task's arrays are declared."""
     multiple: int = 1
     """Inputs are padded by reflection to a multiple of this and the output is cropped."""
     tile: int | None = None
@@ -127,6 +132,16 @@ class Method:
     def __init__(self, settings: dict[str, Any]) -> None:
         """Keep the resolved settings (see `restore_ml.settings.resolve`)."""
         self.settings = {**self.paper, **settings}
+
+    def derive(self, inputs: Arrays, target: Arrays | None, rng: np.random.Generator) -> Arrays:
+        """What the method makes of a sample before its networks see it (edges, optical flow, one-hot maps): the arrays
+        that `derived` declares. Runs in the sampler's workers in training, where the truth is there, and in the harness
+        when restoring, where `target` is None."""
+        return {}
+
+    def input_specs(self, optional: OptionalInputs | None) -> dict[str, ArraySpec]:
+        """What the method gets beside its task's inputs: the optional inputs that it names, and what it derives."""
+        return {**{name: optional.inputs[name] for name in self.inputs if optional}, **self.derived}
 
     def unsupported(self, degradation: str) -> str | None:
         """None, or in a few words why this method cannot do that degradation (`needs a centre hole`)."""

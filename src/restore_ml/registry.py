@@ -11,8 +11,9 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from restore_ml.errors import UserError
 
@@ -20,13 +21,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from restore_ml.method import Method
-    from restore_ml.tasks.base import Task
-
-TASKS = ("super_resolution", "inpainting", "colorization", "cloud_removal")
-"""The tasks with tables, in the order in which they are shown."""
-SUPPORT = ("representation",)
-"""Tasks that only feed other runs (feature networks)."""
-
+    from restore_ml.tasks.base import Parts, Task
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the closest of `words`, else an empty text."""
@@ -35,11 +30,54 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f" Did you mean {plain[close[0]]!r}?" if close else ""
 
 
+@lru_cache
+def _all_tasks() -> tuple[str, ...]:
+    """The folders of `tasks/` that hold a task, in no order that means anything."""
+    folder = Path(__file__).parent / "tasks"
+    return tuple(sorted(path.parent.name for path in folder.glob("*/task.py")))
+
+
+@lru_cache
+def tables() -> tuple[str, ...]:
+    """The tasks whose runs are tested and compared, in the order in which they are shown (`RANK`, then the name)."""
+    with_table = [name for name in _all_tasks() if _has(name, "evaluation")]
+    return tuple(sorted(with_table, key=lambda name: (
+        getattr(importlib.import_module(f"restore_ml.tasks.{name}"), "RANK", 1000), name)))
+
+
+def task_names() -> tuple[str, ...]:
+    """All tasks: those with tables in their order, then those that only feed other runs (feature networks)."""
+    return (*tables(), *(name for name in _all_tasks() if name not in tables()))
+
+
 def task(name: str) -> Task:
     """The task of that name."""
-    if name not in (*TASKS, *SUPPORT):
-        raise UserError(f"There is no task {name!r}; the tasks are {', '.join(TASKS)}.{nearest(name, TASKS)}")
-    return importlib.import_module(f"restore_ml.tasks.{name}").TASK
+    _check(name)
+    return _part(name, "task", "TASK")
+
+
+def parts(name: str) -> Parts:
+    """What a task says of training and tests beside its definition."""
+    from restore_ml.tasks.base import Parts
+
+    return Parts(task(name), _part(name, "training", "TRAINING"), _part(name, "cases", "CASES"),
+                 _part(name, "optional", "OPTIONAL"))
+
+
+def _check(name: str) -> None:
+    if name not in _all_tasks():
+        raise UserError(f"There is no task {name!r}; the tasks are {', '.join(tables())}.{nearest(name, tables())}")
+
+
+def _has(task_name: str, module: str) -> bool:
+    return (Path(__file__).parent / "tasks" / task_name / f"{module}.py").exists()
+
+
+def _part(task_name: str, module: str, attribute: str) -> Any:
+    """An attribute of a module of a task's folder; None where the folder has no such module."""
+    if not _has(task_name, module):
+        return None
+    return getattr(importlib.import_module(f"restore_ml.tasks.{task_name}.{module}"), attribute)
 
 
 def method_names(task_name: str) -> list[str]:
@@ -70,6 +108,7 @@ def method_class(task_name: str, name: str) -> type[Method]:
     return next(entry for entry in _foreign() if entry.name == f"{task_name}.{name}").load()
 
 
+@lru_cache
 def _foreign() -> list[EntryPoint]:
     from importlib.metadata import entry_points  # a third of what `--help` would cost
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from restore_ml import settings
 from restore_ml.errors import UserError
 from restore_ml.files import write_text
-from restore_ml.registry import TASKS, nearest
+from restore_ml.registry import nearest, tables
 
 LINE = re.compile(r"^  (?P<name>\w+): \{of: (?P<of>\w+), .*\}\n?$")
 
@@ -27,7 +27,7 @@ def write(root: Path, count: int | None = None, runs: Sequence[str] = ()) -> str
     wanted = params.seeds if count is None else count
     if wanted < 1:
         raise UserError(f"The number of seeds is {wanted}; give a whole number of at least 1.")
-    bases = {run.name: run for run in params.runs.values() if run.task in TASKS and not run.of}
+    bases = {run.name: run for run in params.runs.values() if run.task in tables() and not run.of}
     for name in runs:
         if name not in bases:
             raise UserError(f"There is no run {name!r} that could be repeated.{nearest(name, bases)}")

@@ -8,7 +8,6 @@ names the nearest right one, and so is what JSON cannot hold or what aliases blo
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 from restore_ml import layout
 from restore_ml.errors import UserError, short, shown
 from restore_ml.plain_yaml import LARGEST, read_mapping
-from restore_ml.registry import SUPPORT, TASKS, method_class, nearest, task
+from restore_ml.registry import method_class, nearest, parts, tables, task_names
 
 PROFILES = ("quick", "cpu", "gpu", "paper")
 TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "weights", "tasks", "runs", "support",
@@ -87,7 +86,8 @@ def load(path: Path | None = None) -> Params:
     tasks = {name: _task_settings(name, entry or {}, profile) for name, entry in _mapping(raw, "tasks", path).items()}
     seed = _whole(raw.get("seed", 1), "seed", 0)
     runs: dict[str, Run] = {}
-    for section, allowed in (("support", SUPPORT), ("runs", TASKS)):
+    support = tuple(name for name in task_names() if name not in tables())
+    for section, allowed in (("support", support), ("runs", tables())):
         for name, entry in _mapping(raw, section, path).items():
             if not RUN_NAME.fullmatch(name):
                 raise UserError(f"{shown(name)} under {section} in {path} is no name for a run; use letters, digits, "
@@ -181,17 +181,16 @@ def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tup
 
 
 def _task_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str, Any]:
-    _one_of(name, (*TASKS, *SUPPORT), "a task in params.yaml")
+    _one_of(name, task_names(), "a task in params.yaml")
     where = f"the task {name!r}"
     _known(entry, TASK_KEYS, where)
     settings = _merge(entry, profile, where)
     if settings:
-        known = getattr(importlib.import_module(f"restore_ml.tasks.{name}"), "SETTINGS", {})
+        described = parts(name)
         for key, value in settings.items():
-            if key not in known:
-                raise UserError(f"The task {name} has no setting {shown(key)}.{_right_one(key, known)}")
-            _same_kind(known[key], value, f"{key} of {where}")
-        task(name).degradations(settings)
+            if key in described.defaults:
+                _same_kind(described.defaults[key], value, f"{key} of {where}")
+        described.check_settings(settings)
     return settings
 
 

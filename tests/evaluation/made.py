@@ -10,8 +10,8 @@ import pandas
 
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
-from restore_ml.evaluation.protocol import protocol
 from restore_ml.files import write_json
+from restore_ml.tasks.protocol import protocol
 
 CASES = ("photos/x2", "photos/x3")
 PICTURES = 4

@@ -8,8 +8,8 @@ import pytest
 
 from restore_ml.degradations.resize import imresize
 from restore_ml.evaluation import canaries
-from restore_ml.evaluation.protocol import protocol
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
+from restore_ml.tasks.protocol import protocol
 
 Arrays = dict[str, np.ndarray]
 
@@ -28,7 +28,7 @@ def tinted(inputs: Arrays, value: float) -> Arrays:
     return {"ab": np.full((*inputs["L"].shape[:2], 2), value, np.float32)}
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", tables())
 def test_they_are_the_same_every_time_and_the_truth_is_sane(task: str) -> None:
     case = protocol(task).primary_degradation
     one, two = canaries.samples(task, case), canaries.samples(task, case)

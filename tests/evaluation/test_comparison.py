@@ -11,10 +11,10 @@ import pytest
 
 from restore_ml import layout
 from restore_ml.evaluation.comparison import build_table, compare, join_costs, metrics_json
-from restore_ml.evaluation.protocol import protocol
 from restore_ml.evaluation.statistics import paired
 from restore_ml.evaluation.tables import console_table, count, interval
 from restore_ml.files import sha256_of_file, write_json, write_text
+from restore_ml.tasks.protocol import protocol
 from tests.evaluation import made
 
 RNG = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def test_lower_is_better_where_the_protocol_says_so(tmp_path: Path) -> None:
         primary = "rmse"
 
     from restore_ml.evaluation import comparison
-    from restore_ml.evaluation.protocol import Metric
+    from restore_ml.tasks.protocol import Metric
 
     Reversed.metrics = (Metric("rmse", -1), *Reversed.metrics)
     scores = made.rows("super_resolution", {"bicubic": {}, "vdsr": {}})

@@ -9,8 +9,8 @@ from skimage.color import rgb2lab
 
 from restore_ml import registry
 from restore_ml.errors import UserError
-from restore_ml.evaluation.protocol import CAP, protocol
 from restore_ml.evaluation.scoring import check
+from restore_ml.tasks.protocol import CAP, protocol
 
 Arrays = dict[str, np.ndarray]
 
@@ -41,7 +41,7 @@ def perfect(task: str, target: Arrays) -> Arrays:
     return {key[0]: target[key[1]]}
 
 
-@pytest.mark.parametrize("task", registry.TASKS)
+@pytest.mark.parametrize("task", registry.tables())
 def test_protocol_is_whole(task: str) -> None:
     rules = protocol(task)
     names = [metric.name for metric in rules.metrics]
@@ -50,12 +50,12 @@ def test_protocol_is_whole(task: str) -> None:
     assert {guard.metric for guard in rules.guards} <= set(names) - {rules.primary} and rules.guards
     for guard in rules.guards:
         assert (guard.margin is None) or rules.metric(guard.metric).direction != 0
-    assert rules.primary_degradation in registry.task(task).degradations({})
+    assert rules.primary_degradation in registry.parts(task).cases.degradations({})
     with pytest.raises(UserError, match="no metric"):
         rules.metric("psrn")
 
 
-@pytest.mark.parametrize("task", registry.TASKS)
+@pytest.mark.parametrize("task", registry.tables())
 def test_the_truth_beats_a_wrong_output_in_every_metric(task: str) -> None:
     rules = protocol(task)
     inputs, wrong, target = sample(task)
@@ -74,7 +74,7 @@ def test_the_truth_beats_a_wrong_output_in_every_metric(task: str) -> None:
                 assert metric.direction * best[metric.name] > metric.direction * worse[metric.name], metric.name
 
 
-@pytest.mark.parametrize("task", registry.TASKS)
+@pytest.mark.parametrize("task", registry.tables())
 def test_pictures_shown_are_rgb_of_one_size(task: str) -> None:
     rules = protocol(task)
     inputs, output, target = sample(task)

@@ -13,9 +13,9 @@ from restore_ml.errors import UserError
 from restore_ml.evaluation.comparison import compare
 from restore_ml.evaluation.fidelity import psnr_y
 from restore_ml.evaluation.perceptual import distance_name
-from restore_ml.evaluation.protocol import protocol
 from restore_ml.evaluation.scoring import KEYS, read_scores, score, write_scores
 from restore_ml.files import write_text
+from restore_ml.tasks.protocol import protocol
 from tests.evaluation import made
 from tests.evaluation.test_perceptual import toy
 

@@ -10,12 +10,12 @@ import pytest
 
 from restore_ml import registry
 from restore_ml.data import shards
-from restore_ml.data.contract_table import write_contract
-from restore_ml.data.contracts import CONTRACT, task_suites
 from restore_ml.data.data_docs import run
 from restore_ml.data.manifest import read_table
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.shards import Record
+from restore_ml.degrading.contract_table import write_contract
+from restore_ml.degrading.contracts import CONTRACT, task_suites
 from restore_ml.errors import UserError
 from restore_ml.method import Model
 from restore_ml.restoration import restore

@@ -68,7 +68,7 @@ def stopped(root: Path) -> Path:
 def pictures(root: Path, step: int) -> set[str]:
     """The pictures of the batch of a step, as sentences name them."""
     method = toy.ToyMethod({})
-    sampler = Sampler(toy.ToyTask(), Material(root / "samples/toy/train"), method.settings, 3)
+    sampler = Sampler(toy.PARTS, Material(root / "samples/toy/train"), method.settings, 3)
     return {identity[:12] for identity in sampler.ids(step)}
 
 

@@ -18,7 +18,7 @@ from restore_ml.data.manifest import manifests, read_table
 from restore_ml.data.pictures import pixel_hash, read_picture
 from restore_ml.data.prepare import prepare
 from restore_ml.data.shards import Shards
-from restore_ml.degrading_training import degrade_training
+from restore_ml.degrading.training import degrade_training
 
 
 @pytest.fixture(scope="module")

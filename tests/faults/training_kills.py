@@ -56,11 +56,11 @@ def project(root: Path, tasks: Sequence[str], pictures: int = 4) -> settings.Par
         given, folder = params.tasks[task.name], root / layout.SAMPLES / task.name
         first, *others = [Record(f"{number:02x}" * 32, scene(3, number, 128) if task.domain == "scenes"
                                  else {"image": picture(number, 136)}, facts) for number in range(pictures + 1)]
-        shards.write(folder / "train" / "0.arrow", task.training_records(others, 1, given))
-        for name, pool in task.training_pools(others, 1, given).items():
+        shards.write(folder / "train" / "0.arrow", registry.parts(task.name).training.records(others, 1, given))
+        for name, pool in registry.parts(task.name).training.pools(others, 1, given).items():
             shards.write(folder / "train" / "pools" / name / "pool.arrow", pool)
         if task.name in CASES:
-            sample = task.test_sample(first, CASES[task.name], 1, given)
+            sample = registry.parts(task.name).cases.sample(first, CASES[task.name], 1, given)
             for part, arrays in (("inputs", sample.inputs), ("targets", sample.target)):
                 shards.write(folder / part / "small" / f"{CASES[task.name]}.arrow",
                              [Record(first.id, arrays, {**facts, **sample.facts})])

@@ -61,8 +61,8 @@ def fill(root: Path) -> Path:
     task = registry.task("colorization")
     pictures = [Record(f"{number:064x}", {"image": scene(number)}) for number in range(6)]
     folder = root / "samples" / "colorization" / "train"
-    shards.write(folder / "00.arrow", task.training_records(pictures, 1, {"size": 32}))
-    for name, pool in task.training_pools(pictures, 1, {"size": 32}).items():
+    shards.write(folder / "00.arrow", registry.parts(task.name).training.records(pictures, 1, {"size": 32}))
+    for name, pool in registry.parts(task.name).training.pools(pictures, 1, {"size": 32}).items():
         shards.write(folder / "pools" / name / "pool.arrow", pool)
     return root
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from restore_ml import registry
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.degradations.clouds import scene
@@ -17,13 +18,14 @@ from restore_ml.nn.scene_patches import radiometric_map
 from restore_ml.restoration import restore
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
-from restore_ml.tasks.cloud_removal import TASK
+
+PARTS = registry.parts("cloud_removal")
 
 SMALL = {"anchors": 96, "iterations": 5, "signals": 1500, "neighbours": 512, "pool": 8000}
 
 
 def sample(index: int, size: int = 96, changed: float = 0.0, case: str = "cloud_20"):
-    return TASK.test_sample(Record(f"{index:064x}", scene(11, index, size, changed=changed)), case, 1, {})
+    return PARTS.cases.sample(Record(f"{index:064x}", scene(11, index, size, changed=changed)), case, 1, {})
 
 
 def psnr(image: np.ndarray, given) -> float:
@@ -183,8 +185,8 @@ def test_few_clear_windows_fall_back_to_the_radiometric_map_and_say_so(caplog):
 def material(tmp_path_factory) -> Material:
     folder = tmp_path_factory.mktemp("train")
     scenes = [Record(f"{index:064x}", scene(11, index, 96)) for index in range(4)]
-    shards.write(folder / "00.arrow", TASK.training_records(scenes, 1, {}))
-    pool = TASK.training_pools(scenes, 1, {"size": 96, "pool": 2})["masks"]
+    shards.write(folder / "00.arrow", PARTS.training.records(scenes, 1, {}))
+    pool = PARTS.training.pools(scenes, 1, {"size": 96, "pool": 2})["masks"]
     shards.write(folder / "pools" / "masks" / "pool.arrow", pool)
     return Material(folder)
 
@@ -196,7 +198,7 @@ def test_a_trained_dictionary_is_stored_repeatable_and_restores(material):
     assert all(np.array_equal(fitted[name], again[name]) and fitted[name].dtype == np.float32 for name in fitted)
     np.testing.assert_allclose(np.linalg.norm(fitted["anchors"], axis=0), 1, atol=1e-5)
     given = Material.records.fget(material)[0]  # a training scene: what was learnt fits it
-    test = TASK.test_sample(Record(given.id, dict(given.arrays)), "cloud_20", 1, {})
+    test = PARTS.cases.sample(Record(given.id, dict(given.arrays)), "cloud_20", 1, {})
     image = run(method, test, Model(arrays=fitted))
     assert psnr(image, test) > psnr(radiometric_map(*arrays(test)), test)
     assert np.isfinite(image).all()
@@ -208,7 +210,7 @@ def test_a_dictionary_of_the_scene_stores_nothing(material):
 
 def test_the_tensors_keep_their_shape_with_any_number_of_bands():
     made = scene(5, 0, 64, bands=6)
-    given = TASK.test_sample(Record("0" * 64, made), "cloud_10", 1, {})
+    given = PARTS.cases.sample(Record("0" * 64, made), "cloud_10", 1, {})
     inputs = {name: torch.from_numpy(np.ascontiguousarray(value.transpose(2, 0, 1)))[None].float()
               for name, value in given.inputs.items()}
     for method in (rs_direct.METHOD({}), rs_aplus.METHOD({**SMALL, "least": 500})):
@@ -227,7 +229,7 @@ def test_order_on_real_dates(benchmark_data):
     rows = []
     for before, after in list(itertools.pairwise(clear))[::4]:
         dates = {"target": (index[after] + 1) / 2, "reference": (index[before] + 1) / 2}
-        given = TASK.test_sample(Record(f"{after:064x}", dates), "cloud_20", 1, {})
+        given = PARTS.cases.sample(Record(f"{after:064x}", dates), "cloud_20", 1, {})
         rows.append([psnr(run(rs_direct.METHOD({}), given), given), psnr(radiometric_map(*arrays(given)), given),
                      psnr(run(rs_direct.METHOD({"match": "seam"}), given), given),
                      psnr(run(rs_aplus.METHOD(SMALL), given), given)])

@@ -12,8 +12,7 @@ from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize
 from restore_ml.evaluation.fidelity import psnr, psnr_y
 from restore_ml.methods.super_resolution.vdsr import VDSRNet
-from restore_ml.tensors import to_tensor
-from tests.methods.enlarging import TASK, inputs, method, paper, restored
+from tests.methods.enlarging import PARTS, TASK, inputs, method, paper, restored
 
 PUBLISHED = {"Set5": {2: 33.66, 3: 30.39, 4: 28.42}, "Set14": {2: 30.24, 3: 27.55, 4: 26.00}}
 VDSR_SET5 = {2: 37.53, 3: 33.66, 4: 31.35}
@@ -45,8 +44,10 @@ def test_bicubic_reaches_the_published_figures(benchmark_data, name, scale):
     run, theirs, ours = method("bicubic"), [], []
     for hr in pictures(benchmark_data, name, scale):
         theirs.append(published_psnr(hr, lambda y: imresize(y, scale), scale))
-        sample = TASK.test_sample(Record("a", {"image": hr if hr.ndim == 3 else hr[..., None]}), f"x{scale}", 1, {})
-        given = {"lr": to_tensor(sample.inputs["lr"], TASK.inputs["lr"])[None], "scale": torch.tensor([scale])}
+        picture = Record("a", {"image": hr if hr.ndim == 3 else hr[..., None]})
+        sample = PARTS.cases.sample(picture, f"x{scale}", 1, {})
+        given = {"lr": TASK.inputs["lr"].to_tensor(sample.inputs["lr"][None]).contiguous(),
+                 "scale": torch.tensor([scale])}
         picture, truth = restored(run, {}, given), sample.target["hr"]
         one = sample.facts["channels"] == 1
         ours.append(shaved_psnr(picture[..., 0], truth[..., 0], scale) if one else psnr_y(picture, truth, scale))

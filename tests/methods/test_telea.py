@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from restore_ml import registry
 from restore_ml.degradations.irregular_masks import irregular_bucket
 from restore_ml.method import Model
 from restore_ml.methods.inpainting.telea import METHOD, telea
@@ -95,8 +96,8 @@ def test_dense_corruptions_are_not_its_business():
 def test_on_photographs_it_beats_the_mean_by_far_where_holes_are_thin(benchmark_data):
     from restore_ml.data.pictures import read_picture
     from restore_ml.data.shards import Record
-    from restore_ml.tasks.inpainting import TASK
 
+    cases = registry.parts("inpainting").cases
     paths = sorted((benchmark_data / "inpaint_context_encoder" / "paris").glob("*.png"))[:8]
     if not paths:
         pytest.skip("There are no street pictures among the benchmark pictures.")
@@ -104,7 +105,7 @@ def test_on_photographs_it_beats_the_mean_by_far_where_holes_are_thin(benchmark_
     for case in ("text", "irregular_3"):
         errors = []
         for path in paths:
-            sample = TASK.test_sample(Record(path.name, {"image": read_picture(path)}), case, 1, {"size": 128})
+            sample = cases.sample(Record(path.name, {"image": read_picture(path)}), case, 1, {"size": 128})
             hole, truth = sample.inputs["mask"][..., 0] > 0, sample.target["image"].astype(float)
             filled = restore(METHOD({}), Model(), sample.inputs, 1)["image"]
             assert np.array_equal(filled[~hole], sample.target["image"][~hole])

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_ml.evaluation.protocol import protocol
 from restore_ml.report.board import MARGIN, WIDTH, Scale, tied
 from restore_ml.report.curves import HEIGHT, POINTS, TOP, Axis, learning_curves, means
 from restore_ml.report.timeline import history
+from restore_ml.tasks.protocol import protocol
 
 
 def row(rank: float, best: float, low: float, high: float) -> dict[str, Any]:

@@ -5,12 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from restore_ml import registry
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.clouds import scene
 from restore_ml.errors import UserError
 from restore_ml.seeds import generator
-from restore_ml.tasks.cloud_removal import CASES, TASK, TRAINING
+from restore_ml.tasks.cloud_removal.training import KINDS
+
+TASK = registry.task("cloud_removal")
+PARTS = registry.parts("cloud_removal")
+CASES = PARTS.cases.defaults["cases"]
 
 SETTINGS = {"size": 48, "pool": 3}
 
@@ -22,14 +27,14 @@ def record(index: int = 0, size: int = 64) -> Record:
 @pytest.fixture(scope="module")
 def pools(tmp_path_factory) -> dict[str, Shards]:
     folder = tmp_path_factory.mktemp("pools")
-    shards.write(folder / "pool.arrow", TASK.training_pools([record()], 1, SETTINGS)["masks"])
+    shards.write(folder / "pool.arrow", PARTS.training.pools([record()], 1, SETTINGS)["masks"])
     return {"masks": Shards(folder)}
 
 
 @pytest.mark.parametrize("case", [*CASES, "wedges", "snow_30", "cloud_20_shadow", "cloud_05"])
 def test_nothing_of_the_truth_is_left_under_the_gap(case):
     first = record()
-    sample = TASK.test_sample(first, case, 1, {})
+    sample = PARTS.cases.sample(first, case, 1, {})
     hole = sample.inputs["mask"][..., 0] > 0
     seen, truth = sample.inputs["target"], sample.target["truth"]
     assert seen.dtype == truth.dtype == np.float32 and seen.shape == truth.shape == (64, 64, 4)
@@ -39,7 +44,7 @@ def test_nothing_of_the_truth_is_left_under_the_gap(case):
         return
     # Another truth under the gap leaves the inputs as they are.
     other = first.arrays | {"target": np.where(hole[..., None], np.float32(0.321), truth)}
-    again = TASK.test_sample(Record(first.id, other, {}), case, 1, {})
+    again = PARTS.cases.sample(Record(first.id, other, {}), case, 1, {})
     assert np.array_equal(again.inputs["target"], seen)
 
 
@@ -47,13 +52,13 @@ def test_nothing_of_the_truth_is_left_under_the_gap(case):
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 10**6))
 def test_clouds_cover_the_share_in_their_name(case, share, seed):
-    sample = TASK.test_sample(record(), case, seed, {})
+    sample = PARTS.cases.sample(record(), case, seed, {})
     assert abs(sample.inputs["mask"].mean() - share) < 0.005
     assert sample.facts["hole_ratio"] == sample.inputs["mask"].mean() and 0 <= sample.facts["changed_ratio"] <= 1
 
 
 def test_a_shadow_is_dark_and_belongs_to_the_mask():
-    plain, both = (TASK.test_sample(record(), case, 1, {}) for case in ("cloud_20", "cloud_20_shadow"))
+    plain, both = (PARTS.cases.sample(record(), case, 1, {}) for case in ("cloud_20", "cloud_20_shadow"))
     hole = both.inputs["mask"][..., 0] > 0
     bright = both.inputs["target"].min(axis=2) >= 0.8
     assert both.inputs["mask"].mean() > 0.22 and abs(bright.mean() - 0.2) < 0.005
@@ -63,17 +68,17 @@ def test_a_shadow_is_dark_and_belongs_to_the_mask():
 
 
 def test_draws_come_from_seed_picture_and_degradation_alone():
-    drawn = {TASK.test_sample(record(index), case, seed, {}).inputs["mask"].tobytes()
+    drawn = {PARTS.cases.sample(record(index), case, seed, {}).inputs["mask"].tobytes()
              for index, case, seed in [(0, "cloud_20", 1), (1, "cloud_20", 1), (0, "cloud_20", 2), (0, "cloud_20", 1)]}
     assert len(drawn) == 3
 
 
 def test_cases_by_name():
-    assert TASK.degradations({}) == CASES == ["cloud_10", "cloud_20", "cloud_40", "stripes"]
+    assert PARTS.cases.degradations({}) == CASES == ["cloud_10", "cloud_20", "cloud_40", "stripes"]
     with pytest.raises(UserError, match="'fog' is no case"):
-        TASK.degradations({"cases": ["fog"]})
+        PARTS.cases.degradations({"cases": ["fog"]})
     with pytest.raises(UserError, match="Did you mean 'pool'"):
-        TASK.degradations({"pol": 3})
+        PARTS.check_settings({"pol": 3})
 
 
 @pytest.mark.parametrize(("size", "refused"), [(31, True), (32, False)])
@@ -83,18 +88,18 @@ def test_tiny_scenes_are_refused(size, refused):
 
 def test_the_pool_and_the_training_records(pools):
     kinds = [entry.facts["kind"] for entry in pools["masks"]]
-    assert sorted(set(kinds)) == sorted(TRAINING) and len(kinds) == 3 * len(TRAINING)
+    assert sorted(set(kinds)) == sorted(KINDS) and len(kinds) == 3 * len(KINDS)
     assert all(entry.arrays["mask"].shape == (48, 48, 1) for entry in pools["masks"])
-    (kept,) = TASK.training_records([record()], 1, SETTINGS)
+    (kept,) = PARTS.training.records([record()], 1, SETTINGS)
     assert set(kept.arrays) == {"target", "reference"} and kept.id == record().id
 
 
-@pytest.mark.parametrize("kind", TRAINING)
+@pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None, max_examples=5)
 @given(visit=st.integers(0, 10**6))
 def test_training_samples(kind, visit, pools):
     run = {"patch": 32, "masks": [kind]}
-    sample, again = (TASK.training_sample(record(), pools, generator(visit), run, {}) for _ in range(2))
+    sample, again = (PARTS.training.sample(record(), pools, generator(visit), run, {}) for _ in range(2))
     hole = sample.inputs["mask"][..., 0] > 0
     seen, truth = sample.inputs["target"], sample.target["truth"]
     assert seen.shape == truth.shape == (32, 32, 4) and np.array_equal(seen, again.inputs["target"])
@@ -106,19 +111,19 @@ def test_both_dates_of_a_training_sample_are_cut_and_turned_alike(pools):
     whole = record()
     same = Record(whole.id, {"target": whole.arrays["reference"], "reference": whole.arrays["reference"]})
     for visit in range(10):
-        sample = TASK.training_sample(same, pools, generator(visit), {"patch": 40}, {})
+        sample = PARTS.training.sample(same, pools, generator(visit), {"patch": 40}, {})
         assert np.array_equal(sample.target["truth"], sample.inputs["reference"])
 
 
 def test_mistakes_in_a_run_are_sentences(pools):
-    with pytest.raises(UserError, match="lower it"):
-        TASK.training_sample(record(), pools, generator(1), {"patch": 64}, {})
+    with pytest.raises(UserError, match="lower `patch`"):
+        PARTS.training.sample(record(), pools, generator(1), {"patch": 64}, {})
     with pytest.raises(UserError, match="no training masks 'cloud_33'"):
-        TASK.training_sample(record(), pools, generator(1), {"patch": 32, "masks": ["cloud_33"]}, {})
+        PARTS.training.sample(record(), pools, generator(1), {"patch": 32, "masks": ["cloud_33"]}, {})
 
 
 def test_composition_is_band_by_band_and_exact():
-    sample = TASK.test_sample(record(), "cloud_20", 1, {})
+    sample = PARTS.cases.sample(record(), "cloud_20", 1, {})
     output = generator(1).random((64, 64, 4), dtype=np.float32)
     composed = TASK.compose(sample.inputs, {"image": output})["image"]
     hole = sample.inputs["mask"][..., 0] > 0

@@ -10,6 +10,7 @@ from restore_ml.degradations.colour import to_rgb8
 from restore_ml.errors import UserError
 
 TASK = registry.task("colorization")
+PARTS = registry.parts("colorization")
 REPRESENTATION = registry.task("representation")
 
 
@@ -20,7 +21,7 @@ def record(image: np.ndarray) -> Record:
 @pytest.mark.parametrize("size", [0, 64, 128])
 def test_test_sample(size):
     image = data.coffee()
-    sample = TASK.test_sample(record(image), "lab_grey", 1, {"size": size})
+    sample = PARTS.cases.sample(record(image), "lab_grey", 1, {"size": size})
     rgb, ab, lightness = sample.target["rgb"], sample.target["ab"], sample.inputs["L"]
     shape = (size, size) if size else image.shape[:2]
     assert lightness.shape == (*shape, 1) and ab.shape == (*shape, 2) and rgb.shape == (*shape, 3)
@@ -36,7 +37,7 @@ def test_test_sample(size):
 def test_the_centre_of_the_picture_is_tested():
     image = np.zeros((100, 300, 3), np.uint8)
     image[:, 100:200] = (200, 30, 60)
-    rgb = TASK.test_sample(record(image), "lab_grey", 1, {"size": 50}).target["rgb"]
+    rgb = PARTS.cases.sample(record(image), "lab_grey", 1, {"size": 50}).target["rgb"]
     np.testing.assert_array_equal(rgb[:, 3:-3], np.broadcast_to([200, 30, 60], (50, 44, 3)))
 
 
@@ -53,16 +54,16 @@ def test_near_grey_pictures_are_refused():
 
 def test_training_pictures_are_near_the_scale_of_the_test():
     large, small = record(data.astronaut()), record(data.coffee()[:100, :90])
-    first, second = TASK.training_records([large, small], 1, {"size": 64})
+    first, second = PARTS.training.records([large, small], 1, {"size": 64})
     assert first.arrays["rgb"].shape == (128, 128, 3) and second.arrays["rgb"].shape == (100, 90, 3)
-    whole = next(TASK.training_records([large], 1, {"size": 0}))
+    whole = next(PARTS.training.records([large], 1, {"size": 0}))
     np.testing.assert_array_equal(whole.arrays["rgb"], data.astronaut())
 
 
 @pytest.mark.parametrize("patch", [32, 200])
 def test_training_samples_vary_repeat_and_fit(patch):
-    stored = next(TASK.training_records([record(data.coffee())], 1, {"size": 64}))
-    samples = [TASK.training_sample(stored, {}, np.random.default_rng(seed), {"patch": patch}, {})
+    stored = next(PARTS.training.records([record(data.coffee())], 1, {"size": 64}))
+    samples = [PARTS.training.sample(stored, {}, np.random.default_rng(seed), {"patch": patch}, {})
                for seed in (0, 1, 0)]
     assert samples[0].inputs["L"].shape == (patch, patch, 1) and samples[0].target["ab"].shape == (patch, patch, 2)
     np.testing.assert_array_equal(samples[0].target["rgb"], samples[2].target["rgb"])
@@ -72,12 +73,12 @@ def test_training_samples_vary_repeat_and_fit(patch):
 
 def test_histogram_counts_every_training_pixel():
     pictures = [record(data.astronaut()), record(np.full((40, 50, 3), (255, 0, 0), np.uint8))]
-    pool = TASK.training_pools(pictures, 1, {"size": 64})
+    pool = PARTS.training.pools(pictures, 1, {"size": 64})
     counts = pool["ab_histogram"][0].arrays["counts"]
     assert pool["ab_histogram"][0].id == "ab_histogram" and counts.shape == (221, 221) and counts.dtype == np.float32
     assert counts.sum() == 128 * 128 + 40 * 50
     assert counts[110 + 80, 110 + 67] >= 2000  # pure red is (80.09, 67.20)
-    stored = next(TASK.training_records(pictures[:1], 1, {"size": 64})).arrays["rgb"]
+    stored = next(PARTS.training.records(pictures[:1], 1, {"size": 64})).arrays["rgb"]
     ab = np.rint(color.rgb2lab(stored)[..., 1:]).astype(int).reshape(-1, 2)
     assert counts[110, 110] == pytest.approx((ab == 0).all(1).sum(), abs=2)
 
@@ -85,18 +86,17 @@ def test_histogram_counts_every_training_pixel():
 def test_wrong_settings_and_names_are_refused():
     for wrong in ({"sise": 64}, {"size": 8}, {"size": 64.5}, {"size": True}):
         with pytest.raises(UserError):
-            TASK.degradations(wrong)
+            PARTS.check_settings(wrong)
     with pytest.raises(UserError, match="lab_grey"):
-        TASK.test_sample(record(data.astronaut()), "x2", 1, {})
+        PARTS.cases.sample(record(data.astronaut()), "x2", 1, {})
 
 
 def test_representation_gives_clean_crops():
-    assert REPRESENTATION.degradations({}) == []
     assert REPRESENTATION.accepts(data.camera()[..., None], {}) == "no colour channels"
-    stored = next(REPRESENTATION.training_records([record(data.coffee())], 1, {}))
+    training = registry.parts("representation").training
+    stored = next(training.records([record(data.coffee())], 1, {}))
     for patch in (64, 700):
-        sample = REPRESENTATION.training_sample(stored, {}, np.random.default_rng(0), {"patch": patch}, {})
+        sample = training.sample(stored, {}, np.random.default_rng(0), {"patch": patch}, {})
         assert sample.inputs["image"].shape == (patch, patch, 3)
         np.testing.assert_array_equal(sample.inputs["image"], sample.target["image"])
-    with pytest.raises(UserError):
-        REPRESENTATION.test_sample(stored, "x2", 1, {})
+    assert registry.parts("representation").cases is None

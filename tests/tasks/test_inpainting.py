@@ -5,14 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from restore_ml import registry
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.irregular_masks import BUCKETS
 from restore_ml.degradations.resize import imresize
 from restore_ml.errors import UserError
 from restore_ml.seeds import generator
-from restore_ml.tasks.inpainting import CASES, DIRECT, OBSERVED, POOLED, TASK
+from restore_ml.tasks.inpainting.holes import DIRECT, OBSERVED, POOLED
 
+TASK = registry.task("inpainting")
+PARTS = registry.parts("inpainting")
+CASES = PARTS.cases.defaults["cases"]
 SIZE = {"size": 64, "pool": 4}
 HOLES = sorted({*DIRECT, *POOLED})
 
@@ -26,13 +30,13 @@ def photo(seed: int = 0, height: int = 96, width: int = 150, channels: int = 3) 
 @pytest.fixture(scope="module")
 def pools(tmp_path_factory) -> dict[str, Shards]:
     folder = tmp_path_factory.mktemp("pools")
-    shards.write(folder / "pool.arrow", TASK.training_pools([photo()], 1, SIZE)["masks"])
+    shards.write(folder / "pool.arrow", PARTS.training.pools([photo()], 1, SIZE)["masks"])
     return {"masks": Shards(folder)}
 
 
 @pytest.mark.parametrize("case", [*HOLES, *OBSERVED])
 def test_a_test_sample_is_the_truth_outside_its_mask_and_nothing_under_a_hole(case):
-    sample = TASK.test_sample(photo(), case, 1, SIZE)
+    sample = PARTS.cases.sample(photo(), case, 1, SIZE)
     image, mask, truth = sample.inputs["image"], sample.inputs["mask"], sample.target["image"]
     assert image.shape == truth.shape == (64, 64, 3) and mask.shape == (64, 64, 1)
     assert image.dtype == mask.dtype == truth.dtype == np.uint8
@@ -48,13 +52,13 @@ def test_a_test_sample_is_the_truth_outside_its_mask_and_nothing_under_a_hole(ca
 
 @pytest.mark.parametrize("case", ["haze", "rain", "noise", "blur", "old_photo"])
 def test_dense_cases_are_to_be_restored_everywhere(case):
-    sample = TASK.test_sample(photo(), case, 1, SIZE)
+    sample = PARTS.cases.sample(photo(), case, 1, SIZE)
     assert sample.inputs["mask"].all() and not np.array_equal(sample.inputs["image"], sample.target["image"])
 
 
 def test_draws_come_from_seed_picture_and_degradation_alone():
     def mask(seed: int, picture: int, case: str) -> bytes:
-        return TASK.test_sample(photo(picture), case, seed, SIZE).inputs["mask"].tobytes()
+        return PARTS.cases.sample(photo(picture), case, seed, SIZE).inputs["mask"].tobytes()
 
     assert mask(1, 0, "strokes") == mask(1, 0, "strokes")
     assert len({mask(1, 0, "strokes"), mask(2, 0, "strokes"), mask(1, 1, "strokes"), mask(1, 0, "walk")}) == 4
@@ -62,21 +66,21 @@ def test_draws_come_from_seed_picture_and_degradation_alone():
 
 @pytest.mark.parametrize("k", BUCKETS)
 def test_irregular_cases_hold_their_class(k):
-    ratio = TASK.test_sample(photo(k), f"irregular_{k}", 3, SIZE).inputs["mask"].mean()
+    ratio = PARTS.cases.sample(photo(k), f"irregular_{k}", 3, SIZE).inputs["mask"].mean()
     assert BUCKETS[k][0] < ratio <= BUCKETS[k][1]
 
 
 def test_the_picture_is_resized_to_its_shorter_side_and_cut_in_the_middle():
     record = photo(height=96, width=150)
-    truth = TASK.test_sample(record, "centre", 1, SIZE).target["image"]
+    truth = PARTS.cases.sample(record, "centre", 1, SIZE).target["image"]
     resized = imresize(record.arrays["image"], output_size=(64, 100))
     assert np.array_equal(truth, resized[:, 18:82])
-    whole = TASK.test_sample(record, "centre", 1, {"size": 0})
+    whole = PARTS.cases.sample(record, "centre", 1, {"size": 0})
     assert np.array_equal(whole.target["image"], record.arrays["image"])
 
 
 def test_grey_pictures_become_three_equal_channels():
-    truth = TASK.test_sample(photo(channels=1), "centre", 1, SIZE).target["image"]
+    truth = PARTS.cases.sample(photo(channels=1), "centre", 1, SIZE).target["image"]
     assert truth.shape[2] == 3 and np.ptp(truth, axis=2).max() == 0
 
 
@@ -87,15 +91,16 @@ def test_small_or_odd_pictures_are_refused(shape, refused):
 
 
 def test_default_cases_and_an_unknown_one():
-    assert TASK.degradations({}) == CASES and TASK.degradations({"cases": ["walk", "haze"]}) == ["walk", "haze"]
+    assert PARTS.cases.degradations({}) == CASES
+    assert PARTS.cases.degradations({"cases": ["walk", "haze"]}) == ["walk", "haze"]
     with pytest.raises(UserError, match="Did you mean 'irregular_3'"):
-        TASK.degradations({"cases": ["iregular_3"]})
+        PARTS.cases.degradations({"cases": ["iregular_3"]})
     with pytest.raises(UserError, match="Did you mean 'cases'"):
-        TASK.degradations({"case": ["walk"]})
+        PARTS.check_settings({"case": ["walk"]})
 
 
 def test_training_records_are_never_enlarged_and_at_most_twice_the_size():
-    records = list(TASK.training_records([photo(0, 300, 420), photo(1, 80, 70, 1)], 1, SIZE))
+    records = list(PARTS.training.records([photo(0, 300, 420), photo(1, 80, 70, 1)], 1, SIZE))
     assert records[0].arrays["image"].shape == (128, 179, 3) and records[1].arrays["image"].shape == (80, 70, 3)
     assert [record.id for record in records] == [photo(0).id, photo(1).id]
 
@@ -115,8 +120,8 @@ def test_the_pool_holds_every_kind_in_equal_number(pools):
 @given(visit=st.integers(0, 10**6), patch=st.sampled_from([32, 48, 64]))
 def test_training_samples(kind, visit, patch, pools):
     record = photo()
-    sample = TASK.training_sample(record, pools, generator(1, visit), {"patch": patch, "masks": [kind]}, {})
-    again = TASK.training_sample(record, pools, generator(1, visit), {"patch": patch, "masks": [kind]}, {})
+    sample = PARTS.training.sample(record, pools, generator(1, visit), {"patch": patch, "masks": [kind]}, {})
+    again = PARTS.training.sample(record, pools, generator(1, visit), {"patch": patch, "masks": [kind]}, {})
     image, mask, truth = sample.inputs["image"], sample.inputs["mask"], sample.target["image"]
     assert image.shape == truth.shape == (patch, patch, 3) and mask.shape == (patch, patch, 1)
     assert np.array_equal(image, again.inputs["image"]) and np.array_equal(mask, again.inputs["mask"])
@@ -134,22 +139,22 @@ def test_a_training_crop_is_a_flipped_part_of_the_picture(pools):
             part = record.arrays["image"][top:top + 32, left:left + 32]
             windows[part.tobytes()] = windows[np.ascontiguousarray(part[:, ::-1]).tobytes()] = (top, left)
     for visit in range(150):
-        sample = TASK.training_sample(record, pools, generator(visit), {"patch": 32}, {})
+        sample = PARTS.training.sample(record, pools, generator(visit), {"patch": 32}, {})
         seen.add(windows[sample.target["image"].tobytes()])
     assert len(seen) > 50
 
 
 def test_the_overlap_of_context_encoders(pools):
     run = {"patch": 64, "masks": ["centre"], "overlap": 4}
-    mask = TASK.training_sample(photo(), pools, generator(1), run, {}).inputs["mask"][..., 0]
+    mask = PARTS.training.sample(photo(), pools, generator(1), run, {}).inputs["mask"][..., 0]
     assert mask.sum() == 24 ** 2 and mask[20:44, 20:44].all()
 
 
 def test_mistakes_in_a_run_are_sentences(pools):
     with pytest.raises(UserError, match="lower `patch`"):
-        TASK.training_sample(photo(), pools, generator(1), {"patch": 128}, {})
+        PARTS.training.sample(photo(), pools, generator(1), {"patch": 128}, {})
     with pytest.raises(UserError, match="Did you mean 'strokes'"):
-        TASK.training_sample(photo(), pools, generator(1), {"patch": 32, "masks": ["stroke"]}, {})
+        PARTS.training.sample(photo(), pools, generator(1), {"patch": 32, "masks": ["stroke"]}, {})
 
 
 @settings(deadline=None, max_examples=25)
@@ -167,7 +172,7 @@ def test_composition_keeps_known_pixels_to_the_bit(seed):
 
 @pytest.mark.parametrize("case", ["haze", "old_photo"])
 def test_a_dense_case_gives_back_the_output_as_it_is(case):
-    sample = TASK.test_sample(photo(), case, 1, SIZE)
+    sample = PARTS.cases.sample(photo(), case, 1, SIZE)
     output = {"image": sample.target["image"]}
     assert np.array_equal(TASK.compose(sample.inputs, output)["image"], output["image"])
     assert sample.facts == {"kind": case, "dense": True}

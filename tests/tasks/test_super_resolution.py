@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from restore_ml import registry, tensors
+from restore_ml import registry
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.blur import gaussian_blur
@@ -17,6 +17,7 @@ from restore_ml.tasks.base import Material
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
+PARTS = registry.parts("super_resolution")
 
 
 @pytest.fixture(scope="module")
@@ -25,26 +26,26 @@ def picture() -> Record:
 
 
 def train_record(image: np.ndarray, scales=(2, 3, 4)) -> Record:
-    return next(TASK.training_records([Record("b" * 64, {"image": image})], 1, {"scales": list(scales)}))
+    return next(PARTS.training.records([Record("b" * 64, {"image": image})], 1, {"scales": list(scales)}))
 
 
 def crop(record: Record, scale: int, patch: int, seed: int = 0) -> dict[str, np.ndarray]:
     run = {"patch": patch, "scales": [scale]}
-    sample = TASK.training_sample(record, {}, np.random.default_rng(seed), run, {"scale": scale})
+    sample = PARTS.training.sample(record, {}, np.random.default_rng(seed), run, {"scale": scale})
     return {**sample.inputs, **sample.target}
 
 
 def test_degradations_follow_the_settings():
-    assert TASK.degradations({}) == ["x2", "x3", "x4", "x2_blur", "x2_noise"]
-    assert TASK.degradations({"scales": [4], "variants": ["x4_bd"]}) == ["x4", "x4_bd"]
+    assert PARTS.cases.degradations({}) == ["x2", "x3", "x4", "x2_blur", "x2_noise"]
+    assert PARTS.cases.degradations({"scales": [4], "variants": ["x4_bd"]}) == ["x4", "x4_bd"]
     for wrong in ({"scale": [2]}, {"scales": [1]}, {"scales": [9]}, {"variants": ["x2_snow"]}, {"variants": ["../x2"]}):
         with pytest.raises(UserError):
-            TASK.degradations(wrong)
+            PARTS.check_settings(wrong)
 
 
 @pytest.mark.parametrize("degradation", ["x2", "x3", "x4", "x2_blur", "x2_noise", "x4_bd"])
 def test_test_samples_have_the_declared_arrays(picture, degradation):
-    sample = TASK.test_sample(picture, degradation, 1, {})
+    sample = PARTS.cases.sample(picture, degradation, 1, {})
     scale = int(degradation[1])
     lr, hr = sample.inputs["lr"], sample.target["hr"]
     assert hr.shape == (131 // scale * scale, 158 // scale * scale, 3) and lr.dtype == hr.dtype == np.uint8
@@ -52,22 +53,22 @@ def test_test_samples_have_the_declared_arrays(picture, degradation):
     assert int(sample.inputs["scale"]) == scale and sample.inputs["scale"].dtype == np.int32
     np.testing.assert_array_equal(hr, picture.arrays["image"][:hr.shape[0], :hr.shape[1]])
     assert sample.facts == {"scale": scale, "channels": 3}
-    again = TASK.test_sample(picture, degradation, 1, {})
+    again = PARTS.cases.sample(picture, degradation, 1, {})
     np.testing.assert_array_equal(lr, again.inputs["lr"])
 
 
 def test_variants_are_what_their_names_say(picture):
-    plain, blur, noise = (TASK.test_sample(picture, name, 1, {}).inputs["lr"].astype(float)
+    plain, blur, noise = (PARTS.cases.sample(picture, name, 1, {}).inputs["lr"].astype(float)
                           for name in ("x2", "x2_blur", "x2_noise"))
-    hr = TASK.test_sample(picture, "x2", 1, {}).target["hr"]
+    hr = PARTS.cases.sample(picture, "x2", 1, {}).target["hr"]
     np.testing.assert_array_equal(plain, imresize(hr, 0.5))
     inside = (plain > 40) & (plain < 215)
     assert (noise - plain)[inside].std() == pytest.approx(10, rel=0.05)
     np.testing.assert_array_equal(blur, imresize(gaussian_blur(hr, 1.6, 13), 0.5))
     assert np.abs(np.diff(blur, axis=1)).mean() < 0.9 * np.abs(np.diff(plain, axis=1)).mean()
-    other = TASK.test_sample(picture, "x2_noise", 2, {}).inputs["lr"]
+    other = PARTS.cases.sample(picture, "x2_noise", 2, {}).inputs["lr"]
     assert (other != noise).any()
-    stronger = TASK.test_sample(picture, "x2_noise", 1, {"noise_sigma": 20.0}).inputs["lr"]
+    stronger = PARTS.cases.sample(picture, "x2_noise", 1, {"noise_sigma": 20.0}).inputs["lr"]
     assert (stronger - plain)[inside].std() == pytest.approx(20, rel=0.1)
 
 
@@ -75,8 +76,8 @@ def test_bd_is_shifted_against_imresize():
     """Kept pixels sit half a block further up and left: on a ramp, x4_bd reads (4 - 1) / 2 grey levels lower."""
     ramp = np.repeat(np.arange(0, 128, dtype=np.uint8)[None, :, None], 64, 0).repeat(3, 2)
     record = Record("c", {"image": ramp})
-    difference = (TASK.test_sample(record, "x4", 1, {}).inputs["lr"].astype(float)
-                  - TASK.test_sample(record, "x4_bd", 1, {}).inputs["lr"])
+    difference = (PARTS.cases.sample(record, "x4", 1, {}).inputs["lr"].astype(float)
+                  - PARTS.cases.sample(record, "x4_bd", 1, {}).inputs["lr"])
     assert abs(difference[:, 4:-4].mean() - 1.5) <= 0.5
 
 
@@ -84,7 +85,7 @@ def test_grey_and_small_pictures():
     assert TASK.accepts(np.zeros((31, 100, 3), np.uint8), {}) == "smaller than 32 pixels"
     assert TASK.accepts(np.zeros((40, 100, 4), np.uint8), {}) == "4 channels"
     assert TASK.accepts(np.zeros((40, 100, 1), np.uint8), {}) is None
-    sample = TASK.test_sample(Record("d", {"image": data.camera()[:64, :64, None]}), "x2", 1, {})
+    sample = PARTS.cases.sample(Record("d", {"image": data.camera()[:64, :64, None]}), "x2", 1, {})
     assert sample.inputs["lr"].shape == (32, 32, 3) and (np.ptp(sample.inputs["lr"], axis=2) == 0).all()
     assert sample.target["hr"].shape == (64, 64, 3) and sample.facts["channels"] == 1
     small = crop(train_record(data.camera()[:40, :64, None]), 4, 96)
@@ -123,8 +124,8 @@ def test_unknown_scale_and_tiny_patch_are_refused():
 def test_a_whole_batch_has_one_scale(tmp_path):
     images = [data.astronaut(), data.coffee(), data.chelsea()]
     pictures = [Record(f"{number:064x}", {"image": image}) for number, image in enumerate(images)]
-    shards.write(tmp_path / "train" / "0.arrow", TASK.training_records(pictures, 1, {}))
-    sampler = Sampler(TASK, Material(tmp_path / "train"), {"batch": 5, "patch": 41, "scales": [2, 3, 4]}, 1)
+    shards.write(tmp_path / "train" / "0.arrow", PARTS.training.records(pictures, 1, {}))
+    sampler = Sampler(PARTS, Material(tmp_path / "train"), {"batch": 5, "patch": 41, "scales": [2, 3, 4]}, 1)
     seen = set()
     for step in range(12):
         batch = sampler[step]
@@ -138,7 +139,7 @@ def test_a_whole_batch_has_one_scale(tmp_path):
     assert Shards(tmp_path / "train").ids == [picture.id for picture in pictures]
     spec = TASK.output["sr"]
     ready = sampler.floats(batch, torch.device("cpu"))
-    assert np.array_equal(tensors.to_array(ready.target["hr"][0], spec), batch.target["hr"][0])
+    assert np.array_equal(spec.to_array(ready.target["hr"][0]), batch.target["hr"][0])
 
 
 def crop_of_a_smaller_picture(image: np.ndarray, factor: float, scale: int, patch: int, seed: int):
@@ -162,7 +163,7 @@ def crop_of_a_smaller_picture(image: np.ndarray, factor: float, scale: int, patc
 def test_augmented_scales_cut_from_the_smaller_picture(height, width, factor, scale, patch, seed):
     image = data.astronaut()[200:200 + height, 100:100 + width]
     run = {"patch": patch, "augment_scales": [factor]}
-    sample = TASK.training_sample(train_record(image), {}, np.random.default_rng(seed), run, {"scale": scale})
+    sample = PARTS.training.sample(train_record(image), {}, np.random.default_rng(seed), run, {"scale": scale})
     lr, hr = crop_of_a_smaller_picture(image, factor, scale, patch, seed)
     for got, expected in ((sample.inputs["lr"], lr), (sample.target["hr"], hr)):
         assert got.shape == expected.shape and got.dtype == np.uint8
@@ -177,7 +178,7 @@ def test_augmented_scales_are_drawn_from_the_sample_s_own_generator():
     several = {**plain, "augment_scales": [1.0, 0.8, 0.6]}
 
     def sample(run, seed):
-        return TASK.training_sample(record, {}, np.random.default_rng(seed), run, {"scale": 2})
+        return PARTS.training.sample(record, {}, np.random.default_rng(seed), run, {"scale": 2})
 
     for run in (plain, {**plain, "augment_scales": [1.0]}):
         np.testing.assert_array_equal(sample(run, 3).inputs["lr"], sample(plain, 3).inputs["lr"])

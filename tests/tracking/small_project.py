@@ -51,7 +51,7 @@ def build(root: Path, pictures: int = 3) -> Path:
     for number in range(pictures):
         facts = {"name": f"picture {number}.png", "collection": "photos", "group": str(number), "synthetic": False}
         record = Record(f"{number:064x}", {"image": picture(number)}, facts)
-        sample = task.test_sample(record, "x2", 1, {"scales": [2], "variants": []})
+        sample = registry.parts(task.name).cases.sample(record, "x2", 1, {"scales": [2], "variants": []})
         inputs.append(Record(record.id, sample.inputs, {**facts, **sample.facts}))
         targets.append(Record(record.id, sample.target, {**facts, **sample.facts}))
     shards.write(root / f"samples/{TASK}/inputs/photos/x2.arrow", inputs)

@@ -71,7 +71,7 @@ if MODE and os.environ.get("RANK") == "1":
 def project(root: Path, processes: int, **settings: Any) -> dict[str, Any]:
     """A project with the training samples of four pictures and a narrow VDSR; returns the training's spec."""
     pictures = [Record(f"{number:064x}", {"image": picture(number, 40)}) for number in range(4)]
-    records = registry.task(TASK).training_records(pictures, 1, {"scales": [2], "variants": []})
+    records = registry.parts(TASK).training.records(pictures, 1, {"scales": [2], "variants": []})
     shards.write(root / f"samples/{TASK}/train/0.arrow", list(records))
     chosen = registry.method_class(TASK, "vdsr")({**SETTINGS, **settings}).settings
     return _spec(root, "vdsr", TASK, processes, chosen)

@@ -66,10 +66,10 @@ def test_probe_11_any_number_of_workers_gives_the_same_batches(data):
 
 def test_processes_share_the_batch_without_overlap(data):
     whole = toy.job(data, data.folder / "c").sampler
-    parts = [Sampler(whole.task, data, whole.settings, 7, rank=rank, world=2) for rank in (0, 1)]
+    parts = [Sampler(whole.parts, data, whole.settings, 7, rank=rank, world=2) for rank in (0, 1)]
     assert whole[4].ids == [parts[slot % 2][4].ids[slot // 2] for slot in range(4)]
     with pytest.raises(UserError, match="cannot be shared evenly by 3"):
-        Sampler(whole.task, data, whole.settings, 7, rank=0, world=3)
+        Sampler(whole.parts, data, whole.settings, 7, rank=0, world=3)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 6, 9, 13])

@@ -10,13 +10,15 @@ import pytest
 import torch
 from scipy import stats
 
-from restore_ml import registry, tensors
+from restore_ml import registry
+from restore_ml.arrays import FLOAT, MASK, PICTURE, ArraySpec, augment
 from restore_ml.data import shards
 from restore_ml.seeds import sample_generator
-from restore_ml.tasks.base import ArraySpec, Material, augment
+from restore_ml.tasks.base import Material
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
+PARTS = registry.parts("super_resolution")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def material(tmp_path_factory) -> Material:
 
 
 def sampler(material: Material, **settings) -> Sampler:
-    return Sampler(TASK, material, {"batch": 50, "patch": 66, "scales": [2], **settings}, 5)
+    return Sampler(PARTS, material, {"batch": 50, "patch": 66, "scales": [2], **settings}, 5)
 
 
 def test_corners_are_uniform_and_independent_of_flips(material):
@@ -84,7 +86,7 @@ def test_turns_are_those_of_numpy(channels, dtype):
         rng = np.random.default_rng(seed)
         flip, turns = rng.integers(2), rng.integers(4)
         want = np.rot90(array[:, ::-1] if flip else array, turns)
-        got = augment({"x": array[:]}, np.random.default_rng(seed))["x"]
+        got = augment({"x": array[:]}, {"x": ArraySpec(PICTURE)}, np.random.default_rng(seed))["x"]
         assert got.shape == want.shape and got.dtype == dtype and np.array_equal(got, want)
 
 
@@ -96,16 +98,17 @@ def test_a_batch_is_made_float_in_the_units_of_its_arrays(material):
     assert ready.target["hr"].is_contiguous(memory_format=torch.channels_last)
     assert ready.inputs["scale"].tolist() == [2] * 4
     for slot, array in enumerate(batch.target["hr"]):
-        assert torch.equal(ready.target["hr"][slot], tensors.to_tensor(array, TASK.target["hr"]))
+        assert torch.equal(ready.target["hr"][slot], TASK.target["hr"].to_tensor(array[None])[0])
 
 
-@pytest.mark.parametrize("kind", ["picture", "mask", "float"])
-def test_a_batch_holds_the_values_of_to_tensor(kind):
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1) & (1 if kind == "mask" else 255)
-    array = levels.astype(np.float32) * 0.37 if kind == "float" else levels
-    made = tensors.floats(np.stack([array, array]), ArraySpec(kind), torch.device("cpu"))
+@pytest.mark.parametrize("kind", [PICTURE, MASK, FLOAT], ids=lambda kind: kind.name)
+def test_a_batch_holds_the_values_of_its_arrays(kind):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1) & (1 if kind is MASK else 255)
+    array = levels.astype(np.float32) * 0.37 if kind is FLOAT else levels
+    made = ArraySpec(kind).to_tensor(np.stack([array, array]))
     assert made.dtype == torch.float32 and made.is_contiguous(memory_format=torch.channels_last)
-    assert all(torch.equal(part, tensors.to_tensor(array, ArraySpec(kind))) for part in made)
+    want = torch.from_numpy(array[..., 0].astype(np.float32)) / (255 if kind is PICTURE else 1)
+    assert all(torch.equal(part[0], want) for part in made)
 
 
 def test_a_batch_costs_at_most_twice_the_bare_crops(tmp_path):
@@ -114,7 +117,7 @@ def test_a_batch_costs_at_most_twice_the_bare_crops(tmp_path):
     pictures = [rng.integers(0, 256, (400, 480, 3), dtype=np.uint8) for _ in range(8)]
     shards.write(tmp_path / "a.arrow", [shards.Record(f"{number:064x}", {"hr": picture, "lr_x2": picture[::2, ::2]})
                                         for number, picture in enumerate(pictures)])
-    made = Sampler(TASK, Material(tmp_path), {"batch": 16, "patch": 96, "scales": [2]}, 1)
+    made = Sampler(PARTS, Material(tmp_path), {"batch": 16, "patch": 96, "scales": [2]}, 1)
 
     def bare(step: int) -> list[np.ndarray]:
         draws, parts = np.random.default_rng(step), []

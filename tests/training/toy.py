@@ -8,24 +8,36 @@ import numpy as np
 import torch
 from torch import nn
 
+from restore_ml.arrays import PICTURE, ArraySpec, augment
 from restore_ml.data import shards
 from restore_ml.method import Context, Method, Phase, Player
-from restore_ml.tasks.base import ArraySpec, Material, Sample, Task, augment
+from restore_ml.tasks.base import Material, Parts, Sample, Task, Training, no_partner
 from restore_ml.training.loop import Job
 from restore_ml.training.sampler import Sampler
 
 
 class ToyTask(Task):
     name = "toy"
-    inputs = {"image": ArraySpec("picture", 3)}
-    target = {"image": ArraySpec("picture", 3)}
-    output = {"image": ArraySpec("picture", 3)}
+    inputs = {"image": ArraySpec(PICTURE, 3)}
+    target = {"image": ArraySpec(PICTURE, 3)}
+    output = {"image": ArraySpec(PICTURE, 3, size_of="image")}
 
-    def training_sample(self, record, pools, rng, run, options):
+
+class ToyTraining(Training):
+    task = ToyTask()
+
+    def records(self, pictures, seed, settings):
+        yield from pictures
+
+    def sample(self, record, pools, rng, run, options, partner=no_partner):
         side = run["patch"]
         top, left = (int(rng.integers(n - side + 1)) for n in record.arrays["image"].shape[:2])
-        crop = augment({"image": record.arrays["image"][top:top + side, left:left + side]}, rng)["image"]
+        square = {"image": record.arrays["image"][top:top + side, left:left + side]}
+        crop = augment(square, ToyTask.inputs, rng)["image"]
         return Sample({"image": (crop // 2).astype(np.uint8)}, {"image": crop})
+
+
+PARTS = Parts(ToyTask(), ToyTraining())
 
 
 class ToyMethod(Method):
@@ -81,5 +93,5 @@ def material(folder: Path, pictures: int = 5, seed: int = 0) -> Material:
 def job(data: Material, folder: Path, **changes) -> Job:
     settings = {key: changes.pop(key) for key in list(changes) if key in ToyMethod.paper}
     method = ToyMethod(settings)
-    sampler = Sampler(ToyTask(), data, method.settings, 7)
+    sampler = Sampler(PARTS, data, method.settings, 7)
     return Job(method, "toy", 7, sampler, folder, **changes)

@@ -13,28 +13,16 @@ from typing import Any
 import numpy as np
 
 from restore_ml import registry
+from restore_ml.arrays import MASK, Arrays
 from restore_ml.data.shards import Record
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.protocol import Canary, protocol
 
-Arrays = dict[str, np.ndarray]
 SIDE = 64
 ODD = (67, 43)
 """Height and width of the odd picture."""
 SEED = 3
-SETTINGS: dict[str, dict[str, Any]] = {"inpainting": {"size": 0}, "colorization": {"size": 0}}
-"""Task settings under which whole pictures are degraded."""
-OUTPUT = {"super_resolution": "sr", "inpainting": "image", "colorization": "ab", "cloud_removal": "image"}
-TRUTH = {"super_resolution": "hr", "inpainting": "image", "colorization": "ab", "cloud_removal": "truth"}
-RANGE = {"super_resolution": (0.0, 255.0), "inpainting": (0.0, 255.0), "colorization": (-128.0, 128.0),
-         "cloud_removal": (-0.5, 1.5)}
-"""What the output's values may be (grey levels, ab, reflectance with room for noise)."""
-SHIFT = {"super_resolution": 8.0, "inpainting": 64.0, "colorization": 40.0, "cloud_removal": 0.2}
-"""How far the mean over the restored pixels may lie from the truth's, a channel."""
-FLOOR = {"super_resolution": 6.0, "inpainting": 32.0, "colorization": 35.0, "cloud_removal": 0.05}
-"""Root mean square errors below this are sane whatever the trivial restoration reaches.
-
-reading: bounds of ours, wide enough for every sound method here on pictures that it was never trained for."""
 CONSTANT = 0.02
 """An output whose standard deviation is below this share of the truth's has lost the picture."""
 
@@ -77,13 +65,13 @@ def _strokes() -> np.ndarray:
 
 def samples(task: str, degradation: str) -> dict[str, Sample]:
     """The canary pictures degraded as the task does (`degradation` as in its primary case), by name."""
-    settings = SETTINGS.get(task, {})
-    made = {}
-    for name, picture in pictures().items():
-        arrays = scene(picture) if registry.task(task).domain == "scenes" else {"image": picture}
-        record = Record(f"canary {name}", arrays, {"name": name})
-        made[name] = registry.task(task).test_sample(record, degradation, SEED, settings)
-    return made
+    parts, canary = registry.parts(task), protocol(task).canary()
+    if canary is None or parts.cases is None:
+        return {}
+    records = {name: scene(picture) if parts.task.domain == "scenes" else {"image": picture}
+               for name, picture in pictures().items()}
+    return {name: parts.cases.sample(Record(f"canary {name}", arrays, {"name": name}), degradation, SEED,
+                                     dict(canary.settings)) for name, arrays in records.items()}
 
 
 def scene(picture: np.ndarray) -> Arrays:
@@ -101,22 +89,23 @@ def inspect(task: str, degradation: str, restore: Callable[[Arrays, str], Arrays
     `restore(inputs, name)` gives the task's output arrays; `tolerance`: dB by which the error over the restored pixels
     may exceed the trivial restoration's (bicubic, the mean of the known pixels, no colour). Returns {"sane",
     "sentence", "pictures": [{"name", "sane", "reason", "rmse", "trivial_rmse", "shift"}]}, in the task's units. A task
-    that is not in `OUTPUT` has no canaries: nothing is asked of it.
+    whose protocol gives no `Canary` is not asked anything.
     """
     from restore_ml.evaluation.scoring import check  # here: a model is checked on these pictures without any scoring
 
-    if task not in OUTPUT:
+    canary = protocol(task).canary()
+    if canary is None:
         return {"sane": True, "sentence": f"{task} has no canary pictures", "pictures": []}
     found = []
     for name, sample in samples(task, degradation).items():
         facts: dict[str, Any] = {"name": name, "rmse": None, "trivial_rmse": None, "shift": None}
         try:
             output = restore(sample.inputs, name)
-            check(task, output, sample.target)
+            check(task, output, sample.inputs, sample.target)
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
         else:
-            reason = _judge(task, sample, output, tolerance, facts)
+            reason = _judge(task, canary, sample, output, tolerance, facts)
         found.append({**facts, "sane": not reason, "reason": reason})
     bad = [entry for entry in found if not entry["sane"]]
     sentence = "" if not bad else ("does not restore the canary pictures sanely: "
@@ -124,43 +113,32 @@ def inspect(task: str, degradation: str, restore: Callable[[Arrays, str], Arrays
     return {"sane": not bad, "sentence": sentence, "pictures": found}
 
 
-def _judge(task: str, sample: Sample, output: Arrays, tolerance: float, facts: dict[str, Any]) -> str:
+def _judge(task: str, canary: Canary, sample: Sample, output: Arrays, tolerance: float,
+           facts: dict[str, Any]) -> str:
     """What is insane in one restored canary, or an empty text; fills `facts` with the figures."""
-    value, truth = (array.astype(np.float64) for array in (output[OUTPUT[task]], sample.target[TRUTH[task]]))
-    hole = np.ones(truth.shape[:2], bool)
-    if "mask" in sample.inputs:
-        hole = sample.inputs["mask"][..., 0] > 0
-        seen = sample.inputs["image" if "image" in sample.inputs else "target"]
-        if not np.array_equal(output[OUTPUT[task]][~hole], seen[~hole]):
-            return "known pixels were changed"
-        if not hole.any():
-            return ""
-    error, trivial = (_rmse(one[hole], truth[hole]) for one in (value, _trivial(task, sample, truth, hole)))
+    definition = registry.task(task)
+    composed = definition.compose(sample.inputs, output)
+    if any(not np.array_equal(composed[name], value) for name, value in output.items()):
+        return "known pixels were changed"
+    value, truth = (array.astype(np.float64) for array in (output[canary.output], sample.target[canary.truth]))
+    masks = [sample.inputs[name] for name, spec in definition.inputs.items() if spec.kind is MASK]
+    hole = masks[0][..., 0] > 0 if masks else np.ones(truth.shape[:2], bool)
+    if not hole.any():
+        return ""
+    trivial_output = protocol(task).trivial(sample).astype(np.float64)
+    error, trivial = (_rmse(one[hole], truth[hole]) for one in (value, trivial_output))
     shift = float(np.abs(value[hole].mean(0) - truth[hole].mean(0)).max())
     facts |= {"rmse": round(error, 4), "trivial_rmse": round(trivial, 4), "shift": round(shift, 4)}
-    low, high = RANGE[task]
     spread, true_spread = (array.std(axis=(0, 1)).max() for array in (value, truth))
     findings = {
-        f"values from {value.min():.3g} to {value.max():.3g}, outside {low:g} to {high:g}":
-            value.min() < low or value.max() > high,
-        f"its mean lies {shift:.3g} from the truth's, more than {SHIFT[task]:g}": shift > SHIFT[task],
-        "a constant where the picture is none":  # no colour is a constant, and guards look at that
-            task != "colorization" and spread < CONSTANT * true_spread,
+        f"values from {value.min():.3g} to {value.max():.3g}, outside {canary.low:g} to {canary.high:g}":
+            value.min() < canary.low or value.max() > canary.high,
+        f"its mean lies {shift:.3g} from the truth's, more than {canary.shift:g}": shift > canary.shift,
+        "a constant where the picture is none": not canary.may_be_constant and spread < CONSTANT * true_spread,
         f"an error of {error:.3g}, more than {tolerance:g} dB above the trivial restoration's {trivial:.3g}":
-            error > max(trivial * 10 ** (tolerance / 20), FLOOR[task])}
+            error > max(trivial * 10 ** (tolerance / 20), canary.floor)}
     return next((text for text, found in findings.items() if found), "")
 
 
 def _rmse(value: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt(np.mean((value - truth) ** 2)))
-
-
-def _trivial(task: str, sample: Sample, truth: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The restoration that anybody gets for nothing: bicubic, no colour, or the mean of the known pixels."""
-    if task == "super_resolution":
-        from restore_ml.degradations.resize import imresize
-
-        return imresize(sample.inputs["lr"], output_size=truth.shape[:2]).astype(np.float64)
-    if task == "colorization":
-        return np.zeros_like(truth)
-    return np.broadcast_to(truth[~hole].mean(0) if (~hole).any() else truth.mean((0, 1)), truth.shape)

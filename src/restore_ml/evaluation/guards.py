@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_ml.evaluation.comparison import model_facts
-from restore_ml.evaluation.protocol import Guard, Protocol
 from restore_ml.evaluation.rule import Rule
+from restore_ml.tasks.protocol import Guard, Protocol
 
 if TYPE_CHECKING:
     import pandas

@@ -52,6 +52,18 @@ def mean_inside(values: Array, mask: Array) -> float:
     return float(found.mean()) if found.size else float("nan")
 
 
+def mean_of_known(picture: Array, mask: Array) -> Array:
+    """A picture of the size of `picture` that is everywhere the mean of its known pixels (of all, where none is known),
+    channel by channel, as float64.
+
+    >>> mean_of_known(np.array([[[2.0], [4.0], [9.0]]]), np.array([[0, 0, 1]])).ravel()
+    array([3., 3., 3.])
+    """
+    known = ~missing(mask)
+    mean = (picture[known] if known.any() else picture.reshape(-1, picture.shape[2])).mean(axis=0, dtype=np.float64)
+    return np.broadcast_to(mean, picture.shape)
+
+
 def seam_error(restored: Array, truth: Array, mask: Array) -> float:
     """Mean absolute error of the gradient across the hole's contour, in the pictures' units.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from restore_ml.evaluation.protocol import DISTANCE
+from restore_ml.tasks.protocol import DISTANCE
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,10 +22,10 @@ from restore_ml.errors import UserError
 from restore_ml.evaluation import challengers, guards
 from restore_ml.evaluation.challengers import Challenger, number
 from restore_ml.evaluation.comparison import model_facts
-from restore_ml.evaluation.protocol import Protocol, protocol, with_distances
 from restore_ml.evaluation.rule import Rule, resolve
 from restore_ml.registry import nearest
 from restore_ml.settings import PROFILES
+from restore_ml.tasks.protocol import Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
     import pandas

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from restore_ml.errors import UserError
-from restore_ml.evaluation.protocol import Guard, Protocol, protocol
-from restore_ml.registry import TASKS, nearest
+from restore_ml.registry import nearest, tables
+from restore_ml.tasks.protocol import Guard, Protocol, protocol
 
 KEYS = ("metric", "confidence", "minimum_gain", "min_pictures", "min_photographs", "margins", "max_parameters",
         "max_megabytes", "max_ms_per_megapixel", "canaries", "canary_tolerance")
@@ -82,8 +82,8 @@ def _of_task(settings: dict[str, Any], key: str, task: str, default: Any) -> Any
     if not isinstance(value, dict):
         return value
     for name in value:
-        if name not in TASKS:
-            raise UserError(f"{key} of promotion names the unknown task {name!r}.{nearest(str(name), TASKS)}")
+        if name not in tables():
+            raise UserError(f"{key} of promotion names the unknown task {name!r}.{nearest(str(name), tables())}")
     return value.get(task, default)
 
 

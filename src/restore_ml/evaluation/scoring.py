@@ -14,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from restore_ml import registry
+from restore_ml.arrays import Arrays, ArraySpec, expected_size
 from restore_ml.data.shards import Shard
-from restore_ml.degrading import KINDS
 from restore_ml.errors import UserError
 from restore_ml.evaluation.perceptual import Features, feature_distance
-from restore_ml.evaluation.protocol import Protocol, protocol, with_distances
 from restore_ml.files import read_json, write_whole
-from restore_ml.tasks.base import ArraySpec
+from restore_ml.tasks.protocol import Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
     import pandas
@@ -140,7 +139,7 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
         else:
             try:
                 output = shard[outputs[target.id]].arrays
-                check(rules.task, output, target.arrays)
+                check(rules.task, output, inputs[number].arrays, target.arrays)
                 values = rules.measure(inputs[number].arrays, output, target.arrays, context)
                 if features is not None:
                     shown = rules.show(inputs[number].arrays, output, target.arrays)
@@ -157,22 +156,22 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
                "status": said[0], "reason": said[1], **values}
 
 
-def check(task: str, output: dict[str, np.ndarray], target: dict[str, np.ndarray]) -> None:
-    """Raise `ValueError` in a sentence unless the output is what the task declares, as large as the truth."""
+def check(task: str, output: Arrays, inputs: Arrays, target: Arrays) -> None:
+    """Raise `ValueError` in a sentence unless the output is what the task declares, in kind, size and finite values."""
     declared = registry.task(task)
-    truths = {spec.kind: target[name].shape for name, spec in reversed(declared.target.items())}
     for name, spec in declared.output.items():
         if name in output:
-            _check_array(name, output[name], spec, truths[spec.kind])
+            _check_array(name, output[name], spec, expected_size(spec, {**target, **inputs}, declared.arrays))
         elif name not in declared.optional_output:
             raise ValueError(f"the output has no array {name!r}")
 
 
-def _check_array(name: str, value: np.ndarray, spec: ArraySpec, expected: tuple[int, ...]) -> None:
-    if value.shape != expected:
-        raise ValueError(f"the output {name!r} has the shape {value.shape}; the truth has {expected}")
-    if value.dtype != KINDS[spec.kind]:
-        raise ValueError(f"the output {name!r} is {value.dtype}; the task declares {KINDS[spec.kind]}")
+def _check_array(name: str, value: np.ndarray, spec: ArraySpec, expected: tuple[int, int] | None) -> None:
+    problem = spec.problem(value)
+    if problem:
+        raise ValueError(f"the output {name!r} is not what the task declares: {problem}")
+    if expected not in (None, spec.kind.size(value)):
+        raise ValueError(f"the output {name!r} is {spec.kind.size(value)} pixels; it must be {expected}")
     if not np.isfinite(value).all():
         raise ValueError(f"the output {name!r} holds values that are not finite")
 

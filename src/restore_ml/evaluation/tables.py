@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from restore_ml.evaluation.protocol import Protocol, protocol, with_distances
+from restore_ml.tasks.protocol import Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
     import pandas

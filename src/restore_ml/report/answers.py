@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from restore_ml.errors import UserError
 from restore_ml.files import canonical_json
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
 
 FORMAT = "restore-ml turing 1"
 MOST_BYTES, MOST_FILES, MOST_TRIALS = 2_000_000, 10_000, 2_000
@@ -100,8 +100,8 @@ def _refuse(path: Path, what: str) -> NoReturn:
 def _session(path: Path, facts: dict[str, Any]) -> Session:
     task, mode, seconds = facts.get("task"), facts.get("mode"), facts.get("seconds")
     identity, page, case = (facts.get(key) for key in ("session", "page", "case"))
-    if task not in TASKS:
-        _refuse(path, f"names the task {str(task)[:40]!r}, which is none of {', '.join(TASKS)}")
+    if task not in tables():
+        _refuse(path, f"names the task {str(task)[:40]!r}, which is none of {', '.join(tables())}")
     if mode not in ("truth", "methods"):
         _refuse(path, "does not say whether methods were compared with the truth or with one another")
     if not _is(HEX, identity) or not _is(HEX, page) or not isinstance(case, str) or len(case) > 200:

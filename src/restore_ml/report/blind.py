@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from restore_ml import layout
-from restore_ml.evaluation.protocol import Arrays
 from restore_ml.files import canonical_json, sha256, sha256_of_file
 from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.view import Store, TaskView, spread, title
 from restore_ml.seeds import generator
+from restore_ml.tasks.protocol import Arrays
 
 PICTURES = 40
 """The most that are shown of a task: the source's number of test pairs."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_ml.evaluation.protocol import Protocol
 from restore_ml.evaluation.tables import count, interval, number
+from restore_ml.tasks.protocol import Protocol
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ import numpy as np
 from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.files import write_text
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
 from restore_ml.report.blind import blind
 from restore_ml.report.pictures import fill_png, fill_thumbnail
 from restore_ml.report.view import TaskView
@@ -35,7 +35,7 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
 
     `UserError` when no task has a comparison yet.
     """
-    there = [task for task in TASKS if (root / layout.COMPARISON / task / "table.csv").exists()]
+    there = [task for task in tables() if (root / layout.COMPARISON / task / "table.csv").exists()]
     if not there:
         raise UserError(f"There is nothing to show in {root / layout.COMPARISON} yet; `make repro` builds it.")
     files = Files(out)

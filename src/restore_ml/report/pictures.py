@@ -25,7 +25,7 @@ class TaskPictures:
 
     def __init__(self, root: Path, task: str) -> None:
         """`task` must have a protocol; nothing is read yet."""
-        from restore_ml.evaluation.protocol import protocol
+        from restore_ml.tasks.protocol import protocol
 
         self.root, self.task, self.protocol = root, task, protocol(task)
         self._shard = lru_cache(maxsize=512)(_shard)
@@ -76,9 +76,9 @@ def _shard(path: Path) -> dict[str, Record]:
 
 def first_outputs(root: Path, task: str, run: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
     """The first `count` restored pictures of a run, of its first case that has any: (file name, H x W x 3 uint8)."""
-    from restore_ml.registry import TASKS
+    from restore_ml.registry import tables
 
-    if task not in TASKS:
+    if task not in tables():
         return
     pictures = TaskPictures(root, task)
     for case in pictures.cases():

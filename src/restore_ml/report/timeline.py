@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from restore_ml import layout
-from restore_ml.evaluation.protocol import Protocol
 from restore_ml.evaluation.tables import interval, number
 from restore_ml.files import sha256
+from restore_ml.tasks.protocol import Protocol
 
 WIDTH, HEIGHT = 260.0, 64.0
 

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from restore_ml import registry
+from restore_ml.arrays import MASK, NUMBER
 from restore_ml.errors import UserError
 from restore_ml.files import read_json
 from restore_ml.method import Method, Model
@@ -123,8 +124,8 @@ class _Restoring(nn.Module):
 def _candidates(method: Method, model: Model, scale: int) -> Iterator[Traced | str]:
     """What could be exported, the whole `restore` first; a text says why something could not."""
     task = registry.task(method.task)
-    names = [name for name, spec in task.inputs.items() if spec.kind != "number"]
-    numbers = {name: torch.tensor([scale]) for name, spec in task.inputs.items() if spec.kind == "number"}
+    names = [name for name, spec in task.inputs.items() if spec.kind is not NUMBER]
+    numbers = {name: torch.tensor([scale]) for name, spec in task.inputs.items() if spec.kind is NUMBER}
     batches = [_inputs(task, names, size, method.multiple) for size in SIZES]
     calls: list[dict[str, list[tuple[Any, ...]]]] = []
     with torch.no_grad(), in_one_piece():
@@ -159,7 +160,7 @@ def _inputs(task: Any, names: list[str], size: tuple[int, int], multiple: int) -
     for name in names:
         spec = task.inputs[name]
         values = draws.random((1, spec.channels, height, width)) * (100.0 if name == "L" else 1.0)
-        if spec.kind == "mask":
+        if spec.kind is MASK:
             values[:] = 0
             values[..., height // 4:height - height // 4, width // 4:width - width // 4] = 1
         made[name] = torch.from_numpy(values.astype(np.float32))

@@ -87,7 +87,7 @@ def _point(client: MlflowClient, name: str, version: Any, run: str, provisional:
 
 def best(task: str, entries: list[Entry]) -> Entry | None:
     """The entry that leads by the primary metric on the primary case; names break ties, those without rows stay out."""
-    from restore_ml.evaluation.protocol import protocol
+    from restore_ml.tasks.protocol import protocol
 
     rules = protocol(task)
     cases = {case for entry in entries if "case" in entry.scores for case in entry.scores["case"]}

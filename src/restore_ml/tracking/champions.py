@@ -17,10 +17,10 @@ from typing import Any
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
 from restore_ml.evaluation.promotion import Decision, decide
-from restore_ml.evaluation.protocol import protocol
 from restore_ml.evaluation.rule import Rule, resolve
 from restore_ml.files import read_json, write_text
-from restore_ml.registry import TASKS
+from restore_ml.registry import tables
+from restore_ml.tasks.protocol import protocol
 from restore_ml.tracking import decisions, standing
 from restore_ml.tracking.champion_folders import CHAMPION, PREVIOUS, digest, install, read_champion, recover, swap
 from restore_ml.tracking.provenance import Lock
@@ -43,12 +43,13 @@ def writing(root: Path, seconds: float | None = None) -> Iterator[None]:
         raise UserError("Another process is moving the champions of this project; wait for it or end it.") from None
 
 
-def promote(root: Path, tasks: Sequence[str] = TASKS, *, dry_run: bool = False) -> list[str]:
+def promote(root: Path, tasks: Sequence[str] | None = None, *, dry_run: bool = False) -> list[str]:
     """Decide for each task that has scores and move its champion where the rule says so; a sentence a task.
 
     With `dry_run` nothing is written. The caller hands the folders to DVC afterwards (`dvc_add`) and syncs MLflow.
     """
     params = settings.load(root / "params.yaml")
+    tasks = tables() if tasks is None else tasks
     for task in tasks:
         resolve(task, params.promotion)
     sentences = []

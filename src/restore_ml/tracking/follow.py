@@ -91,7 +91,7 @@ class Follower:
     def _create(self, training: str, folder: Path) -> str:
         facts = _facts(folder / "run.json")
         task = str(facts.get("task", ""))
-        name = writing.registry_name(task) if task in (*registry.TASKS, *registry.SUPPORT) else "restore-training"
+        name = writing.registry_name(task) if task in registry.task_names() else "restore-training"
         found = self.client.get_experiment_by_name(name)
         place = store.artifacts(self.root) / f"{name}-{time.time_ns():x}"
         experiment = found.experiment_id if found else self.client.create_experiment(name, place.as_uri())

@@ -15,6 +15,7 @@ from restore_ml.evaluation import canaries
 from restore_ml.evaluation.rule import Rule
 from restore_ml.files import read_json
 from restore_ml.seeds import derive
+from restore_ml.tasks.protocol import protocol
 
 SIDE = 256
 """Of the picture on which latency is measured, pixels of the truth."""
@@ -62,4 +63,7 @@ def sample(task: str, degradation: str) -> dict[str, np.ndarray]:
     picture = np.rint(np.stack(waves, 2)).astype(np.uint8)
     scenes = registry.task(task).domain == "scenes"
     record = Record("latency", canaries.scene(picture) if scenes else {"image": picture}, {"name": "latency"})
-    return registry.task(task).test_sample(record, degradation, canaries.SEED, canaries.SETTINGS.get(task, {})).inputs
+    cases, canary = registry.parts(task).cases, protocol(task).canary()
+    assert cases is not None
+    settings = dict(canary.settings) if canary else {}
+    return cases.sample(record, degradation, canaries.SEED, settings).inputs

@@ -61,7 +61,7 @@ def sync(root: Path) -> SyncReport:
             report.sentences.append(f"The old store could not be used and was set aside as {aside.name}.")
         client = store.client(root)
         lock = Lock(root)
-        for task in (*registry.TASKS, *registry.SUPPORT):
+        for task in registry.task_names():
             entries = list(_entries(root, task, params, lock, report))
             _Task(client, root, task, params.profile, report).refresh(entries, lock, {r.name for r in
                                                                                    params.runs_of(task)})
@@ -103,7 +103,7 @@ class _Task:
 
     def __init__(self, client: MlflowClient, root: Path, task: str, profile: str, report: SyncReport) -> None:
         self.client, self.root, self.task, self.profile, self.report = client, root, task, profile, report
-        self.registers = task in registry.TASKS
+        self.registers = task in registry.tables()
         self.experiment = ""
         self.unfinished: set[str] = set()
         """The MLflow runs that a kill cut short."""

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from restore_ml import tensors
 from restore_ml.data.shards import Record
 from restore_ml.errors import UserError
 from restore_ml.seeds import generator, sample_generator
-from restore_ml.tasks.base import Material, Task
+from restore_ml.tasks.base import Material, Parts, Sample
+from restore_ml.tasks.partners import Partners
+
+if TYPE_CHECKING:
+    from restore_ml.method import Method
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -37,10 +40,12 @@ class Batch(Generic[Array]):
 class Sampler:
     """`sampler[step]` is the batch of that step (of this process's share of it)."""
 
-    def __init__(self, task: Task, material: Material, settings: dict[str, Any], seed: int, *, rank: int = 0,
-                 world: int = 1) -> None:
-        """Map the training records. Raises `UserError` when there are none or the batch does not divide evenly."""
-        self.task, self.material, self.settings, self.seed = task, material, settings, seed
+    def __init__(self, parts: Parts, material: Material, settings: dict[str, Any], seed: int, *, rank: int = 0,
+                 world: int = 1, method: Method | None = None) -> None:
+        """Map the training records. `method`: whose optional and derived inputs are added to each sample. Raises
+        `UserError` when there are no records or the batch does not divide evenly."""
+        task = parts.task
+        self.parts, self.material, self.settings, self.seed, self.method = parts, material, settings, seed, method
         self.records = material.records
         if not len(self.records):
             raise UserError(f"There is no training picture for {task.name}; add some with `restore-ml data add`.")
@@ -50,17 +55,24 @@ class Sampler:
         pools = material.folder / "pools"
         names = sorted(path.name for path in pools.iterdir()) if pools.is_dir() else []
         self.pools = {name: material.pool(name) for name in names}
+        self.partners = Partners({role: material.folder / "roles" / role for role in list(task.roles)[1:]})
         self.specs = {(side, name): spec for side in ("inputs", "target") for name, spec in getattr(task, side).items()}
+        if method is not None:
+            self.specs |= {("inputs", name): spec for name, spec in method.input_specs(parts.optional).items()}
 
     def __getitem__(self, step: int) -> Batch[np.ndarray]:
         """Make the batch of `step`."""
-        options = self.task.batch_options(generator(self.seed, "batch", step), self.settings)
+        training = self.parts.training
+        options = training.options(generator(self.seed, "batch", step), self.settings)
         ids, samples = [], []
         for epoch, position in self._visits(step)[self.rank::self.world]:
             identity = self.records.id(position)
             draws = sample_generator(self.seed, "sample", identity, epoch)
             record = Record(identity, self.records.arrays(position))
-            sample = self.task.training_sample(record, self.pools, draws, self.settings, options)
+            partner = self.partners.of(self.seed, identity, epoch)
+            sample = training.sample(record, self.pools, draws, self.settings, options, partner)
+            if self.method is not None:
+                self._add_inputs(self.method, sample, identity, epoch)
             samples.append({(side, name): getattr(sample, side)[name] for side, name in self.specs})
             ids.append(identity)
         batch: Batch[np.ndarray] = Batch({}, {}, ids)
@@ -68,11 +80,21 @@ class Sampler:
             getattr(batch, side)[name] = np.stack([sample[side, name] for sample in samples])
         return batch
 
+    def _add_inputs(self, method: Method, sample: Sample, identity: str, epoch: int) -> None:
+        """The optional inputs that the method takes, drawn from the sample, and what it derives from it."""
+        for name in method.inputs:
+            assert self.parts.optional is not None
+            sample.inputs[name] = self.parts.optional.draw(
+                name, sample, "", sample_generator(self.seed, "optional", name, identity, epoch))
+        if method.derived:
+            draws = sample_generator(self.seed, "derive", identity, epoch)
+            sample.inputs |= method.derive(sample.inputs, sample.target, draws)
+
     def floats(self, batch: Batch[np.ndarray], device: torch.device) -> Batch[Tensor]:
         """What a method trains on: the batch on the device in the units of `ArraySpec`."""
         made: Batch[Tensor] = Batch({}, {}, batch.ids)
         for (side, name), spec in self.specs.items():
-            getattr(made, side)[name] = tensors.floats(getattr(batch, side)[name], spec, device)
+            getattr(made, side)[name] = spec.kind.to_tensor(getattr(batch, side)[name], device)
         return made
 
     def ids(self, step: int) -> list[str]:

@@ -117,7 +117,7 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
     features = load_needed(root, spec["needs"], spec.get("weights", {}))
     if features is not None:
         features.to(process.device)
-    sampler = Sampler(registry.task(spec["task"]), material, method.settings, spec["seed"],
+    sampler = Sampler(registry.parts(spec["task"]), material, method.settings, spec["seed"], method=method,
                       rank=process.process_index, world=process.num_processes)
     method.constants = method.prepare(material, spec["seed"])
     if process.is_main_process:

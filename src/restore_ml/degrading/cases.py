@@ -1,0 +1,192 @@
+"""Test cases of a task, made from the prepared test pictures: inputs and targets, one record a sample.
+
+Records are ordered by picture id, so nothing depends on the order of files or on other pictures. Many pictures are
+worked on in chunks over a `Mapper` (restore_ml.data.chunks) and joined in order: the same bytes whoever runs them.
+What a `Ledger` knows to be right already is left as it is, whole files and single records of files that change.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from restore_ml.arrays import Arrays, ArraySpec, expected_size
+from restore_ml.data import shards
+from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, pieces, pixels, places
+from restore_ml.data.ledger import Ledger, keep_only
+from restore_ml.data.shards import Record, Shard
+from restore_ml.degrading.keeper import Keeper, Made, Outcome, Source, hash_of_facts, records_by_id
+from restore_ml.seeds import generator
+from restore_ml.tasks.base import Case, OptionalInputs, Parts, Sample, Task
+from restore_ml.tasks.partners import Partners, partners_of_tests
+
+CARRIED = ("name", "collection", "group", "synthetic")
+"""The facts of a prepared picture that go with each of its samples."""
+CHUNKS = ".parts"
+"""Where the chunks of a case wait until all of them are there."""
+
+
+def test_sets(task: Task, prepared: Path) -> list[str]:
+    """The names of the prepared test sets of the task's domain, sorted."""
+    folder = prepared / task.domain / "test"
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some pictures of a case. `number` is None where they are all of them; `before`: what the case's files hold of
+    them now."""
+
+    case: Case
+    pictures: list[Place]
+    number: int | None
+    before: Made
+    partners: Partners
+    partner_digest: str
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A case that shall be there; `made` is None while its files are not right."""
+
+    case: Case
+    key: str
+    made: Made | None
+    chunks: list[_Chunk]
+
+
+def degrade_cases(parts: Parts, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
+                  progress: Progress | None = None, mapper: Mapper = map, ledger: Ledger | None = None,
+                  chunk: int = CHUNK) -> Outcome:
+    """Write all test cases and delete what else lies there; returns how many samples each case (`set/degradation`) that
+    was asked for holds, and which pictures of a test set were left out."""
+    keeper, outcome = Keeper(ledger), Outcome()
+    shutil.rmtree(out / CHUNKS, ignore_errors=True)
+    for side in ("inputs", "targets"):
+        (out / side).mkdir(parents=True, exist_ok=True)
+    plans = [plan for name in (test_sets(parts.task, prepared) if parts.cases else ())
+             for plan in _plans(parts, settings, prepared, out, name, chunk, keeper)]
+    missing = [piece for plan in plans if plan.made is None for piece in plan.chunks]
+    written = iter(mapper(partial(_write_chunk, parts, out, seed, settings), missing))
+    for number, plan in enumerate(plans, 1):
+        made = plan.made or _join(out, plan, [next(written) for _ in plan.chunks], keeper)
+        outcome.add(str(plan.case), plan.case.test_set, made)
+        if progress:
+            progress("test cases", number, len(plans))
+    _keep_only(out, [plan.case for plan in plans], outcome, keeper.ledger)
+    return outcome
+
+
+def _plans(parts: Parts, settings: dict[str, Any], prepared: Path, out: Path, test_set: str, chunk: int,
+           keeper: Keeper) -> Iterator[_Plan]:
+    assert parts.cases is not None
+    pictures = places(prepared / parts.task.domain / "test" / test_set)
+    partners = partners_of_tests(parts.task, prepared, test_set)
+    digest = partners.digest(keeper.ledger)
+    cut, key = pieces(pictures, chunk), keeper.key(pictures, digest)
+    for degradation in parts.cases.degradations(settings):
+        case = Case(test_set, degradation)
+        before = keeper.recall(_files(out, case), None) or Made()
+        yield _Plan(case, key, keeper.recall(_files(out, case), key), [
+            _Chunk(case, piece, number if len(cut) > 1 else None, before.of([place[0] for place in piece]), partners,
+                   digest) for number, piece in enumerate(cut)])
+
+
+def _files(out: Path, case: Case, number: int | None = None) -> list[Path]:
+    """The inputs and the targets of a case, or of one of its chunks."""
+    if number is None:
+        return [out / side / case.test_set / f"{case.degradation}.arrow" for side in ("inputs", "targets")]
+    return [out / CHUNKS / side / case.test_set / case.degradation / f"{number:08d}.arrow"
+            for side in ("inputs", "targets")]
+
+
+def _write_chunk(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk: _Chunk) -> Made:
+    """Write the inputs and targets of some pictures."""
+    made = Made()
+    rows = _samples(parts, out, seed, settings, chunk, made)
+    first = next(rows, None)
+    if first is not None:
+        made.count = shards.write_together(_files(out, chunk.case, chunk.number), chain([first], rows))
+    return made
+
+
+def _join(out: Path, plan: _Plan, chunks: Sequence[Made], keeper: Keeper) -> Made:
+    """Put the chunks of a case together, in order, and remember what they hold."""
+    made = Made({name: source for part in chunks for name, source in part.sources.items()},
+                sum(part.count for part in chunks))
+    files = _files(out, plan.case)
+    if len(chunks) > 1 and made.count:
+        given = [_files(out, plan.case, number) for number, part in enumerate(chunks) if part.count]
+        shards.write_together(files, (row for paths in given for row in zip(*map(Shard, paths), strict=True)))
+        for path in chain.from_iterable(given):
+            path.unlink()
+    if not made.count:
+        for path in files:
+            path.unlink(missing_ok=True)
+    keeper.put(files, made, plan.key)
+    return made
+
+
+def _keep_only(out: Path, cases: Sequence[Case], outcome: Outcome, ledger: Ledger) -> None:
+    written = [path for case in cases if outcome.counts[str(case)] for path in _files(out, case)]
+    for side in ("inputs", "targets"):
+        keep_only(out / side, written)
+        ledger.prune(out / side, (path for case in cases for path in _files(out, case)))
+    ledger.save()
+    shutil.rmtree(out / CHUNKS, ignore_errors=True)
+
+
+def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk: _Chunk,
+             made: Made) -> Iterator[Sequence[Record]]:
+    """The samples of a chunk, those taken over from the case's files and new ones; fills `made.sources`."""
+    assert parts.cases is not None
+    case = chunk.case
+    old = records_by_id(_files(out, case), chunk.before.sources)
+    for picture in Chosen(chunk.pictures):
+        facts = hash_of_facts(picture, chunk.partner_digest)
+        source = chunk.before.sources.get(picture.id)
+        if source is not None and source.facts == facts and bool(source.left_out) != (picture.id in old):
+            made.sources[picture.id] = source
+            if picture.id in old:
+                yield old[picture.id]
+            continue
+        reason = parts.task.accepts(pixels(picture), settings) or ""
+        made.sources[picture.id] = Source(facts, reason)
+        if not reason:
+            partner = chunk.partners.of(seed, picture.id, case.degradation)
+            sample = parts.cases.sample(picture, case.degradation, seed, settings, partner)
+            add_optional(parts.optional, sample, case.degradation, seed, picture.id)
+            check(parts.task, sample, parts.optional)
+            carried = {**{key: picture.facts.get(key) for key in CARRIED}, **sample.facts}
+            yield Record(picture.id, sample.inputs, carried), Record(picture.id, sample.target, carried)
+
+
+def add_optional(optional: OptionalInputs | None, sample: Sample, degradation: str, seed: int, identity: str) -> None:
+    """Draw every optional input of a test sample and put it among its inputs."""
+    for name in optional.inputs if optional else ():
+        assert optional is not None
+        rng = generator(seed, "optional", name, identity, degradation)
+        sample.inputs[name] = optional.draw(name, sample, degradation, rng)
+
+
+def check(task: Task, sample: Sample, optional: OptionalInputs | None = None) -> None:
+    """That a sample holds exactly the arrays that its task declares, in their kinds and sizes: else a `ValueError`."""
+    inputs = {**task.inputs, **(optional.inputs if optional else {})}
+    for side, specs, arrays in (("inputs", inputs, sample.inputs), ("target", task.target, sample.target)):
+        if set(arrays) != set(specs):
+            raise ValueError(f"The {side} of {task.name} are {sorted(arrays)}, not {sorted(specs)}.")
+        for name, spec in specs.items():
+            problem = spec.problem(arrays[name]) or _wrong_size(spec, arrays[name], sample, {**task.target, **inputs})
+            if problem:
+                raise ValueError(f"{name!r} of {task.name} cannot be: {problem}.")
+
+
+def _wrong_size(spec: ArraySpec, value: Any, sample: Sample, specs: dict[str, ArraySpec]) -> str | None:
+    arrays: Arrays = {**sample.target, **sample.inputs}
+    size, expected = spec.kind.size(value), expected_size(spec, arrays, specs)
+    return None if expected in (None, size) else f"it is {size}, but {spec.size_of!r} asks for {expected}"

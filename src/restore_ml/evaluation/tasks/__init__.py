@@ -1,1 +1,0 @@
-"""One protocol per restoration task: its metrics, guards and pictures."""

@@ -1,0 +1,67 @@
+"""Cloud removal: reflectance over the missing pixels, spectral angle and correlation, the whole scene beside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from restore_ml.arrays import Arrays
+from restore_ml.evaluation.fidelity import psnr, ssim_map, ssim_of_map
+from restore_ml.evaluation.hole import mean_inside, mean_of_known, missing, psnr_hole, seam_error
+from restore_ml.evaluation.spectral import correlation, rmse, spectral_angle
+from restore_ml.tasks.base import Sample
+from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
+
+
+class CloudRemoval(Protocol):
+    """Peak reflectance 1; SSIM per band, averaged."""
+
+    task = "cloud_removal"
+    metrics = (Metric("psnr_hole", 1, 2, "dB"), Metric("rmse_hole", -1, 4), Metric("cc_hole", 1, 4),
+               Metric("sam_hole", -1, 2, "degrees"), Metric("ssim_hole", 1, 4), Metric("psnr", 1, 2, "dB"),
+               Metric("ssim", 1, 4), Metric("seam", -1, 4))
+    primary = "psnr_hole"
+    primary_set = "scenes"
+    primary_degradation = "cloud_20"
+    baselines = ("rs_direct", "rs_global_linear")
+    guards = (Guard("sam_hole", margin=0.2), Guard("ssim_hole", margin=0.005))
+    minimum_gain = 0.05
+
+    def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
+        """All metrics in reflectance; hole metrics are NaN where nothing is missing."""
+        restored, truth, mask = output["image"], target["truth"], inputs["mask"]
+        similar = ssim_map(restored, truth, 1.0)
+        return {"psnr_hole": capped(psnr_hole(restored, truth, mask, 1.0)), "rmse_hole": rmse(restored, truth, mask),
+                "cc_hole": correlation(restored, truth, mask), "sam_hole": spectral_angle(restored, truth, mask),
+                "ssim_hole": mean_inside(similar, mask), "psnr": capped(psnr(restored, truth, 1.0)),
+                "ssim": ssim_of_map(similar), "seam": seam_error(restored, truth, mask)}
+
+    def canary(self) -> Canary:
+        """See `Canary`."""
+        return Canary("image", "truth", -0.5, 1.5, shift=0.2, floor=0.05)
+
+    def trivial(self, sample: Sample) -> np.ndarray:
+        """The mean of the known pixels, band by band."""
+        return mean_of_known(sample.target["truth"], sample.inputs["mask"])
+
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
+        """True colour (bands blue, green, red, near infrared), one stretch for all: the truth's 2 to 98 percentiles;
+        missing pixels white. Fewer than three bands are shown in grey."""
+        truth = _visible(target["truth"])
+        low, high = np.percentile(truth, (2, 98), axis=(0, 1))
+
+        def stretched(picture: np.ndarray) -> np.ndarray:
+            share = (_visible(picture).astype(np.float64) - low) / np.maximum(high - low, 1e-6)
+            return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+
+        seen = np.where(missing(inputs["mask"])[..., None], np.uint8(255), stretched(inputs["target"]))
+        pictures = {"input": seen, "truth": stretched(target["truth"])}
+        return pictures if output is None else {**pictures, "output": stretched(output["image"])}
+
+
+def _visible(bands: np.ndarray) -> np.ndarray:
+    return bands[..., 2::-1] if bands.shape[2] >= 3 else np.repeat(bands[..., :1], 3, axis=2)
+
+
+PROTOCOL = CloudRemoval()

@@ -1,0 +1,61 @@
+"""Inpainting: fidelity of the composed 8-bit output, over the hole and over the whole picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from restore_ml.arrays import Arrays
+from restore_ml.evaluation.fidelity import l1_percent, mae_edgeconnect, psnr, ssim_edgeconnect, ssim_map, ssim_of_map
+from restore_ml.evaluation.hole import l1_hole, mean_inside, mean_of_known, missing, psnr_hole, seam_error
+from restore_ml.tasks.base import Sample
+from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, as_rgb, capped
+
+HOLE = 200
+"""Grey level in which holes are shown."""
+
+
+class Inpainting(Protocol):
+    """Hole metrics rank (the known pixels are the input's); whole-picture and EdgeConnect's legacy figures beside."""
+
+    task = "inpainting"
+    metrics = (Metric("psnr_hole", 1, 2, "dB"), Metric("ssim_hole", 1, 4), Metric("l1_hole", -1, 3, "%"),
+               Metric("psnr", 1, 2, "dB"), Metric("ssim", 1, 4), Metric("l1", -1, 3, "%"),
+               Metric("seam", -1, 2, "levels"), Metric("ssim_edgeconnect", 1, 4), Metric("mae_edgeconnect", -1, 4))
+    primary = "psnr_hole"
+    primary_set = "photos"
+    primary_degradation = "irregular_3"
+    baselines = ("telea", "navier_stokes", "mean_fill")
+    guards = (Guard("ssim_hole", margin=0.005), Guard("l1_hole", margin=0.1))
+    minimum_gain = 0.05
+
+    def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
+        """All metrics; EdgeConnect's SSIM only where its window of 51 pixels fits."""
+        restored, truth, mask = as_rgb(output["image"]), as_rgb(target["image"]), inputs["mask"]
+        similar = ssim_map(restored, truth)
+        legacy = ssim_edgeconnect(restored, truth) if min(truth.shape[:2]) >= 51 else float("nan")
+        return {"psnr_hole": capped(psnr_hole(restored, truth, mask)), "ssim_hole": mean_inside(similar, mask),
+                "l1_hole": l1_hole(restored, truth, mask), "psnr": capped(psnr(restored, truth)),
+                "ssim": ssim_of_map(similar), "l1": l1_percent(restored, truth),
+                "seam": seam_error(restored, truth, mask), "ssim_edgeconnect": legacy,
+                "mae_edgeconnect": mae_edgeconnect(restored, truth)}
+
+    def canary(self) -> Canary:
+        """See `Canary`."""
+        return Canary("image", "image", 0.0, 255.0, shift=64.0, floor=32.0, settings={"size": 0})
+
+    def trivial(self, sample: Sample) -> np.ndarray:
+        """The mean of the known pixels."""
+        return mean_of_known(sample.target["image"], sample.inputs["mask"])
+
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
+        """Holes in light grey; a watermark, which is observed, as it is."""
+        image, hole = as_rgb(inputs["image"]), missing(inputs["mask"])
+        emptied = not image[hole].any()
+        seen = np.where(hole[..., None], np.uint8(HOLE), image) if emptied else image
+        pictures = {"input": seen, "truth": as_rgb(target["image"])}
+        return pictures if output is None else {**pictures, "output": as_rgb(output["image"])}
+
+
+PROTOCOL = Inpainting()

@@ -1,0 +1,188 @@
+"""What a task's comparison measures: its metrics, its primary metric and case, its guards, how a sample is shown.
+
+One `Protocol` per task lives in `tasks/<task>/evaluation.py` as `PROTOCOL`; `protocol(name)` imports only that one.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from restore_ml.arrays import Arrays
+from restore_ml.data.shards import Record
+from restore_ml.errors import UserError
+from restore_ml.registry import nearest, tables
+from restore_ml.tasks.base import Sample
+
+CAP = 100.0
+"""A PSNR of identical pictures is infinite; in score rows it stands as this many dB, so that means stay finite."""
+
+
+DISTANCE = "feat_dist@"
+"""How the names of feature distances start: they name their network, and are neither LPIPS nor comparable with it."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the score rows. `direction`: 1 higher is better, -1 lower is better, 0 only described."""
+
+    name: str
+    direction: int
+    digits: int = 3
+    unit: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The name with an arrow that says which way is better."""
+        return self.name + {1: " ↑", -1: " ↓", 0: ""}[self.direction]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a champion's other metrics must hold on the primary case, so that the primary one alone cannot be gamed.
+
+    `margin`: how much worse than the champion (or, for the first one, than the baseline) the mean may be, in the
+    metric's units; `least` and `most`: bounds on the mean itself. None: not asked.
+    """
+
+    metric: str
+    margin: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One restored sample of a case, for figures of the whole set."""
+
+    record: Record
+    """Id and facts of the picture, its arrays the inputs."""
+    output: Arrays
+    target: Arrays
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What is asked of a restored canary picture (`restore_ml.evaluation.canaries`).
+
+    `output`, `truth`: the arrays that are compared. `low`, `high`: what values may be. `shift`: how far the mean over
+    the restored pixels may lie from the truth's, a channel. `floor`: a root mean square error below this is sane
+    whatever the trivial restoration reaches. `settings`: of the task, under which whole pictures are degraded.
+    `may_be_constant`: whether a constant output may be right (no colour is a constant).
+
+    reading: bounds of ours, wide enough for every sound method here on pictures that it was never trained for.
+    """
+
+    output: str
+    truth: str
+    low: float
+    high: float
+    shift: float
+    floor: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    may_be_constant: bool = False
+
+
+class Protocol(ABC):
+    """Subclass it in `tasks/<task>/evaluation.py` and set `PROTOCOL` there."""
+
+    task: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+    set_metrics: ClassVar[tuple[Metric, ...]] = ()
+    """Figures of a whole case, which stand beside the means; none of them ranks."""
+    primary: ClassVar[str]
+    """The metric that ranks."""
+    primary_set: ClassVar[str]
+    primary_degradation: ClassVar[str]
+    baselines: ClassVar[tuple[str, ...]]
+    """Methods without training, the first one present is what the table's differences are against."""
+    guards: ClassVar[tuple[Guard, ...]] = ()
+    minimum_gain: ClassVar[float] = 0.0
+    """Least mean gain of the primary metric with which a challenger replaces the champion."""
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    """The models that figures need (`recogniser`, `segmenter`): names of entries of `scoring:` in the task's runs.yaml,
+    each a `task/run` that scoring then depends on. They reach `measure` and `measure_set` as `models`."""
+
+    def context(self, targets: Iterable[Arrays]) -> Any:
+        """What the metrics need of a whole case (class frequencies), from its targets; computed once a case."""
+        return None
+
+    @abstractmethod
+    def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
+        """The metrics of one sample by name; a metric that is not defined for it may be NaN or missing.
+
+        Arrays are those of the task on disk (channels last); raises `ValueError` where shapes do not fit.
+        """
+
+    def measure_set(self, rows: Iterable[SetRow], context: Any, models: Mapping[str, Any]) -> dict[str, float]:
+        """Figures of a whole case (rank-1, macro-F1, a Frechet distance), by name: each must be among `set_metrics`.
+
+        `rows`: the samples that the run restored, in the order of ids, read once and lazily.
+        """
+        return {}
+
+    @abstractmethod
+    def canary(self) -> Canary | None:
+        """What a canary picture must show once restored; None where nothing can be asked (a task without a truth)."""
+
+    @abstractmethod
+    def trivial(self, sample: Sample) -> np.ndarray:
+        """What anybody gets for nothing, in the units and size of the truth (bicubic, no colour, the mean of the known
+        pixels): canaries and floors are held against it."""
+
+    @abstractmethod
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
+        """`input`, `truth` and, unless `output` is None, `output`: H x W x 3 uint8 pictures of one size."""
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name; the sentence of a `UserError` names the nearest right one."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        names = [metric.name for metric in self.metrics]
+        raise UserError(f"{self.task} has no metric {name!r}; it has {', '.join(names)}.{nearest(name, names)}")
+
+    def primary_case(self, cases: Iterable[str]) -> str:
+        """The case (`set/degradation`) that ranks: the protocol's own, else the nearest to it that there is.
+
+        reading: where the embedded test set or the usual degradation is not tested, the first case in the order of
+        names with the right degradation, then with the right set, then any.
+        """
+        known = sorted(set(cases))
+        if not known:
+            raise UserError(f"{self.task} has no test case; add test pictures, or degradations under `tasks:`.")
+        return min(known, key=lambda case: (case.split("/")[1] != self.primary_degradation,
+                                            case.split("/")[0] != self.primary_set, case))
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of a task; `UserError` for an unknown one."""
+    if name not in tables():
+        raise UserError(f"There is no comparison for {name!r}; the tasks are {', '.join(tables())}."
+                        f"{nearest(name, tables())}")
+    return importlib.import_module(f"restore_ml.tasks.{name}.evaluation").PROTOCOL
+
+
+def with_distances(rules: Protocol, columns: Iterable[str]) -> Protocol:
+    """The protocol with a metric more for each feature distance (`feat_dist@<network>`) among a table's columns."""
+    extra = tuple(Metric(name, -1, 4) for name in columns if str(name).startswith(DISTANCE))
+    wider = copy.copy(rules)
+    wider.__dict__["metrics"] = rules.metrics + extra
+    return wider
+
+
+def capped(decibels: float) -> float:
+    """A PSNR for a score row: at most `CAP` (NaN passes)."""
+    return float(np.minimum(decibels, CAP))
+
+
+def as_rgb(picture: np.ndarray) -> np.ndarray:
+    """An H x W x 1 or H x W x 3 uint8 picture as H x W x 3."""
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture

@@ -1,0 +1,1 @@
+"""The task representation, one file a part (see `restore_ml.tasks.base`)."""
