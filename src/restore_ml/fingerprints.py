@@ -123,7 +123,7 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
     skipped = _unused(method, run)
     entries = [module, f"restore_ml.tasks.{run.task}"]
     content = {f"train/{run.name}.json": facts | {
-        "processes": params.processes_of(run) if method.restores_with else 1,
+        "processes": params.processes_of(run) if method.stored_networks else 1,
         "modules": sources.hashes(["pipelines.train", TRAIN, *entries], package, skipped)}}
     if run.task not in SUPPORT:
         content[f"restore/{run.name}.json"] = facts | {
@@ -134,7 +134,7 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
 def _unused(method: type[Method], run: Run) -> frozenset[Edge]:
     """Imports that this run never reaches: the loop where nothing is trained, the features where none are used."""
     edges: set[Edge] = set()
-    if not method.restores_with:
+    if not method.stored_networks:
         edges |= {(TRAIN, module) for module in GRADIENTS}
     if run.needs == "none":
         edges.add((FEATURES, NETWORK_OF_FEATURES))
@@ -144,7 +144,7 @@ def _unused(method: type[Method], run: Run) -> frozenset[Edge]:
 def kind(sources: Sources, run: Run) -> str:
     """`network`, `fitted`, `per picture` (optimised on the picture itself) or `no training`."""
     method, module = method_class(run.task, run.method), method_module(run.task, run.method)
-    if method.restores_with:
+    if method.stored_networks:
         return "network"
     if method.fit is not Method.fit:
         return "fitted"

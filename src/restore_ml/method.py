@@ -108,20 +108,20 @@ class Method:
     task: ClassVar[str]
     paper: ClassVar[dict[str, Any]]
     """The published recipe: every setting that the method knows, with the paper's value. Unknown keys are refused."""
-    may_be_zero: ClassVar[tuple[str, ...]] = ()
+    zero_allowed: ClassVar[tuple[str, ...]] = ()
     """Whole numbers of `paper` that may be 0, where that leaves something out; the others are at least 1."""
     reading: ClassVar[str] = ""
     """What of the method is our reading because its source says too little; empty when nothing is."""
-    restores_with: ClassVar[tuple[str, ...]] = ()
+    stored_networks: ClassVar[tuple[str, ...]] = ()
     """The networks that `restore` uses: these are stored as the model (and averaged by EMA)."""
-    restores_with_features: ClassVar[bool] = False
+    restoring_needs_features: ClassVar[bool] = False
     """Whether `restore`, not only training, uses the feature network that the run needs."""
     multiple: int = 1
     """Inputs are padded by reflection to a multiple of this and the output is cropped."""
     tile: int | None = None
     """Side of the largest square restored in one piece; larger pictures are tiled with `overlap`. None: never tiled."""
     overlap: int = 32
-    looks_under_mask: bool = False
+    sees_under_mask: bool = False
     """Whether what is seen under a person's mask (a transparent mark) tells something; else the hole is blanked."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ class Method:
         return {}
 
     def finish(self, networks: dict[str, nn.Module], material: Material, seed: int) -> None:
-        """Change the networks in `restores_with` once, in place, after the last phase (a calibration of scales)."""
+        """Change the networks in `stored_networks` once, in place, after the last phase (a calibration of scales)."""
 
     def extra_state(self) -> dict[str, Tensor]:
         """Tensors beyond networks and optimisers that must survive a kill (image pools); the initial values.
@@ -179,4 +179,4 @@ class Method:
     @property
     def trains(self) -> bool:
         """Whether gradients train this method."""
-        return bool(self.restores_with)
+        return bool(self.stored_networks)

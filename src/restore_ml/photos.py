@@ -87,7 +87,7 @@ def _inpainting(method: Method, model: Model, picture: np.ndarray, mask: np.ndar
         return picture.copy()
     sized = bool(model.arrays) and not method.trains  # what was fitted may belong to the whole picture
     if max(hole.shape) <= FILL_TILE or method.multiple == 1 or method.tile is not None or sized:
-        seen = picture if method.looks_under_mask else picture * (1 - hole)
+        seen = picture if method.sees_under_mask else picture * (1 - hole)
         return restore(method, model, {"image": seen, "mask": hole}, seed)["image"]
     return _large_inpainting(method, model, picture, hole, seed)
 

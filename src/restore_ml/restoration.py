@@ -44,7 +44,7 @@ def load_model(folder: Path, root: Path | None = None) -> tuple[Method, Model]:
     method.constants = model.arrays
     if method.trains:
         _load_networks(method, model, folder / "weights.safetensors", facts["weights_sha256"])
-    if facts["needs"] != "none" and method.restores_with_features and root is not None:
+    if facts["needs"] != "none" and method.restoring_needs_features and root is not None:
         from restore_ml.training.features import load_needed
 
         model.features = load_needed(root, facts["needs"], {})
@@ -58,7 +58,7 @@ def _load_networks(method: Method, model: Model, path: Path, digest: str) -> Non
     with torch.random.fork_rng():
         networks = {name: network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
                     for name, network in method.networks().items()}  # a quarter less time for a convolution
-    for name in method.restores_with:
+    for name in method.stored_networks:
         start = f"{name}."
         fill(networks[name], {key[len(start):]: value for key, value in weights.items() if key.startswith(start)}, path)
         model.networks[name] = networks[name].eval().requires_grad_(False)

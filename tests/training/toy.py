@@ -31,7 +31,7 @@ class ToyTask(Task):
 class ToyMethod(Method):
     task = "toy"
     paper = {"steps": {"warm": 6, "joint": 8}, "batch": 4, "patch": 8, "ema": 0.9, "poison": -1}
-    restores_with = ("net",)
+    stored_networks = ("net",)
 
     def build(self):
         norm = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1)]

@@ -133,7 +133,7 @@ def _start(job: Job, process: PartialState) -> Training:
     _seed(derive(job.seed, job.run, "init"), process.device)
     networks = {name: network.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 for name, network in job.method.networks().items()}
-    kept = {name: networks[name] for name in job.method.restores_with}
+    kept = {name: networks[name] for name in job.method.stored_networks}
     average = Average(kept, float(job.method.settings.get("ema") or 0.0))
     history = History(job.folder / "history.csv", process.is_main_process)
     return Training(networks, average, job.method.extra_state(), history)

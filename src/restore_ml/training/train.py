@@ -143,7 +143,7 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
     plays = {f"{phase.name}.{player.name}": -(-phase.steps // player.every)
              for phase in method.phases() for player in phase.players}
     facts |= {"steps": training.done, "parameters": parameters,
-              "parameters_total": sum(parameters[name] for name in method.restores_with),
+              "parameters_total": sum(parameters[name] for name in method.stored_networks),
               "training_ops": sum(training.operations.get(key, 0) * count for key, count in plays.items()),
               "weights_sha256": sha256_of_file(out / "weights.safetensors")}
     return facts, training.done - training.began

@@ -83,7 +83,7 @@ class ColorfulColorization(Method):
         "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
     }
     reading = "learning-rate schedule; initialisation"
-    restores_with = ("colorizer",)
+    stored_networks = ("colorizer",)
     multiple = 8
 
     def __init__(self, settings: dict[str, Any]) -> None:

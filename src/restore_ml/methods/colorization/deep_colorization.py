@@ -65,7 +65,7 @@ class DeepColorization(Method):
     """
 
     task = "colorization"
-    may_be_zero = ("semantic_radius", "refine_iterations")
+    zero_allowed = ("semantic_radius", "refine_iterations")
     paper: ClassVar[dict[str, Any]] = {
         "hidden": 64, "clusters": 1, "daisy_radius": 15, "position": 1.0,
         "semantic_radius": 8, "refine_radius": 16, "refine_sigma": 8.0, "refine_range": 0.05, "refine_iterations": 2,
@@ -73,7 +73,7 @@ class DeepColorization(Method):
         "lr": 1e-3, "weight_decay": 1e-4,
     }
     reading = "semantic features by soft k-means; clustering once; optimiser, steps and filter sizes"
-    restores_with = ("colorizer",)
+    stored_networks = ("colorizer",)
     tile = 512  # 128 features a pixel are held at once
 
     def build(self) -> dict[str, nn.Module]:

@@ -47,7 +47,7 @@ class GaborPix2Pix(Method):
         "steps": 246_200, "batch": 1, "patch": 256, "ema": 0.0, "lr": 2e-4, "disc_lr": 2e-4, "betas": [0.5, 0.999],
     }
     reading = "kernel parameters, texture as the only input, penalty's score and normalisation, training recipe"
-    restores_with = ("generator",)
+    stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check names and sizes; the input is padded so that every level of the U-Net halves it evenly."""

@@ -102,14 +102,14 @@ class ContextEncoder(Method):
     """
 
     task = "inpainting"
-    may_be_zero = ("overlap",)
+    zero_allowed = ("overlap",)
     paper: ClassVar[dict[str, Any]] = {
         "variant": "centre", "masks": ["centre"], "overlap": 4, "width": 64, "bottleneck": 4000,
         "bottleneck_kind": "conv", "disc_width": 64, "reconstruction": 0.999, "adversarial": 0.001, "valid_weight": 0.0,
         "steps": 100_000, "batch": 64, "patch": 128, "ema": 0.0, "lr": 2e-3, "disc_lr": 2e-4, "betas": [0.5, 0.999],
     }
     reading = "pictures of another size are resized; number of steps"
-    restores_with = ("generator",)
+    stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Raises `UserError` for an unknown variant or bottleneck and for a patch that is no power of 2 from 32."""

@@ -49,7 +49,7 @@ class DIPWatermark(Method):
     """
 
     task = "inpainting"
-    may_be_zero = ("extra_levels", "skip")
+    zero_allowed = ("extra_levels", "skip")
     paper: ClassVar[dict[str, Any]] = {
         "input": "image_mask", "arch": "unet_deconv", "widths": [16, 32, 64, 128, 256], "extra_levels": 1,
         "upsample": "deconv", "skip": 4, "noise_channels": 32,
@@ -57,7 +57,7 @@ class DIPWatermark(Method):
         "mse": 1.0, "l1": 1.0, "perceptual": 0.01, "steps": 3000, "lr": 0.01, "jitter": 0.03, "average": 0.99,
     }
     reading = "widths, weights of the terms, taps, learning rate, jitter, average, the semi-transparent mode"
-    restores_with_features = True
+    restoring_needs_features = True
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Raises `UserError` for an unknown name in `input`, `arch`, `upsample` or `mode`, or a mode without its mark.
@@ -72,7 +72,7 @@ class DIPWatermark(Method):
         if (s["mode"] == "semi_transparent") != bool(s["mark"]):
             raise UserError(f"mark of dip_watermark is {s['mark']!r} in the mode {s['mode']}; give the mark's picture, "
                             "with its alpha channel, in the mode semi_transparent and none in the mode opaque.")
-        self.looks_under_mask = s["mode"] == "semi_transparent"
+        self.sees_under_mask = s["mode"] == "semi_transparent"
         unet = s["arch"] == "unet_deconv"
         self.multiple = 2 ** (len(s["widths"]) - 1 + s["extra_levels"] if unet else len(s["widths"]))
 

@@ -83,7 +83,7 @@ class EdgeConnect(Method):
         "betas": [0.0, 0.9],
     }
     reading = "number of steps, constant learning rate, initial weights of the edge network"
-    restores_with = ("edges", "colours")
+    stored_networks = ("edges", "colours")
     multiple = 4
 
     def __init__(self, settings: dict[str, Any]) -> None:

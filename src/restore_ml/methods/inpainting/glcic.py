@@ -98,7 +98,7 @@ class GLCIC(Method):
         "batch": 96, "patch": 256, "ema": 0.0,
     }
     reading = "average of the squared error, activation of the judges' vectors"
-    restores_with = ("completion",)
+    stored_networks = ("completion",)
     multiple = 4
 
     def __init__(self, settings: dict[str, Any]) -> None:

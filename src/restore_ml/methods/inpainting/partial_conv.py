@@ -89,7 +89,7 @@ class PartialConvolution(Method):
         "lr": 2e-4, "finetune_lr": 5e-5,
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
-    restores_with = ("encoder", "decoder")
+    stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__(settings)

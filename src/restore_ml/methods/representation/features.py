@@ -52,7 +52,7 @@ class Features(Method):
         "steps": 370_000, "batch": 256, "patch": 224, "ema": 0.0, "lr": 1e-4, "weight_decay": 5e-4,
     }
     reading = "self-supervised by turns and exemplars, Adam; VGG19's layers, batch, patch and number of steps"
-    restores_with = ("features",)
+    stored_networks = ("features",)
 
     def build(self) -> dict[str, nn.Module]:
         """The convolutions, and the heads that are thrown away."""

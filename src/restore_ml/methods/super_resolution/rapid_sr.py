@@ -75,10 +75,10 @@ class RapidSR(Method):
 
     task = "super_resolution"
     reading = "a design of this project: there is no published recipe to follow"
-    restores_with = ("net",)
+    stored_networks = ("net",)
     tile = 256
     overlap = 16
-    may_be_zero = ("warm_up",)
+    zero_allowed = ("warm_up",)
     paper: ClassVar[dict[str, Any]] = {
         "blocks": 12, "width": 64, "scales": [2, 3, 4], "lr": 0.02, "adam_lr": 0.002, "warm_up": 30, "steps": 200_000,
         "batch": 32, "patch": 96, "ema": 0.999, "ensemble": 1, "augment_scales": [1.0],

@@ -89,7 +89,7 @@ class SelfAttentionSubPixelSR(Method):
                "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; without `needs:` "
                "there is no perceptual term, with it the features are those of the run it names; the options "
                "`skip` and `settle` for short trainings are ours")
-    restores_with = ("generator",)
+    stored_networks = ("generator",)
     tile = 128
     overlap = 32
     paper: ClassVar[dict[str, Any]] = {

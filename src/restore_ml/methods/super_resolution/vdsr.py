@@ -58,7 +58,7 @@ class VDSR(Method):
                "the squared error is summed over a patch; the paper gives no theta for its gradient clipping: 1e-4, "
                "with which the recipe learns (with 0.01 it diverges in its first steps); the factors of the scale "
                "augmentation are 1, 0.9, 0.8, 0.7 and 0.6")
-    restores_with = ("net",)
+    stored_networks = ("net",)
     tile = 512
     overlap = 32
     paper: ClassVar[dict[str, Any]] = {
