@@ -19,7 +19,7 @@ from restore_ml.data import shards
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, scarce, write_json
 from restore_ml.method import Method, Model
-from restore_ml.model_files import fill, read_arrays
+from restore_ml.model_files import fit, read_arrays
 from restore_ml.seeds import derive
 from restore_ml.tasks.base import Task
 
@@ -58,10 +58,8 @@ def _load_networks(method: Method, model: Model, path: Path, digest: str) -> Non
     with torch.random.fork_rng():
         networks = {name: network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
                     for name, network in method.networks().items()}  # a quarter less time for a convolution
-    for name in method.stored_networks:
-        start = f"{name}."
-        fill(networks[name], {key[len(start):]: value for key, value in weights.items() if key.startswith(start)}, path)
-        model.networks[name] = networks[name].eval().requires_grad_(False)
+    fit(lambda: method.load(networks, weights), path)
+    model.networks = {name: networks[name].eval().requires_grad_(False) for name in method.stored_networks}
 
 
 def restore(method: Method, model: Model, inputs: Arrays, seed: int) -> Arrays:

@@ -122,7 +122,7 @@ class DeepColorization(Method):
         """Mean squared error of the scaled (U, V) at randomly drawn pixels."""
         grey, count = grey_from_lightness(context.inputs["L"]), self.settings["pixels_per_image"]
         features, cluster = self._standardised(grey, self.constants)
-        chosen = torch.randint(grey.shape[-2] * grey.shape[-1], (grey.shape[0], count, 1), generator=context.generator)
+        chosen = context.integers(grey.shape[-2] * grey.shape[-1], (grey.shape[0], count, 1))
         truth = rgb_to_yuv(context.target["rgb"])[:, 1:] / _scale(grey)
         predicted = context.networks["colorizer"](_at(features, chosen), cluster).float()
         return {"squares": (predicted - _at(truth, chosen)).square().mean()}
