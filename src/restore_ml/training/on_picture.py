@@ -33,6 +33,7 @@ def optimise(parameters: Sequence[Tensor], loss: Callable[[int], Tensor],
     leaves = list(parameters)
     mover, last = optimiser(leaves), float("nan")
 
+    @torch.enable_grad()
     def evaluate(step: int) -> Tensor:
         nonlocal last
         mover.zero_grad(set_to_none=True)
@@ -44,8 +45,7 @@ def optimise(parameters: Sequence[Tensor], loss: Callable[[int], Tensor],
         return value
 
     for step in range(steps):
-        with torch.enable_grad():
-            mover.step(lambda number=step: evaluate(number))  # type: ignore[arg-type,misc]
+        mover.step(lambda number=step: evaluate(number))  # type: ignore[arg-type,misc]
         if after is not None:
             with torch.no_grad():
                 after(step)
