@@ -110,15 +110,11 @@ def test_the_networks_of_other_players_get_no_gradient(tmp_path):
         assert context.networks["other"].value.requires_grad
         return {"sum": (context.networks["net"].value * 1 + context.networks["other"].value * 5).sum()}
 
-    found = []
-
-    def alone(context: Context):
-        found.append(context.networks["other"].value.grad)
-        return {"pull": context.networks["other"].value.sum()}
-
-    players = [Player("one", ["net"], both, sgd()), Player("two", ["other"], alone, sgd())]
-    training = fit(tmp_path, [Phase("a", 1, players)], numbers("net", "other"))
-    assert (value(training), value(training, "other"), found) == (-1, -1, [None])
+    seen = []
+    one = Player("one", ["net"], both, sgd(),
+                 after=lambda c: seen.append([c.networks[name].value.grad for name in ("net", "other")]))
+    training = fit(tmp_path, [Phase("a", 1, [one, player("other")])], numbers("net", "other"))
+    assert (value(training), value(training, "other"), seen) == (-1, -1, [[1, None]])
 
 
 def test_gradients_of_one_step_do_not_reach_the_next(tmp_path):
@@ -225,10 +221,11 @@ def test_a_gradient_that_is_not_finite_stops_before_anything_moves(tmp_path):
     assert networks["net"].value.item() == 0
 
 
-def test_a_weight_that_is_not_finite_is_never_saved(tmp_path):
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_weight_that_is_not_finite_is_never_saved(tmp_path, bad):
     def spoil(context: Context):
         if context.step == 1:
-            context.networks["net"].value.fill_(math.nan)
+            context.networks["net"].value.fill_(bad)
 
     method = Scripted(numbers("net"), [Phase("a", 2, [player("net", after=spoil)])])
     with pytest.raises(Diverged, match=r"step 1: the weight net\.value is not finite"):

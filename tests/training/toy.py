@@ -57,7 +57,7 @@ class ToyMethod(Method):
     def _critic(self, context: Context):
         critic = context.networks["critic"]
         context.state["pool"] = torch.cat([context.state["pool"][1:], self._fake(context)[:1].detach().float()])
-        noise = torch.rand(context.target["image"].shape, generator=context.generator) * 0.05
+        noise = context.uniform(context.target["image"], 0.0, 0.05)
         real = (critic(context.target["image"] + noise) - 1).pow(2).mean()
         return {"real": real, "fake": critic(context.state["pool"]).pow(2).mean()}
 
