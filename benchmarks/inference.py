@@ -41,8 +41,8 @@ from restore_ml.evaluation import canaries
 from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
 from restore_ml.photos import default_scale, restore_photo
-from restore_ml.restoration import restore
 from restore_ml.restore_command import load_for, run_name
+from restore_ml.restoring.harness import restore
 
 Work = Callable[[Method, Model], np.ndarray]
 Variant = tuple[str, Method, Model, Callable[[], AbstractContextManager[None]]]

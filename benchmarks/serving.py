@@ -77,8 +77,8 @@ def sample(task: str, method: object, side: int) -> dict[str, np.ndarray]:
 def seams(root: Path, wanted: list[str]) -> None:
     """Tiled against untiled, in 8-bit levels of the restored RGB picture."""
     from restore_ml.degradations.colour import to_rgb8
-    from restore_ml.restoration import restore
     from restore_ml.restore_command import load_for
+    from restore_ml.restoring.harness import restore
 
     print("| run | tile, overlap | of its own | picture | largest | mean | 99.9 % |\n|---|---|---|---|---|---|---|")
     for run, task in runs(root, wanted):

@@ -81,7 +81,7 @@ class Small(Method):
     task = "super_resolution"
     paper: ClassVar[dict[str, Any]] = {"blocks": 6, "width": 64, "batch": 16, "patch": 32, "ema": 0.0, "steps": 0,
                                        "fused": False}
-    restores_with = ("net",)
+    stored_networks = ("net",)
 
     def build(self) -> dict[str, nn.Module]:
         return {"net": Network(self.settings["blocks"], self.settings["width"])}

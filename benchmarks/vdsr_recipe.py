@@ -31,7 +31,8 @@ from restore_ml.method import Inputs, Model
 from restore_ml.methods.super_resolution.vdsr import VDSR
 from restore_ml.tasks.base import Material, Sample
 from restore_ml.training import precision
-from restore_ml.training.loop import Diverged, Job, fit_networks
+from restore_ml.training.divergence import Diverged
+from restore_ml.training.loop import Job, fit_networks
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")

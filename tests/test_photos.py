@@ -68,7 +68,7 @@ class Peek(Method):
 
 @pytest.mark.parametrize("looks", [False, True])
 def test_what_lies_under_a_mask_is_shown_only_to_methods_that_look_there(looks, monkeypatch):
-    monkeypatch.setattr(Peek, "looks_under_mask", looks)
+    monkeypatch.setattr(Peek, "sees_under_mask", looks)
     picture, mask = np.full((20, 24, 3), 90, np.uint8), np.zeros((20, 24), np.uint8)
     mask[5:9, 5:9] = 255
     out = restore_photo(Peek({}), Model(), picture, mask)

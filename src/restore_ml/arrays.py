@@ -77,7 +77,8 @@ class ArraySpec:
 
     def to_array(self, tensor: Tensor) -> np.ndarray:
         """One restored array (no batch axis) as it lies on disk."""
-        return self.kind.finish(self.kind.from_tensor(tensor), self)
+        value = self.kind.finish(self.kind.from_tensor(tensor), self)
+        return value if value.flags.c_contiguous else value.copy()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,10 @@ class UserError(Exception):
     """What was wrong, where, and what to do, in a sentence. Commands print it and exit with 2."""
 
 
+class SettingError(UserError):
+    """A setting, or several together, that a method cannot work with."""
+
+
 class TransientError(Exception):
     """A run could not finish for want of memory or disk; the next rebuild tries it again."""
 

@@ -30,7 +30,6 @@ TRAIN, FEATURES = "restore_ml.training.train", "restore_ml.training.features"
 GRADIENTS = ("restore_ml.training.loop", "restore_ml.training.sampler", FEATURES)
 """What `restore_ml.training.train` imports only for methods that gradients train."""
 NETWORK_OF_FEATURES = "restore_ml.nn.features"
-PER_PICTURE = "restore_ml.training.on_picture"
 
 Edge = tuple[str, str]
 
@@ -113,7 +112,7 @@ def _of_task(sources: Sources, params: Params, task: str) -> dict[str, Any]:
         "task": task, "modules": sources.hashes(["pipelines.compare", "restore_ml.evaluation.comparison", protocol])}
     content[f"{task}.runs.json"] = [
         {"run": run.name, "method": run.method, "needs": run.needs, "seed": run.seed,
-         "kind": kind(sources, run),
+         "kind": kind(run),
          "reading": method_class(run.task, run.method).reading} for run in params.runs_of(task)]
     return content
 
@@ -127,7 +126,7 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
     entries = [module, f"restore_ml.tasks.{run.task}.task", *([f"restore_ml.tasks.{run.task}.optional"] if method.inputs
                                                               else [])]
     content = {f"train/{run.name}.json": facts | {
-        "processes": params.processes_of(run) if method.restores_with else 1,
+        "processes": params.processes_of(run) if method.stored_networks else 1,
         "modules": sources.hashes(["pipelines.train", TRAIN, f"restore_ml.tasks.{run.task}.training", *entries],
                                   package, skipped)}}
     if run.task in tables():
@@ -139,22 +138,21 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
 def _unused(method: type[Method], run: Run) -> frozenset[Edge]:
     """Imports that this run never reaches: the loop where nothing is trained, the features where none are used."""
     edges: set[Edge] = set()
-    if not method.restores_with:
+    if not method.stored_networks:
         edges |= {(TRAIN, module) for module in GRADIENTS}
     if run.needs == "none":
         edges.add((FEATURES, NETWORK_OF_FEATURES))
     return frozenset(edges)
 
 
-def kind(sources: Sources, run: Run) -> str:
-    """`network`, `fitted`, `per picture` (optimised on the picture itself) or `no training`."""
-    method, module = method_class(run.task, run.method), method_module(run.task, run.method)
-    if method.restores_with:
+def kind(run: Run) -> str:
+    """`network`, `per picture` (optimised on the picture itself), `fitted` or `no training`."""
+    method = method_class(run.task, run.method)
+    if method.stored_networks:
         return "network"
-    if method.fit is not Method.fit:
-        return "fitted"
-    package = "" if module.startswith("restore_ml.") else module.partition(".")[0]
-    return "per picture" if PER_PICTURE in sources.hashes([module], package) else "no training"
+    if method.per_picture:
+        return "per picture"
+    return "fitted" if method.prepare is not Method.prepare else "no training"
 
 
 def _weights(params: Params) -> dict[str, str]:

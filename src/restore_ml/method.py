@@ -1,20 +1,19 @@
 """The protocol that every method follows, and nothing that a single method does.
 
-Five kinds share it: no training (`build` gives no networks), classical fit (`fit` gives arrays), one network, several
-networks trained in turn (`phases` with several players), and optimised on the picture (`restore` uses
-`restore_ml.training.on_picture`). A method says no more than what is its own; the loop in `restore_ml.training` owns
-gradients, backward, clipping, precision, EMA, the NaN guard and checkpoints; the harness in `restore_ml.restoration`
-owns padding, tiling, composition and dtypes.
+Five kinds share it: no training (`build` gives no networks), classical fit (`prepare` gives arrays), one network,
+several networks trained in turn (`phases` with several players), and optimised on the picture (`per_picture`; `restore`
+uses `restore_ml.training.on_picture`). A method says no more than what is its own; the loop in `restore_ml.training`
+owns gradients, backward, clipping, precision, EMA, the NaN guard and checkpoints; the harness in
+`restore_ml.restoration` owns padding, tiling, composition and dtypes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from restore_ml.errors import UserError
-from restore_ml.files import scarce
+from restore_ml.errors import SettingError, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 Inputs = dict[str, "Tensor"]
 """A batch: names of the task's arrays -> tensors, as `restore_ml.arrays` says (pictures N x C x H x W in [0, 1])."""
+NamedParameters = list[tuple[str, "nn.Parameter"]]
+"""Pairs of `<network>.<parameter>` and the parameter. Optimisers of torch take such a list as it is."""
 
 
 class Context:
@@ -33,8 +34,12 @@ class Context:
 
     Attributes: `inputs`, `target` (dicts of tensors on the device), `ids` (picture ids), `networks` (by name, in the
     mode and precision that the loop chose), `features` (the frozen network that the run `needs:`, or None), `step`
-    (from 0, within the phase), `steps` (of the phase), `generator` (a torch.Generator for the step's own draws),
-    `state` (the method's tensors that survive a kill, see `Method.extra_state`).
+    (from 0, within the phase), `steps` (of the phase), `generator` (for the step's own draws, on the device; `uniform`,
+    `normal` and `integers` draw from it), `state` (the method's tensors that survive a kill, on the device, see
+    `Method.extra_state`).
+
+    Draws depend on (seed, run, phase, step) alone. On the processor they are those of `torch.rand(shape,
+    generator=context.generator)` and its like; a card draws other numbers from the same seed.
     """
 
     def __init__(self, inputs: Inputs, target: Inputs, ids: list[str], networks: dict[str, nn.Module], *, step: int,
@@ -44,6 +49,25 @@ class Context:
         self.step, self.steps, self.generator, self.features = step, steps, generator, features
         self.state = {} if state is None else state
         self._shared: dict[str, Any] = {}
+
+    def uniform(self, like: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Numbers of the step, uniform in [low, high): float32 of the shape and on the device of `like`."""
+        import torch
+
+        draws = torch.rand(like.shape, generator=self.generator, device=self.generator.device)
+        return (low + (high - low) * draws).to(like.device)
+
+    def normal(self, like: Tensor, std: float = 1.0) -> Tensor:
+        """Numbers of the step from N(0, std^2): float32 of the shape and on the device of `like`."""
+        import torch
+
+        return (std * torch.randn(like.shape, generator=self.generator, device=self.generator.device)).to(like.device)
+
+    def integers(self, high: int, shape: Sequence[int]) -> Tensor:
+        """Whole numbers of the step, uniform in 0 ... high - 1: int64 of this shape, on the generator's device."""
+        import torch
+
+        return torch.randint(high, tuple(shape), generator=self.generator, device=self.generator.device)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """The value of `compute()`, computed once a step: a forward pass that several players share."""
@@ -58,20 +82,23 @@ class Player:
 
     `networks`: the names whose parameters it moves; the others' parameters get no gradient while it plays.
     `loss(context)`: named scalar terms, already weighted; their sum is minimised.
-    `optimiser(parameters)`: e.g. `lambda p: torch.optim.Adam(p, 1e-4)`.
+    `optimiser(named parameters)`: e.g. `lambda p: torch.optim.Adam(p, 1e-4)`; groups are made by name.
     `every`: plays each so many steps. `clip_norm`: largest gradient norm, or None. `clip_value`: a function of the
     current learning rate that gives the largest absolute gradient (VDSR's adjustable clipping), or None.
-    `schedule(step, steps)`: factor on the initial learning rate.
+    `schedule(step, steps)`: factor on the initial learning rate (`restore_ml.training.schedules`).
+    `after(context)`: runs after each of its steps, without gradients: clips latent weights, takes a proximal step,
+    moves a teacher, writes a memory in `context.state`.
     """
 
     name: str
     networks: Sequence[str]
     loss: Callable[[Context], dict[str, Tensor]]
-    optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    optimiser: Callable[[NamedParameters], torch.optim.Optimizer]
     every: int = 1
     clip_norm: float | None = None
     clip_value: Callable[[float], float] | None = None
     schedule: Callable[[int, int], float] = lambda step, steps: 1.0
+    after: Callable[[Context], None] | None = None
 
 
 @dataclass
@@ -92,7 +119,7 @@ class Model:
     """What `restore` works with: networks in evaluation mode, fitted arrays, and the features that the run needs."""
 
     networks: dict[str, nn.Module] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
     features: Any = None
     precision: str = "fp32"
     """The arithmetic of the networks in `restore`: fp32, in which runs are scored, or bf16 (`restore_ml.inference`)."""
@@ -109,29 +136,46 @@ class Method:
     task: ClassVar[str]
     paper: ClassVar[dict[str, Any]]
     """The published recipe: every setting that the method knows, with the paper's value. Unknown keys are refused."""
-    may_be_zero: ClassVar[tuple[str, ...]] = ()
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """The settings that take one of a few values, and these: `{"ensemble": (1, 8)}`. Others are refused."""
+    zero_allowed: ClassVar[tuple[str, ...]] = ()
     """Whole numbers of `paper` that may be 0, where that leaves something out; the others are at least 1."""
     reading: ClassVar[str] = ""
     """What of the method is our reading because its source says too little; empty when nothing is."""
-    restores_with: ClassVar[tuple[str, ...]] = ()
+    stored_networks: ClassVar[tuple[str, ...]] = ()
     """The networks that `restore` uses: these are stored as the model (and averaged by EMA)."""
-    restores_with_features: ClassVar[bool] = False
+    restoring_needs_features: ClassVar[bool] = False
     """Whether `restore`, not only training, uses the feature network that the run needs."""
     inputs: ClassVar[tuple[str, ...]] = ()
     """The task's optional inputs that this method takes (see `restore_ml.tasks.base.OptionalInputs`)."""
     derived: ClassVar[Mapping[str, ArraySpec]] = {}
     """What `derive` adds to the inputs: by name, as the task's arrays are declared."""
+    per_picture: ClassVar[bool] = False
+    """Whether `restore` optimises on the picture itself, for at least one of `steps`."""
     multiple: int = 1
     """Inputs are padded by reflection to a multiple of this and the output is cropped."""
     tile: int | None = None
     """Side of the largest square restored in one piece; larger pictures are tiled with `overlap`. None: never tiled."""
     overlap: int = 32
-    looks_under_mask: bool = False
+    sees_under_mask: bool = False
     """Whether what is seen under a person's mask (a transparent mark) tells something; else the hole is blanked."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Keep the resolved settings (see `restore_ml.settings.resolve`)."""
+        """Keep the resolved settings (see `restore_ml.settings.resolve`).
+
+        Raises `SettingError` for a value that is not among its `choices`, and for no step `per_picture`.
+        """
         self.settings = {**self.paper, **settings}
+        for key, values in self.choices.items():
+            if self.settings[key] not in values:
+                raise self.wrong(key, f"it must be {_alternatives(values)}")
+        if self.per_picture and self.settings["steps"] < 1:
+            raise self.wrong("steps", "it must be at least 1, as nothing else restores the picture")
+
+    def wrong(self, key: str, reason: str) -> SettingError:
+        """The error for the value of a setting: `raise self.wrong("patch", "it must be a multiple of 8")`."""
+        name = type(self).__module__.rpartition(".")[2]
+        return SettingError(f"{key} of {name} is {shown(self.settings[key])}; {reason}.")
 
     def derive(self, inputs: Arrays, target: Arrays | None, rng: np.random.Generator) -> Arrays:
         """What the method makes of a sample before its networks see it (edges, optical flow, one-hot maps): the arrays
@@ -148,50 +192,89 @@ class Method:
         return None
 
     def build(self) -> dict[str, nn.Module]:
-        """The networks by name, freshly initialised from torch's current generator (the loop seeds it)."""
+        """The networks by name, freshly initialised from torch's current generator (the loop seeds it).
+
+        Settings that do not fit together raise `SettingError`, whose text a person sees; any other error is a bug.
+        """
         return {}
 
     def networks(self) -> dict[str, nn.Module]:
-        """What `build` makes; settings that do not fit together are a `UserError`."""
+        """What `build` makes; a `SettingError` also says whose networks these are and where to change them."""
         try:
             return self.build()
-        except (ValueError, RuntimeError) as error:
-            if scarce(error):
-                raise
-            raise UserError(f"The networks of {type(self).__name__} cannot be built with its settings in params.yaml: "
-                            f"{' '.join(str(error).split())}") from error
+        except SettingError as error:
+            raise SettingError(f"The networks of {type(self).__name__} cannot be built with its settings in "
+                               f"params.yaml: {error}") from error
 
     def phases(self) -> list[Phase]:
         """How the networks are trained; empty for methods without gradients."""
         return []
 
-    def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
-        """Constants taken from the training split before the phases (class weights, channel means), stored with the
-        model in `Model.arrays` and readable in losses as `self.constants`. Called once; empty for most methods."""
-        return {}
+    constants: Arrays = {}  # noqa: RUF012 - replaced on the instance
 
-    constants: dict[str, np.ndarray] = {}  # noqa: RUF012 - replaced on the instance by the loop
-
-    def fit(self, material: Material, seed: int) -> dict[str, np.ndarray]:
-        """Classical methods: arrays fitted on the training split, stored and loaded like weights."""
+    def prepare(self, material: Material, seed: int) -> Arrays:
+        """Arrays taken from the training split: all that a classical method learns, or constants of a network's
+        training (class weights, channel means). Called once, before the phases; stored with the model in
+        `Model.arrays`, readable as `self.constants` in training and while restoring. Empty for most methods."""
         return {}
 
     def finish(self, networks: dict[str, nn.Module], material: Material, seed: int) -> None:
-        """Change the networks in `restores_with` once, in place, after the last phase (a calibration of scales)."""
+        """Change the networks in `stored_networks` once, in place, after the last phase (a calibration of scales).
+
+        They are in evaluation mode, as `restore` will have them.
+        """
 
     def extra_state(self) -> dict[str, Tensor]:
         """Tensors beyond networks and optimisers that must survive a kill (image pools); the initial values.
 
-        During training they live in `context.state`, where losses read and replace them.
+        During training they live in `context.state`, on the device, where losses read and replace them.
         """
         return {}
 
+    def store(self, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """The tensors that are the model on disk, by name: those of `stored_networks`, as `<network>.<name>`.
+
+        A method whose deployed form is another one (signs in one bit, kernels summed into one) overrides this and
+        `load`.
+        """
+        return {f"{name}.{key}": value for name in self.stored_networks
+                for key, value in networks[name].state_dict().items()}
+
+    def load(self, networks: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> None:
+        """Fill freshly built networks with what `store` gave. Raises `RuntimeError` when it does not fit them."""
+        for name in self.stored_networks:
+            start = f"{name}."
+            networks[name].load_state_dict({key[len(start):]: value for key, value in state.items()
+                                            if key.startswith(start)})
+
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Restore a batch of one: the task's output arrays as tensors. Never sees the truth. Runs without gradients
-        unless the method enables them; random draws come from `seed`."""
+        unless the method enables them; random draws come from `seed`.
+
+        Classical methods define `restore_arrays` instead, and this converts for them.
+        """
+        import torch
+
+        from restore_ml import registry
+
+        parts, device = registry.parts(self.task), next(iter(inputs.values())).device
+        specs = {**parts.task.inputs, **self.input_specs(parts.optional)}
+        arrays = {name: specs[name].to_array(value[0]) for name, value in inputs.items()}
+        tensors = {name: torch.from_numpy(value).movedim(-1, 0)[None].to(device)
+                   for name, value in self.restore_arrays(model, arrays, seed).items()}
+        return {name: value / 255 if value.dtype == torch.uint8 else value.float() for name, value in tensors.items()}
+
+    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
+        """Restore one sample on arrays as they are on disk (H x W x C; pictures uint8, masks uint8 of 0 and 1, the rest
+        float32): the task's outputs, H x W x C, pictures as uint8 or as floats in [0, 1]."""
         raise NotImplementedError
 
     @property
     def trains(self) -> bool:
         """Whether gradients train this method."""
-        return bool(self.restores_with)
+        return bool(self.stored_networks)
+
+
+def _alternatives(values: Sequence[Any]) -> str:
+    *others, last = map(str, values)
+    return f"{', '.join(others)} or {last}" if others else last

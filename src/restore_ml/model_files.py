@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,13 @@ def read_arrays(path: Path, digest: str, framework: str = "pt") -> dict[str, Any
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load a network's tensors, which must be all of its own and no others, in their shapes: else a `UserError`."""
+    fit(lambda: network.load_state_dict(state), path)
+
+
+def fit(load: Callable[[], Any], path: Path) -> None:
+    """Call `load`, which puts tensors of the file `path` into networks; those that do not fit are a `UserError`."""
     try:
-        network.load_state_dict(state)
+        load()
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path} does not fit the settings in its model.json ({reason}); {REMEDY}.") from None

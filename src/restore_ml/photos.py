@@ -13,7 +13,7 @@ from restore_ml.degradations.colour import rgb_to_lab, to_rgb8
 from restore_ml.degradations.resize import imresize
 from restore_ml.errors import UserError
 from restore_ml.method import Method, Model
-from restore_ml.restoration import restore
+from restore_ml.restoring.harness import restore
 
 COLOUR_SIDE = 256
 """Colour is predicted with the short side reduced to this, then enlarged and joined to the full-size lightness."""
@@ -87,7 +87,7 @@ def _inpainting(method: Method, model: Model, picture: np.ndarray, mask: np.ndar
         return picture.copy()
     sized = bool(model.arrays) and not method.trains  # what was fitted may belong to the whole picture
     if max(hole.shape) <= FILL_TILE or method.multiple == 1 or method.tile is not None or sized:
-        seen = picture if method.looks_under_mask else picture * (1 - hole)
+        seen = picture if method.sees_under_mask else picture * (1 - hole)
         return restore(method, model, {"image": seen, "mask": hole}, seed)["image"]
     return _large_inpainting(method, model, picture, hole, seed)
 

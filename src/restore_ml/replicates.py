@@ -31,7 +31,7 @@ def write(root: Path, count: int | None = None, runs: Sequence[str] = ()) -> str
     for name in runs:
         if name not in bases:
             raise UserError(f"There is no run {name!r} that could be repeated.{nearest(name, bases)}")
-    chosen = [run for run in bases.values() if run.name in runs or (not runs and draws(root, run))]
+    chosen = [run for run in bases.values() if run.name in runs or (not runs and draws(run))]
     names = {run.name for run in chosen}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not ((found := LINE.match(line)) and found["of"] in names)]
@@ -51,11 +51,11 @@ def write(root: Path, count: int | None = None, runs: Sequence[str] = ()) -> str
     return f"{path}: {len(chosen)} runs with {wanted} seeds each, {len(added)} entries; `make repro` trains them."
 
 
-def draws(root: Path, run: settings.Run) -> bool:
+def draws(run: settings.Run) -> bool:
     """Whether a run's result depends on its seed: it trains, is fitted, or is optimised on the picture."""
-    from restore_ml.fingerprints import Sources, kind
+    from restore_ml.fingerprints import kind
 
-    return kind(Sources([Path(__file__).parents[1], root]), run) != "no training"
+    return kind(run) != "no training"
 
 
 def _end_of_runs(lines: list[str], path: Path) -> int:

@@ -166,7 +166,7 @@ def _run(name: str, entry: dict[str, Any], profile: str, seed: int, allowed: tup
         if key not in cls.paper:
             raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
                             f"{_right_one(key, cls.paper)}")
-        _same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.may_be_zero) else 1)
+        _same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.zero_allowed) else 1)
     resolved = {**cls.paper, **settings}
     if isinstance(cls.paper.get("steps"), dict):
         phases = tuple(cls.paper["steps"])

@@ -18,8 +18,8 @@ from restore_ml.degrading.contract_table import write_contract
 from restore_ml.degrading.contracts import CONTRACT, task_suites
 from restore_ml.errors import UserError
 from restore_ml.method import Model
-from restore_ml.restoration import restore
 from restore_ml.restore_command import encode, restore_file
+from restore_ml.restoring.harness import restore
 from restore_ml.serving.batch import restore_folder
 from restore_ml.serving.engine import Engine
 from restore_ml.serving.limits import Limits
@@ -153,7 +153,7 @@ def test_no_method_breaks_on_an_empty_or_full_mask(name: str) -> None:
 
     torch.manual_seed(1)
     method = registry.method_class("inpainting", name)(METHODS[name])
-    networks = {key: value.eval() for key, value in method.build().items() if key in method.restores_with}
+    networks = {key: value.eval() for key, value in method.build().items() if key in method.stored_networks}
     model = Model(networks, {"mean": np.full(3, 0.5, np.float32)} if name == "glcic" else {})
     method.constants = model.arrays
     side = 64

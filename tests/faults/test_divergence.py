@@ -29,7 +29,7 @@ class Fitted(toy.Method):
     task = "toy"
     paper = {"order": 2}
 
-    def fit(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+    def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
         return {"means": np.array([1.0, np.nan], np.float32)}
 
 

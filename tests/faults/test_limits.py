@@ -128,7 +128,7 @@ class GreedyFit(toy.Method):
     task = "toy"
     paper = {"order": 2}
 
-    def fit(self, material, seed):
+    def prepare(self, material, seed):
         return {"a": np.ones(1 << 32, np.uint8)}
 
 

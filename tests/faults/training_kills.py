@@ -115,13 +115,13 @@ def results(root: Path, spec: dict[str, Any]) -> dict[str, bytes]:
 
 def _save_seldom() -> None:
     """Make a checkpoint every SAVED_EVERY steps, so that steps are played, logged and lost between two."""
-    real = loop._save
+    real = loop.save
 
-    def save(job: loop.Job, training: loop.Training, path: Path, process: Any) -> None:
+    def save(training: loop.Training, *others: Any) -> None:
         if training.done % SAVED_EVERY == 0:
-            real(job, training, path, process)
+            real(training, *others)
 
-    loop._save = save
+    loop.save = save
 
 
 def _die() -> None:
@@ -143,7 +143,7 @@ def _arm(moment: Moment) -> None:
     kind, *what, number = moment
     due = _Countdown(number)
     if kind == "step":
-        loop._guard = partial(_before, due, loop._guard)
+        loop.check = partial(_before, due, loop.check)
     elif kind == "reading":
         shards.Shard.arrays = _method(due, shards.Shard.arrays)
     elif kind == "optimising":

@@ -15,7 +15,7 @@ from restore_ml.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.cloud_removal import rs_aplus, rs_direct
 from restore_ml.nn.scene_patches import radiometric_map
-from restore_ml.restoration import restore
+from restore_ml.restoring.harness import restore
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
 
@@ -193,7 +193,7 @@ def material(tmp_path_factory) -> Material:
 
 def test_a_trained_dictionary_is_stored_repeatable_and_restores(material):
     method = rs_aplus.METHOD({**SMALL, "dictionary": "train"})
-    fitted, again = method.fit(material, 1), method.fit(material, 1)
+    fitted, again = method.prepare(material, 1), method.prepare(material, 1)
     assert set(fitted) == {"axes", "anchors", "maps"}
     assert all(np.array_equal(fitted[name], again[name]) and fitted[name].dtype == np.float32 for name in fitted)
     np.testing.assert_allclose(np.linalg.norm(fitted["anchors"], axis=0), 1, atol=1e-5)
@@ -205,7 +205,7 @@ def test_a_trained_dictionary_is_stored_repeatable_and_restores(material):
 
 
 def test_a_dictionary_of_the_scene_stores_nothing(material):
-    assert rs_aplus.METHOD(SMALL).fit(material, 1) == {}
+    assert rs_aplus.METHOD(SMALL).prepare(material, 1) == {}
 
 
 def test_the_tensors_keep_their_shape_with_any_number_of_bands():

@@ -1,6 +1,5 @@
 """The deep image prior: parameter counts, blindness under the mask, known marks."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from restore_ml.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.inpainting import dip_watermark
 from restore_ml.nn.features import FeatureNet
-from restore_ml.restoration import restore
+from restore_ml.restoring.harness import restore
 from restore_ml.tasks.base import Material
 from tests.methods.holes import batch
 
@@ -59,23 +58,21 @@ def test_prior_looks_at_no_pixel_under_the_mask_and_repeats(kind: str, arch: str
     assert not np.array_equal(first[hole], restore(method, model, sample, 6)["image"][hole])
 
 
-def test_prior_fits_the_known_pixels_and_counts_its_steps() -> None:
-    from restore_ml.training.on_picture import optimise
+def test_prior_fits_the_known_pixels() -> None:
+    sample, errors = damaged(), []
+    known = sample["mask"][..., 0] == 0
+    for steps in (1, 150):
+        method = dip_watermark.METHOD(PRIOR | {"steps": steps})
+        inputs = {name: torch.from_numpy(value.astype(np.float32)).permute(2, 0, 1)[None]
+                  / (255 if name == "image" else 1) for name, value in sample.items()}
+        made = method.restore(Model(), inputs, 3)["image"][0].permute(1, 2, 0).numpy()
+        errors.append(np.square(made - sample["image"] / 255)[known].mean())
+    assert errors[1] < errors[0] / 10
 
-    sample = damaged()
-    image = torch.from_numpy(sample["image"].astype(np.float32) / 255).permute(2, 0, 1)[None]
-    mask = torch.from_numpy(sample["mask"].astype(np.float32)).permute(2, 0, 1)[None]
-    method, losses = dip_watermark.METHOD(PRIOR), []
-    torch.manual_seed(1)
 
-    def loss(output: Tensor) -> Tensor:
-        losses.append(float(((output - image).square() * (1 - mask)).mean().detach()))
-        return method.loss(output, image, mask, {}, None)
-
-    output, steps = optimise(method.network(), method.given(image, mask, 1), loss, 150, 0.01, 3, 0.9, 0.03)
-    assert steps == len(losses) == 150 and output.shape == image.shape and min(losses[-20:]) < losses[0] / 10
-    with pytest.raises(FloatingPointError, match="step 0"):
-        optimise(method.network(), method.given(image, mask, 1), lambda made: made.sum() * float("nan"), 3, 0.01, 3)
+def test_no_step_is_refused() -> None:
+    with pytest.raises(UserError, match="steps of dip_watermark is 0; it must be at least 1"):
+        dip_watermark.METHOD(PRIOR | {"steps": 0})
 
 
 def test_prior_is_for_thin_damage() -> None:
@@ -110,7 +107,7 @@ def test_known_mark_recovers_what_shines_through(tmp_path: Path) -> None:
     settings, errors = PRIOR | {"steps": 40, "lr": 0.02, "input": "image_mask"}, {}
     for mode in ("opaque", "semi_transparent"):
         method = dip_watermark.METHOD(settings | {"mode": mode, "mark": str(path) if mode != "opaque" else ""})
-        made = restore(method, Model(arrays=method.fit(Material(tmp_path), 1)), sample, 1)["image"]
+        made = restore(method, Model(arrays=method.prepare(Material(tmp_path), 1)), sample, 1)["image"]
         errors[mode] = np.square(made.astype(float) - truth)[hole].mean()
         assert np.array_equal(made[~hole], sample["image"][~hole])
     observed = np.square(sample["image"].astype(float) - truth)[hole].mean()
@@ -120,7 +117,7 @@ def test_known_mark_recovers_what_shines_through(tmp_path: Path) -> None:
 def test_known_mark_is_the_forward_model_on_all_pixels(tmp_path: Path) -> None:
     sample, truth, path = marked(tmp_path, 30, 29)  # padded by the harness to 32 x 32
     method = dip_watermark.METHOD(PRIOR | {"mode": "semi_transparent", "mark": str(path), "steps": 2})
-    arrays = method.fit(Material(tmp_path), 1)
+    arrays = method.prepare(Material(tmp_path), 1)
     image = torch.from_numpy(np.pad(sample["image"], ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None] / 255
     there = torch.from_numpy(np.pad(truth, ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None].float() / 255
     put_on = dip_watermark._Mark(arrays["mark"], image, method.multiple)
@@ -144,21 +141,5 @@ def test_wrong_marks_are_refused(tmp_path: Path) -> None:
     for name, message in (("opaque.png", "no alpha"), ("missing.png", "cannot be read")):
         method = dip_watermark.METHOD({"mode": "semi_transparent", "mark": str(tmp_path / name)})
         with pytest.raises(UserError, match=message):
-            method.fit(Material(tmp_path), 1)
-    assert dip_watermark.METHOD({}).fit(Material(tmp_path), 1) == {}
-
-
-def test_average_of_outputs_is_corrected_for_its_start() -> None:
-    from restore_ml.training.on_picture import optimise
-
-    seen: list[Tensor] = []
-    network, given = nn.Conv2d(1, 1, 1), torch.ones(1, 1, 2, 2)
-
-    def loss(output: Tensor) -> Tensor:
-        seen.append(output.detach().clone())
-        return output.square().mean()
-
-    made, _ = optimise(network, given, loss, 4, 0.1, 1, average=0.5)
-    weights = torch.tensor([1.0, 2, 4, 8]) / 15
-    torch.testing.assert_close(made, sum((w * x for w, x in zip(weights, seen, strict=True)), torch.zeros(())))
-    assert all(float(b.square().mean()) < float(a.square().mean()) for a, b in pairwise(seen))
+            method.prepare(Material(tmp_path), 1)
+    assert dip_watermark.METHOD({}).prepare(Material(tmp_path), 1) == {}

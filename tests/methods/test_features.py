@@ -6,7 +6,7 @@ import torch
 
 from restore_ml.data import shards
 from restore_ml.method import Context
-from restore_ml.methods.representation.features import METHOD, half_cosine
+from restore_ml.methods.representation.features import METHOD
 from restore_ml.nn.features import TAPS
 from restore_ml.tasks.base import Material
 
@@ -63,4 +63,5 @@ def test_objective_learns_to_tell_two_pictures_apart() -> None:
 
 
 def test_schedule() -> None:
-    assert half_cosine(0, 10) == 1 and half_cosine(5, 10) == pytest.approx(0.5) and half_cosine(9, 10) > 0
+    schedule = METHOD({}).phases()[0].players[0].schedule
+    assert schedule(0, 10) == 1 and schedule(5, 10) == pytest.approx(0.5) and schedule(9, 10) > 0

@@ -12,7 +12,7 @@ from restore_ml.errors import UserError
 from restore_ml.method import Context, Method, Model
 from restore_ml.methods.inpainting import context_encoder, edge_connect, glcic, partial_conv
 from restore_ml.nn.features import FeatureNet
-from restore_ml.restoration import restore
+from restore_ml.restoring.harness import restore
 from restore_ml.tasks.base import Material
 from tests.methods.holes import batch
 

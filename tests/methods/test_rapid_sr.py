@@ -63,9 +63,9 @@ def test_the_ensemble_follows_flips_and_turns():
 
 
 def test_muon_moves_the_blocks_and_adam_the_rest():
-    method = RapidSR(SMALL)
+    method = RapidSR({**SMALL, "width": 16, "scales": [2, 4]})  # the tail of x4 has as many outputs as inputs
     net = method.build()["net"]
-    optimiser = method.phases()[0].players[0].optimiser(net.parameters())
+    optimiser = method.phases()[0].players[0].optimiser([(f"net.{name}", p) for name, p in net.named_parameters()])
     assert isinstance(optimiser, Muon)
     inner, others = (group["params"] for group in optimiser.param_groups)
     assert {id(p) for p in inner} == {id(p) for block in net.body for p in (block.square, block.point)}
@@ -84,6 +84,7 @@ def test_the_rate_rises_and_falls():
     schedule = RapidSR({"warm_up": 10}).phases()[0].players[0].schedule
     rates = [schedule(step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] and 0 < rates[-1] < 0.001
+    assert RapidSR({"warm_up": 0}).phases()[0].players[0].schedule(0, 100) == 1
 
 
 def test_eighty_steps_are_better_than_bicubic():
@@ -91,7 +92,7 @@ def test_eighty_steps_are_better_than_bicubic():
     method = registry.method_class("super_resolution", "rapid_sr")({**SMALL, "scales": [2], "warm_up": 5})
     networks = method.build()
     player = method.phases()[0].players[0]
-    optimiser = player.optimiser(networks["net"].parameters())
+    optimiser = player.optimiser([(f"net.{name}", p) for name, p in networks["net"].named_parameters()])
     hr = torch.cat([picture(48, seed) for seed in range(4)])
     lr = imresize(hr, 0.5)
     bicubic = float((imresize(lr, 2.0) - hr).mean(1).abs().mean()) * 219 / 255

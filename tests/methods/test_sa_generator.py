@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage import data
 
+from restore_ml.errors import SettingError
 from restore_ml.methods.super_resolution.sa_subpixel_sr import Generator
 from restore_ml.nn import self_attention
 from restore_ml.nn.self_attention import SelfAttention
@@ -18,7 +19,7 @@ def test_attention_rows_sum_to_one_and_gamma_zero_is_the_identity():
     assert rows.shape == (2, 35, 35) and (rows >= 0).all()
     torch.testing.assert_close(rows.sum(-1), torch.ones(2, 35))
     assert torch.equal(layer(x), x)
-    with pytest.raises(ValueError, match="at least 8"):
+    with pytest.raises(SettingError, match="at least 8"):
         SelfAttention(4)
 
 

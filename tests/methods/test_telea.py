@@ -11,7 +11,7 @@ from restore_ml import registry
 from restore_ml.degradations.irregular_masks import irregular_bucket
 from restore_ml.method import Model
 from restore_ml.methods.inpainting.telea import METHOD, telea
-from restore_ml.restoration import restore
+from restore_ml.restoring.harness import restore
 from restore_ml.seeds import generator
 
 SEEDS = st.integers(0, 2**32)

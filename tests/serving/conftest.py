@@ -40,7 +40,7 @@ def add_model(root: Path, run: str) -> None:
     if built.trains:
         torch.manual_seed(3)
         networks = built.build()
-        save_file({f"{name}.{key}": value.contiguous() for name in built.restores_with
+        save_file({f"{name}.{key}": value.contiguous() for name in built.stored_networks
                    for key, value in networks[name].state_dict().items()}, folder / "weights.safetensors")
         facts["weights_sha256"] = sha256_of_file(folder / "weights.safetensors")
     write_json(folder / "model.json", facts)

@@ -25,7 +25,7 @@ def with_features(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(project / "models/vdsr/model.json", facts | {"needs": "features"})
     write_json(project / "models/features/model.json", {"run": "features"})
     (project / "models/features/weights.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restores_with_features", True)
+    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restoring_needs_features", True)
     return project
 
 
@@ -33,7 +33,7 @@ def test_a_model_carries_its_features_only_if_restoring_uses_them(with_features:
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     writing.stage(entry(with_features), tmp_path / "with")
     assert (tmp_path / "with/models/features/weights.safetensors").read_bytes() == b"weights"
-    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restores_with_features", False)
+    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restoring_needs_features", False)
     writing.stage(entry(with_features), tmp_path / "without")
     assert sorted(path.name for path in (tmp_path / "without/models").iterdir()) == ["vdsr"]
 

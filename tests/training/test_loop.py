@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from restore_ml.errors import UserError
 from restore_ml.training import checkpoint, loop
-from restore_ml.training.loop import Diverged, fit_networks
+from restore_ml.training.divergence import Diverged
+from restore_ml.training.loop import fit_networks
 from restore_ml.training.sampler import Sampler, Steps
 from tests.training import toy
 

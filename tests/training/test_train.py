@@ -16,7 +16,7 @@ class Fitted(toy.Method):
     task = "toy"
     paper = {"order": 2}
 
-    def fit(self, material, seed):
+    def prepare(self, material, seed):
         means = [record.arrays["image"].mean() for record in material.records]
         return {"means": np.array(means, np.float32)}
 

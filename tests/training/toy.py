@@ -43,7 +43,7 @@ PARTS = Parts(ToyTask(), ToyTraining())
 class ToyMethod(Method):
     task = "toy"
     paper = {"steps": {"warm": 6, "joint": 8}, "batch": 4, "patch": 8, "ema": 0.9, "poison": -1}
-    restores_with = ("net",)
+    stored_networks = ("net",)
 
     def build(self):
         norm = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1)]
@@ -69,7 +69,7 @@ class ToyMethod(Method):
     def _critic(self, context: Context):
         critic = context.networks["critic"]
         context.state["pool"] = torch.cat([context.state["pool"][1:], self._fake(context)[:1].detach().float()])
-        noise = torch.rand(context.target["image"].shape, generator=context.generator) * 0.05
+        noise = context.uniform(context.target["image"], 0.0, 0.05)
         real = (critic(context.target["image"] + noise) - 1).pow(2).mean()
         return {"real": real, "fake": critic(context.state["pool"]).pow(2).mean()}
 

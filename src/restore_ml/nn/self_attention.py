@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 from torch.nn.utils.parametrizations import spectral_norm
 
+from restore_ml.errors import SettingError
+
 LARGEST_MAP = 2**24
 """Attention weights held at once without gradients: more positions are worked off in groups of queries."""
 POOLED_ABOVE = 4096
@@ -24,12 +26,12 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(self, channels: int, reduction: int = 8, spectral: bool = False, pool: bool = False) -> None:
-        """`spectral`: spectral normalisation of the three convolutions. ValueError when C / reduction is below 1."""
+        """`spectral`: spectral normalisation of the three convolutions. SettingError when C / reduction is below 1."""
         super().__init__()
         inner = channels // reduction
         if inner < 1:
-            raise ValueError(f"Self-attention with reduction {reduction} needs at least {reduction} channels, "
-                             f"not {channels}.")
+            raise SettingError(f"Self-attention with reduction {reduction} needs at least {reduction} channels, "
+                               f"not {channels}.")
         wrap = spectral_norm if spectral else (lambda layer: layer)
         self.query = wrap(nn.Conv2d(channels, inner, 1))
         self.key = wrap(nn.Conv2d(channels, inner, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from restore_ml.errors import SettingError
 from restore_ml.nn.blocks import norm_layer
 from restore_ml.nn.initialisation import normal
 
@@ -25,10 +26,10 @@ class UNet(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, width: int = 64, levels: int = 8, norm: str = "batch",
                  dropout: bool = True, final: str = "tanh") -> None:
-        """Raises `UserError` for an unknown `norm`, `ValueError` for less than 2 levels or an unknown `final`."""
+        """Raises `UserError` for an unknown `norm`, `SettingError` for less than 2 levels or an unknown `final`."""
         super().__init__()
         if levels < 2 or final not in ("tanh", "none"):
-            raise ValueError(f"A U-Net needs 2 levels or more and final 'tanh' or 'none', not {levels}, {final!r}.")
+            raise SettingError(f"A U-Net needs 2 levels or more and final 'tanh' or 'none', not {levels}, {final!r}.")
         self.levels, bias = levels, norm == "none"
         widths = [width * min(2 ** level, 8) for level in range(levels)]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()

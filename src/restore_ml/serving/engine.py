@@ -127,7 +127,7 @@ def model_hash(folder: Path, root: Path) -> str:
     """One hash of all files that a model folder restores with, the features that it needs from the project included."""
     facts = read_json(folder / "model.json")
     folders = [folder]
-    if facts["needs"] != "none" and method_class(facts["task"], facts["method"]).restores_with_features:
+    if facts["needs"] != "none" and method_class(facts["task"], facts["method"]).restoring_needs_features:
         own = folder / layout.MODELS / facts["needs"]  # a champion brings its features
         folders.append(own if own.is_dir() else root / layout.MODELS / facts["needs"])
     files = sorted(path for place in folders for path in place.iterdir()

@@ -45,7 +45,7 @@ def install(root: Path, task: str, run: str, decision: dict[str, Any]) -> Path:
     shutil.rmtree(following, ignore_errors=True)
     _copy(source, following)
     facts = read_json(source / "model.json")
-    if facts["needs"] != "none" and method_class(task, facts["method"]).restores_with_features:
+    if facts["needs"] != "none" and method_class(task, facts["method"]).restoring_needs_features:
         _copy(root / layout.MODELS / facts["needs"], following / layout.MODELS / facts["needs"])
     write_json(following / "decision.json", decision)  # last: a folder with a decision is complete
     sync_folder(following)

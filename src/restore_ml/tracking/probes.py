@@ -28,8 +28,8 @@ def probe(root: Path, task: str, run: str, case: str, rule: Rule, measured: dict
     is. A model that cannot be loaded is a `UserError`."""
     import torch
 
-    from restore_ml.restoration import restore
     from restore_ml.restore_command import load
+    from restore_ml.restoring.harness import restore
 
     folder = root / layout.MODELS / run
     facts = read_json(folder / "model.json")

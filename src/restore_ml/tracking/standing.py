@@ -112,7 +112,7 @@ def _restore(root: Path, folder: Path, inputs: Path, out: Path, seed: int) -> No
 
 def _restored(method: Any, model: Any, place: Path, case: str, seed: int,
               entry: dict[str, Any]) -> Iterator[shards.Record]:
-    from restore_ml.restoration import restore
+    from restore_ml.restoring.harness import restore
 
     for record in shards.Shard(place):
         try:

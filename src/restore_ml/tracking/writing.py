@@ -121,7 +121,7 @@ def stage(entry: Entry, project: Path) -> None:
     write_json(project / "run.json", {"run": entry.run, "task": entry.task})
     needs = entry.model["needs"]
     cls = registry.method_class(entry.task, entry.model["method"])
-    if needs != "none" and cls.restores_with_features:
+    if needs != "none" and cls.restoring_needs_features:
         own = entry.folder / layout.MODELS / needs  # a champion brings its features
         _copy(own if own.is_dir() else entry.root / layout.MODELS / needs, project / layout.MODELS / needs)
 

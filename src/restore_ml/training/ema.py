@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights that a model keeps."""
+"""The exponential moving average of the weights and running statistics that a model keeps."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from restore_ml.training import checkpoint
 
 
 class Average:
-    """Averages the networks' parameters with `decay`, warmed up as min(decay, (1 + t) / (10 + t)); buffers are copied.
+    """Averages the networks' parameters and floating buffers with `decay`, warmed up as min(decay, (1 + t) / (10 + t)).
 
-    With a decay of 0 there is no average and `networks` are the live ones.
+    Running statistics are averaged as the weights are: those of the live weights belong to other activations. Counters,
+    and the vectors of spectral normalisation, whose length must stay 1, are copied. With a decay of 0 there is no
+    average and `networks` are the live ones.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
@@ -30,9 +33,17 @@ class Average:
         weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(self._parameters[0], self._parameters[1], weight)
+            averaged: tuple[list[Tensor], list[Tensor]] = [], []
             for module, live in zip(*self._with_buffers, strict=True):
+                copied = isinstance(module, _SpectralNorm)
                 for mine, theirs in zip(module.buffers(recurse=False), live.buffers(recurse=False), strict=True):
-                    mine.copy_(theirs)
+                    if copied or not mine.is_floating_point():
+                        mine.copy_(theirs)
+                    else:
+                        averaged[0].append(mine)
+                        averaged[1].append(theirs)
+            if averaged[0]:
+                torch._foreach_lerp_(*averaged, weight)
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """What a checkpoint holds of the average (nothing when there is none)."""

@@ -1,8 +1,9 @@
 """The one training loop: every kind of method that learns by gradients runs through `fit_networks`.
 
-It owns precision, gradients, clipping, schedules, EMA, the NaN guard, checkpoints and resume. What a method adds is
-its networks, phases and objectives (`restore_ml.method`). Every step seeds torch from (seed, phase, step), so nothing
-random has to be saved and a resumed run draws what an uninterrupted one would have drawn.
+It owns precision, gradients, clipping, schedules, EMA, the guard against NaN (`divergence`), checkpoints and resume
+(`state`). What a method adds is its networks, phases and objectives (`restore_ml.method`). Every step seeds torch from
+(seed, phase, step), so nothing random has to be saved and a resumed run draws what an uninterrupted one would have
+drawn.
 
 With several processes (`accelerate launch`) each takes an equal share of the batch; gradients, loss terms and running
 statistics of normalisation are averaged over them each step, so that all hold the same weights. The main process alone
@@ -11,11 +12,11 @@ writes. A step's own draws (dropout, noise) and BatchNorm's batch statistics are
 
 from __future__ import annotations
 
-import math
 import operator
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -29,22 +30,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.seeds import derive
-from restore_ml.training import checkpoint, precision, processes
+from restore_ml.training import precision, processes
+from restore_ml.training.divergence import check
 from restore_ml.training.ema import Average
 from restore_ml.training.history import History
 from restore_ml.training.sampler import Batch, Sampler, Steps
+from restore_ml.training.state import Training, resume, save
 
 Progress = Callable[[str, int, int, float], None]
 """progress(phase, steps done, steps of the whole training, loss)"""
 
 
-class Diverged(Exception):
-    """A loss term or a gradient is not finite: the sentence names the step, the term and the pictures."""
-
-
 @dataclass
 class Job:
-    """What the loop is given: the method, its run's facts, where samples come from and where checkpoints go."""
+    """What the loop is given: the method and its run, where samples come from and where checkpoints go."""
 
     method: Method
     run: str
@@ -56,23 +55,6 @@ class Job:
     workers: int = 0
     checkpoint_seconds: float = 60.0
     progress: Progress | None = None
-
-
-@dataclass
-class Training:
-    """The state of a training: all that a checkpoint holds."""
-
-    networks: dict[str, nn.Module]
-    average: Average
-    state: dict[str, Tensor]
-    history: History
-    optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
-    operations: dict[str, int] = field(default_factory=dict)
-    phase: int = 0
-    step: int = 0
-    done: int = 0
-    began: int = 0
-    """The steps that were done before, when this process went on from a checkpoint."""
 
 
 def fit_networks(job: Job) -> Training:
@@ -90,11 +72,10 @@ def fit_networks(job: Job) -> Training:
     processes.wait(process)  # an unfinished training that is to be forgotten is gone by now
     path = job.folder / "checkpoint.safetensors"
     if path.exists():
-        _resume(training, job, phases, path, process)
-        training.began = training.done
+        resume(training, phases, path, process)
     else:
         training.history.cut(0)
-    processes.assert_equal(_held(training), process)
+    processes.assert_equal(training.replicated(), process)
     batches, saved = _batches(job, training.done, total), time.monotonic()
     for number in range(training.phase, len(phases)):
         phase = phases[number]
@@ -107,10 +88,10 @@ def fit_networks(job: Job) -> Training:
             if job.progress:
                 job.progress(phase.name, training.done, total, loss)
             if processes.main_says(time.monotonic() - saved >= job.checkpoint_seconds, process):
-                _save(job, training, path, process)
+                save(training, path, process, job.sampler.ids)
                 saved = time.monotonic()
-    processes.assert_equal(_held(training), process)
-    _save(job, training, path, process)
+    processes.assert_equal(training.replicated(), process)
+    save(training, path, process, job.sampler.ids)
     return training
 
 
@@ -123,20 +104,15 @@ def _batches(job: Job, first: int, last: int) -> Iterator[Batch[np.ndarray]]:
                            multiprocessing_context="spawn"))
 
 
-def _held(training: Training) -> Iterator[Tensor]:
-    """Everything that must be equal in all processes."""
-    for network in (*training.networks.values(), *training.average.networks.values()):
-        yield from network.state_dict().values()
-
-
 def _start(job: Job, process: PartialState) -> Training:
     _seed(derive(job.seed, job.run, "init"), process.device)
     networks = {name: network.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 for name, network in job.method.networks().items()}
-    kept = {name: networks[name] for name in job.method.restores_with}
+    kept = {name: networks[name] for name in job.method.stored_networks}
     average = Average(kept, float(job.method.settings.get("ema") or 0.0))
     history = History(job.folder / "history.csv", process.is_main_process)
-    return Training(networks, average, job.method.extra_state(), history)
+    state = {name: value.to(process.device) for name, value in job.method.extra_state().items()}
+    return Training(networks, average, state, history)
 
 
 def _enter(training: Training, phase: Phase) -> None:
@@ -145,18 +121,11 @@ def _enter(training: Training, phase: Phase) -> None:
         network.train()
         if name in phase.frozen_norm:
             for module in network.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if isinstance(module, nn.modules.batchnorm._NormBase):
                     module.eval()
     for player in phase.players:
         if player.name not in training.optimisers:
-            training.optimisers[player.name] = _optimiser(training, player)
-
-
-def _optimiser(training: Training, player: Player) -> torch.optim.Optimizer:
-    optimiser = player.optimiser([p for name in player.networks for p in training.networks[name].parameters()])
-    for group in optimiser.param_groups:
-        group["initial_lr"] = group["lr"]
-    return optimiser
+            training.add_optimiser(player)
 
 
 def _step(job: Job, training: Training, phase: Phase, batch: Batch[np.ndarray], process: PartialState) -> float:
@@ -164,7 +133,7 @@ def _step(job: Job, training: Training, phase: Phase, batch: Batch[np.ndarray], 
     device, step = process.device, training.step
     what = job.seed, job.run, phase.name, step, process.process_index
     _seed(derive(*what), device)
-    draws = torch.Generator().manual_seed(derive(*what, "draws"))
+    draws = torch.Generator(device).manual_seed(derive(*what, "draws"))
     ready = job.sampler.floats(batch, device)
     context = Context(ready.inputs, ready.target, batch.ids, training.networks, step=step, steps=phase.steps,
                       generator=draws, features=job.features, state=training.state)
@@ -191,39 +160,41 @@ def _seed(number: int, device: torch.device) -> None:
 
 def _play(job: Job, training: Training, phase: Phase, player: Player, context: Context,
           process: PartialState) -> dict[str, float]:
+    """One player's turn: gradients, their mean over the processes, the guard, clipping, the step. Returns its terms."""
     optimiser = training.optimisers[player.name]
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     for group in optimiser.param_groups:
         group["lr"] = group["initial_lr"] * player.schedule(context.step, context.steps)
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     optimiser.zero_grad(set_to_none=True)
-    key = f"{phase.name}.{player.name}"
-    counter = FlopCounterMode(display=False) if key not in training.operations else None
-    if counter:
-        with counter:
-            terms = _backward(job, player, context, parameters, process.device.type)
-        training.operations[key] = counter.get_total_flops() // 2 * process.num_processes  # multiply-adds
-    else:
-        terms = _backward(job, player, context, parameters, process.device.type)
+    with _counted(training, f"{phase.name}.{player.name}", process):
+        terms = _gradients(job, player, context, parameters, process.device.type)
     gradients = [p.grad for p in parameters if p.grad is not None]
-    means = torch.stack([term.detach().float() for term in terms.values()])
-    processes.average([means, *gradients], process)  # what is not finite in one process is not finite in the mean
-    values = dict(zip(terms, means.tolist(), strict=True))
-    ids = context.ids if process.num_processes == 1 else job.sampler.ids(training.done)
-    _guard(values, player, context, ids)
+    values = _reduce(terms, gradients, process)
     norm = torch.nn.utils.get_total_norm(gradients)
-    if not math.isfinite(norm.item()):
-        raise Diverged(_sentence(f"the gradient of {player.name}", context.step, ids, context))
-    if player.clip_norm is not None:
-        torch.nn.utils.clip_grads_with_norm_(parameters, player.clip_norm, norm)
-    if player.clip_value is not None:
-        torch.nn.utils.clip_grad_value_(parameters, player.clip_value(optimiser.param_groups[0]["lr"]))
+    ids = context.ids if process.num_processes == 1 else job.sampler.ids(training.done)
+    check(player.name, values, norm, context, ids)
+    _clip(player, optimiser, parameters, norm)
     optimiser.step()
+    if player.after is not None:
+        with torch.no_grad():
+            player.after(context)
     return {f"{player.name}.{name}": value for name, value in values.items()}
 
 
-def _backward(job: Job, player: Player, context: Context, parameters: list[nn.Parameter],
-              device_type: str) -> dict[str, Tensor]:
-    """Gradients of the player's own parameters alone: the others' are not even computed."""
+@contextmanager
+def _counted(training: Training, key: str, process: PartialState) -> Iterator[None]:
+    """Counts the multiply-adds of a player's turn, once: all its turns in a phase cost the same."""
+    if key in training.operations:
+        yield
+        return
+    with FlopCounterMode(display=False) as counter:
+        yield
+    training.operations[key] = counter.get_total_flops() // 2 * process.num_processes
+
+
+def _gradients(job: Job, player: Player, context: Context, parameters: list[nn.Parameter],
+               device_type: str) -> dict[str, Tensor]:
+    """The loss terms, and in `grad` the gradients of the player's own parameters: the others' are not computed."""
     with precision.autocast(device_type, job.precision):
         terms = player.loss(context)
         total = reduce(operator.add, (term.float() for term in terms.values()))
@@ -231,70 +202,16 @@ def _backward(job: Job, player: Player, context: Context, parameters: list[nn.Pa
     return terms
 
 
-def _guard(values: dict[str, float], player: Player, context: Context, ids: list[str]) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise Diverged(_sentence(f"the loss term {player.name}.{name} is {value}", context.step, ids, context))
+def _reduce(terms: dict[str, Tensor], gradients: list[Tensor], process: PartialState) -> dict[str, float]:
+    """Means over the processes: of the gradients in place, of the terms as numbers. What is not finite in one process
+    is not finite in the mean."""
+    means = torch.stack([term.detach().float() for term in terms.values()])
+    processes.average([means, *gradients], process)
+    return dict(zip(terms, means.tolist(), strict=True))
 
 
-def _sentence(what: str, step: int, ids: list[str], context: Context | None = None) -> str:
-    verb = "" if " is " in what else " is not finite"
-    broken = [] if context is None else _not_finite(context)
-    cause = f", of which {_pictures(broken)} brought values that are not finite" if broken else ""
-    return f"Training stopped at step {step}: {what}{verb}; the batch held the pictures {_pictures(ids)}{cause}."
-
-
-def _pictures(ids: list[str]) -> str:
-    return ", ".join(dict.fromkeys(identity[:12] for identity in ids))
-
-
-def _not_finite(context: Context) -> list[str]:
-    """The pictures of the step whose own samples are not finite."""
-    arrays = [*context.inputs.values(), *context.target.values()]
-    return [identity for place, identity in enumerate(context.ids)
-            if not all(torch.isfinite(array[place]).all() for array in arrays)]
-
-
-def _save(job: Job, training: Training, path: Path, process: PartialState) -> None:
-    """Write a checkpoint, if all weights are finite: the step that broke them is told by its successor's loss only."""
-    tensors: dict[str, Tensor] = {}
-    for name, network in training.networks.items():
-        tensors |= checkpoint.network_tensors(f"network.{name}", network)
-    tensors |= training.average.tensors("average")
-    broken = checkpoint.not_finite(tensors)
-    if broken:
-        raise Diverged(_sentence(f"the weight {broken.partition('.')[2]}", training.step - 1,
-                                 job.sampler.ids(training.done - 1)))
-    states = processes.of_all(training.state, process)
-    if not process.is_main_process:
-        return
-    tensors |= {_state(rank, name): value for rank, state in enumerate(states) for name, value in state.items()}
-    optimisers = {}
-    for name, optimiser in training.optimisers.items():
-        part, optimisers[name] = checkpoint.optimiser_tensors(f"optimiser.{name}", optimiser)
-        tensors |= part
-    training.history.flush()
-    checkpoint.save(path, tensors, {"phase": training.phase, "step": training.step, "done": training.done,
-                                    "operations": training.operations, "optimisers": optimisers,
-                                    "history": training.history.length, "state": sorted(training.state)})
-
-
-def _state(rank: int, name: str) -> str:
-    """The name in a checkpoint of a method's own tensor: each process has its own."""
-    return f"state.{name}" if rank == 0 else f"state@{rank}.{name}"
-
-
-def _resume(training: Training, job: Job, phases: list[Phase], path: Path, process: PartialState) -> None:
-    tensors, values = checkpoint.load(path)
-    for name, network in training.networks.items():
-        checkpoint.fill_network(f"network.{name}", network, tensors)
-    training.average.fill("average", tensors)
-    training.state.clear()
-    training.state.update({name: tensors[_state(process.process_index, name)] for name in values["state"]})
-    players = {player.name: player for phase in reversed(phases) for player in phase.players}
-    for name, entry in values["optimisers"].items():
-        training.optimisers[name] = _optimiser(training, players[name])
-        checkpoint.fill_optimiser(f"optimiser.{name}", training.optimisers[name], tensors, entry)
-    training.phase, training.step, training.done = values["phase"], values["step"], values["done"]
-    training.operations = dict(values["operations"])
-    training.history.cut(values["history"])
+def _clip(player: Player, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], norm: Tensor) -> None:
+    if player.clip_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, player.clip_norm, norm)
+    if player.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, player.clip_value(optimiser.param_groups[0]["lr"]))

@@ -1,35 +1,69 @@
-"""Optimisation on the picture itself: what deep-image-prior methods do while they restore. No training precedes it."""
+"""Optimisation while a picture is restored: of its pixels (style transfer) or of a network (deep image prior)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from restore_ml.errors import SettingError
 
 
-def optimise(network: nn.Module, given: Tensor, loss: Callable[[Tensor], Tensor], steps: int, lr: float, seed: int,
-             average: float = 0.99, jitter: float = 0.0) -> tuple[Tensor, int]:
-    """Fit a fresh network to one picture with Adam; returns (average of its outputs, steps done).
+def optimise(parameters: Sequence[Tensor], loss: Callable[[int], Tensor],
+             optimiser: Callable[[list[Tensor]], torch.optim.Optimizer], steps: int,
+             after: Callable[[int], None] | None = None) -> float:
+    """Move `parameters`, in place, down `loss(step)` for `steps` of the optimiser; returns the last loss.
 
-    Each step the network sees `given` plus Gaussian noise of standard deviation `jitter`, drawn from `seed`, and moves
-    down `loss(output)`. `average`: decay of the exponential average of the outputs over steps, corrected for its
-    start (0: the last output). Gradients are enabled whatever the caller's mode. A loss that is not finite raises
-    `FloatingPointError` with the step. The same arguments give the same result on one machine; torch's global random
-    state is left alone.
+    `parameters`: leaves of any kind: a network's, or a picture of pixels (`image.clone().requires_grad_()`).
+    `loss(step)`: a scalar, computed anew from the parameters; L-BFGS asks for it several times a step, and what is
+    random in it must then depend on the step alone. `optimiser(parameters)`: such as `lambda p: torch.optim.Adam(p,
+    0.01)` or `torch.optim.LBFGS`. `after(step)`: runs after each step without gradients (clamps pixels).
+
+    Gradients are enabled whatever the caller's mode, and only `parameters` get one. torch's global random state is left
+    alone.
+
+    Raises:
+        SettingError: for less than one step.
+        FloatingPointError: the loss is not finite; the sentence has the step.
     """
-    optimiser = torch.optim.Adam(network.parameters(), lr)
-    draws = torch.Generator().manual_seed(seed)
-    total = torch.zeros(())
-    with torch.enable_grad():
-        for step in range(steps):
-            noise = torch.randn(given.shape, generator=draws).to(given.device) * jitter if jitter else 0.0
-            optimiser.zero_grad(set_to_none=True)
-            output = network(given + noise)
-            value = loss(output)
-            if not torch.isfinite(value.detach()):
-                raise FloatingPointError(f"the loss on the picture is not finite at step {step}")
-            value.backward()
-            optimiser.step()
-            total = average * total + (1 - average) * output.detach()
-    return total / (1 - average ** steps), steps
+    if steps < 1:
+        raise SettingError(f"The picture cannot be optimised in {steps} steps; set `steps` of the run to 1 or more.")
+    leaves = list(parameters)
+    mover, last = optimiser(leaves), float("nan")
+
+    @torch.enable_grad()
+    def evaluate(step: int) -> Tensor:
+        nonlocal last
+        mover.zero_grad(set_to_none=True)
+        value = loss(step)
+        last = value.item()
+        if not math.isfinite(last):
+            raise FloatingPointError(f"the loss on the picture is not finite at step {step}")
+        value.backward(inputs=leaves)
+        return value
+
+    for step in range(steps):
+        mover.step(lambda number=step: evaluate(number))  # type: ignore[arg-type,misc]
+        if after is not None:
+            with torch.no_grad():
+                after(step)
+    return last
+
+
+class RunningMean:
+    """The exponential average of what is added, corrected for its start: with decay 0 the last value."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.count, self.total = decay, 0, torch.zeros(())
+
+    def add(self, value: Tensor) -> None:
+        """One more value, of the shape of the others."""
+        self.total = self.decay * self.total + (1 - self.decay) * value.detach()
+        self.count += 1
+
+    @property
+    def value(self) -> Tensor:
+        """The average of at least one value."""
+        return self.total / (1 - self.decay ** self.count)

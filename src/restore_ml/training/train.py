@@ -8,13 +8,18 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from restore_ml import costs, layout, registry
 from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, scarce, sha256_of_file, write_json, write_text
+from restore_ml.files import canonical_json, scarce, sha256_of_file, write_json, write_text, write_whole
 from restore_ml.method import Method
 from restore_ml.tasks.base import Material
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restore_ml.training.loop import Job
 
 DONE = "done"
 """The marker in a training's checkpoint folder once it has ended: nothing is going on there."""
@@ -34,45 +39,65 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
         UserError: it runs in another number of processes than the spec says.
         restore_ml.training.processes.PeerLost: another process of the training ended before its time.
     """
-    main, world = os.environ.get("RANK", "0") == "0", int(os.environ.get("WORLD_SIZE", "1"))
+    _check_processes(spec)
     method = registry.method_class(spec["task"], spec["method"])(spec["settings"])
-    if world != spec.get("processes", 1):
-        raise UserError(f"The training of {spec['run']} is one of {spec.get('processes', 1)} processes and was started "
-                        f"in {world}; `dvc repro` starts it rightly.")
     material = Material(root / layout.SAMPLES / spec["task"] / "train")
-    mark = fingerprint(spec, material, root)
-    folder = root / layout.CHECKPOINTS / mark
+    record = _record(spec, method, fingerprint(spec, material, root))
+    folder, main = root / layout.CHECKPOINTS / record["fingerprint"], os.environ.get("RANK", "0") == "0"
     if main:
-        (folder / DONE).unlink(missing_ok=True)
-        if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
-    facts = {key: spec[key] for key in ("run", "task", "method", "settings", "seed", "needs", "precision", "threads")}
-    facts |= {"processes": spec.get("processes", 1)}
-    facts |= {"fingerprint": mark, "reading": method.reading, "status": "ok", "reason": "", "steps": 0,
-              "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
+        _begin(folder, fresh)
     started, played = time.monotonic(), 0
     try:
-        if method.trains:
-            trained, played = _train(method, spec, root, out, material, folder, progress, checkpoint_seconds, workers)
-            facts |= trained
+        job = _job(method, spec, root, material, folder) if method.trains else None
+        method.constants = method.prepare(material, spec["seed"])
+        if job is not None:
+            job.workers, job.checkpoint_seconds = workers, checkpoint_seconds
+            job.progress = progress if main else None
+            trained, played = _train(job, material, out if main else None)
+            record |= trained
         else:
-            arrays = method.fit(material, spec["seed"])
-            facts |= _write_arrays(out, arrays)
-            facts["parameters_total"] = sum(int(value.size) for value in arrays.values())
+            record["parameters_total"] = sum(int(value.size) for value in method.constants.values())
+        if main:
+            record |= _write_arrays(out, method.constants)
     except Exception as error:
         status = _status(error)
         if status is None:
             raise
-        facts |= {"status": status, "reason": " ".join(str(error).split()) or type(error).__name__}
-    if not main and facts["status"] != "transient":  # a lack of memory may be this process's alone
-        return facts
+        record |= {"status": status, "reason": " ".join(str(error).split()) or type(error).__name__}
+    if main or record["status"] == "transient":  # a lack of memory may be this process's alone
+        _end(record, root, out, folder, {"seconds": round(time.monotonic() - started, 3), "steps": played})
+    return record
+
+
+def _check_processes(spec: dict[str, Any]) -> None:
+    stated, started = spec.get("processes", 1), int(os.environ.get("WORLD_SIZE", "1"))
+    if started != stated:
+        raise UserError(f"The training of {spec['run']} is one of {stated} processes and was started in {started}; "
+                        "`dvc repro` starts it rightly.")
+
+
+def _record(spec: dict[str, Any], method: Method, mark: str) -> dict[str, Any]:
+    """What model.json says before anything is learned."""
+    copied = ("run", "task", "method", "settings", "seed", "needs", "precision", "threads")
+    return {**{key: spec[key] for key in copied}, "processes": spec.get("processes", 1), "fingerprint": mark,
+            "reading": method.reading, "status": "ok", "reason": "", "steps": 0, "parameters": {},
+            "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
+
+
+def _begin(folder: Path, fresh: bool) -> None:
+    """The checkpoint folder of a training that is going on; `fresh` forgets what it held."""
+    (folder / DONE).unlink(missing_ok=True)
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(record: dict[str, Any], root: Path, out: Path, folder: Path, cost: dict[str, Any]) -> None:
+    """Write model.json and what it cost; what another try may mend is not marked as ended."""
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "model.json", facts)
-    if folder.is_dir() and facts["status"] != "transient":
+    write_json(out / "model.json", record)
+    if folder.is_dir() and record["status"] != "transient":
         write_text(folder / DONE, "")
-    seconds = round(time.monotonic() - started, 3)
-    costs.write(root, "train", out / "model.json", {"seconds": seconds, "steps": played})
-    return facts
+    costs.write(root, "train", out / "model.json", cost)
 
 
 def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
@@ -97,17 +122,13 @@ def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material: Material, folder: Path,
-           progress: Progress | None, checkpoint_seconds: float, workers: int) -> tuple[dict[str, Any], int]:
-    """What model.json says of the training, and how many steps this process played."""
+def _job(method: Method, spec: dict[str, Any], root: Path, material: Material, folder: Path) -> Job:
+    """What the loop needs, and torch set up as the spec says."""
     import torch
     from accelerate import PartialState
-    from safetensors.torch import save_file
 
-    from restore_ml.files import write_whole
-    from restore_ml.training.checkpoint import not_finite
     from restore_ml.training.features import load_needed
-    from restore_ml.training.loop import Job, fit_networks
+    from restore_ml.training.loop import Job
     from restore_ml.training.sampler import Sampler
 
     torch.set_num_threads(spec["threads"])
@@ -119,34 +140,51 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
         features.to(process.device)
     sampler = Sampler(registry.parts(spec["task"]), material, method.settings, spec["seed"], method=method,
                       rank=process.process_index, world=process.num_processes)
-    method.constants = method.prepare(material, spec["seed"])
     if process.is_main_process:
         write_json(folder / "run.json", {"run": spec["run"], "task": spec["task"]})  # names the live curves
-    job = Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], features, workers,
-              checkpoint_seconds, progress if process.is_main_process else None)
-    training = fit_networks(job)
-    if not process.is_main_process:
-        return {}, training.done - training.began
+    return Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], features)
+
+
+def _train(job: Job, material: Material, out: Path | None) -> tuple[dict[str, Any], int]:
+    """Train, and write weights and history into `out` (None: another process does).
+
+    Returns what model.json says of it, and how many steps this process played.
+    """
+    from restore_ml.training.loop import fit_networks
+
+    method, training = job.method, fit_networks(job)
+    played = training.done - training.began
+    if out is None:
+        return {}, played
     networks = training.average.networks
-    method.finish(networks, material, spec["seed"])
-    facts = _write_arrays(out, method.constants)
-    weights = {f"{name}.{key}": value.detach().cpu().contiguous().clone()
-               for name, network in networks.items() for key, value in network.state_dict().items()}
+    for network in networks.values():
+        network.eval()
+    method.finish(networks, material, job.seed)
+    weights_sha256 = _write_weights(out, method.store(networks))
+    training.history.flush()
+    shutil.copyfile(training.history.path, out / "history.csv")
+    parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in training.networks.items()}
+    turns = {f"{phase.name}.{player.name}": -(-phase.steps // player.every)
+             for phase in method.phases() for player in phase.players}
+    return {"steps": training.done, "parameters": parameters,
+            "parameters_total": sum(parameters[name] for name in method.stored_networks),
+            "training_ops": sum(training.operations.get(key, 0) * count for key, count in turns.items()),
+            "weights_sha256": weights_sha256}, played
+
+
+def _write_weights(out: Path, state: dict[str, Tensor]) -> str:
+    """Write weights.safetensors; returns its SHA-256."""
+    from safetensors.torch import save_file
+
+    from restore_ml.training.checkpoint import not_finite
+
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     broken = not_finite(weights)
     if broken:
         raise UserError(f"The weight {broken} is not finite after training; the method's last calibration made it so.")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "weights.safetensors", lambda temporary: save_file(weights, temporary))
-    training.history.flush()
-    shutil.copyfile(training.history.path, out / "history.csv")
-    parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in training.networks.items()}
-    plays = {f"{phase.name}.{player.name}": -(-phase.steps // player.every)
-             for phase in method.phases() for player in phase.players}
-    facts |= {"steps": training.done, "parameters": parameters,
-              "parameters_total": sum(parameters[name] for name in method.restores_with),
-              "training_ops": sum(training.operations.get(key, 0) * count for key, count in plays.items()),
-              "weights_sha256": sha256_of_file(out / "weights.safetensors")}
-    return facts, training.done - training.began
+    return sha256_of_file(out / "weights.safetensors")
 
 
 def _write_arrays(out: Path, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -154,8 +192,6 @@ def _write_arrays(out: Path, arrays: dict[str, Any]) -> dict[str, Any]:
         return {}
     import numpy as np
     from safetensors.numpy import save_file
-
-    from restore_ml.files import write_whole
 
     ready = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     for name, value in ready.items():

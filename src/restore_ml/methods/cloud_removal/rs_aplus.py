@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from restore_ml.arrays import Arrays
 from restore_ml.errors import UserError
-from restore_ml.method import Inputs, Method, Model
+from restore_ml.method import Method, Model
 from restore_ml.nn.scene_patches import (
     OverlapAverage,
     corners,
@@ -86,16 +87,10 @@ class APlus(Method):
     paper = {"dictionary": "scene", "window": 5, "energy": 0.999, "anchors": 1024, "sparsity": 3,  # noqa: RUF012
              "iterations": 40, "signals": 20000, "neighbours": 1024, "pool": 50000, "ridge": 0.1, "anchor": "signed",
              "least": 2000}
+    choices: ClassVar = {"dictionary": ("scene", "train"), "anchor": ("signed", "abs")}
     reading = "A+ of super-resolution carried over to two dates of a scene, with a signed anchor rule"
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__(settings)
-        for key, choices in (("dictionary", ("scene", "train")), ("anchor", ("signed", "abs"))):
-            if self.settings[key] not in choices:
-                raise UserError(f"The setting {key!r} of rs_aplus is {self.settings[key]!r}; it must be "
-                                f"{' or '.join(choices)}.")
-
-    def fit(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+    def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
         """With `dictionary: train`, `axes` (D x d), `anchors` (d x K) and `maps` (K x q x d), float32, from the clear
         windows of the training scenes under masks of the pool; nothing otherwise."""
         if self.settings["dictionary"] == "scene":
@@ -148,19 +143,16 @@ class APlus(Method):
         near = max(1, min(setting["neighbours"], len(features) // 8))
         return {"axes": axes, "anchors": anchors, "maps": projections(features, psi, anchors, near, setting["ridge"])}
 
-    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """`target`, `reference` 1 x B x H x W, `mask` 1 x 1 x H x W -> `image` 1 x B x H x W.
+    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
+        """`target`, `reference` H x W x B float32, `mask` H x W x 1 -> `image` H x W x B.
 
         With fewer than `least` clear windows of its own (`dictionary: scene`) the radiometric map is given, and a
         warning says so.
         """
-        import torch
-
-        target, reference = (inputs[name][0].double().permute(1, 2, 0).cpu().numpy()
-                             for name in ("target", "reference"))
-        missing = inputs["mask"][0, 0].cpu().numpy() > 0.5
+        target, reference = (inputs[name].astype(np.float64) for name in ("target", "reference"))
+        missing = inputs["mask"][..., 0] > 0
         image = np.where(missing[..., None], self.fill(model.arrays, target, reference, missing, seed), target)
-        return {"image": torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]}
+        return {"image": image.astype(np.float32)}
 
     def fill(self, arrays: dict[str, np.ndarray], target: np.ndarray, reference: np.ndarray, missing: np.ndarray,
              seed: int) -> np.ndarray:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from restore_ml.errors import UserError
-from restore_ml.method import Inputs, Method, Model
+from restore_ml.arrays import Arrays
+from restore_ml.method import Method, Model
 
 MATCHES = ("none", "meanstd", "seam")
 
@@ -62,25 +62,16 @@ class DirectReplacement(Method):
     """
 
     task = "cloud_removal"
-    paper = {"match": "none"}  # noqa: RUF012
+    paper: ClassVar = {"match": "none"}
+    choices: ClassVar = {"match": MATCHES}
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__(settings)
-        if self.settings["match"] not in MATCHES:
-            raise UserError(f"The setting `match` of rs_direct is {self.settings['match']!r}; it must be one of "
-                            f"{', '.join(MATCHES)}.")
-
-    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """`target`, `reference` 1 x B x H x W, `mask` 1 x 1 x H x W -> `image` 1 x B x H x W; nothing random."""
-        import torch
-
-        target, reference = (inputs[name][0].double().permute(1, 2, 0).cpu().numpy()
-                             for name in ("target", "reference"))
-        missing = inputs["mask"][0, 0].cpu().numpy() > 0.5
+    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
+        """`target`, `reference` H x W x B float32, `mask` H x W x 1 -> `image` H x W x B; nothing random."""
+        target, reference = (inputs[name].astype(np.float64) for name in ("target", "reference"))
+        missing = inputs["mask"][..., 0] > 0
         filled = {"none": lambda t, r, m: r, "meanstd": match_moments, "seam": clone_gradient}[
             self.settings["match"]](target, reference, missing)
-        image = np.where(missing[..., None], filled, target).astype(np.float32)
-        return {"image": torch.from_numpy(image).permute(2, 0, 1)[None]}
+        return {"image": np.where(missing[..., None], filled, target).astype(np.float32)}
 
 
 METHOD = DirectReplacement

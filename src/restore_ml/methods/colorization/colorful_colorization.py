@@ -5,7 +5,6 @@ Source: Zhang, Isola, Efros, ECCV 2016, and the authors' released network; metho
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.ab_classes import (
     annealed_mean,
@@ -25,6 +23,7 @@ from restore_ml.nn.ab_classes import (
     soft_encode,
 )
 from restore_ml.tasks.base import Material
+from restore_ml.training.schedules import drops
 
 AB_SCALE = 110.0
 GRID = 4
@@ -82,17 +81,16 @@ class ColorfulColorization(Method):
         "steps": 450_000, "batch": 40, "patch": 176, "ema": 0.0,
         "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
     }
+    choices: ClassVar = {"loss": ("cls", "l2")}
     reading = "learning-rate schedule; initialisation"
-    restores_with = ("colorizer",)
+    stored_networks = ("colorizer",)
     multiple = 8
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the loss and the crop."""
+        """Check the crop."""
         super().__init__(settings)
-        if self.settings["loss"] not in ("cls", "l2"):
-            raise UserError(f"loss of colorful_colorization is {self.settings['loss']!r}; it must be cls or l2.")
         if self.settings["patch"] % self.multiple:
-            raise UserError(f"patch of colorful_colorization is {self.settings['patch']}; it must be a multiple of 8.")
+            raise self.wrong("patch", "it must be a multiple of 8")
 
     def build(self) -> dict[str, nn.Module]:
         """One network; two outputs instead of the classes for the regression."""
@@ -136,14 +134,6 @@ class ColorfulColorization(Method):
         regression = self.settings["loss"] == "l2"
         ab = predicted * AB_SCALE if regression else annealed_mean(predicted, self.settings["temperature"])
         return {"ab": F.interpolate(ab, scale_factor=GRID, mode="bilinear", align_corners=False)}
-
-
-def drops(table: dict[str, float]) -> Callable[[int, int], float]:
-    """A schedule whose factor becomes `table[step]` from that step on."""
-    def factor(step: int, steps: int) -> float:
-        reached = [(int(start), value) for start, value in table.items() if step >= int(start)]
-        return max(reached)[1] if reached else 1.0
-    return factor
 
 
 METHOD = ColorfulColorization

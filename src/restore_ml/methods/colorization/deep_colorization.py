@@ -65,7 +65,7 @@ class DeepColorization(Method):
     """
 
     task = "colorization"
-    may_be_zero = ("semantic_radius", "refine_iterations")
+    zero_allowed = ("semantic_radius", "refine_iterations")
     paper: ClassVar[dict[str, Any]] = {
         "hidden": 64, "clusters": 1, "daisy_radius": 15, "position": 1.0,
         "semantic_radius": 8, "refine_radius": 16, "refine_sigma": 8.0, "refine_range": 0.05, "refine_iterations": 2,
@@ -73,7 +73,7 @@ class DeepColorization(Method):
         "lr": 1e-3, "weight_decay": 1e-4,
     }
     reading = "semantic features by soft k-means; clustering once; optimiser, steps and filter sizes"
-    restores_with = ("colorizer",)
+    stored_networks = ("colorizer",)
     tile = 512  # 128 features a pixel are held at once
 
     def build(self) -> dict[str, nn.Module]:
@@ -122,7 +122,7 @@ class DeepColorization(Method):
         """Mean squared error of the scaled (U, V) at randomly drawn pixels."""
         grey, count = grey_from_lightness(context.inputs["L"]), self.settings["pixels_per_image"]
         features, cluster = self._standardised(grey, self.constants)
-        chosen = torch.randint(grey.shape[-2] * grey.shape[-1], (grey.shape[0], count, 1), generator=context.generator)
+        chosen = context.integers(grey.shape[-2] * grey.shape[-1], (grey.shape[0], count, 1))
         truth = rgb_to_yuv(context.target["rgb"])[:, 1:] / _scale(grey)
         predicted = context.networks["colorizer"](_at(features, chosen), cluster).float()
         return {"squares": (predicted - _at(truth, chosen)).square().mean()}

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.degradations.colour import grey_from_lightness, rgb_to_lab
-from restore_ml.errors import UserError
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.gabor import DIRECTIONS, SIZES, gabor_kernel, normalise, texture
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.nn.unet import UNet
+from restore_ml.training.schedules import linear_to_zero
 
 
 class GaborPix2Pix(Method):
@@ -46,21 +46,16 @@ class GaborPix2Pix(Method):
         "gan": "lsgan", "gradient_penalty": 10.0, "l1": 100.0,
         "steps": 246_200, "batch": 1, "patch": 256, "ema": 0.0, "lr": 2e-4, "disc_lr": 2e-4, "betas": [0.5, 0.999],
     }
+    choices: ClassVar = {"size": SIZES, "theta": DIRECTIONS, "input": ("replace", "concat"), "gan": ("lsgan", "bce")}
     reading = "kernel parameters, texture as the only input, penalty's score and normalisation, training recipe"
-    restores_with = ("generator",)
+    stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check names and sizes; the input is padded so that every level of the U-Net halves it evenly."""
+        """Check the crop; the input is padded so that every level of the U-Net halves it evenly."""
         super().__init__(settings)
-        choices = {"size": SIZES, "theta": DIRECTIONS, "input": ("replace", "concat"), "gan": ("lsgan", "bce")}
-        for key, allowed in choices.items():
-            if self.settings[key] not in allowed:
-                known = ", ".join(map(str, allowed))
-                raise UserError(f"{key} of gabor_pix2pix is {self.settings[key]!r}; it must be one of {known}.")
         self.multiple = 2 ** self.settings["levels"]
         if self.settings["patch"] % self.multiple:
-            raise UserError(f"patch of gabor_pix2pix is {self.settings['patch']}; it must be a multiple of "
-                            f"{self.multiple} (2 to the power of levels).")
+            raise self.wrong("patch", f"it must be a multiple of {self.multiple} (2 to the power of levels)")
 
     @cached_property
     def kernel(self) -> Tensor:
@@ -84,8 +79,8 @@ class GaborPix2Pix(Method):
             return lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"]))
 
         judge = Player("discriminator", ["discriminator"], self.discriminator_loss, adam(s["disc_lr"]),
-                       schedule=falling)
-        painter = Player("generator", ["generator"], self.generator_loss, adam(s["lr"]), schedule=falling)
+                       schedule=linear_to_zero(0.5))
+        painter = Player("generator", ["generator"], self.generator_loss, adam(s["lr"]), schedule=linear_to_zero(0.5))
         return [Phase("train", s["steps"], [judge, painter])]
 
     def condition(self, lightness: Tensor) -> Tensor:
@@ -103,7 +98,7 @@ class GaborPix2Pix(Method):
                                      judge(torch.cat([shown, made], 1)))
         terms = {name: 0.5 * score for name, score in scores.items()}
         if self.settings["gradient_penalty"]:
-            share = torch.rand(len(true), 1, 1, 1, generator=context.generator).to(true.device)
+            share = context.uniform(true[:, :1, :1, :1])
             mixed = share * true + (1 - share) * made
             terms["penalty"] = self.settings["gradient_penalty"] * gradient_penalty(judge, shown, mixed)
         return terms
@@ -139,11 +134,6 @@ def gradient_penalty(judge: nn.Module, shown: Tensor, mixed: Tensor) -> Tensor:
         score = judge(torch.cat([shown.float(), mixed], 1)).float().mean((1, 2, 3))
         gradient, = torch.autograd.grad(score.sum(), mixed, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
-
-
-def falling(step: int, steps: int) -> float:
-    """1 over the first half, then linearly towards 0."""
-    return min(1.0, 2 * (1 - step / steps))
 
 
 METHOD = GaborPix2Pix

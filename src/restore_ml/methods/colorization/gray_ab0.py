@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
+import numpy as np
 
-from restore_ml.method import Inputs, Method, Model
+from restore_ml.arrays import Arrays
+from restore_ml.method import Method, Model
 
 
 class GrayAb0(Method):
-    """Gives `ab` of zeros, N x 2 x H x W, for any lightness."""
+    """Gives `ab` of zeros, H x W x 2, for any lightness."""
 
     task = "colorization"
     paper: ClassVar[dict[str, Any]] = {}
 
-    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
+    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
         """Neutral grey of the given lightness."""
-        return {"ab": torch.zeros_like(inputs["L"]).repeat(1, 2, 1, 1)}
+        return {"ab": np.repeat(np.zeros_like(inputs["L"]), 2, axis=2)}
 
 
 METHOD = GrayAb0

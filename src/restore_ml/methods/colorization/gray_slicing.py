@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from restore_ml.degradations.colour import grey_from_lightness
-from restore_ml.errors import UserError
 from restore_ml.method import Inputs, Method, Model
 from restore_ml.methods.colorization.gray_transform import pseudo_colour, rainbow
 
@@ -74,6 +73,7 @@ class GraySlicing(Method):
 
     task = "colorization"
     paper: ClassVar[dict[str, Any]] = {"slices": 8, "thresholds": "uniform", "levels": []}
+    choices: ClassVar = {"thresholds": ("uniform", "otsu")}
     reading = "the number of slices and the colour table"
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -81,14 +81,11 @@ class GraySlicing(Method):
         super().__init__(settings)
         slices, levels = self.settings["slices"], self.settings["levels"]
         if not isinstance(slices, int) or not 1 <= slices <= LEVELS:
-            raise UserError(f"slices of gray_slicing is {slices!r}; it must be a whole number from 1 to {LEVELS}.")
-        rule = self.settings["thresholds"]
-        if rule not in ("uniform", "otsu"):
-            raise UserError(f"thresholds of gray_slicing is {rule!r}; it must be uniform or otsu.")
+            raise self.wrong("slices", f"it must be a whole number from 1 to {LEVELS}")
         bounds = [0, *levels, LEVELS]
         rising = all(low < high for low, high in pairwise(bounds))
         if levels and (len(levels) != slices - 1 or not rising):
-            raise UserError(f"levels of gray_slicing is {levels!r}; it must be {slices - 1} rising levels in (0, 256).")
+            raise self.wrong("levels", f"it must be {slices - 1} rising levels in (0, 256)")
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Colour each pixel by its slice."""

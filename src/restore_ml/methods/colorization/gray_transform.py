@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from restore_ml.degradations.colour import grey_from_lightness, rgb_to_lab
-from restore_ml.errors import UserError
 from restore_ml.method import Inputs, Method, Model
 from restore_ml.tasks.base import Material
 
@@ -69,16 +68,9 @@ class GrayTransform(Method):
     task = "colorization"
     paper: ClassVar[dict[str, Any]] = {"curve": "rainbow", "cycles": 1.0, "fit": "none"}
     reading = "phases of the sinusoid; the cubic fit is a baseline of ours"
+    choices: ClassVar = {"curve": ("rainbow", "sinusoid"), "fit": ("none", "poly3")}
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the names of the curve and of the fit."""
-        super().__init__(settings)
-        for key, choices in (("curve", ("rainbow", "sinusoid")), ("fit", ("none", "poly3"))):
-            value = self.settings[key]
-            if value not in choices:
-                raise UserError(f"{key} of gray_transform is {value!r}; it must be {' or '.join(choices)}.")
-
-    def fit(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+    def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
         """The coefficients of the cubic, when it is asked for."""
         return {"polynomial": fit_polynomial(material)} if self.settings["fit"] == "poly3" else {}
 

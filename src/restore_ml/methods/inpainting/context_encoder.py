@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
@@ -102,24 +101,22 @@ class ContextEncoder(Method):
     """
 
     task = "inpainting"
-    may_be_zero = ("overlap",)
+    zero_allowed = ("overlap",)
     paper: ClassVar[dict[str, Any]] = {
         "variant": "centre", "masks": ["centre"], "overlap": 4, "width": 64, "bottleneck": 4000,
         "bottleneck_kind": "conv", "disc_width": 64, "reconstruction": 0.999, "adversarial": 0.001, "valid_weight": 0.0,
         "steps": 100_000, "batch": 64, "patch": 128, "ema": 0.0, "lr": 2e-3, "disc_lr": 2e-4, "betas": [0.5, 0.999],
     }
+    choices: ClassVar = {"variant": ("centre", "random"), "bottleneck_kind": ("conv", "channel_fc")}
     reading = "pictures of another size are resized; number of steps"
-    restores_with = ("generator",)
+    stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `UserError` for an unknown variant or bottleneck and for a patch that is no power of 2 from 32."""
+        """Raises `SettingError` for a patch that is no power of 2 from 32."""
         super().__init__(settings)
         s = self.settings
-        for key, known in (("variant", ("centre", "random")), ("bottleneck_kind", ("conv", "channel_fc"))):
-            if s[key] not in known:
-                raise UserError(f"{key} of context_encoder is {s[key]!r}; it must be {' or '.join(known)}.")
         if s["patch"] < 32 or s["patch"] & (s["patch"] - 1):
-            raise UserError(f"patch of context_encoder is {s['patch']}; it must be a power of 2 of at least 32.")
+            raise self.wrong("patch", "it must be a power of 2 of at least 32")
         self.centre = s["variant"] == "centre"
         self.side = s["patch"] // 2 if self.centre else s["patch"]
 

@@ -19,7 +19,7 @@ from restore_ml.losses.reconstruction import masked_l1, masked_mse
 from restore_ml.method import Inputs, Method, Model
 from restore_ml.nn.hourglass import Hourglass, PriorUNet
 from restore_ml.seeds import derive
-from restore_ml.training.on_picture import optimise
+from restore_ml.training.on_picture import RunningMean, optimise
 
 if TYPE_CHECKING:
     from restore_ml.tasks.base import Material
@@ -49,7 +49,7 @@ class DIPWatermark(Method):
     """
 
     task = "inpainting"
-    may_be_zero = ("extra_levels", "skip")
+    zero_allowed = ("extra_levels", "skip")
     paper: ClassVar[dict[str, Any]] = {
         "input": "image_mask", "arch": "unet_deconv", "widths": [16, 32, 64, 128, 256], "extra_levels": 1,
         "upsample": "deconv", "skip": 4, "noise_channels": 32,
@@ -57,22 +57,19 @@ class DIPWatermark(Method):
         "mse": 1.0, "l1": 1.0, "perceptual": 0.01, "steps": 3000, "lr": 0.01, "jitter": 0.03, "average": 0.99,
     }
     reading = "widths, weights of the terms, taps, learning rate, jitter, average, the semi-transparent mode"
-    restores_with_features = True
+    restoring_needs_features = True
+    per_picture = True
+    choices: ClassVar = {"input": ("image_mask", "noise", "both"), "arch": ("unet_deconv", "hourglass_deconv"),
+                         "upsample": ("deconv", "nearest", "bilinear"), "mode": ("opaque", "semi_transparent")}
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `UserError` for an unknown name in `input`, `arch`, `upsample` or `mode`, or a mode without its mark.
-        """
+        """Raises `SettingError` for a mode without its mark."""
         super().__init__(settings)
         s = self.settings
-        choices = {"input": ("image_mask", "noise", "both"), "arch": ("unet_deconv", "hourglass_deconv"),
-                   "upsample": ("deconv", "nearest", "bilinear"), "mode": ("opaque", "semi_transparent")}
-        for key, known in choices.items():
-            if s[key] not in known:
-                raise UserError(f"{key} of dip_watermark is {s[key]!r}; it must be one of {', '.join(known)}.")
         if (s["mode"] == "semi_transparent") != bool(s["mark"]):
-            raise UserError(f"mark of dip_watermark is {s['mark']!r} in the mode {s['mode']}; give the mark's picture, "
-                            "with its alpha channel, in the mode semi_transparent and none in the mode opaque.")
-        self.looks_under_mask = s["mode"] == "semi_transparent"
+            raise self.wrong("mark", f"the mode is {s['mode']}: give the mark's picture, with its alpha channel, in "
+                                     "the mode semi_transparent and none in the mode opaque")
+        self.sees_under_mask = s["mode"] == "semi_transparent"
         unet = s["arch"] == "unet_deconv"
         self.multiple = 2 ** (len(s["widths"]) - 1 + s["extra_levels"] if unet else len(s["widths"]))
 
@@ -82,7 +79,7 @@ class DIPWatermark(Method):
             return "takes off the one mark that it was given"
         return None if degradation in SUPPORTED else "made for watermarks and other thin damage"
 
-    def fit(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+    def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
         """`mark`: H x W x 4 uint8 (RGB and opacity), with a known mark."""
         if self.settings["mode"] == "opaque":
             return {}
@@ -130,10 +127,16 @@ class DIPWatermark(Method):
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(derive(seed, "init"))
             network = self.network().to(image.device)
-        output, _ = optimise(network, given,
-                             lambda made: self.loss(marked(made), image, unknown, wanted, model.features),
-                             s["steps"], s["lr"], derive(seed, "jitter"), s["average"], s["jitter"])
-        return {"image": output}
+        average, draws = RunningMean(s["average"]), torch.Generator().manual_seed(derive(seed, "jitter"))
+
+        def loss(step: int) -> Tensor:
+            noise = torch.randn(given.shape, generator=draws).to(given.device) * s["jitter"] if s["jitter"] else 0.0
+            output = network(given + noise)
+            average.add(output)
+            return self.loss(marked(output), image, unknown, wanted, model.features)
+
+        optimise(list(network.parameters()), loss, lambda p: torch.optim.Adam(p, s["lr"]), s["steps"])
+        return {"image": average.value}
 
 
 def _unmarked(picture: Tensor) -> Tensor:

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
 from restore_ml.losses.adversarial import discriminator_terms, feature_matching, generator_term
 from restore_ml.losses.perceptual import content, style, taps_of, term_name
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.blocks import ResidualBlock, maybe_spectral
 from restore_ml.nn.initialisation import normal
 from restore_ml.nn.patchgan import PatchDiscriminator
+from restore_ml.training.schedules import constant
 
 CONTENT = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
@@ -83,14 +83,14 @@ class EdgeConnect(Method):
         "betas": [0.0, 0.9],
     }
     reading = "number of steps, constant learning rate, initial weights of the edge network"
-    restores_with = ("edges", "colours")
+    stored_networks = ("edges", "colours")
     multiple = 4
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `UserError` when `steps` does not name the phases."""
+        """Raises `SettingError` when `steps` does not name the phases."""
         super().__init__(settings)
         if set(self.settings["steps"]) != set(self.paper["steps"]):
-            raise UserError(f"steps of edge_connect must name {', '.join(self.paper['steps'])}.")
+            raise self.wrong("steps", f"it must name {', '.join(self.paper['steps'])}")
 
     def build(self) -> dict[str, nn.Module]:
         """Two generators, two spectrally normalised PatchGANs (over grey and edges; over RGB)."""
@@ -108,8 +108,8 @@ class EdgeConnect(Method):
             return lambda parameters: torch.optim.Adam(parameters, s["lr"] * factor, tuple(s["betas"]))
 
         def pair(network: str, judge: str, own: Any, judging: Any, factor: float = 1.0) -> list[Player]:
-            return [Player(judge, [judge], judging, adam(s["disc_lr_factor"]), schedule=lambda step, steps: factor),
-                    Player(network, [network], own, adam(1.0), schedule=lambda step, steps: factor)]
+            return [Player(judge, [judge], judging, adam(s["disc_lr_factor"]), schedule=constant(factor)),
+                    Player(network, [network], own, adam(1.0), schedule=constant(factor))]
 
         def edges(factor: float = 1.0) -> list[Player]:
             return pair("edges", "edge_judge", self.edge_loss, self.edge_judge_loss, factor)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
@@ -97,18 +96,17 @@ class GLCIC(Method):
         "steps": {"completion": 90_000, "discriminator": 10_000, "joint": 400_000},
         "batch": 96, "patch": 256, "ema": 0.0,
     }
+    choices: ClassVar = {"optimiser": ("adadelta", "adam")}
     reading = "average of the squared error, activation of the judges' vectors"
-    restores_with = ("completion",)
+    stored_networks = ("completion",)
     multiple = 4
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `UserError` for a patch that is no power of 2 from 16 and an unknown optimiser."""
+        """Raises `SettingError` for a patch that is no power of 2 from 16."""
         super().__init__(settings)
-        patch, optimiser = self.settings["patch"], self.settings["optimiser"]
+        patch = self.settings["patch"]
         if patch < 16 or patch & (patch - 1):
-            raise UserError(f"patch of glcic is {patch}; it must be a power of 2 of at least 16.")
-        if optimiser not in ("adadelta", "adam"):
-            raise UserError(f"optimiser of glcic is {optimiser!r}; it must be adadelta or adam.")
+            raise self.wrong("patch", "it must be a power of 2 of at least 16")
 
     def build(self) -> dict[str, nn.Module]:
         """The completion network and the joint discriminator."""
@@ -146,7 +144,7 @@ class GLCIC(Method):
         """Binary cross-entropy of true pictures with a patch anywhere and filled ones with the patch at the hole."""
         truth, judge = context.target["image"], context.networks["discriminator"]
         half = self.settings["patch"] // 2
-        corners = torch.randint(half + 1, (len(truth), 2), generator=context.generator)
+        corners = context.integers(half + 1, (len(truth), 2))
         made = self._composed(context).detach()
         return discriminator_terms("bce", judge(truth, patches(truth, corners, half)),
                                    judge(made, patches(made, around(context.inputs["mask"], half), half)))

@@ -18,6 +18,7 @@ from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.features import MEAN, STD
 from restore_ml.nn.initialisation import he
 from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
+from restore_ml.training.schedules import constant
 
 TAPS = ("pool1", "pool2", "pool3")
 
@@ -89,7 +90,7 @@ class PartialConvolution(Method):
         "lr": 2e-4, "finetune_lr": 5e-5,
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
-    restores_with = ("encoder", "decoder")
+    stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__(settings)
@@ -105,7 +106,7 @@ class PartialConvolution(Method):
 
         def player(factor: float) -> Player:
             return Player("unet", ["encoder", "decoder"], self.loss, lambda p: torch.optim.Adam(p, s["lr"]),
-                          schedule=lambda step, steps: factor)
+                          schedule=constant(factor))
 
         finer = player(s["finetune_lr"] / s["lr"])
         return [Phase("train", s["steps"]["train"], [player(1.0)]),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from restore_ml.method import Inputs, Method, Model
+from restore_ml.arrays import Arrays
+from restore_ml.method import Method, Model
 
 
 def telea(image: np.ndarray, mask: np.ndarray, radius: float = 3) -> np.ndarray:
@@ -41,17 +42,12 @@ class Telea(Method):
 
         return "fills holes only" if degradation in DENSE else None
 
-    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """`image` 1 x 3 (or 1) x H x W in [0, 1], `mask` 1 x 1 x H x W -> `image` of the same shape; nothing random."""
-        import torch
-
-        levels = (inputs["image"][0].float() * 255).round().clamp(0, 255).to(torch.uint8)
-        picture = levels.permute(1, 2, 0).cpu().numpy()
-        mask = inputs["mask"][0, 0].cpu().numpy() > 0.5
+    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
+        """`image` H x W x 3 (or 1) uint8, `mask` H x W x 1 -> `image` of the same shape; nothing random."""
+        picture, mask = inputs["image"], inputs["mask"][..., 0]
         grey = picture.shape[2] == 1
         filled = telea(np.ascontiguousarray(picture[..., 0] if grey else picture), mask, self.settings["radius"])
-        filled = filled[..., None] if grey else filled
-        return {"image": torch.from_numpy(np.ascontiguousarray(filled)).permute(2, 0, 1)[None].float() / 255}
+        return {"image": filled[..., None] if grey else filled}
 
 
 METHOD = Telea

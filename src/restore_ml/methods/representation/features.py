@@ -19,6 +19,7 @@ from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.nn.features import FeatureNet, equalise
 from restore_ml.seeds import derive, generator
 from restore_ml.tasks.base import Material
+from restore_ml.training.schedules import cosine
 
 READ = ("relu2_2", "relu3_4", "relu4_4", "relu5_4")
 """The taps whose averages the heads see: with several, the early blocks learn from the first step."""
@@ -52,7 +53,7 @@ class Features(Method):
         "steps": 370_000, "batch": 256, "patch": 224, "ema": 0.0, "lr": 1e-4, "weight_decay": 5e-4,
     }
     reading = "self-supervised by turns and exemplars, Adam; VGG19's layers, batch, patch and number of steps"
-    restores_with = ("features",)
+    stored_networks = ("features",)
 
     def build(self) -> dict[str, nn.Module]:
         """The convolutions, and the heads that are thrown away."""
@@ -62,18 +63,17 @@ class Features(Method):
     def phases(self) -> list[Phase]:
         """One, with one player; the learning rate falls to 0 as a half cosine."""
         s = self.settings
-        player = Player("features", ["features", "heads"], self.loss, clip_norm=5.0, schedule=half_cosine,
+        player = Player("features", ["features", "heads"], self.loss, clip_norm=5.0, schedule=cosine(),
                         optimiser=lambda p: torch.optim.AdamW(p, s["lr"], weight_decay=s["weight_decay"]))
         return [Phase("train", s["steps"], [player])]
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """Cross-entropy of turns and of pictures on turned, distorted crops."""
         pictures, s = context.target["image"], self.settings
-        turns = torch.randint(4, (len(pictures),), generator=context.generator).to(pictures.device)
+        turns = context.integers(4, (len(pictures),))
         turned = torch.stack([torch.rot90(picture, int(turn), (1, 2))
                               for picture, turn in zip(pictures, turns, strict=True)])
-        gain, offset = ((torch.rand(2, len(pictures), 3, 1, 1, generator=context.generator) - 0.5) * 2 * s["jitter"]
-                        ).to(pictures.device)
+        gain, offset = context.uniform(pictures.new_empty(2, len(pictures), 3, 1, 1), -s["jitter"], s["jitter"])
         seen = (turned * (1 + gain) + offset / 2).clamp(0, 1)
         classes = torch.tensor([derive(identity) % s["buckets"] for identity in context.ids],
                                device=pictures.device)
@@ -100,11 +100,6 @@ class Features(Method):
             top, left = (int(draws.integers(length - side + 1)) for length in image.shape[:2])
             crops.append(image[top:top + side, left:left + side])
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
-
-
-def half_cosine(step: int, steps: int) -> float:
-    """From 1 at the first step to nearly 0 at the last."""
-    return 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
 METHOD = Features

@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from restore_ml.degradations.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from restore_ml.degradations.resize import imresize
-from restore_ml.errors import UserError
-from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
 from restore_ml.nn.initialisation import he, normal
 from restore_ml.nn.muon import Muon
+from restore_ml.training import schedules
 
 MIDDLE = 0.45
 """Of luma, about its mean over photographs: the network sees Y minus this."""
@@ -75,22 +75,17 @@ class RapidSR(Method):
 
     task = "super_resolution"
     reading = "a design of this project: there is no published recipe to follow"
-    restores_with = ("net",)
+    stored_networks = ("net",)
     tile = 256
     overlap = 16
-    may_be_zero = ("warm_up",)
+    zero_allowed = ("warm_up",)
     paper: ClassVar[dict[str, Any]] = {
         "blocks": 12, "width": 64, "scales": [2, 3, 4], "lr": 0.02, "adam_lr": 0.002, "warm_up": 30, "steps": 200_000,
         "batch": 32, "patch": 96, "ema": 0.999, "ensemble": 1, "augment_scales": [1.0],
     }
     """`lr` moves the blocks' kernels by Muon and `adam_lr` the rest by Adam; both rise over `warm_up` steps and fall to
     0 along a cosine. `ensemble`: 8 averages the results of all flips and quarter turns when restoring; 1 for none."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the ensemble."""
-        super().__init__(settings)
-        if self.settings["ensemble"] not in (1, 8):
-            raise UserError(f"ensemble of rapid_sr is {self.settings['ensemble']!r}; it must be 1 or 8.")
+    choices: ClassVar = {"ensemble": (1, 8)}
 
     def unsupported(self, degradation: str) -> str | None:
         """Each scale needs a tail of its own."""
@@ -104,7 +99,8 @@ class RapidSR(Method):
     def phases(self) -> list[Phase]:
         """One phase, one player."""
         return [Phase("train", self.settings["steps"], [
-            Player("net", ["net"], self.loss, self._optimiser, schedule=self._schedule)])]
+            Player("net", ["net"], self.loss, self._optimiser,
+                   schedule=schedules.warm_cosine(self.settings["warm_up"]))])]
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """The mean absolute error of the restored Y (of 0 ... 1)."""
@@ -131,16 +127,11 @@ class RapidSR(Method):
             found = found + net(turned.flip(3), scale).float().flip(3).rot90(-turns, (2, 3))
         return found / 8
 
-    def _optimiser(self, parameters: Any) -> torch.optim.Optimizer:
-        """Kernels of the blocks are those with as many inputs as outputs."""
-        given = list(parameters)
-        inner = [parameter for parameter in given if parameter.ndim == 4 and parameter.shape[0] == parameter.shape[1]]
-        chosen = {id(parameter) for parameter in inner}
-        return Muon(inner, [parameter for parameter in given if id(parameter) not in chosen], self.settings["lr"],
-                    self.settings["adam_lr"])
-
-    def _schedule(self, step: int, steps: int) -> float:
-        return min(1.0, (step + 1) / self.settings["warm_up"]) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    def _optimiser(self, parameters: NamedParameters) -> torch.optim.Optimizer:
+        """Muon for the kernels of the blocks, Adam for the first and last layers and the offsets."""
+        kernels = [value for name, value in parameters if name.startswith("net.body.") and value.ndim == 4]
+        others = [value for name, value in parameters if not (name.startswith("net.body.") and value.ndim == 4)]
+        return Muon(kernels, others, self.settings["lr"], self.settings["adam_lr"])
 
 
 METHOD = RapidSR

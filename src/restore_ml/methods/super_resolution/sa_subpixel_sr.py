@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from restore_ml.degradations.resize import imresize
-from restore_ml.errors import UserError
+from restore_ml.errors import SettingError
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.self_attention import SelfAttention
+from restore_ml.training import schedules
 
 
 class ResidualBlock(nn.Module):
@@ -89,7 +90,7 @@ class SelfAttentionSubPixelSR(Method):
                "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; without `needs:` "
                "there is no perceptual term, with it the features are those of the run it names; the options "
                "`skip` and `settle` for short trainings are ours")
-    restores_with = ("generator",)
+    stored_networks = ("generator",)
     tile = 128
     overlap = 32
     paper: ClassVar[dict[str, Any]] = {
@@ -109,18 +110,13 @@ class SelfAttentionSubPixelSR(Method):
     few to learn to pass colours on, which costs most on smooth pictures. Steps of `settle`: the pixel phase goes on
     with the statistics of batch normalisation held, as they are when restoring.
     """
+    choices: ClassVar = {"scales": ([2], [4], [8]), "schedule": ("step", "cosine"), "skip": ("none", "bicubic")}
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the settings that only this method knows."""
+        """Check what makes whole pictures against what makes differences."""
         super().__init__(settings)
-        if self.settings["scales"] not in ([2], [4], [8]):
-            raise UserError(f"scales of sa_subpixel_sr is {self.settings['scales']!r}; it must be [2], [4] or [8].")
-        if self.settings["schedule"] not in ("step", "cosine"):
-            raise UserError(f"schedule of sa_subpixel_sr is {self.settings['schedule']!r}; it must be step or cosine.")
         if self.settings["tanh"] and self.settings["skip"] == "bicubic":
-            raise UserError("tanh of sa_subpixel_sr makes whole pictures, skip: bicubic differences; set one.")
-        if self.settings["skip"] not in ("none", "bicubic"):
-            raise UserError(f"skip of sa_subpixel_sr is {self.settings['skip']!r}; it must be none or bicubic.")
+            raise SettingError("tanh of sa_subpixel_sr makes whole pictures, skip: bicubic differences; set one.")
         self.scale = int(self.settings["scales"][0])
         if self.settings["attn_pool"]:
             self.tile = 256  # as many keys as the plain attention has on a tile of 128
@@ -148,9 +144,10 @@ class SelfAttentionSubPixelSR(Method):
         """
         steps, step = self.settings["steps"], self.settings["schedule"] == "step"
         settle = steps.get("settle", 0)
-        early = _constant if step else _Cosine(0, steps["pixel"] + settle)
-        after = _constant if step else _Cosine(steps["pixel"], steps["pixel"] + settle)
-        late = _tenth_after_half if step else _a_tenth
+        whole = steps["pixel"] + settle
+        early = schedules.constant() if step else schedules.cosine(0.1, 0, whole)
+        after = schedules.constant() if step else schedules.cosine(0.1, steps["pixel"], whole)
+        late = schedules.steps(2) if step else schedules.constant(0.1)
         held = ["generator"] if settle else []
 
         def generator(loss: Any, schedule: Any) -> Player:
@@ -198,28 +195,6 @@ class SelfAttentionSubPixelSR(Method):
 
     def _adam(self, parameters: Any) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.settings["lr"], betas=(0.9, 0.999))
-
-
-def _constant(step: int, steps: int) -> float:
-    return 1.0
-
-
-def _tenth_after_half(step: int, steps: int) -> float:
-    return 1.0 if 2 * step < steps else 0.1
-
-
-def _a_tenth(step: int, steps: int) -> float:
-    return 0.1
-
-
-class _Cosine:
-    """From 1 to a tenth over `whole` steps, of which `before` were done in earlier phases."""
-
-    def __init__(self, before: int, whole: int) -> None:
-        self.before, self.whole = before, whole
-
-    def __call__(self, step: int, steps: int) -> float:
-        return 0.1 + 0.45 * (1 + math.cos(math.pi * (self.before + step) / max(1, self.whole)))
 
 
 METHOD = SelfAttentionSubPixelSR

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,9 +11,9 @@ from torch.nn import functional
 
 from restore_ml.degradations.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from restore_ml.degradations.resize import imresize
-from restore_ml.errors import UserError
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.pieces import in_pieces
+from restore_ml.training import schedules
 
 PIECE = 256
 """Side of the pieces in which a large picture is restored: 64 channels of it stay near the cache. bf16 takes 1.6 s a
@@ -58,7 +57,7 @@ class VDSR(Method):
                "the squared error is summed over a patch; the paper gives no theta for its gradient clipping: 1e-4, "
                "with which the recipe learns (with 0.01 it diverges in its first steps); the factors of the scale "
                "augmentation are 1, 0.9, 0.8, 0.7 and 0.6")
-    restores_with = ("net",)
+    stored_networks = ("net",)
     tile = 512
     overlap = 32
     paper: ClassVar[dict[str, Any]] = {
@@ -74,17 +73,15 @@ class VDSR(Method):
     all to a norm of `clip` at most (re-implementations: 0.4, without biases); 0 for none. `optimiser`: `sgd` or `adam`.
     `augment_scales`: factors by which pictures are made smaller before crops are cut, one drawn a sample; [1.0] for
     none."""
+    choices: ClassVar = {"loss": ("sse", "mse", "l1"), "schedule": ("step", "linear", "cosine"),
+                         "optimiser": ("sgd", "adam"), "clip_by": ("value", "norm")}
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the names among the settings."""
+        """Check the factors of the scale augmentation."""
         super().__init__(settings)
-        for key, names in (("loss", LOSSES), ("schedule", SCHEDULES), ("optimiser", ("sgd", "adam")),
-                           ("clip_by", ("value", "norm"))):
-            if self.settings[key] not in names:
-                raise UserError(f"{key} of vdsr is {self.settings[key]!r}; it must be one of {', '.join(names)}.")
         factors = self.settings["augment_scales"]
         if not factors or not all(isinstance(factor, int | float) and 0.25 <= factor <= 1 for factor in factors):
-            raise UserError(f"augment_scales of vdsr is {factors!r}; it must be a list of factors from 0.25 to 1.")
+            raise self.wrong("augment_scales", "it must be a list of factors from 0.25 to 1")
 
     def build(self) -> dict[str, nn.Module]:
         """`net`."""
@@ -126,13 +123,7 @@ def _sse(restored: Tensor, truth: Tensor) -> Tensor:
     return 0.5 * (restored.float() - truth).square().sum() / len(truth)
 
 
-def _fall_by_ten(step: int, steps: int) -> float:
-    return 0.1 ** (4 * step // steps)
-
-
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "sse": _sse, "mse": functional.mse_loss, "l1": functional.l1_loss}
-SCHEDULES: dict[str, Callable[[int, int], float]] = {
-    "step": _fall_by_ten, "linear": lambda step, steps: 1 - step / steps,
-    "cosine": lambda step, steps: 0.5 * (1 + math.cos(math.pi * step / steps))}
+SCHEDULES = {"step": schedules.steps(4), "linear": schedules.linear_to_zero(), "cosine": schedules.cosine()}
 METHOD = VDSR
