@@ -24,7 +24,7 @@ def luma(rgb: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("loss", ["sse", "mse", "l1"])
 def test_the_losses_by_hand(loss):
-    """The network sees the enlarged Y of 0 ... 1 and is compared with the truth's: half the sum over a patch, or means."""
+    """The network sees the enlarged Y of 0 ... 1, compared with the truth's: half the sum over a patch, or means."""
     network = Calls(lambda y: 0.9 * y + 0.05)
     [player] = method("vdsr", loss=loss).phases()[0].players
     terms = player.loss(step_with(INPUTS, {"hr": HR}, {"net": network}))
