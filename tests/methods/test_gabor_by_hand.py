@@ -46,7 +46,7 @@ def by_hand(method: GaborPix2Pix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("gan", ["lsgan", "bce"])
 @pytest.mark.parametrize("kind", ["replace", "concat"])
 def test_the_judge_s_terms(gan: str, kind: str) -> None:
-    """Half of each: the true picture to 1 and the painted one to 0, beside the condition; nothing reaches the painter."""
+    """Half of each: the true picture to 1, the painted one to 0, beside the condition; no gradient to the painter."""
     method = made(gan=gan, gradient_penalty=0.0, input=kind)
     networks = players()
     terms = method.discriminator_loss(step_with(INPUTS, TARGET, networks))
