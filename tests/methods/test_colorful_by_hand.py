@@ -69,8 +69,10 @@ def test_the_network_block_by_block() -> None:
                     for layer in net.trunk)
     assert kinds == "crcrn" * 2 + "crcrcrn" * 5 + "trcrcr"
     with torch.no_grad():
-        x = net.trunk((LIGHTNESS["L"] - 50) / 100)
-        torch.testing.assert_close(net(LIGHTNESS["L"]), functional.conv2d(x, net.head.weight, net.head.bias))
+        lightness = 100 * draw(1, 1, 64, 48)
+        x = net.trunk((lightness - 50) / 100)
+        assert x.abs().mean() > 1e-3
+        torch.testing.assert_close(net(lightness), functional.conv2d(x, net.head.weight, net.head.bias))
     up = next(layer for layer in net.trunk if isinstance(layer, nn.ConvTranspose2d))
     assert (up.kernel_size, up.stride, up.padding, up.out_channels) == ((4, 4), (2, 2), (1, 1), 16)
     first = net.trunk[0]
@@ -135,4 +137,6 @@ def test_the_weights_by_hand(material: Material, mix: float, sigma: float) -> No
     weights = 1 / ((1 - mix) * prior + mix / 313)
     np.testing.assert_allclose(constants["prior"], prior, rtol=1e-5, atol=1e-12)
     np.testing.assert_allclose(constants["class_weights"], weights / (prior * weights).sum(), rtol=1e-5)
+    flat = made(mix=mix, sigma=sigma, rebalance=False).prepare(material, 1)
+    assert (flat["class_weights"] == 1).all() and np.array_equal(flat["prior"], constants["prior"])
     assert constants["prior"].dtype == constants["class_weights"].dtype == np.float32
