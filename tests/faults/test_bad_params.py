@@ -28,7 +28,7 @@ tasks:
 runs:
   bicubic: {task: super_resolution, needs: none}
   vdsr: {task: super_resolution, needs: none, settings: {width: 8}, cpu: {steps: 10}}
-  gan: {task: super_resolution, method: sa_subpixel_sr, needs: none, cpu: {steps: {pixel: 5, settle: 0, gan: 5}}}
+  gan: {task: super_resolution, method: sa_subpixel_sr, needs: none, cpu: {steps: {pixel: 5, gan: 5}}}
   vdsr_s2: {of: vdsr, task: super_resolution, needs: none, seed: 4}
 promotion: {confidence: 0.95}
 """
@@ -53,8 +53,8 @@ CASES = {
     "unknown setting": ("{width: 8}", "{widht: 8}", "has no setting 'widht' (the run 'vdsr'). Did you mean 'width'?"),
     "unknown setting of a task": ("{size: 64}", "{sise: 64}", "has no setting 'sise'. Did you mean 'size'?"),
     "unknown case": ("{size: 64}", "{cases: [strooks]}", "Did you mean 'strokes'?"),
-    "unknown phase": ("settle: 0", "setle: 0", "Did you mean 'settle'?"),
-    "a phase is missing": (", settle: 0", "", "steps of the run 'gan' lacks settle; write 0"),
+    "unknown phase": ("pixel: 5", "pixle: 5", "Did you mean 'pixel'?"),
+    "a phase is missing": (", gan: 5", "", "steps of the run 'gan' lacks gan; write 0"),
     "unknown need": ("needs: none, cpu: {steps: {", "needs: bicubc, cpu: {steps: {", "Did you mean 'bicubic'?"),
     "unknown base of a replicate": ("{of: vdsr,", "{of: vdrs,", "which is no run of its own. Did you mean 'vdsr'?"),
     "unknown precision": ("precision: auto", "precision: bf61", "Did you mean 'bf16'?"),
@@ -64,7 +64,7 @@ CASES = {
     "true for a number": ("{width: 8}", "{width: true}", "same kind as 64"),
     "a number for a list": ("scales: [2, 3]", "scales: 2", "same kind as [2, 3, 4]"),
     "a text in a list of numbers": ("scales: [2, 3]", "scales: [2, x]", "an entry of scales of the task"),
-    "a number for a mapping": ("{pixel: 5, settle: 0, gan: 5}", "9", "steps of the run 'gan' is 9"),
+    "a number for a mapping": ("{pixel: 5, gan: 5}", "9", "steps of the run 'gan' is 9"),
     "a list for settings": ("settings: {width: 8}", "settings: [width]", "must be a mapping of settings"),
     "a list for a run": ("  bicubic: {task: super_resolution, needs: none}", "  bicubic: [1]", "bicubic under runs"),
     "a list for runs": ("weights: {}", "support: [a]", "support in"),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import orthogonal_mp
 
-from restore_ml.nn.sparse_coding import Codes, _rank_one, ksvd, omp, unit_columns
+from restore_ml.nn.sparse_coding import Codes, _rank_one, _update, ksvd, omp, unit_columns
 from restore_ml.seeds import generator
 
 SEEDS = st.integers(0, 2**32)
@@ -111,3 +111,58 @@ def test_the_rank_one_fit_is_the_first_singular_pair_and_keeps_its_direction(see
     np.testing.assert_allclose(np.linalg.norm(matrix - np.outer(unit, weights)), np.linalg.norm(best), atol=1e-6)
     kept, nothing = _rank_one(np.zeros((rows, columns)), before)
     assert np.array_equal(kept, before) and not nothing.any()
+
+
+def sweep_by_svd(signals: np.ndarray, dictionary: np.ndarray, codes: np.ndarray) -> None:
+    """K-SVD's update as its paper has it, in place: atom by atom, by a whole singular value decomposition."""
+    for atom in range(dictionary.shape[1]):
+        users = np.flatnonzero(codes[atom])
+        if len(users) == 0:
+            continue
+        rest = signals[:, users] - dictionary @ codes[:, users] + np.outer(dictionary[:, atom], codes[atom, users])
+        left, scale, right = np.linalg.svd(rest, full_matrices=False)
+        sign = np.sign(left[:, 0] @ dictionary[:, atom])
+        dictionary[:, atom], codes[atom, users] = sign * left[:, 0], sign * scale[0] * right[0]
+
+
+def test_a_sweep_is_that_of_the_paper_and_leaves_the_true_residual():
+    rng = generator("sweep")
+    signals, dictionary = rng.standard_normal((7, 40)), unit_columns(rng.standard_normal((7, 12)))
+    codes = omp(signals, dictionary, 3)
+    expected, weights = dictionary.copy(), dense(codes, 12)
+    residual = signals - codes.apply(dictionary)
+    before = (residual ** 2).sum()
+    _update(signals, dictionary, codes, residual)
+    sweep_by_svd(signals, expected, weights)
+    np.testing.assert_allclose(dictionary, expected, atol=1e-8)
+    np.testing.assert_allclose(dense(codes, 12), weights, atol=1e-8)
+    np.testing.assert_allclose(residual, signals - expected @ weights, atol=1e-8)
+    assert (residual ** 2).sum() < before
+
+
+def test_unused_atoms_become_the_worst_signals_in_turn():
+    """Three signals along the first axis, two others; the only atom in use explains the first three."""
+    signals = np.array([[1.0, 2, 1, 0, 0], [0, 0, 0, 3, 1], [0, 0, 0, 4, 1]])
+    dictionary = np.eye(3)[:, [0, 0, 0]]
+    codes = Codes(np.zeros((1, 5), np.int64), signals[:1].copy())
+    residual = signals - codes.apply(dictionary)
+    _update(signals, dictionary, codes, residual)
+    np.testing.assert_allclose(dictionary.T, [[1, 0, 0], [0, 0.6, 0.8], [0, 0.5 ** 0.5, 0.5 ** 0.5]], atol=1e-9)
+
+
+def test_the_errors_of_ksvd_are_those_of_its_dictionary():
+    """Sweeps by the paper from the same start, with the codes that it keeps, give the same errors and dictionary."""
+    signals = generator("errors").standard_normal((8, 60))
+    found, errors = ksvd(signals, 10, 2, 3, generator("fit"))
+    start = generator("fit").choice(np.arange(60), size=10, replace=False)
+    dictionary, sums = unit_columns(signals[:, start]), []
+    codes = dense(omp(signals, dictionary, 2), 10)
+    for sweep in range(3):
+        if sweep:
+            new = dense(omp(signals, dictionary, 2), 10)
+            better = ((signals - dictionary @ new) ** 2).sum(0) < ((signals - dictionary @ codes) ** 2).sum(0)
+            codes = np.where(better, new, codes)
+        sweep_by_svd(signals, dictionary, codes)
+        sums.append(((signals - dictionary @ codes) ** 2).sum())
+    np.testing.assert_allclose(errors, sums, rtol=1e-6)
+    np.testing.assert_allclose(found, dictionary, atol=1e-6)

@@ -22,6 +22,7 @@ from restore_ml.nn.ab_classes import (
     smoothed_prior,
     soft_encode,
 )
+from restore_ml.nn.initialisation import he
 from restore_ml.tasks.base import Material
 from restore_ml.training.schedules import drops
 
@@ -57,10 +58,7 @@ class ColorfulNet(nn.Module):
             layers += [nn.Conv2d(4 * w, 4 * w, 3, padding=1), nn.ReLU()]
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Conv2d(4 * w, outputs, 1)
-        for module in self.trunk:
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        he(self.trunk)
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Class logits (or ab / 110 for the regression)."""
@@ -70,9 +68,11 @@ class ColorfulNet(nn.Module):
 class ColorfulColorization(Method):
     """`loss: cls` is the paper's method, without `rebalance` its ablation "class"; `loss: l2` its ablation "L2".
 
-    reading: the learning rate and its drops are the solver's of memory (3e-5, 1e-5 from step 200k, 3e-6 from 375k); the
-    weight of a pixel multiplies its cross-entropy, which gives the gradient of the release. The truth's ab is taken at
-    every fourth pixel, without averaging, as in the release.
+    reading: the learning rate falls as the paper says (3e-5, 1e-5 from step 200,000, 3e-6 from 375,000), not as the
+    released solver file says (a tenth every 225,000 of 500,000 steps); Adam's second beta, 0.99, is the solver file's
+    (the paper: 0.999). He initialisation (the release: k-means, to the same end). The weight of a pixel multiplies its
+    cross-entropy, which gives the gradient of the release. The truth's ab is taken at every fourth pixel, without
+    averaging, as in the release.
     """
 
     task = "colorization"
@@ -82,7 +82,7 @@ class ColorfulColorization(Method):
         "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
     }
     choices: ClassVar = {"loss": ("cls", "l2")}
-    reading = "learning-rate schedule; initialisation"
+    reading = "the paper's learning-rate schedule with the solver file's second beta; He initialisation"
     stored_networks = ("colorizer",)
     multiple = 8
 

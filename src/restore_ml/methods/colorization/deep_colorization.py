@@ -16,6 +16,7 @@ from restore_ml.degradations.colour import grey_from_lightness, rgb_to_lab, rgb_
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.bilateral import joint_bilateral, pad_symmetric
 from restore_ml.nn.daisy_features import daisy
+from restore_ml.nn.initialisation import he
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
 
@@ -39,10 +40,7 @@ class ColourMLPs(nn.Module):
             layers = [layer for before, after in pairwise(sizes)
                       for layer in (nn.Linear(before, after), nn.ReLU())]
             self.networks.append(nn.Sequential(*layers, nn.Linear(hidden, 2)))
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+        he(self)
         for network in self.networks:
             nn.init.normal_(network[-1].weight, std=0.01)  # type: ignore[index]
 
@@ -61,7 +59,8 @@ class DeepColorization(Method):
     reading: the semantic classes are soft k-means classes of 7 x 7 patches with their position, smoothed like U and V
     (the paper: a scene parser, whose labels no photograph here has); pictures are clustered once by k-means on their
     mean features (the paper splits clusters while their training error stays high); targets scaled to [-1, 1]; mean
-    instead of sum of squares; Adam, steps, weight decay, the filter's sizes.
+    instead of sum of squares; pixels are drawn uniformly (the card: 1 to 2 % of a picture, stratified by class); Adam,
+    steps, weight decay, the filter's sizes.
     """
 
     task = "colorization"
@@ -72,7 +71,8 @@ class DeepColorization(Method):
         "steps": 50_000, "batch": 4, "patch": 256, "pixels_per_image": 256, "prepare_crops": 512, "ema": 0.0,
         "lr": 1e-3, "weight_decay": 1e-4,
     }
-    reading = "semantic features by soft k-means; clustering once; optimiser, steps and filter sizes"
+    reading = ("semantic features by soft k-means; clustering once; pixels drawn uniformly; optimiser, steps and "
+               "filter sizes")
     stored_networks = ("colorizer",)
     tile = 512  # 128 features a pixel are held at once
 

@@ -36,7 +36,8 @@ class GaborPix2Pix(Method):
 
     reading: "scale 7" is a kernel size of 7 pixels among 7 to 17; kernel parameters; the texture replaces the grey
     picture; the penalty is on one score a picture, the mean of its patches; instance normalisation (a penalty a picture
-    forbids batch statistics); pix2pix's training recipe.
+    forbids batch statistics); pix2pix's training recipe, but for its jitter (crops of pictures enlarged to 286 pixels);
+    restoring without dropout and with the batch statistics of training (pix2pix: dropout, the test picture's own).
     """
 
     task = "colorization"
@@ -47,7 +48,8 @@ class GaborPix2Pix(Method):
         "steps": 246_200, "batch": 1, "patch": 256, "ema": 0.0, "lr": 2e-4, "disc_lr": 2e-4, "betas": [0.5, 0.999],
     }
     choices: ClassVar = {"size": SIZES, "theta": DIRECTIONS, "input": ("replace", "concat"), "gan": ("lsgan", "bce")}
-    reading = "kernel parameters, texture as the only input, penalty's score and normalisation, training recipe"
+    reading = ("kernel parameters, texture as the only input, penalty's score and normalisation, training recipe "
+               "without jitter; restored without dropout, with the statistics of training")
     stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:

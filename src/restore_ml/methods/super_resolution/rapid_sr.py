@@ -128,10 +128,16 @@ class RapidSR(Method):
         return found / 8
 
     def _optimiser(self, parameters: NamedParameters) -> torch.optim.Optimizer:
-        """Muon for the kernels of the blocks, Adam for the first and last layers and the offsets."""
-        kernels = [value for name, value in parameters if name.startswith("net.body.") and value.ndim == 4]
-        others = [value for name, value in parameters if not (name.startswith("net.body.") and value.ndim == 4)]
-        return Muon(kernels, others, self.settings["lr"], self.settings["adam_lr"])
+        """Muon for the blocks' kernels, Adam for the first and last convolutions and all biases."""
+        return Muon([parameter for name, parameter in parameters if by_muon(name)],
+                    [parameter for name, parameter in parameters if not by_muon(name)],
+                    self.settings["lr"], self.settings["adam_lr"])
+
+
+def by_muon(name: str) -> bool:
+    """Whether the parameter of that name is a kernel of a block (its shape does not tell: at width 16 the tail of x4
+    has as many inputs as outputs too)."""
+    return name.startswith("net.body.") and name.endswith((".square", ".point"))
 
 
 METHOD = RapidSR

@@ -10,11 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_ml.degradations.resize import imresize
 from restore_ml.errors import SettingError
+from restore_ml.losses.adversarial import discriminator_terms, generator_term
+from restore_ml.losses.perceptual import taps_of, term_name
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.self_attention import SelfAttention
 from restore_ml.training import schedules
+
+MIDDLE = 0.45
+"""Of RGB, about its mean over photographs."""
+HALF_STEP = (0.2266, 0.8672, -0.0703)
+"""Keys' cubic (a = -1/2) a quarter of a pixel before the middle of three pixels; its fourth weight (-0.02) is left out,
+because the sub-pixel layers see three."""
 
 
 class ResidualBlock(nn.Module):
@@ -59,8 +66,41 @@ class Generator(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """Not clipped."""
         first = self.head(2 * lr - 1 if self.tanh else lr)
-        made = self.tail(self.up(first + self.body(first)))
-        return (made.tanh() + 1) / 2 if self.tanh else made
+        enlarged = self.tail(self.up(first + self.body(first)))
+        return (enlarged.tanh() + 1) / 2 if self.tanh else enlarged
+
+    @torch.no_grad()
+    def start_as_interpolation(self) -> None:
+        """Change the first weights, in place, so that the network enlarges about as bicubic interpolation does.
+
+        The first three channels carry the colours, less their mean, so that zeros beyond the border are no black frame:
+        a 1 in the first and in the last convolution, the taps of an interpolation by 2 in each sub-pixel layer, slopes
+        of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as in Goyal et al.,
+        2017), the other channels a hundredth of what they would.
+        """
+        colours = range(3)
+        self.body[-1].weight.zero_()
+        taps = torch.tensor(HALF_STEP) / sum(HALF_STEP)
+        by_phase = (taps, taps.flip(0))  # of the output pixel before and behind the middle
+        for layer in (*self.head, *self.up):
+            if isinstance(layer, nn.PReLU):
+                layer.weight.fill_(1)
+        for layer in self.up:
+            if isinstance(layer, nn.Conv2d):
+                layer.weight[:12].zero_()
+                layer.bias[:12].zero_()
+                for colour in colours:
+                    for phase in range(4):
+                        kernel = torch.outer(by_phase[phase // 2], by_phase[phase % 2])
+                        layer.weight[4 * colour + phase, colour] = kernel
+        self.head[0].weight[:3].zero_()
+        self.head[0].bias[:3] = -MIDDLE
+        self.tail.weight.mul_(0.01)
+        self.tail.weight[:, :3].zero_()
+        self.tail.bias.fill_(MIDDLE)
+        for colour in colours:
+            self.head[0].weight[colour, colour, 4, 4] = 1
+            self.tail.weight[colour, colour, 4, 4] = 1
 
 
 class Discriminator(nn.Module):
@@ -87,39 +127,40 @@ class SelfAttentionSubPixelSR(Method):
 
     task = "super_resolution"
     reading = ("the paper's text was not available: attention after half of the residual blocks and after the last, "
-               "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; without `needs:` "
-               "there is no perceptual term, with it the features are those of the run it names; the options "
-               "`skip` and `settle` for short trainings are ours")
+               "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; large pictures are "
+               "restored in tiles of 64 x 64, so that 4,096 positions attend to each other at most; without `needs:` "
+               "there is no perceptual term, with it the features are those of the run it names; `start: "
+               "interpolation` for short trainings is ours")
     stored_networks = ("generator",)
-    tile = 128
-    overlap = 32
+    tile = 64
+    overlap = 16
     paper: ClassVar[dict[str, Any]] = {
         "scales": [4], "blocks": 16, "width": 64, "attention": True, "attn_pool": False, "attn_spectral": False,
-        "tanh": False, "skip": "none", "d_width": 64, "d_hidden": 1024,
+        "tanh": False, "start": "random", "d_width": 64, "d_hidden": 1024,
         "pixel_weight": 1.0, "perceptual_weight": 0.006, "perceptual_tap": "relu5_4", "adversarial_weight": 1e-3,
-        "lr": 1e-4, "schedule": "step", "steps": {"pixel": 1_000_000, "settle": 0, "gan": 200_000}, "batch": 16,
+        "lr": 1e-4, "schedule": "step", "steps": {"pixel": 1_000_000, "gan": 200_000}, "batch": 16,
         "patch": 96, "ema": 0.0,
     }
     """`scales`: exactly one of 2, 4, 8. `schedule`: `step` (constant; in the adversarial phase a tenth after its half)
-    or `cosine` (to a tenth over the pixel and settle phases, a tenth from then on). `attn_pool`: large maps pool keys
-    and values, so that tiles are larger; `attn_spectral`: spectral normalisation in the attention modules; `tanh`: the
-    network works in [-1, 1].
+    or `cosine` (to a tenth over the pixel phase, a tenth from then on). `attn_pool`: large maps pool keys and values,
+    so that tiles are larger; `attn_spectral`: spectral normalisation in the attention modules; `tanh`: the network
+    works in [-1, 1].
 
-    reading: two options for short trainings, off in the paper's recipe. `skip: bicubic`: the network makes what bicubic
-    interpolation lacks, with a last layer that starts at a hundredth of its usual size; without it 2,000 steps are too
-    few to learn to pass colours on, which costs most on smooth pictures. Steps of `settle`: the pixel phase goes on
-    with the statistics of batch normalisation held, as they are when restoring.
+    reading: `start: interpolation` (see `Generator.start_as_interpolation`) is for short trainings and changes first
+    weights alone. From random ones some hundred steps are too few to learn to pass colours on.
     """
-    choices: ClassVar = {"scales": ([2], [4], [8]), "schedule": ("step", "cosine"), "skip": ("none", "bicubic")}
+    choices: ClassVar = {"scales": ([2], [4], [8]), "schedule": ("step", "cosine"),
+                         "start": ("random", "interpolation")}
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check what makes whole pictures against what makes differences."""
         super().__init__(settings)
-        if self.settings["tanh"] and self.settings["skip"] == "bicubic":
-            raise SettingError("tanh of sa_subpixel_sr makes whole pictures, skip: bicubic differences; set one.")
+        if self.settings["tanh"] and self.settings["start"] == "interpolation":
+            raise SettingError("start: interpolation of sa_subpixel_sr passes colours on unchanged, which tanh does "
+                               "not; set one of them.")
         self.scale = int(self.settings["scales"][0])
         if self.settings["attn_pool"]:
-            self.tile = 256  # as many keys as the plain attention has on a tile of 128
+            self.tile = 128  # as many keys as the plain attention has on a tile of 64
 
     def unsupported(self, degradation: str) -> str | None:
         """Only the scale that the generator is built for, and its variants."""
@@ -127,71 +168,62 @@ class SelfAttentionSubPixelSR(Method):
 
     def build(self) -> dict[str, nn.Module]:
         """`generator` and `discriminator`."""
-        given = self.settings
-        side = given["patch"] - given["patch"] % self.scale
-        generator = Generator(self.scale, given["blocks"], given["width"], given["attention"], given["attn_pool"],
-                              given["attn_spectral"], given["tanh"])
-        if given["skip"] == "bicubic":
-            with torch.no_grad():
-                for part in generator.tail.parameters():
-                    part.mul_(0.01)
+        settings = self.settings
+        side = settings["patch"] - settings["patch"] % self.scale
+        generator = Generator(self.scale, settings["blocks"], settings["width"], settings["attention"],
+                              settings["attn_pool"], settings["attn_spectral"], settings["tanh"])
+        if settings["start"] == "interpolation":
+            generator.start_as_interpolation()
         return {"generator": generator,
-                "discriminator": Discriminator(side, given["d_width"], given["d_hidden"])}
+                "discriminator": Discriminator(side, settings["d_width"], settings["d_hidden"])}
 
     def phases(self) -> list[Phase]:
-        """`pixel`: the generator alone; `settle`: the same with its normalisation statistics held, as when restoring.
-        `gan`: the discriminator, then the generator, on the same restored pictures; statistics stay held if they were.
-        """
-        steps, step = self.settings["steps"], self.settings["schedule"] == "step"
-        settle = steps.get("settle", 0)
-        whole = steps["pixel"] + settle
-        early = schedules.constant() if step else schedules.cosine(0.1, 0, whole)
-        after = schedules.constant() if step else schedules.cosine(0.1, steps["pixel"], whole)
-        late = schedules.steps(2) if step else schedules.constant(0.1)
-        held = ["generator"] if settle else []
+        """The generator by its pixel error, then discriminator and generator against each other."""
+        return [self.pixel_phase(), self.adversarial_phase()]
 
-        def generator(loss: Any, schedule: Any) -> Player:
-            return Player("generator", ["generator"], loss, self._adam, schedule=schedule)
+    def pixel_phase(self) -> Phase:
+        """`pixel`: the generator alone."""
+        schedule = schedules.constant() if self.settings["schedule"] == "step" else schedules.cosine(0.1)
+        player = Player("generator", ["generator"], self.pixel_loss, self._adam, schedule=schedule)
+        return Phase("pixel", self.settings["steps"]["pixel"], [player])
 
-        discriminator = Player("discriminator", ["discriminator"], self.discriminator_loss, self._adam, schedule=late)
-        return [Phase("pixel", steps["pixel"], [generator(self.pixel_loss, early)]),
-                Phase("settle", settle, [generator(self.pixel_loss, after)], held),
-                Phase("gan", steps["gan"], [discriminator, generator(self.generator_loss, late)], held)]
+    def adversarial_phase(self) -> Phase:
+        """`gan`: the discriminator, then the generator, on the same restored pictures."""
+        schedule = schedules.steps(2) if self.settings["schedule"] == "step" else schedules.constant(0.1)
+        return Phase("gan", self.settings["steps"]["gan"], [
+            Player("discriminator", ["discriminator"], self.discriminator_loss, self._adam, schedule=schedule),
+            Player("generator", ["generator"], self.generator_loss, self._adam, schedule=schedule)])
 
     def pixel_loss(self, context: Context) -> dict[str, Tensor]:
         """Mean squared error on RGB of 0 ... 1."""
-        return {"mse": functional.mse_loss(self._restored(context).float(), context.target["hr"])}
+        return {"mse": functional.mse_loss(self._restored(context), context.target["hr"])}
 
     def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
         """Binary cross-entropy of real and restored."""
         judge = context.networks["discriminator"]
-        return {"real": functional.softplus(-judge(context.target["hr"]).float()).mean(),
-                "fake": functional.softplus(judge(self._restored(context).detach()).float()).mean()}
+        return discriminator_terms("bce", judge(context.target["hr"]), judge(self._restored(context).detach()))
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """-log D, the pixel error, and the squared error of features when the run has them."""
-        restored, truth = self._restored(context), context.target["hr"]
-        logits = context.networks["discriminator"](restored).float()
-        terms = {"adversarial": self.settings["adversarial_weight"] * functional.softplus(-logits).mean(),
-                 "mse": self.settings["pixel_weight"] * functional.mse_loss(restored.float(), truth)}
-        if context.features is not None and self.settings["perceptual_weight"] > 0:
-            tap = self.settings["perceptual_tap"]
+        settings, restored, truth = self.settings, self._restored(context), context.target["hr"]
+        judged = context.networks["discriminator"](restored)
+        terms = {"adversarial": settings["adversarial_weight"] * generator_term("bce", judged),
+                 "mse": settings["pixel_weight"] * functional.mse_loss(restored, truth)}
+        if context.features is not None and settings["perceptual_weight"] > 0:
+            tap = settings["perceptual_tap"]
             with torch.no_grad():
-                wanted = context.features(truth)[tap]
-            error = functional.mse_loss(context.features(restored.float())[tap].float(), wanted.float())
-            terms["perceptual"] = self.settings["perceptual_weight"] * error
+                target = taps_of(context.features, truth, [tap])[tap]
+            error = functional.mse_loss(taps_of(context.features, restored, [tap])[tap], target)
+            terms[term_name("perceptual", context.features)] = settings["perceptual_weight"] * error
         return terms
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]."""
-        return {"sr": self._enlarge(model.networks["generator"], inputs["lr"]).float().clip(0, 1)}
+        return {"sr": model.networks["generator"](inputs["lr"]).float().clip(0, 1)}
 
     def _restored(self, context: Context) -> Tensor:
-        return context.once("sr", lambda: self._enlarge(context.networks["generator"], context.inputs["lr"]))
-
-    def _enlarge(self, generator: nn.Module, lr: Tensor) -> Tensor:
-        made = generator(lr)
-        return made if self.settings["skip"] == "none" else imresize(lr, self.scale) + made
+        """The generator's pictures: one forward pass a step for both players."""
+        return context.once("sr", lambda: context.networks["generator"](context.inputs["lr"]).float())
 
     def _adam(self, parameters: Any) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.settings["lr"], betas=(0.9, 0.999))

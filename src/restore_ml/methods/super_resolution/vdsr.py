@@ -12,6 +12,7 @@ from torch.nn import functional
 from restore_ml.degradations.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.initialisation import he
 from restore_ml.nn.pieces import in_pieces
 from restore_ml.training import schedules
 
@@ -35,11 +36,7 @@ class VDSRNet(nn.Module):
             body += [nn.Conv2d(width if number else channels, width, 3, padding=1, bias=bias), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*body)
         self.last = nn.Conv2d(width, channels, 3, padding=1, bias=bias)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        he(self)
         if last_std > 0:
             nn.init.normal_(self.last.weight, std=last_std)
 
