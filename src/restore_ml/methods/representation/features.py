@@ -19,6 +19,7 @@ from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.nn.features import FeatureNet, equalise
 from restore_ml.seeds import derive, generator
 from restore_ml.tasks.base import Material
+from restore_ml.training.schedules import cosine
 
 READ = ("relu2_2", "relu3_4", "relu4_4", "relu5_4")
 """The taps whose averages the heads see: with several, the early blocks learn from the first step."""
@@ -42,8 +43,9 @@ class Features(Method):
     """Trains `nn.features.FeatureNet`; `width` 64 is VGG19's. See the module's docstring.
 
     `buckets`: exemplar classes, a picture's class being a hash of its id modulo this; `jitter`: largest relative change
-    of gain and offset of a crop's channels; `calibration`: crops over which `finish` sets every channel's mean
-    activation to 1.
+    of gain and offset of a crop's channels; `calibration`: crops over which `finish` sets every channel's root mean
+    square to 1. At small budgets many deep channels never fire on a training crop (after 500 steps 40 % at relu4_4 and
+    56 % at relu5_4): they add nothing to any term.
     """
 
     task = "representation"
@@ -62,7 +64,7 @@ class Features(Method):
     def phases(self) -> list[Phase]:
         """One, with one player; the learning rate falls to 0 as a half cosine."""
         s = self.settings
-        player = Player("features", ["features", "heads"], self.loss, clip_norm=5.0, schedule=half_cosine,
+        player = Player("features", ["features", "heads"], self.loss, clip_norm=5.0, schedule=cosine(),
                         optimiser=lambda p: torch.optim.AdamW(p, s["lr"], weight_decay=s["weight_decay"]))
         return [Phase("train", s["steps"], [player])]
 
@@ -82,7 +84,7 @@ class Features(Method):
                 "picture": s["picture_weight"] * F.cross_entropy(picture, classes)}
 
     def finish(self, networks: dict[str, nn.Module], material: Material, seed: int) -> None:
-        """Set each tap channel's mean activation over crops of the training split to 1 (card: normalised VGG)."""
+        """Set each tap channel's root mean square over crops of the training split to 1 (normalised VGG)."""
         network = networks["features"]
         assert isinstance(network, FeatureNet)
         equalise(network, self.calibration_crops(material, seed).to(next(network.parameters()).device))
@@ -100,11 +102,6 @@ class Features(Method):
             top, left = (int(draws.integers(length - side + 1)) for length in image.shape[:2])
             crops.append(image[top:top + side, left:left + side])
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
-
-
-def half_cosine(step: int, steps: int) -> float:
-    """From 1 at the first step to nearly 0 at the last."""
-    return 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
 METHOD = Features
