@@ -96,7 +96,7 @@ def test_loss_by_hand() -> None:
 
 
 def test_without_l1_and_features_the_noise_fed_hourglass_is_the_plain_prior() -> None:
-    """Card: five levels, interpolation, noise, squared error on what is known. 2,217,831 parameters (published code)."""
+    """Five levels, interpolation, noise, squared error on what is known; 2,217,831 parameters (published code)."""
     method = dip_watermark.METHOD({"arch": "hourglass_deconv", "input": "noise", "widths": [128] * 5, "l1": 0.0,
                                    "upsample": "bilinear", "perceptual": 0.0})
     image, mask = holed()

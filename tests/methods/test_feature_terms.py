@@ -50,8 +50,8 @@ def test_terms_and_what_the_network_is_shown() -> None:
     draws = torch.Generator().manual_seed(9)
     turns = torch.randint(4, (6,), generator=draws)
     gain, offset = (torch.rand(2, 6, 3, 1, 1, generator=draws) - 0.5) * 0.4
-    turned = torch.from_numpy(np.stack([np.rot90(each, turn, (1, 2)) for each, turn in zip(image.numpy(), turns.tolist(),
-                                                                                            strict=True)]))
+    turned = torch.from_numpy(np.stack([np.rot90(each, turn, (1, 2))
+                                        for each, turn in zip(image.numpy(), turns.tolist(), strict=True)]))
     torch.testing.assert_close(network.x, turned * (1 + gain) + offset / 2)
     assert network.taps == READ and len(set(turns.tolist())) > 1
     assert set(terms) == {"turn", "picture"}

@@ -145,7 +145,8 @@ def test_a_mask_of_the_pool_marks_what_is_missing(kind, pools):
 
 
 def test_a_mask_of_the_pool_is_fitted_to_the_patch_by_the_nearest_neighbour(pools):
-    halves = {record.arrays["mask"][::2, ::2].tobytes() for record in pools["masks"] if record.facts["kind"] == "strokes"}
+    halves = {record.arrays["mask"][::2, ::2].tobytes() for record in pools["masks"]
+              if record.facts["kind"] == "strokes"}
     seen = [TASK.training_sample(photo(), pools, generator(4, visit), {"patch": 32, "masks": ["strokes"]}, {})
             for visit in range(40)]
     assert {sample.inputs["mask"].tobytes() for sample in seen} & halves  # a quarter is not flipped
