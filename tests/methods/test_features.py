@@ -22,7 +22,7 @@ def material(tmp_path: Path) -> Material:
     return Material(tmp_path)
 
 
-def test_finish_gives_every_living_channel_a_mean_of_one(material: Material) -> None:
+def test_finish_gives_every_living_channel_a_mean_square_of_one(material: Material) -> None:
     torch.manual_seed(0)
     method = METHOD(SMALL)
     networks = method.build()
@@ -34,8 +34,8 @@ def test_finish_gives_every_living_channel_a_mean_of_one(material: Material) -> 
         alive = {tap: maps.mean((0, 2, 3)) > 0 for tap, maps in networks["features"](crops).items()}
         method.finish(networks, material, 1)
         for tap, maps in networks["features"](crops).items():
-            means = maps.mean((0, 2, 3))[alive[tap]]
-            torch.testing.assert_close(means, torch.ones_like(means), atol=1e-3, rtol=0)
+            means = maps.square().mean((0, 2, 3))[alive[tap]]
+            torch.testing.assert_close(means, torch.ones_like(means), atol=2e-3, rtol=0)
     assert set(alive) == set(TAPS)
 
 
@@ -60,8 +60,3 @@ def test_objective_learns_to_tell_two_pictures_apart() -> None:
         optimiser.step()
         seen.append(float(terms["picture"].detach()))
     assert seen[0] > 1 and np.mean(seen[-5:]) < 0.5 * seen[0]
-
-
-def test_schedule() -> None:
-    schedule = METHOD({}).phases()[0].players[0].schedule
-    assert schedule(0, 10) == 1 and schedule(5, 10) == pytest.approx(0.5) and schedule(9, 10) > 0

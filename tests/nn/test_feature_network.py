@@ -45,19 +45,37 @@ def test_unknown_tap_is_refused() -> None:
         FeatureNet(2)(torch.rand(1, 3, 16, 16), ["relu9_9"])
 
 
-def test_equalised_channels_have_mean_one_and_the_same_function() -> None:
+def test_equalised_channels_have_a_mean_square_of_one_and_the_same_function() -> None:
     torch.manual_seed(1)
     network, pictures = FeatureNet(4), torch.rand(8, 3, 32, 32)
     before = network(pictures)
     equalise(network, pictures)
     after = network(pictures)
     for tap in TAPS:
-        means, first = after[tap].mean((0, 2, 3)), before[tap].mean((0, 2, 3))
+        strength, first = (maps[tap].square().mean((0, 2, 3)).sqrt() for maps in (after, before))
         alive = first > 0
-        torch.testing.assert_close(means[alive], torch.ones_like(means[alive]), atol=1e-3, rtol=0)
-        assert alive.float().mean() > 0.5
+        torch.testing.assert_close(strength[alive], torch.ones_like(strength[alive]), atol=1e-3, rtol=0)
+        assert alive.float().mean() > 0.5 and not strength[~alive].any()
         scaled = before[tap] / torch.where(alive, first, torch.ones_like(first)).view(1, -1, 1, 1)
         torch.testing.assert_close(after[tap], scaled, atol=1e-3, rtol=1e-3)
+
+
+def test_a_channel_that_fires_at_one_place_of_4096_is_not_blown_up() -> None:
+    """Set to a mean of 1 it would peak at 4096; with a mean square of 1 it peaks at 64, its square root."""
+    torch.manual_seed(2)
+    network, pictures = FeatureNet(2), torch.full((4, 3, 32, 32), 0.25)
+    pictures[1, :, 16, 9] = 1.0
+    first = network.convolutions["1_1"]
+    assert isinstance(first, nn.Conv2d) and first.bias is not None
+    with torch.no_grad():  # channel 0: the centre's red, in [0, 1], above a half; channel 1: everywhere 1
+        first.weight.zero_()
+        first.weight[0, 0, 1, 1] = STD[0]
+        first.bias.copy_(torch.tensor([MEAN[0] - 0.5, 1.0]))
+    assert int((network(pictures, ["relu1_1"])["relu1_1"][:, 0] > 0).sum()) == 1
+    equalise(network, pictures)
+    maps = network(pictures, ["relu1_1"])["relu1_1"]
+    assert maps[1, 0, 16, 9].item() == pytest.approx(64) and torch.allclose(maps[:, 1], torch.ones(1))
+    assert maps.square().mean((0, 2, 3)).tolist() == pytest.approx([1, 1])
 
 
 def test_loads_torchvision_layout(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from restore_ml.nn.patchgan import PatchDiscriminator
 
@@ -39,3 +40,21 @@ def test_spectral_normalisation_keeps_the_largest_singular_value_near_one() -> N
         judge(torch.rand(1, 3, 32, 32))
     for stage in judge.stages:
         assert torch.linalg.matrix_norm(stage[0].weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_the_judge_by_hand(norm: str) -> None:
+    torch.manual_seed(0)
+    judge, x = PatchDiscriminator(3, 2, layers=4, norm=norm), torch.randn(2, 3, 64, 64)
+    assert [stage[0].out_channels for stage in judge.stages] == [2, 4, 8, 16, 16, 1]  # at most eight times the first
+    y = x
+    for number, stage in enumerate(judge.stages):
+        y = F.conv2d(y, stage[0].weight, stage[0].bias, 2 if number < 4 else 1, 1)
+        if 0 < number < 5 and norm == "batch":
+            torch.nn.init.ones_(stage[1].weight)
+            mean, spread = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), correction=0, keepdim=True)
+            y = (y - mean) / (spread + 1e-5).sqrt()
+        y = F.leaky_relu(y, 0.2) if number < 5 else y
+    torch.testing.assert_close(judge(x), y, atol=1e-4, rtol=1e-3)
+    weights = torch.cat([stage[0].weight.flatten() for stage in judge.stages])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.05)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from restore_ml.errors import UserError
 from restore_ml.nn.unet import UNet
@@ -38,3 +39,37 @@ def test_unknown_names_are_refused() -> None:
         UNet(1, 1, 4, 3, norm="bach")
     with pytest.raises(ValueError, match="final"):
         UNet(1, 1, 4, 3, final="relu")
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_the_network_by_hand(norm: str) -> None:
+    """Activation, convolution, normalisation; the first level and the lowest are not normalised; skips come first."""
+    torch.manual_seed(0)
+    network, x = UNet(2, 3, 4, 4, norm=norm), torch.randn(2, 2, 32, 32)
+
+    def normed(y: torch.Tensor) -> torch.Tensor:
+        if norm == "none":
+            return y
+        mean, spread = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), correction=0, keepdim=True)
+        return (y - mean) / (spread + 1e-5).sqrt()
+
+    for block in (*network.down, *network.up):
+        if isinstance(block[2], torch.nn.BatchNorm2d):  # drawn around 1: pix2pix's start
+            assert block[2].weight.std() > 0
+            torch.nn.init.ones_(block[2].weight)
+        if isinstance(block[-1], torch.nn.Dropout):
+            assert block[-1].p == 0.5
+            block[-1].p = 0.0
+    y, skips = x, []
+    for level, block in enumerate(network.down):
+        y = F.conv2d(F.leaky_relu(y, 0.2) if level else y, block[1].weight, block[1].bias, 2, 1)
+        y = normed(y) if 0 < level < 3 else y
+        skips.append(y)
+    y = skips.pop()
+    for level, block in enumerate(network.up):
+        y = F.conv_transpose2d(F.relu(y if not level else torch.cat([skips.pop(), y], 1)), block[1].weight,
+                               block[1].bias, 2, 1)
+        y = normed(y) if level < 3 else torch.tanh(y)
+    torch.testing.assert_close(network(x), y, atol=1e-4, rtol=1e-3)
+    weights = torch.cat([block[1].weight.flatten() for block in (*network.down, *network.up)])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.05)

@@ -1,5 +1,7 @@
 """Inpainting samples: holes, known pixels, pools, training crops, composition."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,6 +131,46 @@ def test_training_samples(kind, visit, patch, pools):
     assert np.array_equal(image[known], truth[known])
     assert kind in OBSERVED or not image[~known].any()
     assert sample.facts["kind"] in (["irregular_" + str(k) for k in BUCKETS] if kind == "irregular" else [kind])
+
+
+@pytest.mark.parametrize("kind", sorted(POOLED))
+def test_a_mask_of_the_pool_marks_what_is_missing(kind, pools):
+    """Flipped or not, in training as in the pool: 1 is a hole and what is there is black."""
+    known = set()
+    for record in pools["masks"]:
+        if record.facts["kind"] == kind:
+            mask = record.arrays["mask"][..., 0]
+            known |= {np.ascontiguousarray(turned).tobytes()
+                      for turned in (mask, mask[::-1], mask[:, ::-1], mask[::-1, ::-1])}
+    for visit in range(12):
+        sample = PARTS.training.sample(photo(), pools, generator(3, visit), {"patch": 64, "masks": [kind]}, {})
+        mask = sample.inputs["mask"]
+        assert mask[..., 0].tobytes() in known and sample.facts["hole_ratio"] == mask.mean()
+        assert np.array_equal(sample.inputs["image"], np.where(mask > 0, 0, sample.target["image"]))
+
+
+def test_a_mask_of_the_pool_is_fitted_to_the_patch_by_the_nearest_neighbour(pools):
+    halves = {record.arrays["mask"][::2, ::2].tobytes() for record in pools["masks"]
+              if record.facts["kind"] == "strokes"}
+    seen = [PARTS.training.sample(photo(), pools, generator(4, visit), {"patch": 32, "masks": ["strokes"]}, {})
+            for visit in range(40)]
+    assert {sample.inputs["mask"].tobytes() for sample in seen} & halves  # a quarter is not flipped
+    assert all(set(np.unique(sample.inputs["mask"])) <= {0, 1} for sample in seen)
+
+
+def test_each_name_in_masks_is_drawn_equally_often_and_a_group_shares_its_part(pools):
+    run, counts = {"patch": 32, "masks": ["irregular", "random_square", "random_square"]}, Counter()
+    for visit in range(600):
+        counts[PARTS.training.sample(photo(), pools, generator(5, visit), run, {}).facts["kind"]] += 1
+    assert 340 < counts["random_square"] < 460  # two thirds; one in four if every kind counted the same
+    assert all(15 < counts[f"irregular_{k}"] < 55 for k in BUCKETS) and set(counts) == {
+        "random_square", *(f"irregular_{k}" for k in BUCKETS)}
+
+
+def test_all_masks_of_the_pool_are_drawn(pools):
+    drawn = {np.sort(PARTS.training.sample(photo(), pools, generator(6, visit), {"patch": 64, "masks": ["strokes"]}, {})
+                     .inputs["mask"].reshape(64, 64).sum(0)).tobytes() for visit in range(60)}
+    assert len(drawn) == 4  # a flip leaves the columns' sums as they are, but for their order
 
 
 def test_a_training_crop_is_a_flipped_part_of_the_picture(pools):

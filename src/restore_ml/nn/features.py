@@ -74,19 +74,21 @@ class FeatureNet(nn.Module):
 
 
 def equalise(network: FeatureNet, pictures: Tensor) -> None:
-    """Rescale the filters in place so that every channel's mean activation over `pictures` is 1 at every ReLU tap.
+    """Rescale the filters in place so that every channel's root mean square over `pictures` is 1 at every ReLU tap.
 
     ReLU and max-pooling commute with positive factors, so each layer's factors are undone in the next one's weights
-    and the function changes by scales of channels only (Gatys et al., CVPR 2016). A channel that is dead on all of
-    the pictures keeps its scale.
+    and the function changes by scales of channels only (after Gatys et al., CVPR 2016, who set the mean to 1).
+    reading: the root mean square, because a channel that fires at one place of 10,000 would get a gain of 10,000 times
+    its height from its mean, squared again in a Gram matrix, and 100 times from this: with it every channel has the
+    same weight on a Gram matrix's diagonal. A channel that is dead on all of the pictures keeps its scale.
     """
     with torch.no_grad():
-        means = {tap: value.double().mean((0, 2, 3)) for tap, value in network(pictures).items()}
+        squares = {tap: value.double().square().mean((0, 2, 3)) for tap, value in network(pictures).items()}
         before: Tensor | None = None
         for name, module in network.convolutions.items():
             assert isinstance(module, nn.Conv2d)
-            mean = means[f"relu{name}"]
-            scale = torch.where(mean > 1e-12, mean, torch.ones_like(mean))
+            strength = squares[f"relu{name}"].sqrt()
+            scale = torch.where(strength > 1e-12, strength, torch.ones_like(strength))
             weight, bias = module.weight.double(), module.bias.double()  # type: ignore[union-attr]
             weight = weight if before is None else weight * before.view(1, -1, 1, 1)
             module.weight.copy_(weight / scale.view(-1, 1, 1, 1))

@@ -1,6 +1,7 @@
 """The two networks of deep image priors: a U-Net and a hourglass with narrow skips.
 
-Sources: Ulyanov, Vedaldi, Lempitsky, CVPR 2018 (the classes of their code); method cards `dip`, `dip_watermark`.
+Sources: Ulyanov, Vedaldi, Lempitsky, CVPR 2018, and the classes of their code, from which the U-Net differs in that its
+decoder is normalised too; method cards `dip`, `dip_watermark`.
 """
 
 from __future__ import annotations

@@ -94,10 +94,13 @@ class ContextEncoder(Method):
 
     The network has one size, `patch`; a picture of another size is resized to it and the prediction back (reading).
     `overlap`: pixels by which the hole stays within the centre, so that the network also predicts a rim that it sees;
-    this counts tenfold. `valid_weight`: how much known pixels count in the random variant (the paper: not at all).
+    this counts tenfold. A picture to be restored is continued by reflection until its hole, the middle half of each
+    side, has the share of the whole that it had in training (reading). `valid_weight`: how much known pixels count in
+    the random variant (the paper: not at all).
     `bottleneck_kind: channel_fc` is the paper's channel-wise layer, `conv` the released code's full one.
 
-    reading: 100,000 steps; the seed's recipe is in epochs.
+    reading: 100,000 steps, where the recipe is in epochs; training crops are cut from pictures of up to twice the
+    task's `size`, where the code resizes each picture to 350 pixels before it crops 128.
     """
 
     task = "inpainting"
@@ -107,16 +110,18 @@ class ContextEncoder(Method):
         "bottleneck_kind": "conv", "disc_width": 64, "reconstruction": 0.999, "adversarial": 0.001, "valid_weight": 0.0,
         "steps": 100_000, "batch": 64, "patch": 128, "ema": 0.0, "lr": 2e-3, "disc_lr": 2e-4, "betas": [0.5, 0.999],
     }
+    reading = "pictures of another size are resized, continued where there is an overlap; crops; number of steps"
     choices: ClassVar = {"variant": ("centre", "random"), "bottleneck_kind": ("conv", "channel_fc")}
-    reading = "pictures of another size are resized; number of steps"
     stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `SettingError` for a patch that is no power of 2 from 32."""
+        """Raises `SettingError` for a patch that is no power of 2 from 32 and an overlap of a sixth of it or more."""
         super().__init__(settings)
         s = self.settings
         if s["patch"] < 32 or s["patch"] & (s["patch"] - 1):
             raise self.wrong("patch", "it must be a power of 2 of at least 32")
+        if 6 * s["overlap"] >= s["patch"]:
+            raise self.wrong("overlap", f"with a patch of {s['patch']} it must be below {-(-s['patch'] // 6)}")
         self.centre = s["variant"] == "centre"
         self.side = s["patch"] // 2 if self.centre else s["patch"]
 
@@ -181,18 +186,30 @@ class ContextEncoder(Method):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """The prediction in its place; around a predicted centre stands the input."""
         size, patch = inputs["image"].shape[-2:], self.settings["patch"]
-        shown = resized(self.shown(inputs), (patch, patch))
-        made = (model.networks["generator"](shown).float() + 1) / 2
+        down, right = (self.margin(length) for length in size) if self.centre else (0, 0)
+        shown = continued(self.shown(inputs), down, right)
+        made = (model.networks["generator"](resized(shown, (patch, patch))).float() + 1) / 2
         if not self.centre:
             return {"image": resized(made, size)}
-        top, left = size[0] // 4, size[1] // 4
-        bottom, right = size[0] - top, size[1] - left
+        top, left = shown.shape[-2] // 4 - down, shown.shape[-1] // 4 - right
+        bottom, end = size[0] - top, size[1] - left
         image = inputs["image"].clone()
-        image[..., top:bottom, left:right] = resized(made, (bottom - top, right - left))
+        image[..., top:bottom, left:end] = resized(made, (bottom - top, end - left))
         return {"image": image}
+
+    def margin(self, length: int) -> int:
+        """Pixels before and behind a side of `length` whose middle half is missing, with which what is missing takes
+        patch / 2 - 2 overlap of patch pixels."""
+        half, overlap = self.settings["patch"] // 2, self.settings["overlap"]
+        return round(length * overlap / (half - 2 * overlap))
 
     def _predicted(self, context: Context) -> Tensor:
         return context.once("made", lambda: context.networks["generator"](self.shown(context.inputs)))
+
+
+def continued(x: Tensor, down: int, right: int) -> Tensor:
+    """`down` more rows above and below, `right` more columns at either side, by reflection."""
+    return F.pad(x, (right, right, down, down), mode="reflect") if down or right else x
 
 
 def resized(x: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:

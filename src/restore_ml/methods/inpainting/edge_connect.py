@@ -19,7 +19,7 @@ from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.blocks import ResidualBlock, maybe_spectral
 from restore_ml.nn.initialisation import normal
 from restore_ml.nn.patchgan import PatchDiscriminator
-from restore_ml.training.schedules import constant
+from restore_ml.training.schedules import Schedule, constant, cosine
 
 CONTENT = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
@@ -51,8 +51,7 @@ class Generator(nn.Module):
             *(ResidualBlock(4 * width, 2, spectral) for _ in range(blocks)),
             *up(4 * width, 2 * width), *up(2 * width, width), nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7))
         self.last = torch.sigmoid if spectral else _half_tanh
-        if not spectral:
-            normal(self)
+        normal(self.body[-1] if spectral else self)  # spectral normalisation fixes the scale of all the others
 
     def forward(self, x: Tensor) -> Tensor:
         """Edges or colours."""
@@ -64,14 +63,18 @@ def _half_tanh(x: Tensor) -> Tensor:
 
 
 class EdgeConnect(Method):
-    """Edge network; picture network on true edges; then on guessed ones; optionally both together (`joint`).
+    """Edge network; picture network on true edges; then on guessed ones; optionally both together (`joint`), where the
+    picture's losses reach the edge network through the guessed edges.
 
     `sigma`: Canny's. While restoring, Canny is told the hole, so that its rim gives no edges. `disc_lr_factor`: the
-    discriminators' learning rate relative to `lr`. `normalise_features`: whether ImageNet's mean is subtracted before
-    the feature network (the authors do not). Without one the perceptual and style terms are left out.
+    discriminators' learning rate relative to `lr`. `schedule`: `constant`, or `cosine` (each network's rate falls to 0
+    over its phases before `joint`). `normalise_features`: whether ImageNet's mean is subtracted before the feature
+    network (the authors do not). Without one the perceptual and style terms are left out.
 
     reading: two million steps a phase (the authors' limit), their plateau rule replaced by a constant rate; no joint
-    phase by default; the edge network keeps torch's initial weights, as spectral normalisation fixes their scale.
+    phase by default; in it a step moves the edge network first, on losses of a pass of its own; training crops are cut
+    from pictures of up to twice the task's `size`, where the authors resize whole pictures to 256; the irregular half
+    of the masks is ours, as the published set cannot be had.
     """
 
     task = "inpainting"
@@ -80,9 +83,10 @@ class EdgeConnect(Method):
         "matching": 10.0, "l1": 1.0, "adversarial": 0.1, "perceptual": 0.1, "style": 250.0, "normalise_features": False,
         "steps": {"edge": 2_000_000, "inpaint_gt_edges": 2_000_000, "inpaint_predicted": 2_000_000, "joint": 0},
         "batch": 8, "patch": 256, "ema": 0.0, "lr": 1e-4, "disc_lr_factor": 0.1, "joint_lr_factor": 0.01,
-        "betas": [0.0, 0.9],
+        "betas": [0.0, 0.9], "schedule": "constant",
     }
-    reading = "number of steps, constant learning rate, initial weights of the edge network"
+    reading = "number of steps, constant learning rate, crops, order of the joint phase"
+    choices: ClassVar = {"schedule": ("constant", "cosine")}
     stored_networks = ("edges", "colours")
     multiple = 4
 
@@ -107,21 +111,35 @@ class EdgeConnect(Method):
         def adam(factor: float) -> Callable[[Any], torch.optim.Optimizer]:
             return lambda parameters: torch.optim.Adam(parameters, s["lr"] * factor, tuple(s["betas"]))
 
-        def pair(network: str, judge: str, own: Any, judging: Any, factor: float = 1.0) -> list[Player]:
-            return [Player(judge, [judge], judging, adam(s["disc_lr_factor"]), schedule=constant(factor)),
-                    Player(network, [network], own, adam(1.0), schedule=constant(factor))]
+        def pair(network: str, judge: str, own: Any, judging: Any, phase: str) -> list[Player]:
+            factor = self._schedule(phase)
+            return [Player(judge, [judge], judging, adam(s["disc_lr_factor"]), schedule=factor),
+                    Player(network, [network], own, adam(1.0), schedule=factor)]
 
-        def edges(factor: float = 1.0) -> list[Player]:
-            return pair("edges", "edge_judge", self.edge_loss, self.edge_judge_loss, factor)
+        def edges(phase: str, loss: Any) -> list[Player]:
+            return pair("edges", "edge_judge", loss, self.edge_judge_loss, phase)
 
-        def colours(true_edges: bool, factor: float = 1.0) -> list[Player]:
+        def colours(phase: str, true_edges: bool = False) -> list[Player]:
             return pair("colours", "colour_judge", lambda context: self.colour_loss(context, true_edges),
-                        lambda context: self.colour_judge_loss(context, true_edges), factor)
+                        lambda context: self.colour_judge_loss(context, true_edges), phase)
 
-        slow = s["joint_lr_factor"]
-        players = {"edge": edges(), "inpaint_gt_edges": colours(True), "inpaint_predicted": colours(False),
-                   "joint": [*edges(slow), *colours(False, slow)]}
+        players = {"edge": edges("edge", self.edge_loss), "inpaint_gt_edges": colours("inpaint_gt_edges", True),
+                   "inpaint_predicted": colours("inpaint_predicted"),
+                   "joint": [*edges("joint", self.joint_edge_loss), *colours("joint")]}
         return [Phase(name, s["steps"][name], playing) for name, playing in players.items() if s["steps"][name]]
+
+    def _schedule(self, phase: str) -> Schedule:
+        """The factor on a phase's learning rates; with `cosine` the picture network's two phases are one fall."""
+        steps = self.settings["steps"]
+        if phase == "joint":
+            return constant(self.settings["joint_lr_factor"])
+        if self.settings["schedule"] == "constant":
+            return constant()
+        if phase == "edge":
+            return cosine()
+        first = steps["inpaint_gt_edges"]
+        before = first if phase == "inpaint_predicted" else 0
+        return cosine(before=before, whole=first + steps["inpaint_predicted"])
 
     # --- edges
 
@@ -143,6 +161,14 @@ class EdgeConnect(Method):
         return {"adversarial": generator_term("bce", judged[-1]),
                 "matching": self.settings["matching"] * feature_matching(wanted, judged)}
 
+    def joint_edge_loss(self, context: Context) -> dict[str, Tensor]:
+        """The edge network's own terms and the picture's, which reach it through the edges that it guessed."""
+        mask, edges = context.inputs["mask"], self._truth(context)[1]
+        composed = mask * self._guessed(context) + (1 - mask) * edges
+        made = self.colour(context.networks["colours"], context.inputs["image"], composed, mask)
+        through = self._picture_terms(context, made)
+        return self.edge_loss(context) | {f"picture_{name}": term for name, term in through.items()}
+
     def guess(self, network: nn.Module, grey: Tensor, edges: Tensor, mask: Tensor) -> Tensor:
         """The edge network's map, N x 1 x H x W in [0, 1]; in the hole it sees white and no edge."""
         return network(torch.cat([grey * (1 - mask) + mask, edges * (1 - mask), mask], 1))
@@ -158,8 +184,10 @@ class EdgeConnect(Method):
 
     def colour_loss(self, context: Context, true_edges: bool) -> dict[str, Tensor]:
         """L1 over the mean of the mask, -log D, features of the whole picture and Gram matrices of the hole's."""
+        return self._picture_terms(context, self._coloured(context, true_edges))
+
+    def _picture_terms(self, context: Context, made: Tensor) -> dict[str, Tensor]:
         s, truth, mask, features = self.settings, context.target["image"], context.inputs["mask"], context.features
-        made = self._coloured(context, true_edges)
         terms = {"l1": s["l1"] * F.l1_loss(made.float(), truth) / mask.mean().clamp(min=1e-3),
                  "adversarial": s["adversarial"] * generator_term("bce", context.networks["colour_judge"](made))}
         if features is not None:

@@ -15,6 +15,7 @@ from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.tasks.base import Material
+from restore_ml.training.schedules import constant, cosine
 
 
 def layer(before: int, after: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -84,20 +85,24 @@ class GLCIC(Method):
     """Completion alone, the discriminator alone, then both.
 
     `valid_weight`: how much known pixels count in the squared error (the paper: not at all). `optimiser`: `adadelta`
-    (the paper's) or `adam`, at `lr`. The local patch has half the side of `patch`.
+    (the paper's) or `adam`, at `lr`. `schedule`: `constant`, or `cosine` (the completion network's rate falls to 0 over
+    its two phases, the judge's stays). The local patch has half the side of `patch`.
 
-    reading: the squared error is averaged over all pixels; ReLU after the judges' vectors; initial weights are torch's.
+    reading: the squared error is averaged over all pixels; ReLU after the judges' vectors; initial weights are torch's;
+    training crops are cut from pictures of up to twice the task's `size`, where the paper resizes each picture to a
+    shorter edge between 256 and 384 pixels before it crops 256.
     """
 
     task = "inpainting"
     paper: ClassVar[dict[str, Any]] = {
         "masks": ["random_rect"], "width": 64, "dilations": [2, 4, 8, 16], "disc_width": 64, "disc_hidden": 1024,
         "valid_weight": 0.0, "adversarial": 4e-4, "optimiser": "adadelta", "lr": 1.0,
+        "schedule": "constant",
         "steps": {"completion": 90_000, "discriminator": 10_000, "joint": 400_000},
         "batch": 96, "patch": 256, "ema": 0.0,
     }
-    choices: ClassVar = {"optimiser": ("adadelta", "adam")}
-    reading = "average of the squared error, activation of the judges' vectors"
+    reading = "average of the squared error, activation of the judges' vectors, crops"
+    choices: ClassVar = {"optimiser": ("adadelta", "adam"), "schedule": ("constant", "cosine")}
     stored_networks = ("completion",)
     multiple = 4
 
@@ -117,9 +122,13 @@ class GLCIC(Method):
     def phases(self) -> list[Phase]:
         """The paper's three."""
         steps = self.settings["steps"]
-        alone = Player("completion", ["completion"], self.reconstruction_loss, self._optimiser)
+        first, both = steps["completion"], steps["completion"] + steps["joint"]
+        falls = self.settings["schedule"] == "cosine"
+        alone = Player("completion", ["completion"], self.reconstruction_loss, self._optimiser,
+                       schedule=cosine(whole=both) if falls else constant())
         judge = Player("discriminator", ["discriminator"], self.discriminator_loss, self._optimiser)
-        joint = Player("completion", ["completion"], self.joint_loss, self._optimiser)
+        joint = Player("completion", ["completion"], self.joint_loss, self._optimiser,
+                       schedule=cosine(before=first, whole=both) if falls else constant())
         return [Phase("completion", steps["completion"], [alone]),
                 Phase("discriminator", steps["discriminator"], [judge]), Phase("joint", steps["joint"], [judge, joint])]
 

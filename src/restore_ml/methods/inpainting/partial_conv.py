@@ -18,7 +18,7 @@ from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.features import MEAN, STD
 from restore_ml.nn.initialisation import he
 from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
-from restore_ml.training.schedules import constant
+from restore_ml.training.schedules import Schedule, constant, cosine
 
 TAPS = ("pool1", "pool2", "pool3")
 
@@ -75,7 +75,7 @@ class Decoder(nn.Module):
 
 class PartialConvolution(Method):
     """See the module's docstring. Fine-tuned with the encoder's batch normalisation frozen, as its statistics were
-    taken over holes.
+    taken over holes. `schedule`: `constant`, or `cosine` (the first phase's rate falls to the second's).
 
     reading: VGG19's pool1 to pool3 stand for VGG16's; pixel terms in ImageNet-normalised units, as in the common
     reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature network the perceptual and
@@ -87,9 +87,10 @@ class PartialConvolution(Method):
         "widths": [64, 128, 256, 512, 512, 512, 512, 512], "masks": ["irregular"],
         "valid": 1.0, "hole": 6.0, "perceptual": 0.05, "style": 120.0, "tv": 0.1,
         "steps": {"train": 500_000, "finetune": 500_000}, "batch": 6, "patch": 512, "ema": 0.0,
-        "lr": 2e-4, "finetune_lr": 5e-5,
+        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant",
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
+    choices: ClassVar = {"schedule": ("constant", "cosine")}
     stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -104,13 +105,15 @@ class PartialConvolution(Method):
         """Training, then fine-tuning with a lower learning rate and the encoder's normalisation frozen."""
         s = self.settings
 
-        def player(factor: float) -> Player:
-            return Player("unet", ["encoder", "decoder"], self.loss, lambda p: torch.optim.Adam(p, s["lr"]),
-                          schedule=constant(factor))
+        last = s["finetune_lr"] / s["lr"]
 
-        finer = player(s["finetune_lr"] / s["lr"])
-        return [Phase("train", s["steps"]["train"], [player(1.0)]),
-                Phase("finetune", s["steps"]["finetune"], [finer], frozen_norm=["encoder"])]
+        def player(factor: Schedule) -> Player:
+            return Player("unet", ["encoder", "decoder"], self.loss, lambda p: torch.optim.Adam(p, s["lr"]),
+                          schedule=factor)
+
+        first = player(cosine(end=last) if s["schedule"] == "cosine" else constant())
+        return [Phase("train", s["steps"]["train"], [first]),
+                Phase("finetune", s["steps"]["finetune"], [player(constant(last))], frozen_norm=["encoder"])]
 
     @staticmethod
     def fill(networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
@@ -125,7 +128,7 @@ class PartialConvolution(Method):
         composed = mask * raw + (1 - mask) * truth
         terms = {"valid": s["valid"] * masked_l1(raw, truth, 1 - mask),
                  "hole": s["hole"] * masked_l1(raw, truth, mask), "tv": s["tv"] * around_hole(composed, mask)}
-        if features is not None:
+        if features is not None and (s["perceptual"] or s["style"]):
             with torch.no_grad():
                 wanted = taps_of(features, truth, TAPS, normalise=False)
             both = taps_of(features, torch.cat([raw, composed]), TAPS, normalise=False)

@@ -43,8 +43,9 @@ class Features(Method):
     """Trains `nn.features.FeatureNet`; `width` 64 is VGG19's. See the module's docstring.
 
     `buckets`: exemplar classes, a picture's class being a hash of its id modulo this; `jitter`: largest relative change
-    of gain and offset of a crop's channels; `calibration`: crops over which `finish` sets every channel's mean
-    activation to 1.
+    of gain and offset of a crop's channels; `calibration`: crops over which `finish` sets every channel's root mean
+    square to 1. At small budgets many deep channels never fire on a training crop (after 500 steps 40 % at relu4_4 and
+    56 % at relu5_4): they add nothing to any term.
     """
 
     task = "representation"
@@ -82,7 +83,7 @@ class Features(Method):
                 "picture": s["picture_weight"] * F.cross_entropy(picture, classes)}
 
     def finish(self, networks: dict[str, nn.Module], material: Material, seed: int) -> None:
-        """Set each tap channel's mean activation over crops of the training split to 1 (card: normalised VGG)."""
+        """Set each tap channel's root mean square over crops of the training split to 1 (normalised VGG)."""
         network = networks["features"]
         assert isinstance(network, FeatureNet)
         equalise(network, self.calibration_crops(material, seed).to(next(network.parameters()).device))

@@ -49,12 +49,15 @@ class InpaintingTraining(Training):
                options: Mapping[str, Any], partner: Partner = no_partner) -> Sample:
         """A flipped crop of side `patch` with a hole of one of the kinds in the run's setting `masks`.
 
-        `overlap` (optional, pixels): how far a centre hole stays within the centre square. A mask of the pool is
+        Each name in `masks` is drawn equally often, and a group's kinds share what falls to it; a name may stand there
+        twice. `overlap` (optional, pixels): how far a centre hole stays within the centre square. A mask of the pool is
         flipped and resized to the patch with the nearest neighbour.
         """
         square = random_squares({"image": record.arrays["image"]}, run["patch"], rng)
         image = augment(square, TASK.arrays, rng, rotate=False)["image"]
-        kinds = [kind for name in run.get("masks") or ["irregular"] for kind in GROUPS.get(name, [name])]
+        names = run.get("masks") or ["irregular"]
+        name = names[int(rng.integers(len(names)))]
+        kinds = GROUPS.get(name, [name])
         kind = checked_name(kinds[int(rng.integers(len(kinds)))], (*DIRECT, *POOLED, *OBSERVED),
                             "kind of masks in a run's setting `masks`")
         if kind not in POOLED:
