@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restore_ml.data.containers import read_container
 from restore_ml.data.pictures import SUFFIXES, Refused, read_bytes
 from restore_ml.errors import UserError
 from restore_ml.files import canonical_json, inside, sha256, sha256_of_file
 from restore_ml.restore_command import (
-    as_mask,
     decode,
+    decode_mask,
     encode,
     load_for,
     restore_picture,
@@ -31,11 +32,9 @@ from restore_ml.serving.engine import TASKS, model_hash
 from restore_ml.serving.report import JOURNAL, Line, append, read_journal, write_journal, write_report
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from restore_ml.method import Method, Model
 
-VERSION = 1
+VERSION = 2
 """Goes up when the same model and picture give another output than before."""
 
 
@@ -168,8 +167,11 @@ class _Batch:
             target = inside(self.out, job.output)
             if before is not None and not before.reason and before.same(facts) and _whole(target, before):
                 return before, False
-            restored = self._restored(image, mask)
-            data = encode(restored)
+            picture, marked = decode(image), None if mask is None else decode_mask(mask)
+            restored = restore_picture(self.method, self.model, picture, None if marked is None else marked.hole,
+                                       self.scale, self.seed)
+            facts["mask_share"] = 0.0 if marked is None else round(marked.share, 6)
+            data = encode(restored, original=read_container(image), scale=restored.shape[0] / picture.shape[0])
             write_bytes(target, data)
             facts |= {"output_sha256": sha256(data), "width": restored.shape[1], "height": restored.shape[0]}
         except Refused as refused:
@@ -179,10 +181,6 @@ class _Batch:
         except Exception as error:  # one picture must not take the others with it
             facts["reason"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         return Line(seconds=round(time.monotonic() - started, 3), **facts), True
-
-    def _restored(self, image: bytes, mask: bytes | None) -> np.ndarray:
-        hole = None if mask is None else as_mask(decode(mask, "mask"))
-        return restore_picture(self.method, self.model, decode(image), hole, self.scale, self.seed)
 
     def _mask(self, source: str) -> bytes | None:
         """The mask's bytes: of that very name, or of the same name with another ending."""
