@@ -73,7 +73,8 @@ def white_is_zero() -> bytes:
 
 EXACT = {
     "0 and 255": lambda: encoded(HOLE * np.uint8(255)), "0 and 1": lambda: encoded(HOLE * np.uint8(1)),
-    "0 and 100": lambda: encoded(HOLE * np.uint8(100)), "1 and 128": lambda: encoded(HOLE * np.uint8(127) + np.uint8(1)),
+    "0 and 100": lambda: encoded(HOLE * np.uint8(100)),
+    "1 and 128": lambda: encoded(HOLE * np.uint8(127) + np.uint8(1)),
     "one bit": lambda: encoded(HOLE), "white is zero": white_is_zero,
     "16 bits, 0 and 1": lambda: encoded(HOLE.astype(np.uint16)),
     "16 bits, 0 and 255": lambda: encoded(HOLE.astype(np.uint16) * np.uint16(255)),

@@ -40,8 +40,8 @@ def tiff(strips: bytes | list[bytes], bits: int, photometric: int, samples: int,
     starts = [end + sum(map(len, strips[:number])) for number in range(len(strips))]
     head, body = struct.pack(order + "H", len(entries)), b""
     for tag, kind, values in entries:
-        values = starts if tag == 273 else values
-        raw = struct.pack(f"{order}{len(values)}{letter[kind]}", *values)
+        numbers = starts if tag == 273 else values
+        raw = struct.pack(f"{order}{len(numbers)}{letter[kind]}", *numbers)
         place = struct.pack(order + "I", places[tag]) if tag in places else raw.ljust(4, b"\0")
         head += struct.pack(order + "HHI", tag, kind, len(values)) + place
         body += raw + b"\0" * (len(raw) % 2) if tag in places else b""

@@ -77,5 +77,9 @@ def places(folder: Path) -> list[Place]:
 
 
 def pixels(picture: Record) -> np.ndarray:
-    """What of a prepared picture a task judges: the photo's `image`, or a scene's `target` date."""
-    return picture.arrays["image"] if "image" in picture.arrays else picture.arrays["target"]
+    """What of a prepared record a task judges: its `image`, the `target` of a scene, else its first array by name.
+
+    A domain's `main` says the same and is to be preferred where the domain is known.
+    """
+    name = next((name for name in ("image", "target") if name in picture.arrays), min(picture.arrays))
+    return picture.arrays[name]

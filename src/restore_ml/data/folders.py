@@ -19,8 +19,8 @@ EXCLUDED = (
     "Temporary Items", "TheVolumeSettingsFolder", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Picasa.ini",
     "*.lrdata", "*.photoslibrary/resources", "*.photoslibrary/database", "*.aplibrary/Thumbnails",
     "*.aplibrary/Previews", "_vti_cnf", "SYNOPHOTO_*", "SYNOVIDEO_*")
-"""What is left out unless it is asked for: thumbnails, bins, snapshots and catalogues of network disks (Synology, QNAP),
-systems and photo programs. Patterns as for `excludes`."""
+"""What is always left out: thumbnails, bins, snapshots and catalogues of network disks (Synology, QNAP), systems and
+photo programs. Patterns as for `excludes`."""
 
 
 @dataclass
@@ -43,7 +43,8 @@ def walk(folder: Path, exclude: Sequence[str] = (), without: Iterable[Path] = ()
     patterns = (*EXCLUDED, *exclude)
 
     def note(error: OSError) -> None:
-        found.closed.append((os.path.relpath(error.filename, folder), f"a folder that cannot be read: {error.strerror}"))
+        name = os.path.relpath(error.filename, folder)
+        found.closed.append((name, f"a folder that cannot be read: {error.strerror}"))
 
     def kept(place: str, name: str) -> bool:
         path = Path(place, name).relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""The one reader of mask files: which pixels are to be filled, as drawing programs, annotation tools and scripts say it.
+"""The one reader of mask files: which pixels are to be filled, as drawing and annotation programs and scripts say it.
 
 A mask is not read like a photograph: its levels are labels. The convention is white where to fill, black where the
 picture is known; what is meant can also be told from
@@ -62,11 +62,13 @@ def decode_mask(data: bytes, suffix: str = "") -> Mask:
     """The same from a file's bytes."""
     with opened(data, suffix) as (image, tags):
         levels, alpha, white = _samples(data, image, tags)
-        mask = _from_layer(levels, alpha, white) if alpha is not None else _from_levels(levels, white, _lossy(image, data))
+        mask = (_from_levels(levels, white, _lossy(image, data)) if alpha is None
+                else _from_layer(levels, alpha, white))
     if not mask.hole.any():
         raise Refused(f"it marks nothing ({mask.reading}): {CONVENTION}")
     if mask.hole.all():
-        raise Refused(f"it covers the whole picture ({mask.reading}); nothing is known from which to fill it: {CONVENTION}")
+        raise Refused(f"it covers the whole picture ({mask.reading}); nothing is known from which to fill it: "
+                      f"{CONVENTION}")
     return mask
 
 

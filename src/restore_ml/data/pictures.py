@@ -3,11 +3,11 @@
 Conversions, in this order:
 - an animation or a file of several pages gives its first frame;
 - EXIF orientation is applied (an unreadable EXIF block counts as none); an ICC profile is ignored: the stored numbers
-  are taken as sRGB, so that no version of a colour library changes a pixel (`restore_ml.data.containers` hands it on);
+  are taken as sRGB, so that no version of a colour library changes a pixel (`data/containers.py` hands it on);
 - a palette becomes RGB, CMYK, YCbCr, HSV and Lab become RGB (Pillow's formulas), 1-bit becomes 0 and 255;
 - 16-bit values become 8-bit by round(v / 257), those of a TIFF file with fewer used bits by their own white; 32-bit
   integers, signed ones and floats have no agreed range and are refused;
-- where a TIFF file says that zero is white, it is; a channel beyond the colour's that has no stated meaning is left out;
+- where a TIFF file says that zero is white, it is; a channel beyond the colour's without a stated meaning is left out;
 - transparency is composited on white; a picture that is transparent everywhere is refused.
 Raw files of cameras, HEIC, AVIF and other kinds that are not read are refused by name (`restore_ml.data.unread`).
 """
@@ -188,6 +188,7 @@ def _grey(array: np.ndarray) -> np.ndarray:
 
 
 def orientation(image: Image.Image) -> int:
+    """The case of EXIF's orientation, 1 (upright) to 8."""
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # a broken EXIF block says nothing about the pixels
@@ -195,6 +196,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright_image(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says."""
     return ImageOps.exif_transpose(image) if orientation(image) in range(2, 9) else image
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restore_ml.data import folders
 from restore_ml.data.containers import read_container
-from restore_ml.data.pictures import SUFFIXES, Refused, read_bytes
+from restore_ml.data.pictures import PROMISING, SUFFIXES, Refused, read_bytes
 from restore_ml.errors import UserError
 from restore_ml.files import canonical_json, inside, sha256, sha256_of_file
 from restore_ml.restore_command import (
@@ -66,7 +67,10 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     if mask is not None and not os.path.exists(mask):
         raise UserError(f"There is no {mask}; give --mask with a folder of masks or a mask file.")
     closed: list[str] = []
-    names, others = pictures_in(folder, [path for path in (out, mask) if path is not None], closed)
+    excluded: Counter[str] = Counter()
+    names, others = pictures_in(folder, [path for path in (out, mask) if path is not None], closed, excluded)
+    if excluded:
+        print(folders.in_words(excluded))
     for name in closed:
         print(f"The folder {name} cannot be opened; what is in it is left out.", file=sys.stderr)
     if not names:
@@ -84,25 +88,20 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     return 1 if counts["failed"] else 0
 
 
-def pictures_in(folder: Path, without: list[Path], closed: list[str]) -> tuple[list[str], int]:
+def pictures_in(folder: Path, without: list[Path], closed: list[str],
+                excluded: Counter[str] | None = None) -> tuple[list[str], int]:
     """The names (sorted, with `/`) of the files below `folder` that promise a picture, and how many others there are.
 
-    Hidden files and what lies in the folders `without` do not count; linked folders are not entered. Folders that
-    cannot be read are added to `closed`.
+    Hidden files, thumbnails and bins of disks (`restore_ml.data.folders`) and what lies in the folders `without` do not
+    count (`excluded` says how many of which); linked folders are not entered. Folders that cannot be read are added to
+    `closed`.
     """
-    left_out = {os.path.realpath(path) for path in without}
-    names, others = [], 0
-    for place, folders, files in os.walk(folder, onerror=lambda error: closed.append(error.filename)):
-        folders[:] = [name for name in folders if not name.startswith(".")
-                      and os.path.realpath(os.path.join(place, name)) not in left_out]
-        for name in files:
-            if name.startswith(".") or os.path.realpath(os.path.join(place, name)) in left_out:
-                continue
-            if Path(name).suffix.lower() in SUFFIXES:
-                names.append((Path(place) / name).relative_to(folder).as_posix())
-            else:
-                others += 1
-    return sorted(names), others
+    listing = folders.walk(folder, without=without)
+    closed += [str(folder / name) for name, _ in listing.closed]
+    if excluded is not None:
+        excluded.update(listing.excluded)
+    names = [name for name in listing.files if Path(name).suffix.lower() in PROMISING]
+    return names, len(listing.files) - len(names)
 
 
 def jobs(names: list[str]) -> list[Job]:
