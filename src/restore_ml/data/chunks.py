@@ -38,7 +38,11 @@ class Mapper(Protocol):
 
 
 def pieces(items: Sequence[T], size: int) -> list[list[T]]:
-    """The items in lists of `size`, the last one shorter."""
+    """The items in lists of `size`, the last one shorter.
+
+    >>> pieces("abcde", 2)
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
     return [list(items[start:start + size]) for start in range(0, len(items), size)]
 
 

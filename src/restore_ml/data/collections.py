@@ -178,7 +178,11 @@ def remove(record: Path) -> None:
 
 
 def printable(name: str) -> str:
-    """The name with control characters and bytes that are not UTF-8 replaced by an underscore."""
+    """The name with control characters and bytes that are not UTF-8 replaced by an underscore.
+
+    >>> printable("new\\nline \\udce9.png")
+    'new_line _.png'
+    """
     return "".join("_" if not char.isprintable() or 0xD800 <= ord(char) <= 0xDFFF else char for char in name)
 
 

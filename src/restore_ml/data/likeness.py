@@ -216,7 +216,11 @@ class Looks:
 
 
 def correlation(first: bytes, second: bytes) -> float:
-    """Pearson's correlation of two thumbnails; 0 for one without structure."""
+    """Pearson's correlation of two thumbnails; 0 for one without structure.
+
+    >>> round(correlation(bytes([0, 10, 20]), bytes([5, 25, 45])), 6), correlation(bytes([7, 7]), bytes([1, 2]))
+    (1.0, 0.0)
+    """
     a, b = (np.frombuffer(value, np.uint8).astype(np.float64) for value in (first, second))
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))

@@ -179,7 +179,11 @@ def _whole_numbers(image: Image.Image) -> np.ndarray:
 
 
 def eight_bit(values: np.ndarray) -> np.ndarray:
-    """uint16 to uint8 by round(v / 257), so that 0 and 65535 become 0 and 255 and v * 257 becomes v again."""
+    """uint16 to uint8 by round(v / 257), so that 0 and 65535 become 0 and 255 and v * 257 becomes v again.
+
+    >>> eight_bit(np.array([0, 128, 129, 257, 65535], np.uint16)).tolist()
+    [0, 0, 1, 1, 255]
+    """
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
