@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from restore_ml import registry, restoration
-from restore_ml.data import embedded, shards
+from restore_ml.data import embedded_photos, shards
 from restore_ml.data.pictures import pixel_hash, read_picture
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import grey_from_lightness
@@ -50,8 +50,9 @@ class Control(GaborPix2Pix):
 
 def photographs(split: str) -> list[Record]:
     """The embedded photographs of a split that the task takes (those with colour)."""
-    sources = embedded._sources()
-    images = {photo.name: read_picture(sources[photo.name]) for photo in embedded.PHOTOGRAPHS if photo.split == split}
+    sources = embedded_photos._sources()
+    images = {photo.name: read_picture(sources[photo.name]) for photo in embedded_photos.PHOTOGRAPHS
+              if photo.split == split}
     return [Record(pixel_hash(image), {"image": image}, {"name": name}) for name, image in images.items()
             if TASK.accepts(image, {}) is None]
 

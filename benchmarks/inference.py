@@ -34,10 +34,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from serving import holes, photograph
 
 from restore_ml import inference, layout, registry
+from restore_ml.data import domains
 from restore_ml.data.shards import Record
 from restore_ml.degradations.resize import imresize
 from restore_ml.errors import UserError
-from restore_ml.evaluation import canaries
 from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
 from restore_ml.photos import default_scale, restore_photo
@@ -74,7 +74,7 @@ def picture(task: str, method: Method, megapixels: float) -> tuple[Work, Callabl
     """What to restore (any variant of a method and model to the restored picture), and PSNR against the truth."""
     side = round((megapixels * 1e6) ** 0.5)
     if task == "cloud_removal":
-        scene = Record("scene", canaries.scene(photograph(side, side)), {"name": "scene"})
+        scene = Record("scene", domains.get("scenes").from_rgb(photograph(side, side)), {"name": "scene"})
         sample = registry.parts(task).cases.sample(scene, "cloud_20", 1, {})
         hole = sample.inputs["mask"][..., 0] > 0
         return (lambda method, model: 255 * restore(method, model, sample.inputs, 1)["image"],

@@ -15,11 +15,11 @@ from restore_ml.files import read_json
 
 def stage(step: Steps, key: str) -> None:
     """Prepare all collections: decoding and writing go over the workers of a parallel rebuild, where there are some."""
-    found = step("scan", scan)
-    pictures, refused = step("decode", decode, found)
-    placed, quarantined = step("assign", assign, pictures, found)
+    collections = step("scan", scan)
+    pictures, refused = step("decode", decode, collections)
+    placed, quarantined = step("assign", assign, pictures, collections)
     step("write_shards", write_shards, placed)
-    step("write_manifests", write_manifests, placed, found.refused + refused + quarantined)
+    print(step("write_manifests", write_manifests, placed, collections.refused + refused + quarantined))
 
 
 def scan() -> Any:
@@ -29,21 +29,21 @@ def scan() -> Any:
     return prepare.scan(layout.root() / layout.DATA)
 
 
-def decode(found: Any) -> Any:
-    """Decode every file once, to a folder of raw values that the later steps read."""
+def decode(collections: Any) -> Any:
+    """Decode every record once, to a folder of raw values that the later steps read."""
     from restore_ml.data import prepare
 
     return _tidy(lambda progress, mapper: prepare.decode(
-        layout.root() / layout.DATA, found.entries, layout.root() / layout.PREPARED / prepare.SPILL, progress, mapper,
-        ledger=_ledger()))
+        layout.root() / layout.DATA, collections.entries, layout.root() / layout.PREPARED / prepare.SPILL, progress,
+        mapper, ledger=_ledger()))
 
 
-def assign(pictures: Any, found: Any) -> Any:
-    """Give every picture its split, or put it in quarantine."""
+def assign(pictures: Any, collections: Any) -> Any:
+    """Give every record its split, or put it in quarantine."""
     from restore_ml.data import splits
 
     seed = read_json(layout.root() / layout.CODE / "prepare.json")["seed"]
-    return _tidy(lambda progress, mapper: splits.assign(pictures, seed, found.reserved))
+    return _tidy(lambda progress, mapper: splits.assign(pictures, seed, collections.reserved))
 
 
 def write_shards(placed: Any) -> None:
@@ -56,13 +56,13 @@ def write_shards(placed: Any) -> None:
                                                         mapper, _ledger()))
 
 
-def write_manifests(placed: Any, refused: Any) -> None:
-    """Write the manifests and the quarantine, and take the raw values away."""
+def write_manifests(placed: Any, refused: Any) -> str:
+    """Write the manifests and the quarantine, and take the raw values away; returns what there is now, in words."""
     from restore_ml.data import prepare
 
     out = layout.root() / layout.PREPARED
     shutil.rmtree(out / prepare.SPILL)
-    prepare.write_manifests(out, placed, refused)
+    return str(prepare.write_manifests(out, placed, refused))
 
 
 def _ledger() -> Any:

@@ -46,7 +46,8 @@ def test_inpainting_keeps_known_pixels_and_needs_its_mask():
     mask[10:15, 20:30] = 255
     out = restore_photo(method, Model(), picture, mask)
     assert np.array_equal(out[mask == 0], picture[mask == 0]) and not np.array_equal(out, picture)
-    for wrong, sentence in ((None, "needs a mask"), (mask[:5], "same size"), (np.ones_like(mask), "whole picture")):
+    for wrong, sentence in ((None, "needs a mask"), (mask[:5], "same size"), (np.ones_like(mask), "whole picture"),
+                            (np.zeros_like(mask), "marks nothing")):
         with pytest.raises(UserError, match=sentence):
             restore_photo(method, Model(), picture, wrong)
 

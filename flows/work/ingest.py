@@ -22,7 +22,9 @@ def work(step: Steps, inbox: Path, collection: str, role: str, source: str, lice
     print(found)
     if found.taken:
         step("dvc_add", dvc_add, root, retries=2)
-        step("clear_inbox", found.finish)
+        newer = step("clear_inbox", found.finish)
+        if newer:
+            print(f"{len(newer)} pictures were saved again meanwhile and stay in the inbox for the next round.")
     if commit and pointer_changed(root):
         step("commit_pointer", commit_files, root, [POINTER], f"Add pictures to {collection}")
     step.table("ingest", f"```\n{found}\n```")

@@ -217,6 +217,7 @@ def prune_checkpoints(root: Path) -> list[str]:
 
 def finish(root: Path, promote: bool = True) -> list[str]:
     """Promotion (where wanted), MLflow, the gallery and the tables on the screen; promotion's sentences."""
+    from restore_ml.data import left_out
     from restore_ml.evaluation.tables import console_table
     from restore_ml.report import gallery
     from restore_ml.report.comparison import read_table
@@ -233,6 +234,9 @@ def finish(root: Path, promote: bool = True) -> list[str]:
         print(f"\n{console_table(task, read_table(root, task), None)}")
     if there:
         print(f"\n{gallery.build(root, root / layout.REPORTS / 'gallery')}")
+    unused = left_out.in_words(left_out.left_out(root))
+    if unused:
+        print(f"\n{unused}\n")
     print(f"Gallery     {root / layout.REPORTS / 'gallery' / 'index.html'}\n"
           f"Data Docs   {root / layout.REPORTS / 'data_docs' / 'index.html'}\n"
           f"MLflow      {store.shown(root)} (`make ui` shows it and Prefect)")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from restore_ml import layout
+from restore_ml.data import domains
 from restore_ml.files import read_json, sha256, sha256_of_file, write_json
 from restore_ml.method import Method
 from restore_ml.registry import method_class, method_module, tables
@@ -76,7 +77,8 @@ def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str
     tasks = sorted({*params.tasks, *(run.task for run in params.runs.values())})
     content: dict[str, Any] = {
         "prepare.json": {"seed": params.seed,
-                         "modules": sources.hashes(["pipelines.prepare", "restore_ml.data.prepare"])},
+                         "modules": sources.hashes(["pipelines.prepare", "restore_ml.data.prepare",
+                                                    *(f"{domains.__name__}.{name}" for name in domains.names())])},
         "validate.json": {"tasks": tasks, "modules": sources.hashes(
             ["pipelines.validate", "restore_ml.degrading.contracts",
              *(f"restore_ml.tasks.{task}.task" for task in tasks)])},

@@ -34,7 +34,8 @@ def restore_photo(method: Method, model: Model, picture: np.ndarray, mask: np.nd
     """Restore a photograph, H x W x C uint8 (C 1 or 3), of any size; returns H x W x 3 uint8.
 
     `mask`: H x W, nonzero = missing, for inpainting. `scale`: the factor of super-resolution (None: `default_scale`).
-    Raises `UserError` for a picture that the task cannot take (no mask, a mask of another size, satellite scenes).
+    Raises `UserError` for a picture that the task cannot take (no mask, a mask of another size or one that marks
+    nothing or everything, satellite scenes).
     """
     picture = _three_channels(picture)
     if method.task == "super_resolution":
@@ -84,7 +85,7 @@ def _inpainting(method: Method, model: Model, picture: np.ndarray, mask: np.ndar
     if hole.all():
         raise UserError("The mask covers the whole picture; nothing is known from which to fill it.")
     if not hole.any():
-        return picture.copy()
+        raise UserError("The mask marks nothing; there is nothing to fill.")
     sized = bool(model.arrays) and not method.trains  # what was fitted may belong to the whole picture
     if max(hole.shape) <= FILL_TILE or method.multiple == 1 or method.tile is not None or sized:
         seen = picture if method.sees_under_mask else picture * (1 - hole)

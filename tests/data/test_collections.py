@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from restore_ml.data import collections
+from restore_ml.data import collections, domains
 from restore_ml.data.collections import Report, add, check, describe, list_collections
-from restore_ml.data.public_layouts import Found, recognise, select
+from restore_ml.data.public_layouts import Found
 from restore_ml.data.scenes import read_scene
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, write_json
@@ -37,8 +37,8 @@ def test_subfolders_and_odd_names(tmp_path):
     picture(source / ".hidden.png")
     report = add(tmp_path, "mine", source, source="my camera", licence="own")
     assert names(tmp_path, "mine") == ["a b.png", "sub/deep/new_line.png", "sub/deep/new_line_2.png", "sub/ünï 図.png"]
-    assert (report.good, report.skipped, report.renamed, report.refused) == (4, 1, 1, [])
-    assert "4 pictures" in str(report) and "1 renamed" in str(report)
+    assert (report.good, report.skipped, len(report.renamed), report.refused) == (4, 1, 1, [])
+    assert "4 photographs" in str(report) and "1 renamed" in str(report)
     about = describe(tmp_path / "data/mine")
     assert (about["role"], about["source"], about["licence"], about["synthetic"]) == ("test", "my camera", "own", False)
 
@@ -97,7 +97,7 @@ def test_taken_names_missing_folders_and_wrong_roles(tmp_path):
         add(tmp_path, "other", tmp_path / "data/mine")
     (tmp_path / "void/sub").mkdir(parents=True)
     (tmp_path / "void/broken.png").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"no readable picture: 1 files.*\n.*'broken.png': not an image"):
+    with pytest.raises(UserError, match=r"no readable photograph: 1 files.*\n.*'broken.png': not an image"):
         add(tmp_path, "other", tmp_path / "void")
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"mine"}
 
@@ -122,7 +122,7 @@ def test_list_and_check(tmp_path):
     for name in ("two", "one"):
         add(tmp_path, name, tmp_path / "in")
     assert [about["name"] for about in list_collections(tmp_path)] == ["one", "two"]
-    assert check(tmp_path) == [Report("one", 2), Report("two", 2)]
+    assert check(tmp_path) == [Report("one", 2, what="photographs"), Report("two", 2, what="photographs")]
     (tmp_path / "data/one/pictures/a.png").write_bytes(b"")
     (tmp_path / "data/one/pictures/note.txt").write_text("no picture")
     seen = []
@@ -173,11 +173,14 @@ def test_cyclegan_folders(tmp_path):
 
 
 def test_layouts_by_path():
-    assert recognise(["a.png", "trainA/x.png"]) == "plain"
-    assert recognise(["trainA/x.png", "testB/y.png"]) == "cyclegan"
-    assert select("plain", ["x.png"], "test") == ([Found("x.png")], "")
-    assert select("selfexsr", ["x.png"], "test")[0] == []
-    assert select("cyclegan", ["valA/x.png", "other/y.png"], "train")[0] == [Found("valA/x.png", "validation")]
+    select = domains.get("photos").select
+    assert select("auto", ["a.png", "trainA/x.png"], "test")[0] == "plain"
+    assert select("auto", ["trainA/x.png", "testB/y.png"], "test")[:2] == ("cyclegan", [Found("testB/y.png", "test")])
+    assert select("plain", ["x.png"], "test") == ("plain", [Found("x.png")], "")
+    assert select("selfexsr", ["x.png"], "test")[1] == []
+    assert select("cyclegan", ["valA/x.png", "other/y.png"], "train")[1] == [Found("valA/x.png", "validation")]
+    assert select("folders", ["anna/1.png", "anna/old/2.png", "3.png"], "train")[1] == [
+        Found("anna/1.png", group="anna"), Found("anna/old/2.png", group="anna"), Found("3.png")]
 
 
 def scene_file(path: Path, **changes) -> Path:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore_ml.data import embedded
+from restore_ml.data import embedded_photos
 from restore_ml.data.commands import add_parser
+from restore_ml.data.domains import scenes
 from restore_ml.errors import UserError
 
 
@@ -27,9 +28,9 @@ def project(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("RESTORE_ML_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     # two photographs are enough here; what is laid out has its own tests
-    monkeypatch.setattr(embedded, "PHOTOGRAPHS", tuple(
-        photo for photo in embedded.PHOTOGRAPHS if photo.name in ("chelsea", "coins", "page")))
-    monkeypatch.setattr(embedded, "SCENES", {"train": range(1), "validation": range(1, 2), "test": range(2, 3)})
+    monkeypatch.setattr(embedded_photos, "PHOTOGRAPHS", tuple(
+        photo for photo in embedded_photos.PHOTOGRAPHS if photo.name in ("chelsea", "coins", "page")))
+    monkeypatch.setattr(scenes, "INDICES", {"train": range(1), "validation": range(1, 2), "test": range(2, 3)})
     return tmp_path
 
 
@@ -55,13 +56,13 @@ def test_init_add_list_check(repository, capsys):
     assert "data/ is what data.dvc pins" in capsys.readouterr().out
     folder = pictures(repository / "in", "a b.png", "c.png")
     assert call("add", "mine", str(folder), "--role", "train", "--licence", "own") == 0
-    assert "mine: 2 pictures." in capsys.readouterr().out and (repository / "data.dvc").read_text() != pointer
+    assert "mine: 2 photographs." in capsys.readouterr().out and (repository / "data.dvc").read_text() != pointer
     assert call("list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [
         ["mine", "train", "photos", "2"], ["photos", "test", "photos", "2"], ["photos_train", "train", "photos", "2"],
         ["scenes", "test", "scenes", "1"], ["scenes_train", "train", "scenes", "2"]]
-    assert call("check") == 0 and "mine: 2 pictures." in capsys.readouterr().out
+    assert call("check") == 0 and "mine: 2 photographs." in capsys.readouterr().out
     (repository / "data/mine/pictures/c.png").unlink()
     (repository / "data/mine/pictures/c.png").write_bytes(b"")
     with pytest.raises(UserError, match="1 files cannot be used"):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore_ml.data import embedded
+from restore_ml.data import embedded_photos
 from restore_ml.data.collections import PICTURES, describe
-from restore_ml.data.embedded import PHOTOGRAPHS, TILE, lay_out
+from restore_ml.data.domains import scenes
+from restore_ml.data.embedded import lay_out
+from restore_ml.data.embedded_photos import PHOTOGRAPHS, TILE
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.scenes import read_scene
 from restore_ml.degradations.clouds import scene
@@ -66,7 +68,7 @@ def test_tiles_are_cut_from_the_photographs(root):
 
 
 def test_tiles_lie_inside_and_do_not_overlap():
-    sources = embedded._sources()
+    sources = embedded_photos._sources()
     for photo in PHOTOGRAPHS:
         height, width = read_picture(sources[photo.name]).shape[:2]
         assert bool(photo.tiles) == (photo.split == "test")
@@ -88,16 +90,16 @@ def test_training_files_are_the_wheels_own(root):
 
 def test_scenes_hold_the_generator_values(root):
     found = read_scene(root / "data/scenes/pictures/scene_103.safetensors")
-    made = scene(embedded.SCENE_SEED, 103, size=embedded.SCENE_SIZE, bands=embedded.SCENE_BANDS)
+    made = scene(scenes.SEED, 103, size=scenes.SIZE, bands=scenes.BANDS)
     for key in ("target", "reference"):
         assert found[key].dtype == np.float32 and np.abs(found[key] - made[key]).max() <= 0.5e-4 + 1e-6
     assert np.array_equal(found["labels"], made["labels"])
 
 
 def test_a_changed_wheel_is_refused_and_nothing_written(tmp_path, monkeypatch):
-    changed = (embedded.Photograph("skimage", "moon.png", "0" * 64, "x", "y"),
-               embedded.Photograph("sklearn", "gone.jpg", "0" * 64, "x", "y"), *PHOTOGRAPHS[:2])
-    monkeypatch.setattr(embedded, "PHOTOGRAPHS", changed)
+    changed = (embedded_photos.Photograph("skimage", "moon.png", "0" * 64, "x", "y"),
+               embedded_photos.Photograph("sklearn", "gone.jpg", "0" * 64, "x", "y"), *PHOTOGRAPHS[:2])
+    monkeypatch.setattr(embedded_photos, "PHOTOGRAPHS", changed)
     with pytest.raises(UserError, match=r"moon.png, gone.jpg .*scikit-image \d+\.\d+.*scikit-learn \d+\.\d+"):
         lay_out(tmp_path)
     assert not (tmp_path / "data").exists()
@@ -119,7 +121,7 @@ def test_a_crash_in_the_middle_leaves_whole_collections(tmp_path, monkeypatch):
         (folder / "half").write_text("half")
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(embedded, "_scenes", fail)
+    monkeypatch.setattr(scenes, "procedural", fail)
     with pytest.raises(RuntimeError):
         lay_out(tmp_path)
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"photos", "photos_train"}

@@ -155,3 +155,64 @@ def test_mistakes_are_sentences(tmp_path, box):
         take(tmp_path, box, "mine", "test")
     with pytest.raises(UserError, match="must lie elsewhere"):
         take(tmp_path, tmp_path / "data/mine/pictures", "mine")
+
+
+def test_a_picture_saved_again_meanwhile_stays_for_the_next_round(tmp_path, box):
+    picture(box / "a.png", 1)
+    picture(box / "b.png", 2)
+    found = take(tmp_path, box, "mine", settle=0.0)
+    newer = picture(box / "a.png", 3).read_bytes()  # while `dvc add` runs
+    assert found.finish() == [box / "a.png"]
+    assert (box / "a.png").read_bytes() == newer and not (box / "b.png").exists()
+    take(tmp_path, box, "mine", settle=0.0).finish()
+    assert pictures(tmp_path) == ["a.png", "a_2.png", "b.png"]
+    assert (tmp_path / "data/mine/pictures/a_2.png").read_bytes() == newer
+    assert [path.name for path in box.iterdir()] == []
+
+
+def test_a_picture_replaced_meanwhile_by_a_copy_of_equal_size_and_time_stays(tmp_path, box):
+    path = picture(box / "a.bmp", 1)
+    found = take(tmp_path, box, "mine", settle=0.0)
+    facts = path.stat()
+    newer = picture(box / "new.bmp", 2).read_bytes()
+    os.utime(box / "new.bmp", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    (box / "new.bmp").replace(path)
+    assert path.stat().st_size == facts.st_size and found.finish() == [path] and path.read_bytes() == newer
+
+
+def test_a_picture_saved_again_while_it_is_copied_is_not_taken(tmp_path, box, monkeypatch):
+    picture(box / "a.png", 1)
+    read = inbox.read_bytes
+
+    def then_save(path, *rest, **more):
+        data = read(path, *rest, **more)
+        picture(box / "a.png", 2)
+        return data
+
+    monkeypatch.setattr(inbox, "read_bytes", then_save)
+    found = take(tmp_path, box, "mine", settle=0.0)
+    assert found.growing == ["a.png"] and not found.added and not (tmp_path / "data/mine").exists()
+    monkeypatch.undo()
+    take(tmp_path, box, "mine", settle=0.0).finish()
+    kept = np.asarray(Image.open(tmp_path / "data/mine/pictures/a.png"))
+    assert np.array_equal(kept, np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+
+
+def test_a_kill_while_the_inbox_is_emptied_loses_no_newer_picture(tmp_path, box):
+    picture(box / f"{inbox.TAKEN}a.png", 1)
+    picture(box / "a.png", 2)
+    picture(box / f"{inbox.TAKEN}b.png", 3)
+    found = take(tmp_path, box, "mine", settle=0.0)
+    assert found.added == ["a.png", "a_2.png", "b.png"]
+
+
+def test_links_into_the_cache_of_dvc_count_as_there(tmp_path, box):
+    """With `cache.type symlink` every picture of a collection is a link."""
+    picture(box / "a.png", 1)
+    take(tmp_path, box, "mine", settle=0.0).finish()
+    kept, home = tmp_path / "data/mine/pictures/a.png", tmp_path / ".dvc/cache/files/md5/ab" / ("0" * 30)
+    home.parent.mkdir(parents=True)
+    kept.rename(home)
+    kept.symlink_to(home)
+    picture(box / "twin.bmp", 1)
+    assert dict(take(tmp_path, box, "mine", settle=0.0).duplicates) == {"twin.bmp": "duplicate of mine/pictures/a.png"}

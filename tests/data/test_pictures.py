@@ -59,10 +59,16 @@ def test_transparency_is_composited_on_white(tmp_path):
     assert np.abs(read_picture(saved(tmp_path, rgba)).astype(float) - expected).max() <= 1
     grey = read_picture(saved(tmp_path, rgba[:, :, 2:], "la.png"))
     assert grey.shape == (24, 40, 1)
-    palette = Image.fromarray(np.zeros((20, 20), np.uint8), "P")
+    indices = np.zeros((20, 20), np.uint8)
+    indices[0, 0] = 1
+    palette = Image.fromarray(indices, "P")
     palette.putpalette([9, 9, 9] * 256)
     palette.save(tmp_path / "t.png", transparency=0)
-    assert np.array_equal(read_picture(tmp_path / "t.png"), np.full((20, 20, 3), 255, np.uint8))
+    seen = np.full((20, 20, 3), 255, np.uint8)
+    seen[0, 0] = 9
+    assert np.array_equal(read_picture(tmp_path / "t.png"), seen)
+    rgba[:, :, 3] = 0
+    assert "transparent everywhere" in reason(saved(tmp_path, rgba))
 
 
 def test_sixteen_bits_are_rounded(tmp_path):

@@ -20,6 +20,7 @@ from restore_ml.data.shards import Shards
 from restore_ml.data.splits import split_of
 from restore_ml.errors import UserError
 from restore_ml.files import sha256_of_file
+from restore_ml.seeds import derive
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -97,15 +98,18 @@ def test_adding_a_training_picture_changes_only_its_shard(copy):
     chosen = [noise(number) for number in range(40) if split_of(pixel_hash(noise(number)), 1) == "train"]
     for number, array in enumerate(chosen):
         save(copy / "in", f"{number:02d}.png", array)
-    save(copy / "one", "extra.png", noise(4242))
-    assert split_of(pixel_hash(noise(4242)), 1) == "train"
+    # nothing falls into validation, so the one nearest to it stands in; the newcomer is not nearer
+    nearest = min(derive("split", 1, pixel_hash(array)) for array in chosen)
+    extra = next(noise(number) for number in range(4242, 5000)
+                 if derive("split", 1, pixel_hash(noise(number))) > nearest)
+    save(copy / "one", "extra.png", extra)
     add(copy, "first", copy / "in", role="train")
     prepare(copy / "data", copy / "prepared", 1)
     before = hashes(copy / "prepared")
     add(copy, "another", copy / "one", role="train")
     prepare(copy / "data", copy / "prepared", 1)
     after = hashes(copy / "prepared")
-    shard = f"photos/train/{pixel_hash(noise(4242))[:PREFIX]}.arrow"
+    shard = f"photos/train/{pixel_hash(extra)[:PREFIX]}.arrow"
     assert {name for name in {*before, *after} if before.get(name) != after.get(name)} == {
         shard, "photos/train/manifest.parquet"}
 
@@ -186,7 +190,7 @@ def test_refused_files_are_listed_with_the_reason(copy):
         "mine/pictures/later.jpg": "zero bytes", "mine/pictures/ü 1.png": "a link that leads out of the folder",
         "mine/pictures/twin.png": "duplicate of mine/pictures/good.png"}
     assert summary.counts["photos/test/mine"] == 1 and summary.quarantined == 5
-    assert "photos/test/mine: 1 pictures" in str(summary) and "quarantined: 5" in str(summary)
+    assert "photos/test/mine: 1 photographs" in str(summary) and "quarantined: 5" in str(summary)
 
 
 def test_names_by_hand_that_are_no_text(copy):
@@ -213,6 +217,30 @@ def test_mixed_collections_state_their_own_split(copy):
     splits = {row["name"]: row["split"] for row in rows if row["collection"] == "maps"}
     by_hash = {f"train{side}/1": split_of(pixel_hash(noise(50 + number)), 1) for number, side in enumerate("AB")}
     assert splits == {"testA/1": "test", "testB/1": "test", "valA/1": "validation", **by_hash}
+
+
+def test_a_stated_split_of_one_group_has_nothing_to_validate_on_and_says_so(copy):
+    for number in range(3):
+        save(copy / "in/anna", f"{number}.png", noise(70 + number))
+    add(copy, "faces", copy / "in", role="train", layout_name="folders")
+    said = str(prepare(copy / "data", copy / "prepared", 1))
+    assert "photos/train: 3 photographs" in said and "photos: nothing to validate on" in said
+    save(copy / "more/berta", "1.png", noise(80))
+    add(copy, "others", copy / "more", role="train", layout_name="folders")
+    said = str(prepare(copy / "data", copy / "prepared", 1))
+    assert "nothing to validate on" not in said
+    splits = {path.parent.name: read_table(path)["group"].to_pylist() for path in manifests(copy / "prepared")
+              if path.parts[-4:-2] != ("test", "photos") and path.parent.name in ("train", "validation")
+              and path.parts[-3] == "photos"}
+    assert sorted(map(tuple, map(set, splits.values()))) == [("anna",), ("berta",)]
+
+
+def test_what_a_network_disk_puts_into_a_collection_is_no_picture(copy):
+    save(copy / "data/photos/pictures/@eaDir/a.png", "SYNOPHOTO_THUMB_M.jpg", noise(3))
+    summary = prepare(copy / "data", copy / "prepared", 1)
+    assert quarantine(copy / "prepared") == {"photos/pictures/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg":
+                                             "left out: put there by a disk or program (@eaDir)"}
+    assert summary.counts["photos/test/photos"] == 22
 
 
 def test_a_failure_leaves_no_pixels_behind(copy):

@@ -34,8 +34,10 @@ HOLE[8:16, 8:24] = 255
 ALMOST = FULL.copy()
 ALMOST[3, 4] = 0
 BAD = {"small": (HOLE[:20], "of the same size"), "turned": (HOLE.transpose(1, 0, 2), "of the same size"),
-       "full": (FULL, "covers the whole picture")}
-GOOD = {"hole": HOLE, "empty": EMPTY, "one known pixel": ALMOST, "half grey": HOLE // 2 + 1,
+       "full": (FULL, "covers the whole picture"), "empty": (EMPTY, "marks nothing"),
+       "photograph": (zoo.pixels(5), "a picture in colours")}
+ZERO_ONE = HOLE // 255
+GOOD = {"hole": HOLE, "zero and one": ZERO_ONE, "one known pixel": ALMOST, "half grey": HOLE // 2 + 1,
         "rgb": np.repeat(HOLE, 3, axis=2)}
 
 
@@ -79,8 +81,9 @@ def test_restore_command(model: Path, picture: Path, tmp_path: Path) -> None:
     assert not out.exists()
     for name, mask in GOOD.items():
         given.write_bytes(encode(mask))
-        fill(given)
-        known = mask.mean(axis=2) < 127.5
+        said = fill(given)
+        known = mask.min(axis=2) == mask.min()
+        assert f"The mask marks {1 - known.mean():.1%} of the picture" in said, name
         assert np.array_equal(read_picture(out)[known], zoo.pixels(1)[known]), name
 
 
@@ -110,6 +113,9 @@ def test_a_folder_of_masks(model: Path, tmp_path: Path) -> None:
     for name, said in wanted.items():
         assert said in rows[f"{name}.png"]["reason"], rows[f"{name}.png"]
     assert {path.stem for path in (tmp_path / "out").glob("*.png")} == set(GOOD)
+    shares = {name: float(rows[f"{name}.png"]["mask_share"]) for name in GOOD}
+    assert shares == pytest.approx({name: (mask > mask.min()).all(axis=2).mean() for name, mask in GOOD.items()},
+                                   abs=1e-6)
 
 
 def test_one_mask_for_all_that_fits_only_some(model: Path, tmp_path: Path) -> None:
@@ -132,9 +138,9 @@ def test_serving(model: Path) -> None:
         reply = send(engine, {"instances": [{"image": image, "mask": mask}]})
         return reply.status_code, reply.text
 
-    for name, (mask, _) in BAD.items():
+    for mask, _ in BAD.values():
         code, text = status(as_text(mask))
-        assert code == 422 and ("size" in text or "whole picture" in text), (name, text)
+        assert code == 422 and any(words in text for words in ("size", "whole picture", "marks nothing", "colours"))
     for mask in (None, "", "@", "aGVsbG8="):
         assert status(mask)[0] == 422
     for name, mask in GOOD.items():

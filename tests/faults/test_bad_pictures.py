@@ -84,7 +84,7 @@ def test_what_the_reader_makes_of_each(animals: Path) -> None:
 
 def test_add_takes_the_good_and_names_the_rest(animals: Path, tmp_path: Path) -> None:
     report = collections.add(tmp_path, "mine", animals)
-    assert report.good == len(zoo.READ) + len(zoo.RENAMED) and report.renamed == len(zoo.RENAMED)
+    assert report.good == len(zoo.READ) + len(zoo.RENAMED) and len(report.renamed) == len(zoo.RENAMED)
     same_reasons(dict(report.refused))
     same_reasons(collections.describe(tmp_path / "data/mine")["refused"])
     folder = tmp_path / "data/mine/pictures"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from restore_ml import registry
 from restore_ml.data.collections import add
-from restore_ml.data.embedded import PHOTOGRAPHS, lay_out
+from restore_ml.data.embedded import lay_out
+from restore_ml.data.embedded_photos import PHOTOGRAPHS
 from restore_ml.data.likeness import Crops, Looks, fingerprints, look, luma
 from restore_ml.data.manifest import manifests, read_table
 from restore_ml.data.pictures import pixel_hash, read_picture

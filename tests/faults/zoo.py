@@ -113,7 +113,7 @@ REFUSED: dict[str, tuple[Callable[[int], bytes], str]] = {
     "cut.tif": (lambda n: encoded(pixels(n), "TIFF")[:-500], "truncated"),
     "cut.webp": (lambda n: encoded(pixels(n), "WEBP", lossless=True)[:-20], ""),
     "text.png": (lambda n: b"an error page, <html>404</html>", "not an image of a known format"),
-    "vector.png": (lambda n: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "not an image of a known format"),
+    "vector.png": (lambda n: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "a drawing or document"),
     "one.png": (lambda n: encoded(pixels(n)[:1, :1]), "too small: 1 x 1"),
     "thin.png": (lambda n: encoded(pixels(n)[:15]), "too small"),
     "bomb.png": (lambda n: bomb(60_000, 60_000), "decompression bomb"),

@@ -38,7 +38,11 @@ class Mapper(Protocol):
 
 
 def pieces(items: Sequence[T], size: int) -> list[list[T]]:
-    """The items in lists of `size`, the last one shorter."""
+    """The items in lists of `size`, the last one shorter.
+
+    >>> pieces("abcde", 2)
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
     return [list(items[start:start + size]) for start in range(0, len(items), size)]
 
 
@@ -77,5 +81,9 @@ def places(folder: Path) -> list[Place]:
 
 
 def pixels(picture: Record) -> np.ndarray:
-    """What of a prepared picture a task judges: the photo's `image`, or a scene's `target` date."""
-    return picture.arrays["image"] if "image" in picture.arrays else picture.arrays["target"]
+    """What of a prepared record a task judges: its `image`, the `target` of a scene, else its first array by name.
+
+    A domain's `main` says the same and is to be preferred where the domain is known.
+    """
+    name = next((name for name in ("image", "target") if name in picture.arrays), min(picture.arrays))
+    return picture.arrays[name]

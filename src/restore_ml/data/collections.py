@@ -3,7 +3,7 @@
 data/<name>/collection.json says {name, role, domain, synthetic, source, licence} and, where they differ from that or
 say more, `pictures` (by file: group, split, source, licence), `refused` (files that were left out, and why) and
 `reserved` (how photographs look of which only tiles are there: none of them may enter training).
-data/<name>/pictures/ holds the files.
+data/<name>/pictures/ holds the files; the domain says which of them make a record (mostly each one).
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import ENAMETOOLONG, ENOENT
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from restore_ml import layout
-from restore_ml.data import likeness, public_layouts
-from restore_ml.data.pictures import SUFFIXES, Refused, read_picture
-from restore_ml.data.scenes import SCENE_SUFFIX, read_scene
+from restore_ml.data import domains, folders, likeness
+from restore_ml.data.domain import Domain
+from restore_ml.data.pictures import Refused, read_bytes
+from restore_ml.data.public_layouts import Found
 from restore_ml.errors import UserError, shown
 from restore_ml.files import read_json, sync_folder, write_json
 
 DESCRIPTION, PICTURES = "collection.json", "pictures"
-ROLES, DOMAINS, SPLITS = ("train", "test", "mixed"), ("photos", "scenes"), ("train", "validation", "test")
+ROLES, SPLITS = ("train", "test", "mixed"), ("train", "validation", "test")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 Progress = Callable[[str, int, int], None]
@@ -36,56 +38,73 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Report:
-    """What was read: the collection's name, how many pictures are good, which files were refused (path, reason)."""
+    """What was read: the collection's name, how many records are good, which were refused (path, reason)."""
 
     name: str
     good: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
     skipped: int = 0
-    """Files that do not claim to be pictures (texts, hidden files)."""
-    renamed: int = 0
+    """Files that do not promise a record (texts)."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """New names by old ones."""
     note: str = ""
+    excluded: Counter[str] = field(default_factory=Counter)
+    """How many files and folders were left out, by pattern, or as `hidden`."""
+    what: str = "pictures"
 
     def __str__(self) -> str:
-        """A sentence or more with the counts and up to ten names."""
-        text = f"{self.name}: {self.good} pictures"
+        """A sentence or more with the counts and up to ten names of a kind."""
+        text = f"{self.name}: {self.good} {self.what}"
         text += f", {self.skipped} other files left out" if self.skipped else ""
-        text += f", {self.renamed} renamed (control characters)" if self.renamed else ""
+        text += f", {len(self.renamed)} renamed" if self.renamed else ""
         text += f", {len(self.refused)} refused" if self.refused else ""
         lines = [f"{text}."] + ([self.note] if self.note else [])
-        lines += [f"  refused {name!r}: {reason}" for name, reason in self.refused[:10]]
-        lines += [f"  and {len(self.refused) - 10} more"] if len(self.refused) > 10 else []
+        lines += [folders.in_words(self.excluded)] if self.excluded else []
+        lines += _first_ten([f"renamed {printable(old)!r} to {new!r}: {_why_renamed(old)}"
+                             for old, new in self.renamed.items()])
+        lines += _first_ten([f"refused {name!r}: {reason}" for name, reason in self.refused])
         return "\n".join(lines)
 
 
+def _first_ten(lines: list[str]) -> list[str]:
+    more = [f"  and {len(lines) - 10} more"] if len(lines) > 10 else []
+    return [f"  {line}" for line in lines[:10]] + more
+
+
+def _why_renamed(name: str) -> str:
+    return ("it holds characters that cannot be shown" if printable(name) != name
+            else "another name differs from it only by the case of its letters")
+
+
 def add(root: Path, name: str, path: Path, role: str = "test", source: str = "", licence: str = "",
-        layout_name: str = "auto", domain: str = "photos", progress: Progress | None = None) -> Report:
-    """Copy the good pictures of the folder `path` to root/data/<name> and describe them; nothing is half added.
+        layout_name: str = "auto", domain: str = "photos", progress: Progress | None = None,
+        exclude: Sequence[str] = ()) -> Report:
+    """Copy the good records of the folder `path` to root/data/<name> and describe them; nothing is half added.
 
     Files are copied, not linked: a hard link would let an edit of the original change the collection (and DVC's cache)
-    behind every check. Every file is decoded once; broken ones are left out and named, in the report and in
+    behind every check. Every copy is decoded once; broken ones are left out and named, in the report and in
     collection.json. Links to files within the folder are followed, links that lead out of it are refused, and linked
-    folders are not entered. Hidden files are left out. `domain="scenes"` takes safetensors files (see `read_scene`).
-    `UserError`: a bad or taken name, no such folder, no readable picture in it.
+    folders are not entered. Hidden files, and what `exclude` and `folders.EXCLUDED` name, are left out and counted.
+    `domain`: the kind of data, which knows the layouts. `UserError`: a bad or taken name, no such folder, domain or
+    layout, no readable record in it.
     """
     target = _new_target(root, name)
     _one_of(role, ROLES, "role")
-    _one_of(domain, DOMAINS, "domain")
-    _one_of(layout_name, public_layouts.LAYOUTS, "layout")
+    kind = domains.get(domain)
+    _one_of(layout_name, ("auto", "plain", *(item.name for item in kind.layouts)), f"layout of {domain}")
     path = Path(path)
     if not path.is_dir():
-        raise UserError(f"{str(path)!r} is not a folder; give a folder with pictures.")
+        raise UserError(f"{str(path)!r} is not a folder; give a folder with {kind.what}.")
     if path.resolve().is_relative_to((root / layout.DATA).resolve()):
         raise UserError(f"{str(path)!r} lies in {layout.DATA} already; give a folder elsewhere.")
-    closed: list[tuple[str, str]] = []
-    files = _files(path, closed)
-    chosen = public_layouts.recognise(files) if layout_name == "auto" else layout_name
-    found, note = public_layouts.select(chosen, files, role)
-    report = Report(name, refused=closed, note=note)
+    listing = folders.walk(path, exclude)
+    chosen, found, note = kind.select(layout_name, listing.files, role)
+    report = Report(name, refused=listing.closed, note=note, excluded=listing.excluded, what=kind.what)
     with incoming(root) as folder:
-        described = _copy_good(path, folder / PICTURES, found, domain, report, progress)
+        described = _copy_good(path, folder / PICTURES, found, kind, listing.files, report, progress)
         if not report.good:
-            raise UserError(f"{str(path)!r} holds no readable picture: {len(files)} files. {report}")
+            raise UserError(f"{str(path)!r} holds no readable {kind.what.removesuffix('s')}: {len(listing.files)} "
+                            f"files. {report}")
         about = {"name": name, "role": role, "domain": domain, "synthetic": False, "source": source or "not stated",
                  "licence": licence or "not stated", "layout": chosen, "pictures": described,
                  "refused": {printable(file): reason for file, reason in report.refused}}
@@ -94,35 +113,29 @@ def add(root: Path, name: str, path: Path, role: str = "test", source: str = "",
     return report
 
 
-def _copy_good(source: Path, target: Path, found: list[public_layouts.Found], domain: str, report: Report,
+def _copy_good(source: Path, target: Path, found: list[Found], domain: Domain, files: list[str], report: Report,
                progress: Progress | None) -> dict[str, dict[str, str]]:
-    """Fill `target` with the files that can be read; returns what their names say. Counts go to `report`."""
+    """Fill `target` with the records that can be read; returns what their names say. Counts go to `report`."""
     target.mkdir(parents=True)
     described: dict[str, dict[str, str]] = {}
     taken: set[str] = set()
+    members = domain.records(files)
     plain_first = sorted(found, key=lambda item: item.path != printable(item.path))  # they keep their names
     for number, item in enumerate(plain_first, 1):
-        file = source / item.path
+        safe = free_name(printable(item.path), taken)
         try:
-            _read(file, source, domain)
+            if not domain.promises(item.path):
+                domain.read(source / item.path, source)  # before it is copied: it may be a film of many gigabytes
+            _copy_record(source, target, item.path, safe, members.get(item.path, [item.path]), domain)
         except Refused as error:
-            if _claims(file, domain):
+            taken.discard(safe.casefold())
+            if domain.promises(item.path):
                 report.refused.append((item.path, error.reason))
             else:
                 report.skipped += 1
         else:
-            safe = _safe_name(item.path, taken)
-            try:
-                (target / safe).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target / safe)
-            except OSError as error:
-                if error.errno not in (ENAMETOOLONG, ENOENT):
-                    raise UserError(f"{item.path!r} could not be copied: {error.strerror or error}. Nothing was "
-                                    "added.") from None
-                reason = "its path is too long" if error.errno == ENAMETOOLONG else "not there"
-                report.refused.append((item.path, reason))
-                continue
-            report.renamed += safe != item.path
+            if safe != item.path:
+                report.renamed[item.path] = safe
             report.good += 1
             facts = {key: value for key, value in (("split", item.split), ("group", item.group)) if value}
             if facts:
@@ -132,47 +145,60 @@ def _copy_good(source: Path, target: Path, found: list[public_layouts.Found], do
     return described
 
 
-def _read(file: Path, folder: Path, domain: str) -> None:
-    if domain == "scenes":
-        read_scene(file, folder)
+def _copy_record(source: Path, target: Path, record: str, safe: str, files: list[str], domain: Domain) -> None:
+    """Copy a record's files under its new name and read the copy, so that what is kept is what was checked; a record
+    that is `Refused` leaves nothing behind."""
+    copy = target / safe
+    names: set[str] = set()
+    try:
+        for file in files:
+            inner = "" if file == record else free_name(printable(file.removeprefix(f"{record}/")), names)
+            data = read_bytes(source / file, source, most=domain.max_bytes)
+            (copy / inner).parent.mkdir(parents=True, exist_ok=True)
+            (copy / inner).write_bytes(data)
+        domain.read(copy, target)
+    except Refused:
+        remove(copy)
+        for folder in copy.parents[:len(copy.relative_to(target).parts) - 1]:
+            with suppress(OSError):  # it holds another record
+                folder.rmdir()
+        raise
+    except OSError as error:
+        if error.errno not in (ENAMETOOLONG, ENOENT):
+            raise UserError(f"{record!r} could not be copied: {error.strerror or error}. Nothing was added.") from None
+        raise Refused("its path is too long" if error.errno == ENAMETOOLONG else "not there") from None
+
+
+def remove(record: Path) -> None:
+    """Delete a record, be it a file or a folder."""
+    if record.is_dir() and not record.is_symlink():
+        shutil.rmtree(record)
     else:
-        read_picture(file, folder)
-
-
-def _claims(file: Path, domain: str) -> bool:
-    """Whether the name promises a picture (or scene) of the domain."""
-    return file.suffix.lower() in ({SCENE_SUFFIX} if domain == "scenes" else SUFFIXES)
-
-
-def _files(folder: Path, closed: list[tuple[str, str]] | None = None) -> list[str]:
-    """Relative POSIX paths of all files, sorted; hidden ones, and folders behind links, are left out. Folders that
-    cannot be entered go to `closed`, each with the reason."""
-    def note(error: OSError) -> None:
-        if closed is not None:
-            closed.append((os.path.relpath(error.filename, folder), f"a folder that cannot be read: {error.strerror}"))
-
-    names = []
-    for place, folders, files in os.walk(folder, onerror=note):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        names += [(Path(place) / name).relative_to(folder).as_posix() for name in files if not name.startswith(".")]
-    return sorted(names)
+        record.unlink(missing_ok=True)
 
 
 def printable(name: str) -> str:
-    """The name with control characters and bytes that are not UTF-8 replaced by an underscore."""
+    """The name with control characters and bytes that are not UTF-8 replaced by an underscore.
+
+    >>> printable("new\\nline \\udce9.png")
+    'new_line _.png'
+    """
     return "".join("_" if not char.isprintable() or 0xD800 <= ord(char) <= 0xDFFF else char for char in name)
 
 
-def _safe_name(name: str, taken: set[str]) -> str:
-    """A printable name that none of `taken` has, also where letters' case does not count; enters it there."""
-    safe = printable(name)
-    stem, dot, suffix = safe.rpartition(".")
-    number = 1
-    while safe.casefold() in taken:
+def free_name(name: str, taken: set[str]) -> str:
+    """The path, with a number before its ending where `taken` (paths without letters' case) has it; enters it there.
+
+    >>> free_name("a/B.png", {"a/b.png"})
+    'a/B_2.png'
+    """
+    path = PurePosixPath(name)
+    free, number = name, 1
+    while free.casefold() in taken:
         number += 1
-        safe = f"{stem or suffix}_{number}{dot}{suffix if stem else ''}"
-    taken.add(safe.casefold())
-    return safe
+        free = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
+    taken.add(free.casefold())
+    return free
 
 
 def list_collections(root: Path) -> list[dict[str, Any]]:
@@ -184,21 +210,22 @@ def list_collections(root: Path) -> list[dict[str, Any]]:
 
 
 def check(root: Path, progress: Progress | None = None) -> list[Report]:
-    """Decode every file of every collection; the reports name what is refused."""
+    """Decode every record of every collection; the reports name what is refused."""
     reports = []
     for about in list_collections(root):
-        folder = root / layout.DATA / about["name"] / PICTURES
-        report = Report(about["name"])
-        names = _files(folder, report.refused)
-        for number, name in enumerate(names, 1):
+        folder, domain = root / layout.DATA / about["name"] / PICTURES, domains.get(about["domain"])
+        listing = folders.walk(folder)
+        report = Report(about["name"], refused=listing.closed, excluded=listing.excluded, what=domain.what)
+        records = sorted(domain.records(listing.files))
+        for number, name in enumerate(records, 1):
             try:
-                _read(folder / name, folder, about["domain"])
+                domain.read(folder / name, folder)
                 report.good += 1
             except Refused as error:
                 report.refused.append((name, error.reason))
             if progress:
-                progress(f"checking {about['name']}", number, len(names))
-        missing = sorted(set(about.get("pictures", {})) - set(names))
+                progress(f"checking {about['name']}", number, len(records))
+        missing = sorted(set(about.get("pictures", {})) - set(records))
         report.refused += [(name, "named in collection.json but not there") for name in missing]
         reports.append(report)
     return reports
@@ -214,7 +241,7 @@ def describe(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} must be a mapping whose name is {folder.name!r}.")
     if not NAME.fullmatch(folder.name) or folder.name == "none":
         raise UserError(f"The folder {str(folder)!r} has no valid collection name (small letters, digits, - and _).")
-    for key, allowed in (("role", ROLES), ("domain", DOMAINS), ("synthetic", (True, False))):
+    for key, allowed in (("role", ROLES), ("domain", domains.names()), ("synthetic", (True, False))):
         _one_of(about.get(key), allowed, f"{key} in {path}")
     for key in ("source", "licence"):
         if not _is_text(about.get(key)):

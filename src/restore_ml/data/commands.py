@@ -11,9 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from restore_ml import layout
-from restore_ml.data import collections
-from restore_ml.data.collections import DOMAINS, PICTURES, ROLES, Progress
-from restore_ml.data.public_layouts import LAYOUTS
+from restore_ml.data import collections, domains
+from restore_ml.data.collections import PICTURES, ROLES, Progress
 from restore_ml.errors import UserError
 from restore_ml.files import write_text
 
@@ -38,8 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                           "layout's own folders say, the rest like train")
     add.add_argument("--source", default="", help="where the pictures come from")
     add.add_argument("--licence", default="", help="what one may do with them")
-    add.add_argument("--layout", choices=LAYOUTS, default="auto", help="how the folder is laid out (default: auto)")
-    add.add_argument("--domain", choices=DOMAINS, default="photos", help="scenes: safetensors files with two dates")
+    add.add_argument("--layout", default="auto",
+                     help="how the folder is laid out: one of the domain's own layouts, or plain (default: auto)")
+    add.add_argument("--domain", choices=domains.names(), default="photos", help="the kind of data (default: photos)")
+    add.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
+                     help="files or folders to leave out, such as '*_small.jpg' or 'raw/*' (may be given again); "
+                          "thumbnails and bins of network disks are left out anyhow")
     add.set_defaults(command=add_command)
     commands.add_parser("list", help="list the collections").set_defaults(command=list_command)
     check = commands.add_parser("check", help="decode every picture and name the ones that cannot be used")
@@ -75,7 +78,7 @@ def add_command(options: argparse.Namespace) -> int:
     """`restore-ml data add NAME PATH`: copy the good pictures, say which were not, run `dvc add`."""
     root = layout.root()
     report = collections.add(root, options.name, options.path, options.role, options.source, options.licence,
-                             options.layout, options.domain, _bar())
+                             options.layout, options.domain, _bar(), options.exclude)
     print(report)
     if _is_dvc(root):
         _dvc_add(root)
@@ -100,10 +103,18 @@ def list_command(options: argparse.Namespace) -> int:
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """`restore-ml data check`: decode everything; `UserError` with the counts when a picture cannot be used."""
+    """`restore-ml data check`: decode everything, and say what the last rebuild left out and why.
+
+    `UserError` with the counts when a picture cannot be used.
+    """
+    from restore_ml.data import left_out
+
     reports = collections.check(layout.root(), _bar())
     for report in reports:
         print(report)
+    unused = left_out.in_words(left_out.left_out(layout.root()))
+    if unused:
+        print(unused)
     bad = sum(len(report.refused) for report in reports)
     if bad:
         raise UserError(f"{bad} files cannot be used; `dvc repro` lists them in prepared/quarantine.parquet and goes "

@@ -2,8 +2,9 @@
 
 A file that still grows is left for the next round. A good picture is copied into a collection (there at once whole or
 not at all) and taken out of the inbox only when the caller says that it is safe (`Round.finish`, after `dvc add`).
-Whatever cannot be used goes to `<inbox>/.quarantine` with a text file that says why. A kill at any moment loses no
-picture: what is already in the collection is recognised by its bytes in the next round.
+What was saved again meanwhile stays for the next round. Whatever cannot be used goes to `<inbox>/.quarantine` with a
+text file that says why. A kill at any moment loses no picture: what is already in the collection is recognised by its
+bytes in the next round.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from restore_ml import layout
-from restore_ml.data.collections import DESCRIPTION, DOMAINS, NAME, PICTURES, describe, incoming, printable
-from restore_ml.data.pictures import Refused, pixel_hash, read_picture
-from restore_ml.data.scenes import read_scene
+from restore_ml.data import domains, folders
+from restore_ml.data.collections import DESCRIPTION, NAME, PICTURES, describe, free_name, incoming, printable, remove
+from restore_ml.data.domain import Domain, identity
+from restore_ml.data.pictures import Refused, read_bytes
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, sha256_of_file, sync_folder, write_json, write_text
 
@@ -33,8 +34,11 @@ LONGEST = 220
 INDEX = layout.STATE / "hashes.json"
 """Pixel hashes of the pictures of all collections by path, size and time: a cache, made anew where it is missing."""
 
-Seen = dict[str, tuple[int, int]]
-"""Size and time of change of every file, by path."""
+TAKEN = ".taken-"
+"""How the names of files begin that are being deleted from the inbox."""
+
+State = tuple[int, int, int]
+"""Size, time of change and inode of a file: another version of it has another state."""
 
 
 @dataclass
@@ -50,14 +54,19 @@ class Round:
     growing: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     """Folders of the inbox that cannot be read: what is in them waits."""
-    taken: list[Path] = field(default_factory=list)
-    """Files of the inbox that `finish` deletes."""
+    excluded: Counter[str] = field(default_factory=Counter)
+    """How many files and folders were passed over, by pattern, or as `hidden`."""
+    taken: dict[Path, State] = field(default_factory=dict)
+    """Files of the inbox that `finish` deletes, as they were when they were copied."""
 
-    def finish(self) -> None:
-        """Delete from the inbox what the collection holds now; call it when the collection is safe."""
-        for path in self.taken:
-            path.unlink(missing_ok=True)
+    def finish(self) -> list[Path]:
+        """Delete from the inbox what the collection holds now; call it when the collection is safe.
+
+        A file that has been saved again since it was copied stays for the next round; returns those.
+        """
+        newer = [path for path, state in self.taken.items() if not _delete(path, state)]
         self.taken.clear()
+        return newer
 
     def __str__(self) -> str:
         """A sentence with the counts, and up to ten names with their reasons."""
@@ -68,15 +77,17 @@ class Round:
         closed = [(name, "cannot be read; open it to its group or owner") for name in self.closed]
         reasons = [f"  {name!r}: {reason}" for name, reason in closed + self.refused + self.duplicates]
         more = [f"  and {len(reasons) - 10} more"] if len(reasons) > 10 else []
-        return "\n".join([f"{self.collection}: {text}.", *reasons[:10], *more])
+        left_out = [folders.in_words(self.excluded)] if self.excluded else []
+        return "\n".join([f"{self.collection}: {text}.", *left_out, *reasons[:10], *more])
 
 
 def take(root: Path, inbox: Path, collection: str, role: str = "train", source: str = "", licence: str = "",
-         settle: float = 2.0) -> Round:
-    """Bring the finished files of `inbox` into data/<collection>, which is made where there is none.
+         settle: float = 2.0, domain: str = "photos", exclude: Sequence[str] = ()) -> Round:
+    """Bring the finished records of `inbox` into data/<collection>, which is made where there is none.
 
-    A file counts as finished when its size and time stay the same for `settle` seconds. A picture whose pixels are
-    there already is a duplicate: within the collection, and for a training collection in any other one as well.
+    A file counts as finished when its size and time stay the same for `settle` seconds, a record of several files when
+    all of them do. A record whose values are there already is a duplicate: within the collection, and for a training
+    collection in any other one as well. `domain`: of a new collection; `exclude`: see `collections.add`.
 
     Raises:
         UserError: no such folder, a bad name, a role that is not the collection's.
@@ -86,45 +97,81 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
         raise UserError(f"There is no folder {str(inbox)!r}; give the folder into which pictures are dropped.")
     if inbox.resolve().is_relative_to((root / layout.DATA).resolve()):
         raise UserError(f"{str(inbox)!r} lies in {layout.DATA}; an inbox must lie elsewhere.")
-    about = _description(root, collection, role, source, licence)
-    found = Round(collection)
-    before = look(inbox)
+    about = _description(root, collection, role, source, licence, domain)
+    kind, found = domains.get(about["domain"]), Round(collection)
+    _put_back(inbox)
+    before = states(inbox, folders.walk(inbox, exclude).files)
     if before:
         time.sleep(settle)
-    after = look(inbox, found.closed)
-    found.growing = sorted(name for name in after if before.get(name) != after[name] or _partial(name))
-    ready = sorted(set(after) - set(found.growing))
+    listing = folders.walk(inbox, exclude)
+    after = states(inbox, listing.files)
+    found.closed, found.excluded = [name for name, _ in listing.closed], listing.excluded
+    found.excluded.pop("hidden", None)  # the quarantine, for one
+    growing = {name for name in after if before.get(name) != after[name] or _partial(name)}
+    records = kind.records(sorted(after))
+    waiting = {parent.as_posix() for name in growing for parent in (PurePosixPath(name), *PurePosixPath(name).parents)}
+    ready = {record: {name: after[name] for name in names} for record, names in sorted(records.items())
+             if record not in waiting}
+    found.growing = sorted(growing)
     if not ready:
         return found
     known = hashes(root)
     if role == "test":
         known = {path: value for path, value in known.items() if path.startswith(f"{collection}/")}
-    _sort_in(root, inbox, ready, about, known, found)
+    _sort_in(root, inbox, ready, about, kind, known, found)
     return found
 
 
-def look(inbox: Path, closed: list[str] | None = None) -> Seen:
-    """All files of the inbox (hidden ones and folders behind links left out) with size and time; folders that cannot be
-    read are added to `closed`."""
-    found: Seen = {}
-    closed = [] if closed is None else closed
-    for place, folders, files in os.walk(
-            inbox, onerror=lambda error: closed.append(os.path.relpath(error.filename, inbox))):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        for name in files:
-            path = Path(place) / name
-            with contextlib.suppress(OSError):  # it went away
-                if not name.startswith("."):
-                    facts = path.lstat()
-                    found[path.relative_to(inbox).as_posix()] = facts.st_size, facts.st_mtime_ns
+def states(inbox: Path, names: Iterable[str]) -> dict[str, State]:
+    """The state of every file that is still there, by name."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(OSError):  # it went away
+            found[name] = _state(inbox / name)
     return found
+
+
+def _state(path: Path) -> State:
+    facts = path.lstat()
+    return facts.st_size, facts.st_mtime_ns, facts.st_ino
+
+
+def _delete(path: Path, state: State) -> bool:
+    """Delete a file if it is still the one with that state; it is looked at under a name that nobody writes to."""
+    hidden = path.with_name(TAKEN + os.fsdecode(os.fsencode(path.name)[-LONGEST:]))
+    try:
+        if _state(path) != state:
+            return False
+        os.rename(path, hidden)
+    except FileNotFoundError:
+        return True
+    if _state(hidden) == state:
+        hidden.unlink()
+        return True
+    _restore(hidden, path)
+    return False
+
+
+def _restore(hidden: Path, path: Path) -> None:
+    """Give a file its name again, or a free one beside it: nothing is overwritten."""
+    target, number = path, 1
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    os.rename(hidden, target)
+
+
+def _put_back(inbox: Path) -> None:
+    """Files that a round was about to delete when it was killed come back; their copies are known by their bytes."""
+    for hidden in inbox.rglob(f"{TAKEN}*"):
+        _restore(hidden, hidden.with_name(hidden.name.removeprefix(TAKEN)))
 
 
 def _partial(name: str) -> bool:
     return name.lower().endswith(PARTIAL)
 
 
-def _description(root: Path, collection: str, role: str, source: str, licence: str) -> dict[str, Any]:
+def _description(root: Path, collection: str, role: str, source: str, licence: str, domain: str) -> dict[str, Any]:
     folder = root / layout.DATA / collection
     if (folder / DESCRIPTION).exists():
         about = describe(folder)
@@ -134,79 +181,80 @@ def _description(root: Path, collection: str, role: str, source: str, licence: s
         return about
     if not NAME.fullmatch(collection) or collection == "none":
         raise UserError(f"{collection!r} is no name for a collection: use small letters, digits, - and _.")
-    return {"name": collection, "role": role, "domain": DOMAINS[0], "synthetic": False,
+    return {"name": collection, "role": role, "domain": domains.get(domain).name, "synthetic": False,
             "source": source or "not stated", "licence": licence or "not stated", "layout": "inbox", "pictures": {},
             "refused": {}}
 
 
-def _sort_in(root: Path, inbox: Path, ready: list[str], about: dict[str, Any], known: dict[str, str],
-             found: Round) -> None:
+def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about: dict[str, Any], domain: Domain,
+             known: dict[str, str], found: Round) -> None:
+    """Each record that is ready goes into the collection, stays as a duplicate, or goes to the quarantine."""
     collection = about["name"]
     target = root / layout.DATA / collection / PICTURES
     by_hash = {value: path for path, value in sorted(known.items(), reverse=True)}
     names = {path.relative_to(target).as_posix().casefold() for path in target.rglob("*")} if target.is_dir() else set()
     with incoming(root) as staging:
         staging.mkdir()
-        for number, name in enumerate(ready):
-            path = inbox / name
+        for number, (name, files) in enumerate(ready.items()):
+            copy = staging / f"{number}{Path(name).suffix}"
             try:
-                identity = identify(path, inbox, about["domain"])
+                copied = _copied(inbox, name, files, copy, domain)
+                value = identity(domain.read(copied, staging))
             except Refused as error:
-                found.refused.append((name, error.reason))
-                quarantine(inbox, name, error.reason)
-                continue
-            twin = by_hash.get(identity)
-            if twin is not None:
-                if twin in known and twin.startswith(f"{collection}/") and _same_bytes(path, root / layout.DATA / twin):
-                    found.already.append(name)
-                    found.taken.append(path)
+                if states(inbox, files) == files:
+                    found.refused.append((name, error.reason))
+                    quarantine(inbox, name, error.reason)
                 else:
-                    found.duplicates.append((name, f"duplicate of {twin}"))
-                    quarantine(inbox, name, f"duplicate of {twin}")
+                    found.growing.append(name)
                 continue
-            if not (target.parent / DESCRIPTION).exists():
-                write_json(target.parent / DESCRIPTION, about)
-            safe = free_name(printable(name), names)
-            _copy_whole(path, staging / str(number), target / safe)
-            by_hash[identity] = f"{collection}/{PICTURES}/{safe}"
-            found.added.append(name)
-            found.taken.append(path)
+            twin = by_hash.get(value)
+            if states(inbox, files) != files:  # saved again while it was copied
+                found.growing.append(name)
+            elif twin is None:
+                if not (target.parent / DESCRIPTION).exists():
+                    write_json(target.parent / DESCRIPTION, about)
+                safe = free_name(printable(name), names)
+                _put_in(copied, target / safe)
+                by_hash[value] = f"{collection}/{PICTURES}/{safe}"
+                found.added.append(name)
+                found.taken |= {inbox / file: state for file, state in files.items()}
+            elif twin in known and twin.startswith(f"{collection}/") and _same_bytes(
+                    copied, root / layout.DATA / twin):
+                found.already.append(name)
+                found.taken |= {inbox / file: state for file, state in files.items()}
+            else:
+                found.duplicates.append((name, f"duplicate of {twin}"))
+                quarantine(inbox, name, f"duplicate of {twin}")
+            remove(copied)
 
 
-def identify(path: Path, within: Path, domain: str) -> str:
-    """The pixel hash by which prepared pictures go; `Refused` with the reason where the file cannot be used."""
-    if domain == "scenes":
-        arrays = read_scene(path, within)
-        return pixel_hash(*(arrays[name] for name in sorted(arrays)))
-    picture: np.ndarray = read_picture(path, within)
-    return pixel_hash(picture)
+def _copied(inbox: Path, record: str, files: Iterable[str], copy: Path, domain: Domain) -> Path:
+    """Copy a record's files to the project's disk and flush them; `Refused` where one cannot be read."""
+    for file in files:
+        target = copy if file == record else copy / printable(file.removeprefix(f"{record}/"))
+        data = read_bytes(inbox / file, inbox, most=domain.max_bytes)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    return copy
+
+
+def _put_in(copied: Path, target: Path) -> None:
+    """Rename the copy: the record is whole or not there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(copied, target)
+    sync_folder(target.parent)
 
 
 def _same_bytes(first: Path, second: Path) -> bool:
-    return first.stat().st_size == second.stat().st_size and sha256_of_file(first) == sha256_of_file(second)
+    """Whether two records have the same files with the same bytes."""
+    def hashed(record: Path) -> dict[str, str]:
+        files = [path for path in record.rglob("*") if path.is_file()] if record.is_dir() else [record]
+        return {path.relative_to(record).as_posix(): sha256_of_file(path) for path in files}
 
-
-def free_name(name: str, taken: set[str]) -> str:
-    """The name, with a number where `taken` (names without letters' case) has it; enters it there."""
-    path = Path(name)
-    safe, number = name, 1
-    while safe.casefold() in taken:
-        number += 1
-        safe = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
-    taken.add(safe.casefold())
-    return safe
-
-
-def _copy_whole(source: Path, staging: Path, target: Path) -> None:
-    """Copy to the same disk, flush, rename: `target` is whole or not there."""
-    with open(source, "rb") as given, open(staging, "wb") as file:
-        while block := given.read(1 << 20):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(staging, target)
-    sync_folder(target.parent)
+    return hashed(first) == hashed(second)
 
 
 def quarantine(inbox: Path, name: str, reason: str) -> Path:
@@ -225,35 +273,36 @@ def quarantine(inbox: Path, name: str, reason: str) -> Path:
 
 
 def hashes(root: Path) -> dict[str, str]:
-    """The pixel hash of every readable picture of all collections, by `<collection>/pictures/<file>`."""
+    """The id of every readable record of all collections, by `<collection>/pictures/<record>`."""
     path = root / INDEX
     try:
         known = read_json(path)
     except UserError:
         known = {}
     fresh: dict[str, list[Any]] = {}
-    for name, file, domain in _all_pictures(root):
-        facts = file.stat()
-        mark = [facts.st_size, facts.st_mtime_ns]
+    for name, record, files, domain in _all_records(root):
+        facts = [file.stat() for file in files]
+        state = [sum(fact.st_size for fact in facts), max(fact.st_mtime_ns for fact in facts)]
         old = known.get(name) if isinstance(known, dict) else None
-        if isinstance(old, list) and old[:2] == mark:
+        if isinstance(old, list) and old[:2] == state:
             fresh[name] = old
             continue
         try:
-            fresh[name] = [*mark, identify(file, file.parent, domain)]
+            fresh[name] = [*state, identity(domain.read(record, record.parent))]
         except Refused:
-            fresh[name] = [*mark, ""]
+            fresh[name] = [*state, ""]
     if fresh != known:
         write_json(path, fresh)
     return {name: entry[2] for name, entry in fresh.items() if entry[2]}
 
 
-def _all_pictures(root: Path) -> Iterator[tuple[str, Path, str]]:
+def _all_records(root: Path) -> Iterator[tuple[str, Path, list[Path], Domain]]:
     data = root / layout.DATA
     for folder in sorted(data.iterdir()) if data.is_dir() else []:
         if not (folder / DESCRIPTION).exists():
             continue
-        domain = describe(folder)["domain"]
-        for path in sorted((folder / PICTURES).rglob("*")):
-            if path.is_file() and not path.is_symlink():
-                yield f"{folder.name}/{path.relative_to(folder).as_posix()}", path, domain
+        domain, home = domains.get(describe(folder)["domain"]), folder / PICTURES
+        for record, names in sorted(domain.records(folders.walk(home).files).items()):
+            files = [home / name for name in names]
+            if all(file.is_file() for file in files):
+                yield f"{folder.name}/{PICTURES}/{record}", home / record, files, domain

@@ -40,14 +40,27 @@ Mark = tuple[int, int, int]
 
 
 def mark(file: Path) -> Mark | None:
-    """The mark of a plain file; None for a link or anything else that may change without a trace."""
+    """The mark of a plain file, or of a folder of such files; None for a link or anything else that may change without
+    a trace."""
     try:
         facts = os.lstat(file)
     except FileNotFoundError:
         return ABSENT
     except OSError:
         return None
+    if stat.S_ISDIR(facts.st_mode):
+        return _mark_of_folder(file)
     return (facts.st_size, facts.st_mtime_ns, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
+
+
+def _mark_of_folder(folder: Path) -> Mark | None:
+    """All sizes, the last change, and a hash of names, sizes, times and inodes instead of an inode."""
+    marks = {path.relative_to(folder).as_posix(): None if path.is_symlink() else mark(path)
+             for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()}
+    if not marks or None in marks.values():
+        return None
+    sizes, times, _ = zip(*(found for found in marks.values() if found is not None), strict=True)
+    return sum(sizes), max(times), int(sha256(canonical_json(marks).encode())[:15], 16)
 
 
 def keep_only(folder: Path, wanted: Iterable[Path]) -> None:

@@ -12,13 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-DISTANCE = 6
-"""Perceptual hashes that differ in at most so many of their 64 bits are near."""
-CORRELATION = 0.985
-"""... and the pictures are near-duplicates when their thumbnails also correlate at least so much."""
-SHARED = 8
-"""Pictures with at least so many equal fingerprints (about 45 x 45 equal pixels) overlap."""
-
 _BLOCK = 16
 _CHOSEN = np.uint64(2**56)  # one block in 256 has a hash below this: it is a fingerprint, chosen by its content
 _TEXTURE = 4
@@ -30,6 +23,19 @@ _FREQUENCY = np.arange(_LOW)[:, None]
 _DCT = np.cos(np.pi * _FREQUENCY * (2 * np.arange(_SIDE) + 1) / (2 * _SIDE))
 _TRIES, _TOGETHER = 16, 256  # candidates compared by their thumbnails; pictures looked up at once
 _BASE, _MIX = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93  # odd: multiplying loses nothing
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """When two pictures count as showing the same.
+
+    `distance`: bits of 64 in which their perceptual hashes differ at most (up to 7, see `Looks`); `correlation`: of
+    their thumbnails, at least; `shared`: equal fingerprints (8: about 45 x 45 equal pixels) that make an overlap.
+    """
+
+    distance: int = 6
+    correlation: float = 0.985
+    shared: int = 8
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,10 @@ class Look:
         if len(thumbnail) != _THUMB ** 2 or not 0 <= (number or 0) < 2**64:
             raise ValueError("no perceptual hash of 64 bits with a thumbnail")
         return cls(number, thumbnail)
+
+
+NOTHING = Look(None, bytes(_THUMB ** 2))
+"""The look of a record that is not compared by its look."""
 
 
 def luma(picture: np.ndarray) -> np.ndarray:
@@ -149,7 +159,9 @@ class Looks:
     most one, so that 68 look-ups find every candidate and the cost does not follow the number of pictures squared.
     """
 
-    def __init__(self, looks: dict[str, Look]) -> None:
+    def __init__(self, looks: dict[str, Look], likeness: Likeness | None = None) -> None:
+        """`likeness`: the thresholds, those of photographs where none are given."""
+        self._likeness = likeness or Likeness()
         upright = [(name, value) for name, value in looks.items() if value.phash is not None]
         known = upright + _turned(upright)
         self._names = [name for name, _ in known]
@@ -171,34 +183,44 @@ class Looks:
         for start in range(0, len(asked), _TOGETHER):
             part = asked[start:start + _TOGETHER]
             tries = np.zeros(len(part), np.int64)
-            for asker, index in self._candidates(np.array([values[number].phash for number in part], np.uint64)):
-                number = part[asker]
-                tries[asker] += 1
-                if (found[number] is None and tries[asker] <= _TRIES
-                        and correlation(self._thumbnails[index], values[number].thumbnail) >= CORRELATION):
-                    found[number] = self._names[index]
+            for asked_by, known in self._candidates(np.array([values[number].phash for number in part], np.uint64)):
+                number = part[asked_by]
+                tries[asked_by] += 1
+                if found[number] is None and tries[asked_by] <= _TRIES:
+                    alike = correlation(self._thumbnails[known], values[number].thumbnail)
+                    found[number] = self._names[known] if alike >= self._likeness.correlation else None
         return found
 
     def _candidates(self, hashes: np.ndarray) -> list[tuple[int, int]]:
-        """(number in `hashes`, number of the known picture) within DISTANCE, the nearest of each first."""
-        pairs = [np.empty((0, 2), np.int64)]
-        words = hashes.view(np.uint16).reshape(-1, _WORDS)
-        for number, (order, starts) in enumerate(zip(self._orders, self._starts, strict=True)):
-            sought = (words[:, number, None] ^ _FLIPS).astype(np.int64).ravel()
-            first, counts = starts[sought], starts[sought + 1] - starts[sought]
-            ends = np.cumsum(counts)
-            places = np.arange(ends[-1]) - np.repeat(ends - counts, counts) + np.repeat(first, counts)
-            asker = np.repeat(np.arange(len(sought)) // len(_FLIPS), counts)
-            index = order[places]
-            close = np.bitwise_count(hashes[asker] ^ self._hashes[index]) <= DISTANCE
-            pairs.append(np.stack([asker[close], index[close]], axis=1))
-        asker, index = np.unique(np.concatenate(pairs), axis=0).T
-        ranked = np.lexsort((index, np.bitwise_count(hashes[asker] ^ self._hashes[index]), asker))
-        return list(zip(asker[ranked].tolist(), index[ranked].tolist(), strict=True))
+        """(number in `hashes`, number of the picture known) within the distance, the nearest of each first."""
+        pairs = np.concatenate([self._with_word(number, hashes) for number in range(_WORDS)])
+        asked, known = np.unique(pairs, axis=0).T
+        nearest_first = np.lexsort((known, np.bitwise_count(hashes[asked] ^ self._hashes[known]), asked))
+        return list(zip(asked[nearest_first].tolist(), known[nearest_first].tolist(), strict=True))
+
+    def _with_word(self, number: int, hashes: np.ndarray) -> np.ndarray:
+        """The pairs within the distance whose words of that number differ in one bit at most.
+
+        The pictures known are sorted by that word, so those with one value of it stand side by side: from
+        `starts[value]` to before `starts[value + 1]`.
+        """
+        order, starts = self._orders[number], self._starts[number]
+        words = hashes.view(np.uint16).reshape(-1, _WORDS)[:, number]
+        values = (words[:, None] ^ _FLIPS).astype(np.int64).ravel()  # each word and all that differ in one bit
+        counts = starts[values + 1] - starts[values]
+        asked = np.repeat(np.arange(len(values)) // len(_FLIPS), counts)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # 0, 1, 2 ... of each run
+        known = order[np.repeat(starts[values], counts) + within]
+        close = np.bitwise_count(hashes[asked] ^ self._hashes[known]) <= self._likeness.distance
+        return np.stack([asked[close], known[close]], axis=1)
 
 
 def correlation(first: bytes, second: bytes) -> float:
-    """Pearson's correlation of two thumbnails; 0 for one without structure."""
+    """Pearson's correlation of two thumbnails; 0 for one without structure.
+
+    >>> round(correlation(bytes([0, 10, 20]), bytes([5, 25, 45])), 6), correlation(bytes([7, 7]), bytes([1, 2]))
+    (1.0, 0.0)
+    """
     a, b = (np.frombuffer(value, np.uint8).astype(np.float64) for value in (first, second))
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
@@ -208,7 +230,9 @@ def correlation(first: bytes, second: bytes) -> float:
 class Crops:
     """Fingerprints of pictures to be compared with, by name: `overlap(prints)` names one that shares an area."""
 
-    def __init__(self, prints: dict[str, np.ndarray]) -> None:
+    def __init__(self, prints: dict[str, np.ndarray], likeness: Likeness | None = None) -> None:
+        """`likeness`: how many fingerprints make an overlap, as for photographs where nothing is given."""
+        self._shared = (likeness or Likeness()).shared
         self._names = list(prints)
         sizes = [len(value) for value in prints.values()]
         flat = np.concatenate(list(prints.values())) if prints else np.empty(0, np.uint64)
@@ -217,12 +241,12 @@ class Crops:
         self._prints, self._owners = flat[order], owners[order]
 
     def overlap(self, prints: np.ndarray) -> str | None:
-        """The name that shares most fingerprints, if at least SHARED, or None."""
+        """The name that shares most fingerprints, if they are enough, or None."""
         first = np.searchsorted(self._prints, prints, "left")
         last = np.searchsorted(self._prints, prints, "right")
         hits = np.flatnonzero(last > first)
-        if len(hits) < SHARED:
+        if len(hits) < self._shared:
             return None
         owners = [self._owners[a:b] for a, b in zip(first[hits].tolist(), last[hits].tolist(), strict=True)]
         counts = np.bincount(np.concatenate(owners), minlength=len(self._names))
-        return self._names[int(counts.argmax())] if counts.max() >= SHARED else None
+        return self._names[int(counts.argmax())] if counts.max() >= self._shared else None

@@ -26,10 +26,10 @@ QUARANTINE_COLUMNS = pa.schema([(name, pa.string()) for name in ("path", "collec
 def row(placed: Placed) -> dict[str, Any]:
     """A picture's row of the manifest."""
     picture, entry = placed.picture, placed.picture.entry
-    height, width, channels = picture.main.shape
+    *_, height, width, channels = picture.main.shape
     return {"id": picture.id, "path": entry.path, "name": entry.name, "collection": entry.collection,
-            "group": entry.group, "width": width, "height": height, "channels": channels, "dtype": picture.main.dtype,
-            "split": placed.split, "synthetic": entry.synthetic, "licence": entry.licence}
+            "group": entry.shown_group, "width": width, "height": height, "channels": channels,
+            "dtype": picture.main.dtype, "split": placed.split, "synthetic": entry.synthetic, "licence": entry.licence}
 
 
 def write_manifest(folder: Path, placed: Iterable[Placed]) -> None:

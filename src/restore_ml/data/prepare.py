@@ -15,7 +15,6 @@ where the caller has one (the folders must be shared then). No result depends on
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -23,12 +22,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from restore_ml.data import likeness, shards
+from restore_ml.data import domains, folders, likeness, shards
 from restore_ml.data.chunks import CHUNK, Mapper, Progress
 from restore_ml.data.collections import PICTURES, describe, printable
 from restore_ml.data.decoding import again, chunk_starts, decode, values
 from restore_ml.data.ledger import Ledger, keep_only
+from restore_ml.data.left_out import kind_of
 from restore_ml.data.manifest import MANIFEST, QUARANTINE, write_manifest, write_quarantine
 from restore_ml.data.shards import Record, Shard
 from restore_ml.data.splits import Entry, Placed, Quarantined, assign
@@ -42,11 +43,12 @@ SPILL = ".pixels"
 
 @dataclass(frozen=True)
 class Scan:
-    """What the collections hold: files in a fixed order, files refused when they were added, reserved looks."""
+    """What the collections hold: records in a fixed order, what was refused when it was added, and, by domain, the
+    reserved looks."""
 
     entries: list[Entry]
     refused: list[Quarantined]
-    reserved: dict[str, likeness.Look]
+    reserved: dict[str, dict[str, likeness.Look]]
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,13 @@ class Summary:
     reasons: dict[str, int]
 
     def __str__(self) -> str:
-        """One sentence a line."""
-        lines = [f"{folder}: {count} pictures" for folder, count in sorted(self.counts.items())]
+        """One sentence a line; domains that hold nothing are left out."""
+        held = {folder.split("/")[0] for folder, count in self.counts.items() if count}
+        lines = [f"{folder}: {count} {domains.get(folder.split('/')[0]).what}"
+                 for folder, count in sorted(self.counts.items()) if folder.split("/")[0] in held]
+        lines += [f"{domain}: nothing to validate on, since its training {domains.get(domain).what} are of one group "
+                  "or their split is stated" for domain in sorted(held)
+                  if self.counts.get(f"{domain}/train") and not self.counts.get(f"{domain}/validation")]
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.reasons.items()))
         return "\n".join([*lines, f"quarantined: {self.quarantined}" + (f" ({kinds})" if kinds else "")])
 
@@ -88,32 +95,49 @@ def scan(data: Path) -> Scan:
     """List the files of all collections, test pictures first, then by collection and name."""
     entries: list[Entry] = []
     refused: list[Quarantined] = []
-    reserved: dict[str, likeness.Look] = {}
+    reserved: dict[str, dict[str, likeness.Look]] = {}
     if not data.is_dir():
         raise UserError(f"There is no folder {data}; run `restore-ml data init` or `dvc pull`.")
     for folder in sorted(place for place in data.iterdir() if place.is_dir() and not place.name.startswith(".")):
         about = describe(folder)
-        name, pictures = about["name"], about["pictures"]
-        files = sorted(path.relative_to(folder / PICTURES).as_posix() for path in (folder / PICTURES).rglob("*")
-                       if path.is_symlink() or not path.is_dir())
-        for file in sorted({*files, *pictures}):
-            if file != printable(file):
-                refused.append(Quarantined(f"{name}/{PICTURES}/{printable(file)}", name, "", "",
-                                           "its name holds control characters or is not UTF-8"))
-                continue
-            facts = pictures.get(file, {})
-            stated = "test" if about["role"] == "test" else facts.get("split", "")
-            stem, _, _ = file.rpartition(".")
-            entries.append(Entry(name, file, about["domain"], stated, facts.get("group", stem or file),
-                                 about["synthetic"], facts.get("licence", about["licence"])))
+        name, home = about["name"], folder / PICTURES
+        files = (path.relative_to(home).as_posix() for path in home.rglob("*")
+                 if path.is_symlink() or not path.is_dir())
+        kept = []
+        for file in sorted(files):
+            reason = _not_taken(file)
+            if reason:
+                refused.append(Quarantined(f"{name}/{PICTURES}/{printable(file)}", name, "", "", reason))
+            else:
+                kept.append(file)
+        stated = {file for file in about["pictures"] if not _not_taken(file)}
+        entries += [_entry(about, record) for record in sorted({*domains.get(about["domain"]).records(kept), *stated})]
         refused += [Quarantined(f"{name}/{PICTURES}/{file}", name, "", "", f"left out when it was added: {reason}")
                     for file, reason in sorted(about["refused"].items())]
-        reserved |= {f"{name} ({photo})": likeness.Look.from_json(value)
-                     for photo, value in about["reserved"].items()}
+        reserved.setdefault(about["domain"], {}).update(
+            {f"{name} ({photo})": likeness.Look.from_json(value) for photo, value in about["reserved"].items()})
     if not entries:
         raise UserError(f"{data} holds no pictures; run `restore-ml data init` or `restore-ml data add NAME PATH`.")
     return Scan(sorted(entries, key=lambda entry: (entry.stated != "test", entry.collection, entry.file)), refused,
                 reserved)
+
+
+def _not_taken(file: str) -> str:
+    """Why a file in a collection is no record of it, by its path alone; an empty text where it may be one."""
+    if file != printable(file):
+        return "its name holds control characters or is not UTF-8"
+    parts = file.split("/")
+    apart = next((pattern for count in range(1, len(parts) + 1)
+                  if (pattern := folders.excludes("/".join(parts[:count]))) not in ("", "hidden")), "")
+    return f"left out: put there by a disk or program ({apart})" if apart else ""
+
+
+def _entry(about: dict[str, Any], record: str) -> Entry:
+    """A record with what collection.json says of it."""
+    facts = about["pictures"].get(record, {})
+    stated = "test" if about["role"] == "test" else facts.get("split", "")
+    return Entry(about["name"], record, about["domain"], stated, facts.get("group", ""), about["synthetic"],
+                 facts.get("licence", about["licence"]))
 
 
 def home(placed: Placed) -> str:
@@ -189,23 +213,23 @@ def _old(path: Path) -> dict[str, Record]:
 
 
 def _facts(entry: Entry) -> dict[str, str | bool]:
-    return {"name": entry.name, "collection": entry.collection, "group": entry.group, "synthetic": entry.synthetic}
+    return {"name": entry.name, "collection": entry.collection, "group": entry.shown_group,
+            "synthetic": entry.synthetic}
 
 
 def write_manifests(out: Path, placed: list[Placed], refused: list[Quarantined]) -> Summary:
-    """Write every folder's manifest (train and validation of each domain even when empty) and the quarantine.
+    """Write every folder's manifest (train and validation of every domain, even when empty) and the quarantine.
 
     Whatever else lies below `out`, from another time or a process that was killed, is deleted.
     """
-    folders: dict[str, list[Placed]] = {}
-    for domain in {"photos"} | {item.picture.entry.domain for item in placed}:
-        folders |= {f"{domain}/train": [], f"{domain}/validation": []}
+    members: dict[str, list[Placed]] = {f"{domain}/{split}": [] for domain in domains.names()
+                                        for split in ("train", "validation")}
     for item in placed:
-        folders.setdefault(home(item), []).append(item)
-    for folder, members in folders.items():
-        write_manifest(out / folder, members)
+        members.setdefault(home(item), []).append(item)
+    for folder, found in members.items():
+        write_manifest(out / folder, found)
     write_quarantine(out, refused)
-    keep_only(out, {out / QUARANTINE, *(out / folder / MANIFEST for folder in folders),
+    keep_only(out, {out / QUARANTINE, *(out / folder / MANIFEST for folder in members),
                 *(shard_of(out, item) for item in placed)})
-    reasons = Counter(re.split(" of | with |:", item.reason)[0] for item in refused)
-    return Summary({folder: len(members) for folder, members in folders.items()}, len(refused), dict(reasons))
+    reasons = Counter(kind_of(item.reason) for item in refused)
+    return Summary({folder: len(found) for folder, found in members.items()}, len(refused), dict(reasons))

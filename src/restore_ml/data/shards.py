@@ -54,23 +54,29 @@ def write_together(paths: Sequence[Path], rows: Iterable[Sequence[Record]]) -> i
 
     Every file is written whole or not at all, and none before the last row has come.
     """
-    count = 0
+    return _write_into([], list(paths), rows)
 
-    def open_next(writers: list[pa.ipc.RecordBatchFileWriter]) -> None:
-        nonlocal count
-        if len(writers) < len(paths):
-            write_whole(paths[len(writers)], lambda temporary: fill(temporary, writers))
-            return
+
+def _write_into(writers: list[pa.ipc.RecordBatchFileWriter], paths: list[Path],
+                rows: Iterable[Sequence[Record]]) -> int:
+    """Open a writer for the first of the paths and go on with the others; the rows come when all are open.
+
+    So each file's `write_whole` ends after the last row: the files appear together.
+    """
+    count = 0
+    if not paths:
         for row in rows:
             for writer, record in zip(writers, row, strict=True):
                 writer.write_batch(pa.RecordBatch.from_pylist([_row(record)], schema=_SCHEMA))
             count += 1
+        return count
 
-    def fill(temporary: Path, writers: list[pa.ipc.RecordBatchFileWriter]) -> None:
+    def fill(temporary: Path) -> None:
+        nonlocal count
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-            open_next([*writers, writer])
+            count = _write_into([*writers, writer], paths[1:], rows)
 
-    open_next([])
+    write_whole(paths[0], fill)
     return count
 
 

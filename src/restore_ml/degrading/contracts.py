@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from restore_ml import registry
 from restore_ml.arrays import CLIP, MASK, PICTURE, ArraySpec
+from restore_ml.data import domains
 from restore_ml.data.data_docs import Expect, Failure, Suite, run
 from restore_ml.data.manifest import COLUMNS, QUARANTINE, QUARANTINE_COLUMNS, manifests, read_table
-from restore_ml.data.pictures import MAX_PIXELS, MIN_SIDE
+from restore_ml.data.pictures import MAX_PIXELS
 from restore_ml.errors import UserError
 from restore_ml.files import write_json
 
@@ -94,8 +95,8 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _manifest(domain: str) -> list[Expect]:
     """What every manifest of a domain keeps."""
-    side = {"min_value": MIN_SIDE, "max_value": MAX_PIXELS // MIN_SIDE}
-    photos = domain == "photos"
+    kind = domains.get(domain)
+    side = {"min_value": kind.min_side, "max_value": MAX_PIXELS // kind.min_side}
     return [Expect("TableColumnsToMatchOrderedList", {"column_list": COLUMNS.names}),
             *(_present(name) for name in COLUMNS.names),
             *(Expect("ColumnValuesToBeOfType", {"column": name, "type_": "int32"})
@@ -105,9 +106,9 @@ def _manifest(domain: str) -> list[Expect]:
             _matches("collection", "^[a-z0-9][a-z0-9_-]*$"), _matches("licence", r"\S"),
             Expect("ColumnValuesToBeBetween", {"column": "width", **side}),
             Expect("ColumnValuesToBeBetween", {"column": "height", **side}),
-            _one_of("channels", [1, 3]) if photos else Expect("ColumnValuesToBeBetween",
-                                                              {"column": "channels", "min_value": 1, "max_value": 64}),
-            _one_of("dtype", ["uint8" if photos else "float32"])]
+            _one_of("channels", [*kind.channels]) if kind.channels else Expect(
+                "ColumnValuesToBeBetween", {"column": "channels", "min_value": 1, "max_value": 64}),
+            _one_of("dtype", [kind.dtype])]
 
 
 def task_suites(item: Task, frame: pd.DataFrame, tables: dict[Path, pd.DataFrame], prepared: Path) -> list[Suite]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from restore_ml import registry
 from restore_ml.arrays import MASK, Arrays
+from restore_ml.data import domains
 from restore_ml.data.shards import Record
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
@@ -68,19 +69,10 @@ def samples(task: str, degradation: str) -> dict[str, Sample]:
     parts, canary = registry.parts(task), protocol(task).canary()
     if canary is None or parts.cases is None:
         return {}
-    records = {name: scene(picture) if parts.task.domain == "scenes" else {"image": picture}
-               for name, picture in pictures().items()}
+    domain = domains.get(parts.task.domain)
+    records = {name: domain.from_rgb(picture) for name, picture in pictures().items()}
     return {name: parts.cases.sample(Record(f"canary {name}", arrays, {"name": name}), degradation, SEED,
                                      dict(canary.settings)) for name, arrays in records.items()}
-
-
-def scene(picture: np.ndarray) -> Arrays:
-    """Two dates of four bands (blue, green, red, near infrared) in reflectance; the earlier one a little darker."""
-    visible = picture[..., ::-1].astype(np.float32) / 255 * np.float32(0.3) + np.float32(0.03)
-    infrared = (0.6 - visible.mean(axis=2, keepdims=True)).astype(np.float32)
-    target = np.concatenate([visible, infrared], 2).astype(np.float32)
-    gain = np.array([0.9, 0.92, 0.95, 0.85], np.float32)
-    return {"target": target, "reference": (target * gain + np.float32(0.01)).astype(np.float32)}
 
 
 def inspect(task: str, degradation: str, restore: Callable[[Arrays, str], Arrays], tolerance: float) -> dict[str, Any]:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml.data.pictures import SUFFIXES, Refused, read_bytes
+from restore_ml.data import folders
+from restore_ml.data.containers import read_container
+from restore_ml.data.pictures import PROMISING, SUFFIXES, Refused, read_bytes
 from restore_ml.errors import UserError
 from restore_ml.files import canonical_json, inside, sha256, sha256_of_file
 from restore_ml.restore_command import (
-    as_mask,
     decode,
+    decode_mask,
     encode,
     load_for,
     restore_picture,
@@ -31,11 +33,9 @@ from restore_ml.serving.engine import TASKS, model_hash
 from restore_ml.serving.report import JOURNAL, Line, append, read_journal, write_journal, write_report
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from restore_ml.method import Method, Model
 
-VERSION = 1
+VERSION = 2
 """Goes up when the same model and picture give another output than before."""
 
 
@@ -67,7 +67,10 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     if mask is not None and not os.path.exists(mask):
         raise UserError(f"There is no {mask}; give --mask with a folder of masks or a mask file.")
     closed: list[str] = []
-    names, others = pictures_in(folder, [path for path in (out, mask) if path is not None], closed)
+    excluded: Counter[str] = Counter()
+    names, others = pictures_in(folder, [path for path in (out, mask) if path is not None], closed, excluded)
+    if excluded:
+        print(folders.in_words(excluded))
     for name in closed:
         print(f"The folder {name} cannot be opened; what is in it is left out.", file=sys.stderr)
     if not names:
@@ -85,25 +88,20 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     return 1 if counts["failed"] else 0
 
 
-def pictures_in(folder: Path, without: list[Path], closed: list[str]) -> tuple[list[str], int]:
+def pictures_in(folder: Path, without: list[Path], closed: list[str],
+                excluded: Counter[str] | None = None) -> tuple[list[str], int]:
     """The names (sorted, with `/`) of the files below `folder` that promise a picture, and how many others there are.
 
-    Hidden files and what lies in the folders `without` do not count; linked folders are not entered. Folders that
-    cannot be read are added to `closed`.
+    Hidden files, thumbnails and bins of disks (`restore_ml.data.folders`) and what lies in the folders `without` do not
+    count (`excluded` says how many of which); linked folders are not entered. Folders that cannot be read are added to
+    `closed`.
     """
-    left_out = {os.path.realpath(path) for path in without}
-    names, others = [], 0
-    for place, folders, files in os.walk(folder, onerror=lambda error: closed.append(error.filename)):
-        folders[:] = [name for name in folders if not name.startswith(".")
-                      and os.path.realpath(os.path.join(place, name)) not in left_out]
-        for name in files:
-            if name.startswith(".") or os.path.realpath(os.path.join(place, name)) in left_out:
-                continue
-            if Path(name).suffix.lower() in SUFFIXES:
-                names.append((Path(place) / name).relative_to(folder).as_posix())
-            else:
-                others += 1
-    return sorted(names), others
+    listing = folders.walk(folder, without=without)
+    closed += [str(folder / name) for name, _ in listing.closed]
+    if excluded is not None:
+        excluded.update(listing.excluded)
+    names = [name for name in listing.files if Path(name).suffix.lower() in PROMISING]
+    return names, len(listing.files) - len(names)
 
 
 def jobs(names: list[str]) -> list[Job]:
@@ -168,8 +166,11 @@ class _Batch:
             target = inside(self.out, job.output)
             if before is not None and not before.reason and before.same(facts) and _whole(target, before):
                 return before, False
-            restored = self._restored(image, mask)
-            data = encode(restored)
+            picture, marked = decode(image), None if mask is None else decode_mask(mask)
+            restored = restore_picture(self.method, self.model, picture, None if marked is None else marked.hole,
+                                       self.scale, self.seed)
+            facts["mask_share"] = 0.0 if marked is None else round(marked.share, 6)
+            data = encode(restored, original=read_container(image), scale=restored.shape[0] / picture.shape[0])
             write_bytes(target, data)
             facts |= {"output_sha256": sha256(data), "width": restored.shape[1], "height": restored.shape[0]}
         except Refused as refused:
@@ -179,10 +180,6 @@ class _Batch:
         except Exception as error:  # one picture must not take the others with it
             facts["reason"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         return Line(seconds=round(time.monotonic() - started, 3), **facts), True
-
-    def _restored(self, image: bytes, mask: bytes | None) -> np.ndarray:
-        hole = None if mask is None else as_mask(decode(mask, "mask"))
-        return restore_picture(self.method, self.model, decode(image), hole, self.scale, self.seed)
 
     def _mask(self, source: str) -> bytes | None:
         """The mask's bytes: of that very name, or of the same name with another ending."""

@@ -49,6 +49,8 @@ class Line:
     height: int = 0
     seconds: float = 0.0
     reason: str = ""
+    mask_share: float = 0.0
+    """The share of the picture that its mask marks."""
 
     def same(self, facts: dict[str, Any]) -> bool:
         """Whether it tells of the same picture, mask, model, settings and output."""
@@ -95,7 +97,7 @@ def _text(line: Line) -> str:
 def write_report(out: Path, folder: Path, title: str, lines: list[Line]) -> None:
     """report.csv and report.html in `out`, about the pictures of `folder`."""
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, ["source", "status", "reason", "output", "width", "height", "seconds",
+    writer = csv.DictWriter(table, ["source", "status", "reason", "output", "width", "height", "mask_share", "seconds",
                                     "source_sha256", "mask_sha256", "output_sha256"], extrasaction="ignore")
     writer.writeheader()
     for line in lines:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from restore_ml import costs, layout, registry
+from restore_ml.data import domains
 from restore_ml.data.shards import Record
 from restore_ml.evaluation import canaries
 from restore_ml.evaluation.rule import Rule
@@ -61,8 +62,7 @@ def sample(task: str, degradation: str) -> dict[str, np.ndarray]:
     i, j = np.mgrid[:SIDE, :SIDE]
     waves = [128 + 90 * np.sin(i / (9 + channel)) * np.cos(j / (13 - channel)) for channel in range(3)]
     picture = np.rint(np.stack(waves, 2)).astype(np.uint8)
-    scenes = registry.task(task).domain == "scenes"
-    record = Record("latency", canaries.scene(picture) if scenes else {"image": picture}, {"name": "latency"})
+    record = Record("latency", domains.get(registry.task(task).domain).from_rgb(picture), {"name": "latency"})
     cases, canary = registry.parts(task).cases, protocol(task).canary()
     assert cases is not None
     settings = dict(canary.settings) if canary else {}

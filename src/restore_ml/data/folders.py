@@ -1,0 +1,93 @@
+"""What lies in a person's folder: the files that count, what disks and programs put beside them, what cannot be read.
+
+Network disks, operating systems and photo programs keep thumbnails, bins and snapshots among the pictures; taken for
+photographs they would count twice, or bring back what a person deleted.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXCLUDED = (
+    "@eaDir", "#recycle", "#snapshot", "@tmp", "@Recycle", "@Recently-Snapshot", "@Transcode", ".@__thumb", "@__thumb",
+    "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found", "__MACOSX", "Network Trash Folder",
+    "Temporary Items", "TheVolumeSettingsFolder", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Picasa.ini",
+    "*.lrdata", "*.photoslibrary/resources", "*.photoslibrary/database", "*.aplibrary/Thumbnails",
+    "*.aplibrary/Previews", "_vti_cnf", "SYNOPHOTO_*", "SYNOVIDEO_*")
+"""What is always left out: thumbnails, bins, snapshots and catalogues of network disks (Synology, QNAP), systems and
+photo programs. Patterns as for `excludes`."""
+
+
+@dataclass
+class Listing:
+    """Files of a folder by their relative paths with `/`, sorted; folders that cannot be read, each with the reason;
+    and how many files (or folders, each counted once) were left out, by pattern or as `hidden`."""
+
+    files: list[str] = field(default_factory=list)
+    closed: list[tuple[str, str]] = field(default_factory=list)
+    excluded: Counter[str] = field(default_factory=Counter)
+
+
+def walk(folder: Path, exclude: Sequence[str] = (), without: Iterable[Path] = ()) -> Listing:
+    """List all files below `folder` but those that `EXCLUDED` or `exclude` name, hidden ones and the folders `without`.
+
+    Linked folders are not entered.
+    """
+    found = Listing()
+    apart = {os.path.realpath(path) for path in without}
+    patterns = (*EXCLUDED, *exclude)
+
+    def note(error: OSError) -> None:
+        name = os.path.relpath(error.filename, folder)
+        found.closed.append((name, f"a folder that cannot be read: {error.strerror}"))
+
+    def kept(place: str, name: str) -> bool:
+        path = Path(place, name).relative_to(folder).as_posix()
+        reason = excludes(path, patterns)
+        if apart and os.path.realpath(os.path.join(place, name)) in apart:
+            return False
+        if reason:
+            found.excluded[reason] += 1
+        return not reason
+
+    for place, folders, files in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if kept(place, name)]
+        found.files += [Path(place, name).relative_to(folder).as_posix() for name in files if kept(place, name)]
+    found.files.sort()
+    return found
+
+
+def excludes(path: str, patterns: Sequence[str] = EXCLUDED) -> str:
+    """The pattern that leaves out the file or folder `path` (relative, with `/`), `hidden`, or an empty text.
+
+    A pattern without `/` means the last part of a path, one with `/` its last parts; `*` and `?` stand for any
+    characters, and letters' case does not count.
+
+    >>> excludes("2019/@eaDir")
+    '@eaDir'
+    >>> excludes("2019/raw/IMG_1.jpg", ("raw", "raw/*.jpg"))
+    'raw/*.jpg'
+    >>> excludes("2019/.thumbnails"), excludes("2019/IMG_1.jpg")
+    ('hidden', '')
+    """
+    parts = path.casefold().split("/")
+    for pattern in patterns:
+        wanted = pattern.strip("/").casefold()
+        tail = "/".join(parts[-(wanted.count("/") + 1):])
+        if fnmatch.fnmatchcase(tail, wanted):
+            return pattern
+    return "hidden" if parts[-1].startswith(".") else ""
+
+
+def in_words(excluded: Counter[str]) -> str:
+    """What was left out, in a sentence, or an empty text.
+
+    >>> in_words(Counter({"@eaDir": 2, "hidden": 1}))
+    'Left out: 2 @eaDir, 1 hidden.'
+    """
+    return f"Left out: {', '.join(f'{count} {what}' for what, count in excluded.most_common())}." if excluded else ""
