@@ -104,7 +104,8 @@ class _Finder:
         elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in FLIPPED:
             yield self._between(node.left, node.comparators[0], FLIPPED[type(node.ops[0])], "turn a comparison")
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            yield self._mutant(node, f"({self._source(node.operand)})", "drop a minus")
+            if not isinstance(node.operand, ast.Constant):  # -1 is mostly an axis
+                yield self._mutant(node, f"({self._source(node.operand)})", "drop a minus")
         elif isinstance(node, ast.IfExp) and not isinstance(node.test, ast.Compare):
             yield self._mutant(node.test, f"not ({self._source(node.test)})", "turn a condition")
 

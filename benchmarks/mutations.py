@@ -9,7 +9,7 @@ A target is a list in tests/mutants, a method or a source file. A list is {"test
 signs and arguments, dropped terms, factors, detaches and means, turned masks and comparisons, exchanged real and fake,
 constants tenfold), always the same for a seed, and a method is tested by the files of tests/methods that name it.
 
-A mutant is caught when a test fails, or does not end within the limit. The working tree is never touched.
+A mutant is caught when a test fails, or takes more processor time than the limit. The working tree is never touched.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import argparse
 import contextlib
 import importlib
 import json
+import math
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -39,6 +41,8 @@ LISTS = "tests/mutants"
 FEWEST = 12
 """How many are made for a target without a list."""
 NEVER = 3600.0
+WAITED = 20
+"""Times the limit that a mutant may take on the clock: one that waits for ever uses no processor."""
 PRELOADED = ["hypothesis", "numpy", "scipy.stats", "pyarrow", "cv2", "PIL.Image", "skimage.color", "accelerate",
              "safetensors.torch", "torch", "torch._dynamo", "torch.utils.flop_counter", "torch.utils.data"]
 """What the tests of most targets import; nothing of the project, which each fork reads anew."""
@@ -60,7 +64,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="which ones are made")
     parser.add_argument("--tests", nargs="+", default=[], help="arguments of pytest instead of those of the list")
     parser.add_argument("--workers", type=int, default=1, help="how many mutants are tested at a time")
-    parser.add_argument("--limit", type=float, default=0.0, help="seconds for a mutant (at least 60)")
+    parser.add_argument("--limit", type=float, default=0.0, help="processor seconds a mutant (at least 30)")
     parser.add_argument("--least", type=float, default=0.0, metavar="PERCENT", help="end with 1 when a target has less")
     parser.add_argument("--root", type=Path, default=ROOT, help="the project (this one)")
     parser.add_argument("--list", action="store_true", help="say what would be changed, and end")
@@ -142,8 +146,8 @@ def run(targets: list[Target], options: argparse.Namespace) -> int:
                 if outcome["word"] != "passed":
                     print(f"{each.name}: the unchanged tests {outcome['word']}: {outcome['why']}", file=sys.stderr)
                     return 2
-                most = options.limit or max(60.0, 5 * outcome["seconds"])
-                print(f"{each.name}: {len(each.mutants)} mutants, unchanged tests {outcome['seconds']:.1f} s",
+                most = options.limit or max(30.0, 5 * outcome["seconds"])
+                print(f"{each.name}: {len(each.mutants)} mutants, {outcome['seconds']:.1f} processor seconds unchanged",
                       flush=True)
                 with ThreadPoolExecutor(workers) as threads:
                     results[each.name] = list(threads.map(
@@ -228,9 +232,10 @@ def work(preload: list[str]) -> int:
     for line in sys.stdin:
         tests, limit = json.loads(line)
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-            started, child = time.monotonic(), os.fork()
+            child = os.fork()
             if child == 0:
                 os.setsid()
+                resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 5))
                 for stream in (1, 2):
                     os.dup2(said.fileno(), stream)
                 status = 3
@@ -238,8 +243,7 @@ def work(preload: list[str]) -> int:
                     status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
                 finally:
                     os._exit(status)
-            code = _wait(child, limit)
-            seconds = time.monotonic() - started
+            code, seconds = _wait(child, WAITED * limit)
             said.seek(0)
             word, why = _outcome(code, said.read())
         answers.write(json.dumps({"word": word, "why": why, "seconds": seconds}) + "\n")
@@ -247,25 +251,26 @@ def work(preload: list[str]) -> int:
     return 0
 
 
-def _wait(child: int, limit: float) -> int | None:
-    """The exit status (negative: a signal), or None after the limit; nothing of the child is left running."""
+def _wait(child: int, limit: float) -> tuple[int | None, float]:
+    """The exit status (negative: a signal; None after the limit) and the processor time of the child and of its own
+    children; nothing of it is left running."""
     end = time.monotonic() + limit
-    status = None
+    status, seconds = None, 0.0
     while time.monotonic() < end:
-        ended, code = os.waitpid(child, os.WNOHANG)
+        ended, code, used = os.wait4(child, os.WNOHANG)
         if ended:
-            status = os.waitstatus_to_exitcode(code)
+            status, seconds = os.waitstatus_to_exitcode(code), used.ru_utime + used.ru_stime
             break
         time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if status is None:
         os.waitpid(child, 0)
-    return status
+    return status, seconds
 
 
 def _outcome(status: int | None, said: str) -> tuple[str, str]:
-    if status is None:
+    if status in (None, -signal.SIGXCPU):
         return "timed out", "time"
     if status == 0:
         return "passed", "-"

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from restore_ml.errors import UserError
+from restore_ml.errors import SettingError, UserError
 from restore_ml.nn.unet import UNet
 
 
@@ -37,7 +37,7 @@ def test_dropout_is_on_the_three_lowest_blocks_and_only_in_training() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UserError, match="normalisation 'bach'"):
         UNet(1, 1, 4, 3, norm="bach")
-    with pytest.raises(ValueError, match="final"):
+    with pytest.raises(SettingError, match="final"):
         UNet(1, 1, 4, 3, final="relu")
 
 

@@ -333,3 +333,17 @@ def test_finish_sees_the_average_in_evaluation_mode_and_what_it_changes_is_store
         assert seen == [({"net"}, [False] * 6, 5, 3)]
         assert (load_file(out / "weights.safetensors")["net.0.bias"] == 7).all()
         assert read_json(out / "model.json")["status"] == "ok"
+
+
+def test_the_stored_model_is_the_average(tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr(registry, "method_class", lambda task, method: toy.ToyMethod)
+    monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
+    toy.material(tmp_path / "samples/toy/train")
+    facts = train.train_run(spec(ema=0.9), tmp_path, tmp_path / "models/toy")
+    stored = load_file(tmp_path / "models/toy/weights.safetensors")
+    saved, _ = checkpoint.load(tmp_path / ".state/checkpoints" / facts["fingerprint"] / "checkpoint.safetensors")
+    assert all(torch.equal(value, saved[f"average.{name}"]) for name, value in stored.items())
+    for name in ("net.0.weight", "net.1.running_mean"):
+        assert not torch.equal(stored[name], saved[f"network.{name}"])

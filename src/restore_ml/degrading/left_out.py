@@ -8,13 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from restore_ml.data.chunks import Chosen, places
+from restore_ml.data.left_out import COLUMNS, LEFT_OUT
 from restore_ml.degrading.keeper import Outcome
 from restore_ml.files import write_whole
 from restore_ml.tasks.base import Task
-
-LEFT_OUT = "left_out.parquet"
-SCHEMA = pa.schema([("id", pa.string()), ("name", pa.string()), ("collection", pa.string()), ("set", pa.string()),
-                    ("reason", pa.string())])
 
 
 def write_left_out(task: Task, prepared: Path, out: Path, training: Outcome, cases: Outcome) -> int:
@@ -31,6 +28,6 @@ def write_left_out(task: Task, prepared: Path, out: Path, training: Outcome, cas
                          "collection": str(picture.facts.get("collection", "")), "set": side,
                          "reason": reasons[picture.id]})
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["set"], row["collection"], row["name"], row["id"])),
-                                 schema=SCHEMA)
+                                 schema=COLUMNS)
     write_whole(out / LEFT_OUT, lambda temporary: pq.write_table(table, temporary))
     return len(rows)
