@@ -112,3 +112,16 @@ def test_terms_name_their_features_and_send_gradients_to_the_picture() -> None:
     assert x.grad is not None and x.grad.abs().sum() > 0
     same = perceptual.taps_of(network, target, taps)
     assert float(perceptual.content(same, wanted)) == 0 and float(perceptual.style(same, wanted)) == 0
+
+
+def test_targets_get_no_gradient_and_the_normalisation_is_handed_on() -> None:
+    torch.manual_seed(0)
+    maps, target = (torch.rand(2, 3, 4, 5, requires_grad=True) for _ in range(2))
+    for distance in (perceptual.content, perceptual.style):
+        distance({"a": maps}, {"a": target}).backward()
+    assert maps.grad is not None and target.grad is None
+    network, x = FeatureNet(2).requires_grad_(False), torch.rand(1, 3, 16, 16)
+    for flag in (True, False):
+        torch.testing.assert_close(perceptual.taps_of(network, x, ["relu1_2"], normalise=flag),
+                                   network(x, ["relu1_2"], flag))
+    assert not torch.allclose(network(x, ["relu1_2"], True)["relu1_2"], network(x, ["relu1_2"], False)["relu1_2"])

@@ -30,6 +30,7 @@ def test_finish_gives_every_living_channel_a_mean_square_of_one(material: Materi
     assert crops.shape == (9, 3, 24, 24) and float(crops.max()) <= 1
     assert torch.equal(crops, method.calibration_crops(material, 1))
     assert not torch.equal(crops, method.calibration_crops(material, 2))
+    assert all(not torch.equal(crops[n], crops[n + 4]) for n in range(4))  # of one picture, from another place
     with torch.no_grad():
         alive = {tap: maps.mean((0, 2, 3)) > 0 for tap, maps in networks["features"](crops).items()}
         method.finish(networks, material, 1)

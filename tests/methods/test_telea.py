@@ -81,6 +81,16 @@ def test_the_method_on_tensors(channels):
     assert np.array_equal(got, expected.reshape(image.shape))
 
 
+def test_the_radius_is_the_runs():
+    image, mask = picture(2), hole(2)
+    inputs = {"image": torch.from_numpy(image).permute(2, 0, 1)[None] / 255, "mask": torch.from_numpy(mask)[None, None]}
+    blank = np.where(mask[..., None] > 0, 0, image).astype(np.uint8)
+    for radius in (3, 9):
+        output = METHOD({"radius": radius}).restore(Model(), inputs, 1)["image"]
+        got = np.rint(output[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        assert np.array_equal(got, cv2.inpaint(blank, mask, radius, cv2.INPAINT_TELEA))
+
+
 def test_the_harness_keeps_known_pixels():
     image, mask = picture(3), hole(3)
     inputs = {"image": image * (1 - mask[..., None]), "mask": mask[..., None]}

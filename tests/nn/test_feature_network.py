@@ -32,6 +32,8 @@ def test_taps_equal_a_plain_vgg19() -> None:
     assert [index for index, layer in enumerate(plain) if isinstance(layer, nn.Conv2d)] == [
         0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
     mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (MEAN, STD))
+    assert network.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])  # ImageNet's red, green, blue
+    assert network.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
     maps = network(x, [*TAPS, "pool3"])
     torch.testing.assert_close(maps["relu2_1"], plain[:7]((x - mean) / std))
     torch.testing.assert_close(maps["pool3"], plain[:19]((x - mean) / std))

@@ -64,6 +64,8 @@ def test_draws_come_from_seed_picture_and_degradation_alone():
 
     assert mask(1, 0, "strokes") == mask(1, 0, "strokes")
     assert len({mask(1, 0, "strokes"), mask(2, 0, "strokes"), mask(1, 1, "strokes"), mask(1, 0, "walk")}) == 4
+    drawn = POOLED["strokes"](64, 64, generator(1, photo(0).id, "strokes"))
+    assert mask(1, 0, "strokes") == drawn.astype(np.uint8).tobytes()
 
 
 @pytest.mark.parametrize("k", BUCKETS)
@@ -150,11 +152,13 @@ def test_a_mask_of_the_pool_marks_what_is_missing(kind, pools):
 
 
 def test_a_mask_of_the_pool_is_fitted_to_the_patch_by_the_nearest_neighbour(pools):
-    halves = {record.arrays["mask"][::2, ::2].tobytes() for record in pools["masks"]
-              if record.facts["kind"] == "strokes"}
+    strokes = [record.arrays["mask"] for record in pools["masks"] if record.facts["kind"] == "strokes"]
+    halves = {np.ascontiguousarray(mask[::down, ::right][::2, ::2]).tobytes()
+              for mask in strokes for down in (1, -1) for right in (1, -1)}
     seen = [PARTS.training.sample(photo(), pools, generator(4, visit), {"patch": 32, "masks": ["strokes"]}, {})
             for visit in range(40)]
-    assert {sample.inputs["mask"].tobytes() for sample in seen} & halves  # a quarter is not flipped
+    drawn = {sample.inputs["mask"].tobytes() for sample in seen}
+    assert drawn <= halves and len(drawn) > 4  # of four masks, flipped either way
     assert all(set(np.unique(sample.inputs["mask"])) <= {0, 1} for sample in seen)
 
 
@@ -174,16 +178,19 @@ def test_all_masks_of_the_pool_are_drawn(pools):
 
 
 def test_a_training_crop_is_a_flipped_part_of_the_picture(pools):
-    record, seen = photo(height=40, width=40), set()
+    record, seen, flipped = photo(height=40, width=40), set(), 0
     windows = {}
     for top in range(9):
         for left in range(9):
             part = record.arrays["image"][top:top + 32, left:left + 32]
-            windows[part.tobytes()] = windows[np.ascontiguousarray(part[:, ::-1]).tobytes()] = (top, left)
+            windows[part.tobytes()] = top, left, False
+            windows[np.ascontiguousarray(part[:, ::-1]).tobytes()] = top, left, True
     for visit in range(150):
         sample = PARTS.training.sample(record, pools, generator(visit), {"patch": 32}, {})
-        seen.add(windows[sample.target["image"].tobytes()])
-    assert len(seen) > 50
+        top, left, turned = windows[sample.target["image"].tobytes()]
+        seen.add((top, left))
+        flipped += turned
+    assert len(seen) > 50 and 50 < flipped < 100
 
 
 def test_the_overlap_of_context_encoders(pools):
