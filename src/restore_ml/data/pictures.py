@@ -47,7 +47,11 @@ def read_picture(path: Path, within: Path | None = None) -> np.ndarray:
     `within`: a link that leads out of this folder is refused. Anything that cannot be read whole raises `Refused`;
     no bytes, however broken, raise anything else.
     """
-    data = read_bytes(path, within)
+    return decode_picture(read_bytes(path, within))
+
+
+def decode_picture(data: bytes) -> np.ndarray:
+    """The same from a file's bytes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the bomb limit is checked below
