@@ -16,7 +16,7 @@ from pipelines import server
 from pipelines.__main__ import set_threads
 from pipelines.steps import Broken
 from restore_ml import layout
-from restore_ml.errors import Terminated, UserError, heeding_termination, report, say_everything, sentence
+from restore_ml.errors import Terminated, UserError, heeding_termination, prepare_screen, report, sentence
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -127,7 +127,7 @@ def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arg
     if serving:
         parser.add_argument("--cron", default="", help="when it is started by itself, as cron has it (UTC)")
     options = parser.parse_args(given[1:] if serving else given)
-    say_everything()
+    prepare_screen()
     try:
         with heeding_termination():
             if serving:

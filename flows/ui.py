@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pipelines import server
 from restore_ml import layout
-from restore_ml.errors import report, say_everything
+from restore_ml.errors import prepare_screen, report
 
 
 def main() -> int:
     """Bring MLflow up to date, start both, print where they are, and wait; returns the exit status."""
-    say_everything()
+    prepare_screen()
     try:
         return _show(layout.project().resolve())
     except (Exception, KeyboardInterrupt) as error:

@@ -8,7 +8,7 @@ import importlib.util
 
 from pipelines.children import Child
 from pipelines.steps import Broken, Steps
-from restore_ml.errors import UserError, report, say_everything
+from restore_ml.errors import UserError, prepare_screen, report
 
 
 def run(name: str, key: str = "") -> int:
@@ -17,7 +17,7 @@ def run(name: str, key: str = "") -> int:
     What ends it is told by `restore_ml.errors.report`: a sentence (exit status 2), or the stack trace of a bug (1).
     A stage that needs processes of its own names in `CHILDREN` how many and what they do: `work(key)`.
     """
-    say_everything()
+    prepare_screen()
     steps = Steps()
     try:
         module = importlib.import_module(f"pipelines.{name}") if _is_module(name) else None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from restore_ml import layout
-from restore_ml.errors import Terminated, UserError, heeding_termination, report, say_everything
+from restore_ml.errors import Terminated, UserError, heeding_termination, prepare_screen, report
 from restore_ml.registry import TASKS
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -26,7 +26,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status, or what `restore_ml.errors.report` gives for what ended it."""
-    say_everything()
+    prepare_screen()
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(given).parse_args(given)
     try:

@@ -11,6 +11,7 @@ import datetime
 import errno
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -75,6 +76,14 @@ def shown(value: object) -> str:
 def short(text: str, most: int = 80) -> str:
     """A text in a sentence: at most so many characters."""
     return text if len(text) <= most else f"{text[:most - 3]}..."
+
+
+def conflict(path: Path, text: str) -> str | None:
+    """The sentence for a text file in which git left a merge conflict; None for others."""
+    if re.search(r"^<{7} ", text, re.MULTILINE) and re.search(r"^={7}$", text, re.MULTILINE):
+        return (f"{path} holds a merge conflict (lines of <<<<<<< and >>>>>>>). Take one side with `git checkout "
+                f"--ours {path.name}` or --theirs, or mend it by hand, then start again.")
+    return None
 
 
 def is_full(error: BaseException) -> bool:
@@ -193,8 +202,10 @@ def _project() -> Path | None:
     return root if (root / "params.yaml").is_file() else None
 
 
-def say_everything() -> None:
-    """Have the standard streams show what the terminal's encoding lacks as an escape instead of failing."""
+def prepare_screen() -> None:
+    """Keep the screen for our own words: what the terminal's encoding lacks is shown as an escape instead of failing,
+    and OpenCV keeps its warnings about odd files to itself (they are refused with a reason). Call it first."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import TransientError, UserError, is_full
+from restore_ml.errors import TransientError, UserError, conflict, is_full
 
 PART = ".part-"
 """How the names of unfinished files begin; .dvcignore leaves them out of every hash. The writer's process follows."""
@@ -134,14 +134,17 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; a missing or broken one is a `UserError` that names it."""
+    text = ""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; `dvc repro` makes it.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:  # broken JSON or UTF-8, numbers of thousands of digits, depth
-        raise UserError(f"{path} is not readable JSON ({error}); delete it and run `dvc repro`.") from None
+        raise UserError(conflict(path, text) or
+                        f"{path} is not readable JSON ({error}); delete it and run `dvc repro`.") from None
 
 
 def sha256(data: bytes) -> str:

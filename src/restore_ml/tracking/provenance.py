@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.errors import UserError, conflict
 from restore_ml.programs import NoRepository, ProgramError, git
 
 UNCOMMITTED, UNKNOWN = "uncommitted", "unknown"
@@ -39,12 +39,15 @@ class Lock:
 def _yaml(path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML, YAMLError
 
+    text = ""
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        return YAML(typ="safe").load(text) or {}
     except FileNotFoundError:
         return {}
     except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable YAML ({' '.join(str(error).split())}); restore it from git.") from None
+        raise UserError(conflict(path, text) or f"{path} is not readable YAML ({' '.join(str(error).split())}); "
+                        "restore it from git.") from None
 
 
 def commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:

@@ -40,6 +40,7 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
         raise UserError(f"The training of {spec['run']} is one of {spec.get('processes', 1)} processes and was started "
                         f"in {world}; `dvc repro` starts it rightly.")
     material = Material(root / layout.SAMPLES / spec["task"] / "train")
+    _check_patch(spec, material)
     mark = fingerprint(spec, material, root)
     folder = root / layout.CHECKPOINTS / mark
     if main:
@@ -73,6 +74,22 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
     seconds = round(time.monotonic() - started, 3)
     costs.write(root, "train", out / "model.json", {"seconds": seconds, "steps": played})
     return facts
+
+
+def _check_patch(spec: dict[str, Any], material: Material) -> None:
+    """`UserError` for crops larger than every picture: they would be padding for the most part, and take gigabytes."""
+    patch, largest = spec["settings"].get("patch"), 0
+    if not isinstance(patch, int):
+        return
+    records = material.records
+    for index in range(len(records)):
+        sides = [max(array.shape[:2]) for array in records.arrays(index).values() if array.ndim == 3]
+        largest = max([largest, *sides])
+        if largest >= patch:
+            return
+    if largest:
+        raise UserError(f"The setting `patch` of the run {spec['run']} is {patch} pixels, and no training picture of "
+                        f"{spec['task']} has a side longer than {largest}; lower `patch` in params.yaml.")
 
 
 def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
