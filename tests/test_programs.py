@@ -42,7 +42,7 @@ def test_no_repository_and_no_commit_are_no_refusals(tmp_path: Path) -> None:
 
 
 def test_what_git_says_is_kept(repository: Path) -> None:
-    with pytest.raises(ProgramError, match="`git show` failed in .*: fatal: bad object 0000000") as caught:
+    with pytest.raises(ProgramError, match=r"`git show` failed in .*: fatal: bad object 0000000") as caught:
         git(repository, "show", "0" * 40)
     assert not isinstance(caught.value, NoRepository)
 
@@ -76,7 +76,8 @@ def test_a_repository_of_somebody_else_makes_nothing_uncommitted(repository: Pat
     assert decisions.commit(repository) == UNKNOWN
 
 
-def test_the_repository_of_a_hook_is_not_ours(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_repository_of_a_hook_is_not_ours(repository: Path, tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other"
     other.mkdir()
     subprocess.run(["git", "init", "--quiet", str(other)], check=True)

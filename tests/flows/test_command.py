@@ -61,3 +61,24 @@ def test_every_flow_is_deployed_once_inactive_and_one_at_a_time():
         assert path == "flows/deployed.py" and getattr(deployed, name).name == entry["name"]
         assert entry["concurrency_limit"] == 1 and not any(item["active"] for item in entry.get("schedules", []))
         getattr(deployed, name).validate_parameters(entry.get("parameters", {}))
+
+
+@pytest.mark.parametrize(("profile", "said"), [
+    ("", "Profile quick, as params.yaml says; `make repro PROFILE=cpu` changes it (quick, cpu, gpu, paper)."),
+    ("quick", "Profile quick, as params.yaml says; `make repro PROFILE=cpu` changes it (quick, cpu, gpu, paper)."),
+    ("cpu", "Profile cpu, from now on; params.yaml was rewritten; `make repro PROFILE=quick` changes it (quick, cpu, "
+            "gpu, paper).")])
+def test_a_rebuild_says_its_profile_first(tmp_path, capsys, profile, said):
+    from flows.work import rebuild
+
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("profile: cpu", "profile: quick"))
+    rebuild.set_profile(tmp_path, profile)
+    assert capsys.readouterr().out == f"{said}\n"
+    assert settings_of(tmp_path) == (profile or "quick")
+
+
+def settings_of(root):
+    from restore_ml.settings import load
+
+    return load(root / "params.yaml").profile
