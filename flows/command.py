@@ -35,7 +35,7 @@ def call(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
 
     quiet()
     _check(flow, parameters)
-    root = layout.root().resolve()
+    root = layout.project().resolve()
     os.chdir(root)
     set_threads()
     url = _server(root)
@@ -101,7 +101,7 @@ def serve(flow: Flow[..., Any], parameters: dict[str, Any], cron: str = "") -> N
 
     quiet()
     _check(flow, parameters)
-    root = layout.root().resolve()
+    root = layout.project().resolve()
     os.chdir(root)
     url = _server(root)
     if url is None:
