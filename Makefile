@@ -20,6 +20,7 @@ export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHONUNBUFFERED := 1
+unexport PYTHONSAFEPATH  # `python -m flows...` is found in this folder
 
 .PHONY: repro test ui lint setup clean-state
 .DELETE_ON_ERROR:

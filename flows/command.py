@@ -16,8 +16,7 @@ from pipelines import server
 from pipelines.__main__ import set_threads
 from pipelines.steps import Broken
 from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.files import lack
+from restore_ml.errors import Terminated, UserError, heeding_termination, prepare_screen, report, sentence
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -36,7 +35,7 @@ def call(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
 
     quiet()
     _check(flow, parameters)
-    root = layout.root().resolve()
+    root = layout.project().resolve()
     os.chdir(root)
     set_threads()
     url = _server(root)
@@ -102,7 +101,7 @@ def serve(flow: Flow[..., Any], parameters: dict[str, Any], cron: str = "") -> N
 
     quiet()
     _check(flow, parameters)
-    root = layout.root().resolve()
+    root = layout.project().resolve()
     os.chdir(root)
     url = _server(root)
     if url is None:
@@ -118,7 +117,7 @@ def serve(flow: Flow[..., Any], parameters: dict[str, Any], cron: str = "") -> N
 def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arguments: list[str] | None,
         parameters: Callable[[argparse.Namespace], dict[str, Any]],
         rounds: Callable[[argparse.Namespace], float] = lambda options: 0.0) -> int:
-    """The main function of a flow's command; returns 0, 2 after a mistake or on a full disk, 130 after Ctrl-C.
+    """The main function of a flow's command; returns 0, or what `restore_ml.errors.report` gives.
 
     `flow` gives the flow once the options are known, so that --help need not wait for Prefect. `rounds`: seconds
     between two calls, for commands that watch; 0 calls once.
@@ -128,34 +127,31 @@ def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arg
     if serving:
         parser.add_argument("--cron", default="", help="when it is started by itself, as cron has it (UTC)")
     options = parser.parse_args(given[1:] if serving else given)
+    prepare_screen()
     try:
-        known = flow()
-        if serving:
-            serve(known, parameters(options), options.cron)
-            return 0
-        pause = rounds(options)
-        while True:
-            try:
-                call(known, parameters(options))
-            except UserError as error:
-                if not pause:
-                    raise
-                print(f"error: {error}", file=sys.stderr)
-            if not pause:
-                return 0
-            time.sleep(pause)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        sentence = lack(error)
-        if sentence is None:
-            raise
-        print(f"error: {sentence}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; the next start goes on from here.", file=sys.stderr)
-        return 130
+        with heeding_termination():
+            if serving:
+                serve(flow(), parameters(options), options.cron)
+            else:
+                _rounds(flow(), lambda: parameters(options), rounds(options))
+        return 0
+    except (Exception, KeyboardInterrupt, Terminated) as error:
+        return report(error, f"{parser.prog} {' '.join(given)}".strip())
+
+
+def _rounds(flow: Flow[..., Any], parameters: Callable[[], dict[str, Any]], pause: float) -> None:
+    """Call the flow once, or with a pause again and again: then what is no bug is said, and the next round tries."""
+    while True:
+        try:
+            call(flow, parameters())
+        except Exception as error:
+            told = sentence(error) if pause else None
+            if told is None:
+                raise
+            print(f"error: {told}", file=sys.stderr)
+        if not pause:
+            return
+        time.sleep(pause)
 
 
 def parser_of(name: str, about: str, example: str) -> argparse.ArgumentParser:

@@ -3,21 +3,20 @@
 import sys
 
 from restore_ml import cli, layout
-from restore_ml.errors import UserError
+from restore_ml.errors import report
 
 
 def main() -> int:
     """Lay out the pictures, checked against data.dvc, and migrate MLflow's tables before anything is parallel."""
-    from restore_ml.tracking import store
-
     status = cli.main(["data", "init"])
     if status:
         return status
     try:
+        from restore_ml.tracking import store
+
         store.migrate(layout.root().resolve())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, "make setup")
     return 0
 
 

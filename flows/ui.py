@@ -6,24 +6,28 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from pipelines import server
 from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.errors import prepare_screen, report
 
 
 def main() -> int:
-    """Bring MLflow up to date, start both, print where they are, and wait."""
+    """Bring MLflow up to date, start both, print where they are, and wait; returns the exit status."""
+    prepare_screen()
+    try:
+        return _show(layout.project().resolve())
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, "make ui")
+
+
+def _show(root: Path) -> int:
     from restore_ml.tracking import store
     from restore_ml.tracking.sync import sync
 
-    root = layout.root().resolve()
-    try:
-        print(sync(root))
-        url = server.start(root)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(sync(root))
+    url = server.start(root)
     port = server.free_port()
     mlflow = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",

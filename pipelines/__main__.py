@@ -8,16 +8,34 @@ import re
 import sys
 from pathlib import Path
 
+DEFAULT_THREADS = 2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def set_threads() -> None:
     """Give the numerical libraries the tracked number of threads, before they are loaded."""
     try:
-        found = re.search(r"^threads:\s*(\d+)", Path("params.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+        text = Path("params.yaml").read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return
-    os.environ.update(dict.fromkeys(THREADS, found[1] if found else "2"))
+    stated = re.search(r"^threads[ \t]*:[ \t]*(\d+)[ \t]*(?:#.*)?$", text, re.MULTILINE)
+    if stated is None and "threads" in text:  # written in another way
+        stated_as: object = _parsed_threads(Path("params.yaml"))
+    else:
+        stated_as = stated[1] if stated else DEFAULT_THREADS
+    os.environ.update(dict.fromkeys(THREADS, str(stated_as)))
+
+
+def _parsed_threads(path: Path) -> object:
+    """What the YAML says, however it is written; the default where it says nothing that can be used."""
+    from restore_ml.errors import UserError
+    from restore_ml.plain_yaml import read_mapping
+
+    try:
+        threads = read_mapping(path, ["threads"]).get("threads", DEFAULT_THREADS)
+    except UserError:  # the stage will say it
+        return DEFAULT_THREADS
+    return threads if type(threads) is int and threads > 0 else DEFAULT_THREADS
 
 
 def main(arguments: list[str]) -> int:

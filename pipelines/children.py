@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Callable
 
 from pipelines.client import die_with_parent
-from restore_ml.errors import UserError
-from restore_ml.files import lack
+from restore_ml.errors import report
 
 GO = "go "
 
@@ -36,15 +34,10 @@ class Child:
         status = 1
         try:
             status = work(order.removeprefix(GO))
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            status = 2
         except KeyboardInterrupt:
             status = 130
         except BaseException as error:
-            sentence = lack(error)
-            print(f"error: {sentence}" if sentence else traceback.format_exc(), file=sys.stderr)
-            status = 2 if sentence else 1
+            status = report(error, f"a child of {' '.join(sys.argv)}")
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import UserError
+from restore_ml.errors import UserError, report_bug
 from restore_ml.files import read_json
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
@@ -76,8 +76,7 @@ def _judge(notes: list[dict[str, Any]], reason: Exception) -> int:
     if MISTAKE in by_end:
         raise UserError(by_end[MISTAKE])
     if BUG in by_end:
-        print(by_end[BUG], file=sys.stderr)
-        return 1
+        return report_bug(by_end[BUG], " ".join(sys.argv))
     if type(reason).__name__ not in ("ChildFailedError", "SignalException"):
         print(f"The launcher says: {' '.join(str(reason).split())[:2000]}", file=sys.stderr)
     sys.stderr.flush()

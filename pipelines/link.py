@@ -65,8 +65,13 @@ def flow_run_id() -> str:
 
 
 def settings(url: str) -> dict[Any, Any]:
-    """Prefect's settings for a process of ours: our server, our home, short patience."""
+    """Prefect's settings for a process of ours: our server, our home, short patience.
+
+    Loopback is never asked through a proxy, neither by this process nor by those that it starts.
+    """
     from prefect import settings as known
+
+    server.reach_loopback_directly()
 
     return {known.PREFECT_API_URL: url, known.PREFECT_HOME: (layout.root() / server.HOME).resolve(),
             known.PREFECT_CLIENT_MAX_RETRIES: 1, known.PREFECT_SERVER_ANALYTICS_ENABLED: False}

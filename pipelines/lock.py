@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from restore_ml.errors import UserError, conflict
 from restore_ml.files import write_text
 
 TEMPORARY = Path(".dvc") / "tmp"
@@ -63,12 +64,14 @@ def mend(root: Path) -> list[str]:
     """Mend what a DVC that was killed while it wrote left behind; returns a sentence for each file.
 
     The whole stages of a cut dvc.lock stay. The others' results are in DVC's run cache, so nothing is computed again.
-    While a DVC is at work nothing is touched.
+    While a DVC is at work nothing is touched. A merge conflict is no cut: it is a `UserError`.
     """
     said = []
     with _held(root, "lock") as rests:
         path = root / "dvc.lock"
         text = path.read_text(encoding="utf-8", errors="replace") if rests and path.exists() else None
+        if text is not None and (told := conflict(path, text)):
+            raise UserError(f"{told} Whichever side it is, what is missing in it is built again.")
         kept = _whole(text or "")
         if text is not None and (kept != text or not STAGE.search(text)):
             write_text(path, kept) if STAGE.search(kept) else path.unlink()

@@ -10,8 +10,8 @@ from typing import Any
 
 from pipelines.client import die_with_parent
 from pipelines.launched import BUG, ENDED, LOST, MISTAKE, TRANSIENT
-from restore_ml.errors import UserError
-from restore_ml.files import lack, write_json
+from restore_ml.errors import sentence
+from restore_ml.files import write_json
 
 
 def main(key: str, folder: str, parent: str, word: str = "") -> int:
@@ -21,12 +21,10 @@ def main(key: str, folder: str, parent: str, word: str = "") -> int:
     try:
         if _train(key, Path(folder), word)["status"] == TRANSIENT:
             end = TRANSIENT
-    except UserError as error:
-        end, text = MISTAKE, str(error)
     except Exception as error:
-        sentence = lack(error)
-        end = MISTAKE if sentence else LOST if type(error).__name__ == "PeerLost" else BUG
-        text = sentence or traceback.format_exc()
+        told = sentence(error)
+        end = MISTAKE if told else LOST if type(error).__name__ == "PeerLost" else BUG
+        text = told or traceback.format_exc()
     write_json(Path(folder) / f"{os.environ['RANK']}.json", {"end": end, "text": text})
     return 0 if end == ENDED else 1
 

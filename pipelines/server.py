@@ -29,6 +29,7 @@ RECORD = HOME / "server.json"
 LOG = HOME / "server.log"
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_CLI_PROMPT": "false"}
 TIMEOUT = 2.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def find(root: Path, timeout: float = TIMEOUT) -> str | None:
@@ -177,9 +178,19 @@ def _is_ours(pid: int, root: Path) -> bool:
 
 
 def _get(url: str, timeout: float) -> Any:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy: it is loopback
-    with opener.open(url, timeout=timeout) as answer:
+    reach_loopback_directly()
+    with urllib.request.build_opener().open(url, timeout=timeout) as answer:
         return json.load(answer)
+
+
+def reach_loopback_directly() -> None:
+    """Add this machine's own addresses to the environment's exceptions from proxies, which Python's and Prefect's
+    clients read; what else stands there, and a server elsewhere, keep their way."""
+    for name in ("no_proxy", "NO_PROXY"):
+        given = [part.strip() for part in (os.environ.get(name) or os.environ.get("no_proxy") or
+                                           os.environ.get("NO_PROXY") or "").split(",") if part.strip()]
+        if "*" not in given:
+            os.environ[name] = ",".join(dict.fromkeys([*given, *LOOPBACK]))
 
 
 def free_port() -> int:

@@ -5,46 +5,38 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import sys
-import traceback
 
 from pipelines.children import Child
 from pipelines.steps import Broken, Steps
-from restore_ml.errors import UserError
-from restore_ml.files import lack
+from restore_ml.errors import UserError, prepare_screen, report
 
 
 def run(name: str, key: str = "") -> int:
     """Run the stage `name` (a module of this package with `stage(step, key)`); returns its exit status.
 
-    A user's mistake, a full disk and a lack of permission are printed as a sentence (exit status 2), anything else
-    with its stack trace (1).
+    What ends it is told by `restore_ml.errors.report`: a sentence (exit status 2), or the stack trace of a bug (1).
     A stage that needs processes of its own names in `CHILDREN` how many and what they do: `work(key)`.
     """
-    if not name.isidentifier() or importlib.util.find_spec(f"pipelines.{name}") is None:
-        print(f"There is no stage {name!r}; `dvc stage list` shows them.", file=sys.stderr)
-        return 2
-    module = importlib.import_module(f"pipelines.{name}")
-    count = getattr(module, "CHILDREN", 0)
-    steps = Steps([Child(functools.partial(module.work, key)) for _ in range(count)])  # before there are threads
+    prepare_screen()
+    steps = Steps()
     try:
+        module = importlib.import_module(f"pipelines.{name}") if _is_module(name) else None
+        if not hasattr(module, "stage"):
+            raise UserError(f"There is no stage {name!r}; `dvc stage list` shows them.")
+        count = getattr(module, "CHILDREN", 0)
+        steps = Steps([Child(functools.partial(module.work, key)) for _ in range(count)])  # before there are threads
         from pipelines import link
 
         link.run(name, key, module.stage, steps)
     except Broken as broken:
-        return _explain(broken.__cause__)
-    except UserError as error:
-        return _explain(error)
+        return report(broken.__cause__ or broken, f"the stage {name} {key}".strip())
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, f"the stage {name} {key}".strip())
     finally:
         for child in steps.children:
             child.close()
     return 0
 
 
-def _explain(error: BaseException | None) -> int:
-    sentence = str(error) if isinstance(error, UserError) else lack(error) if error else None
-    if sentence:
-        print(f"error: {sentence}", file=sys.stderr)
-        return 2
-    traceback.print_exception(error)
-    return 1
+def _is_module(name: str) -> bool:
+    return name.isidentifier() and importlib.util.find_spec(f"pipelines.{name}") is not None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from pipelines.steps import Steps
 from restore_ml import layout
 from restore_ml.data import inbox as inboxes
-from restore_ml.errors import UserError
+from restore_ml.programs import dvc, git
 
 POINTER = f"{layout.DATA}.dvc"
 
@@ -21,7 +19,7 @@ def work(step: Steps, inbox: Path, collection: str, role: str, source: str, lice
     found = step("take_pictures", inboxes.take, root, inbox, collection, role, source, licence, settle)
     print(found)
     if found.taken:
-        step("dvc_add", dvc_add, root, retries=2)
+        step("dvc_add", dvc_add, root)
         newer = step("clear_inbox", found.finish)
         if newer:
             print(f"{len(newer)} pictures were saved again meanwhile and stay in the inbox for the next round.")
@@ -32,30 +30,20 @@ def work(step: Steps, inbox: Path, collection: str, role: str, source: str, lice
 
 
 def dvc_add(root: Path) -> None:
-    """Pin the pictures."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(layout.DATA)], cwd=root,
-                          capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise OSError(f"`dvc add {layout.DATA}` failed: {' '.join(done.stderr.split())}")
+    """Pin the pictures; waits for another DVC."""
+    dvc(root, "add", str(layout.DATA))
 
 
 def pointer_changed(root: Path) -> bool:
     """Whether git has not committed data.dvc as it is."""
-    return bool(_git(root, "status", "--porcelain", "--", POINTER).strip())
+    return bool(git(root, "status", "--porcelain", "--", POINTER).strip())
 
 
 def commit_files(root: Path, paths: list[str], message: str) -> None:
     """Commit these files alone; what else is staged stays staged. Nothing happens where they have not changed."""
     there = [path for path in paths if (root / path).exists()]
-    _git(root, "add", "--", *there)
-    if not _git(root, "status", "--porcelain", "--", *there).strip():
+    git(root, "add", "--", *there)
+    if not git(root, "status", "--porcelain", "--", *there).strip():
         return
-    _git(root, "commit", "--quiet", "--only", "-m", message, "--", *there)
+    git(root, "commit", "--quiet", "--only", "-m", message, "--", *there)
     print(f"Committed {', '.join(there[:3])}{' and others' if len(there) > 3 else ''}: {message}.")
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"`git {arguments[0]}` said: {' '.join((done.stderr or done.stdout).split())}")
-    return done.stdout

@@ -41,9 +41,14 @@ def work(step: Steps, profile: str, task: str, methods: list[str], runner: str, 
 
 
 def set_profile(root: Path, profile: str) -> None:
-    """Rewrite the profile in params.yaml, when one is named."""
-    if profile and settings.set_profile(profile, root / "params.yaml"):
-        print(f"params.yaml: the profile is {profile} now.")
+    """Rewrite the profile in params.yaml, when one is named, and say which one holds."""
+    path = root / "params.yaml"
+    rewritten = bool(profile) and settings.set_profile(profile, path)
+    active = settings.load(path).profile
+    other = "cpu" if active != "cpu" else "quick"
+    since = "from now on; params.yaml was rewritten" if rewritten else "as params.yaml says"
+    print(f"Profile {active}, {since}; `make repro PROFILE={other}` changes it ({', '.join(settings.PROFILES)}).",
+          flush=True)
 
 
 def build(root: Path, chosen: list[settings.Run], runner: Runner) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.errors import Terminated, UserError, heeding_termination, prepare_screen, report
 from restore_ml.registry import tables
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -25,20 +25,20 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0, 2 after a user's mistake (a sentence on stderr) or 130 after Ctrl-C."""
+    """Run a command; returns its exit status, or what `restore_ml.errors.report` gives for what ended it."""
+    prepare_screen()
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(given).parse_args(given)
     try:
-        return options.command(options) or 0
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
+        with heeding_termination():
+            status = options.command(options) or 0
+            sys.stdout.flush()  # what cannot be written is met here, not when the interpreter ends
+            return status
     except BrokenPipeError:  # `restore-ml runs | head`
         sys.stderr.close()
         return 0
+    except (Exception, KeyboardInterrupt, Terminated) as error:
+        return report(error, f"restore-ml {' '.join(given)}")
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
@@ -66,14 +66,14 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     restore.add_argument("--mask", type=Path, help="a picture of the same size, white where pixels are missing; of a "
                          "folder: a folder with masks of the same names, or one mask for all")
     restore.add_argument("--scale", type=int, help="factor of super-resolution (default: the method's own)")
-    restore.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
+    _add_model(restore)
     restore.add_argument("--seed", type=int, default=1, help="for methods that draw random numbers (default: 1)")
     _add_precision(restore)
     serve = _add(commands, "serve", _serve, "answer requests for restored pictures over HTTP (MLflow's protocol)",
                  "restore-ml serve --task colorization\n"
                  "  restore-ml serve --task super_resolution --model vdsr --port 5006 --max-megapixels 4")
     serve.add_argument("--task", required=True, choices=tables())
-    serve.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
+    _add_model(serve)
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=5005, help="default: 5005; 0 takes a free one")
     serve.add_argument("--max-megabytes", type=float, default=64.0, metavar="N", help="of a request (default: 64)")
@@ -88,7 +88,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     export = _add(commands, "export", _export, "write a model as ONNX, compared with torch",
                   "restore-ml export --task super_resolution --model vdsr -o vdsr.onnx")
     export.add_argument("--task", required=True, choices=tables())
-    export.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
+    _add_model(export)
     export.add_argument("--scale", type=int, help="factor of super-resolution that the file is made for")
     export.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.onnx")
     gallery = _add(commands, "gallery", _gallery, "write the gallery, web pages that need no server",
@@ -102,6 +102,11 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     sync.add_argument("--seconds", type=float, default=5.0, metavar="S", help="between two looks (default: 5)")
     _add_champions(commands)
     return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="champion", metavar="champion|RUN", help="default: champion")
+    parser.add_argument("--yes", action="store_true", help="build the model without asking where there is none yet")
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +162,7 @@ def _runs(options: argparse.Namespace) -> None:
     from restore_ml import settings
     from restore_ml.evaluation.comparison import model_facts
 
-    root = layout.root()
+    root = layout.project()
     params = settings.load(root / "params.yaml")
     rows = [("run", "task", "method", "needs", "state")]
     for run in params.runs.values():
@@ -180,7 +185,7 @@ def _compare(options: argparse.Namespace) -> None:
     from restore_ml.evaluation.tables import console_table
     from restore_ml.report.comparison import read_table
 
-    root = layout.root()
+    root = layout.project()
     there = [task for task in tables() if (root / layout.COMPARISON / task / "table.csv").exists()]
     if not there and options.task is None:
         raise UserError(f"There is no comparison in {root / layout.COMPARISON} yet; `make repro` makes it.")
@@ -193,32 +198,49 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    if os.path.isdir(options.picture):  # pathlib raises on names that are too long
-        from restore_ml.serving.batch import restore_folder
+    from restore_ml.first_run import with_model
 
-        return restore_folder(layout.root(), options.task, options.model, options.picture, options.output,
-                              mask=options.mask, scale=options.scale, seed=options.seed,
-                              precision=options.precision)
-    from restore_ml.restore_command import restore_file
+    def restore(model: str) -> int:
+        if os.path.isdir(options.picture):  # pathlib raises on names that are too long
+            from restore_ml.serving.batch import restore_folder
 
-    print(restore_file(layout.root(), options.task, options.model, options.picture, options.output, mask=options.mask,
-                       scale=options.scale, seed=options.seed, precision=options.precision))
-    return 0
+            return restore_folder(root, options.task, model, options.picture, options.output, mask=options.mask,
+                                  scale=options.scale, seed=options.seed, precision=options.precision)
+        from restore_ml.restore_command import restore_file
+
+        print(restore_file(root, options.task, model, options.picture, options.output, mask=options.mask,
+                           scale=options.scale, seed=options.seed, precision=options.precision))
+        return 0
+
+    root = layout.project()
+    return with_model(root, options, restore)
 
 
-def _serve(options: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace) -> int:
+    from restore_ml.first_run import with_model
     from restore_ml.serving.command import serve
     from restore_ml.serving.limits import Limits
 
+    def answer(model: str) -> int:
+        print(serve(root, options.task, model, host=options.host, port=options.port, limits=limits,
+                    threads=options.threads, allowed_hosts=tuple(options.allowed_host), precision=options.precision))
+        return 0
+
+    root = layout.project()
     limits = Limits(options.max_megabytes, options.max_megapixels, options.max_pictures, options.queue)
-    print(serve(layout.root(), options.task, options.model, host=options.host, port=options.port, limits=limits,
-                threads=options.threads, allowed_hosts=tuple(options.allowed_host), precision=options.precision))
+    return with_model(root, options, answer)
 
 
-def _export(options: argparse.Namespace) -> None:
+def _export(options: argparse.Namespace) -> int:
+    from restore_ml.first_run import with_model
     from restore_ml.serving.export import export
 
-    print(export(layout.root(), options.task, options.model, options.output, scale=options.scale))
+    def write(model: str) -> int:
+        print(export(root, options.task, model, options.output, scale=options.scale))
+        return 0
+
+    root = layout.project()
+    return with_model(root, options, write)
 
 
 def _gallery(options: argparse.Namespace) -> None:
@@ -226,7 +248,7 @@ def _gallery(options: argparse.Namespace) -> None:
 
     if options.pictures < 1:
         raise UserError(f"--pictures is {options.pictures}; give a whole number of at least 1.")
-    root = layout.root()
+    root = layout.project()
     print(build(root, options.out or root / layout.REPORTS / "gallery", pictures=options.pictures))
 
 
@@ -234,7 +256,7 @@ def _turing_report(options: argparse.Namespace) -> None:
     from restore_ml.report.turing import console, report
     from restore_ml.tracking.turing import log
 
-    root = layout.root()
+    root = layout.project()
     for made in report(root, options.answers, options.attention):
         print(console(made), log(root, made), sep="\n", end="\n\n")
 
@@ -247,15 +269,15 @@ def _sync(options: argparse.Namespace) -> None:
         raise UserError(f"--seconds is {options.seconds}; give a number above 0.")
     if options.follow:
         print("Shipping the curves of running trainings to MLflow; Ctrl-C ends it.")
-        follow(layout.root(), options.seconds)
+        follow(layout.project(), options.seconds)
     else:
-        print(sync(layout.root()))
+        print(sync(layout.project()))
 
 
 def _promote(options: argparse.Namespace) -> None:
     from restore_ml.tracking.champions import promote
 
-    root = layout.root()
+    root = layout.project()
     for sentence in promote(root, [options.task] if options.task else tables(), dry_run=options.dry_run):
         print(sentence)
     if not options.dry_run:
@@ -265,7 +287,7 @@ def _promote(options: argparse.Namespace) -> None:
 def _rollback(options: argparse.Namespace) -> None:
     from restore_ml.tracking.champions import rollback
 
-    root = layout.root()
+    root = layout.project()
     print(rollback(root, options.task))
     _keep(root)
 
@@ -288,7 +310,7 @@ def _keep(root: Path) -> None:
 def _seeds(options: argparse.Namespace) -> None:
     from restore_ml.replicates import write
 
-    print(write(layout.root(), options.count, options.runs))
+    print(write(layout.project(), options.count, options.runs))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> None:

@@ -7,42 +7,67 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import TransientError, UserError
+from restore_ml.errors import TransientError, UserError, conflict, is_full
 
 PART = ".part-"
 """How the names of unfinished files begin; .dvcignore leaves them out of every hash. The writer's process follows."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOTTY, errno.EBADF)
+"""What disks say that cannot flush: some network disks."""
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary neighbour of `path`, flush it to disk, then rename it into place.
 
     A reader sees the old file or the new one, never a part, whenever the process is killed; `sweep` takes away what a
-    killed process left. A full disk is an `OSError` with ENOSPC that names `path`, whatever library met with it.
+    killed process left. The file has the permissions that the user's umask gives. A full disk is an `OSError` with
+    ENOSPC that names `path`, whatever library met with it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f"{PART}{os.getpid()}-", suffix=f"-{path.name[-40:]}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _new_neighbour(path)
     try:
         write(temporary)
         with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
+            _flush(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
     except Exception as error:
-        if _is_full(error):
+        if is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if isinstance(error, OSError) and error.filename == str(temporary) and error.errno is not None:
+            raise type(error)(error.errno, os.strerror(error.errno), str(path)) from error  # the name a person knows
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_neighbour(path: Path) -> Path:
+    """A new empty file beside `path`, made as any program makes files: some disks refuse to change permissions later.
+
+    `tempfile` would make it readable by its owner alone.
+    """
+    while True:
+        name = path.with_name(f"{PART}{os.getpid()}-{secrets.token_hex(4)}-{path.name[-40:]}")
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise type(error)(error.errno, os.strerror(error.errno or 0), str(path)) from None
+        return name
+
+
+def _flush(handle: int) -> None:
+    """fsync, where the disk has it."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def sweep(folders: Iterable[Path], below: bool = True) -> list[Path]:
@@ -70,36 +95,21 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _is_full(error: BaseException) -> bool:
-    """Whether a disk, a quota or a limit of file sizes was the reason; safetensors and SQLite say it in words alone."""
-    words = ("no space left", "os error 28", "disk quota", "file too large", "os error 27", "disk is full")
-    return getattr(error, "errno", None) in FULL or any(word in str(error).lower() for word in words)
-
-
 def scarce(error: BaseException) -> bool:
     """Whether memory or disk was lacking: another time it may be there."""
     text = str(error).lower()
     return isinstance(error, MemoryError | TransientError) or "out of memory" in text or (
-        "can't allocate memory" in text) or _is_full(error)
-
-
-def lack(error: BaseException) -> str | None:
-    """The sentence for an error of the disk that is no bug: it is full, or may not be written. None for others."""
-    place = getattr(error, "filename", None)
-    where = f" for {place}" if place else ""
-    if isinstance(error, OSError) and _is_full(error):
-        return f"There is no space left{where}; free some and start again. What was finished is kept."
-    if isinstance(error, OSError) and error.errno in REFUSED:
-        return (f"There is no permission{where} ({os.strerror(error.errno)}); let this user write there and start "
-                "again. What was finished is kept.")
-    return None
+        "can't allocate memory" in text) or is_full(error)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename survives a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Flush a folder's entries, so that a rename survives a loss of power; nothing where the disk cannot do that."""
     try:
-        os.fsync(handle)
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written and not listed
+        return
+    try:
+        _flush(handle)
     finally:
         os.close(handle)
 
@@ -124,14 +134,17 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; a missing or broken one is a `UserError` that names it."""
+    text = ""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; `dvc repro` makes it.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:  # broken JSON or UTF-8, numbers of thousands of digits, depth
-        raise UserError(f"{path} is not readable JSON ({error}); delete it and run `dvc repro`.") from None
+        raise UserError(conflict(path, text) or
+                        f"{path} is not readable JSON ({error}); delete it and run `dvc repro`.") from None
 
 
 def sha256(data: bytes) -> str:

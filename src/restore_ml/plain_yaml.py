@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import UserError, short, shown
+from restore_ml.errors import UserError, conflict, short, shown
 
 MOST_VALUES, DEEPEST = 100_000, 64
 """Values with every alias unfolded; mappings and lists in each other."""
@@ -23,6 +23,8 @@ def read_mapping(path: Path, keys: Iterable[str]) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8-sig")
+        if told := conflict(path, text):
+            raise UserError(told)
         _unfolds(text, path)  # before anything is built: the parser's C code ends the process on deep nesting
         raw = YAML(typ="safe").load(text)
     except UserError:

@@ -4,14 +4,11 @@ and by the models that MLflow serves, so both give the same picture."""
 from __future__ import annotations
 
 import base64
-import binascii
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restore_ml import layout
+from restore_ml import layout, outputs
 from restore_ml.errors import UserError
 from restore_ml.files import inside, write_whole
 
@@ -25,6 +22,12 @@ if TYPE_CHECKING:
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
             ".bmp": "BMP"}
 """What `restore-ml restore -o` can write, by the name's ending."""
+URL_SAFE = str.maketrans("-_", "+/")
+"""The two letters of base64's alphabet for addresses."""
+
+
+class NoModel(UserError):
+    """There is no model of a task that could be used: it must be built first."""
 
 
 def read(path: Path, what: str = "picture") -> np.ndarray:
@@ -41,22 +44,26 @@ def read(path: Path, what: str = "picture") -> np.ndarray:
 
 def decode(data: bytes, what: str = "picture") -> np.ndarray:
     """The same for bytes that came over the wire."""
-    handle, name = tempfile.mkstemp()
+    from restore_ml.data.pictures import Refused, decode_picture
+
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        return read(Path(name), what)
-    except UserError as error:
-        raise UserError(str(error).replace(f" {name}", "")) from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+        return decode_picture(data)
+    except Refused as refused:
+        raise UserError(f"The {what} cannot be used: {refused.reason}.") from None
 
 
 def from_base64(text: str, column: str) -> bytes:
-    """The bytes that a column of a served table holds."""
+    """The bytes that a column of a served table holds: base64 in either alphabet, in one line or many, with or without
+    its last `=`, and with or without a browser's `data:image/png;base64,` before it."""
+    head, comma, rest = text.partition(",")
+    if comma and head.strip().lower().startswith("data:"):
+        if not head.lower().rstrip().endswith(";base64"):
+            raise UserError(f"The column {column!r} holds a data address that is not base64; write it with ;base64.")
+        text = rest
+    plain = "".join(text.split()).rstrip("=").translate(URL_SAFE)
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError, ValueError):
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:  # other letters, or texts that are not ASCII
         raise UserError(f"The column {column!r} must hold base64 of a picture file.") from None
 
 
@@ -100,17 +107,17 @@ def decode_mask(data: bytes) -> Mask:
 
 
 def model_folder(root: Path, task: str, model: str) -> Path:
-    """The folder of a task's champion, or of the run called `model`; `UserError` where there is none."""
+    """The folder of a task's champion, or of the run called `model`; `NoModel` where there is none."""
     if model != "champion":
         folder = inside(root / layout.MODELS, model)
         if not (folder / "model.json").exists():
-            raise UserError(f"There is no model {model!r} in {root / layout.MODELS}; `restore-ml runs` lists the runs, "
-                            "and `make repro` builds them.")
+            raise NoModel(f"There is no model {model!r} in {root / layout.MODELS}; `restore-ml runs` lists the runs, "
+                          "and `make repro` builds them.")
         return folder
     folder = root / layout.CHAMPIONS / task / "champion"
     if not (folder / "model.json").exists():
-        raise UserError(f"There is no champion for {task} yet; `restore-ml promote` makes one after a rebuild, or name "
-                        "a run with --model RUN.")
+        raise NoModel(f"There is no champion for {task} yet; `restore-ml promote` makes one after a rebuild, or name "
+                      "a run with --model RUN.")
     return folder
 
 
@@ -169,9 +176,11 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
     form = SUFFIXES.get(target.suffix.lower())
     if form is None:
         raise UserError(f"{target} ends in {target.suffix!r}; name a file that ends in {', '.join(SUFFIXES)}.")
+    outputs.check_file(target, [path for path in (source, mask) if path is not None])
     picture = read(source)
     marked = None if mask is None else read_mask(mask)
     folder, method, loaded = load_for(root, task, model, precision)
+    outputs.check_size(target, form, *sides_of(method, picture, scale))
     restored = restore_picture(method, loaded, picture, None if marked is None else marked.hole, scale, seed)
     height, width = restored.shape[:2]
     original, enlarged = read_container(source.read_bytes()), height / picture.shape[0]
@@ -179,6 +188,14 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
     remarks = ("" if marked is None else f" {marked}") + original.options(form, enlarged)[1]
     return (f"{target}: {width} x {height} pixels, restored with {run_name(folder)} "
             f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).{remarks}")
+
+
+def sides_of(method: Method, picture: np.ndarray, scale: int | None) -> tuple[int, int]:
+    """Width and height in pixels of what becomes of a picture."""
+    from restore_ml.photos import default_scale
+
+    factor = (scale or default_scale(method)) if method.task == "super_resolution" else 1
+    return picture.shape[1] * factor, picture.shape[0] * factor
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -112,16 +112,17 @@ def set_profile(profile: str, path: Path | None = None) -> bool:
 
     path = path or layout.root() / "params.yaml"
     _one_of(profile, PROFILES, "PROFILE")
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    places = [number for number, line in enumerate(lines) if line.startswith("profile:")]
-    if len(places) != 1:
-        raise UserError(f"{path} must have exactly one line that starts with 'profile:'; it has {len(places)}.")
-    new = f"profile: {profile}\n"
-    changed = lines[places[0]] != new
-    lines[places[0]] = new
-    if changed:
-        write_text(path, "".join(lines))
-    return changed
+    try:
+        text = path.read_bytes().decode("utf-8")  # as it is: line ends and a byte order mark stay
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8 ({error}); save it as UTF-8.") from None
+    line = re.compile(r"^(\ufeff?)profile[ \t]*:(?:[ \t]*[^\s#]\S*)?", re.MULTILINE)
+    if (count := len(line.findall(text))) != 1:
+        raise UserError(f"{path} must have exactly one line that starts with 'profile:'; it has {count}.")
+    new = line.sub(rf"\g<1>profile: {profile}", text)
+    if new != text:
+        write_text(path, new)
+    return new != text
 
 
 def _seeds(entry: Any, profile: str, path: Path) -> int:

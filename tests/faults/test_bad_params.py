@@ -104,6 +104,8 @@ CASES = {
     "a bomb of merges": ("weights: {}", MERGES, f"more than {MOST_VALUES} values"),
     "deep nesting": ("weights: {}", "weights: " + "[" * 100_000, f"{DEEPEST} mappings and lists in each other"),
     "half a surrogate": ("weights: {}", 'weights: "\\ud800"', "not readable YAML"),
+    "a merge conflict": ("weights: {}", "<<<<<<< HEAD\nweights: {}\n=======\nseeds: {}\n>>>>>>> mine",
+                         "holds a merge conflict"),
     "a null byte": ("weights: {}", "weights: \0", "not readable YAML"),
     "a tab": ("weights: {}", "\tweights: {}", "line 6"),
     "unclosed": ("weights: {}", "weights: {", "not readable YAML"),
@@ -157,6 +159,30 @@ def test_other_languages_and_a_byte_order_mark_are_fine(params: Path) -> None:
     assert load(params).weights == {"vgg19": "фото/図 1.safetensors"}
     params.write_text(GOOD.replace("  bicubic:", "  ünï: {task: super_resolution, method: bicubic}\n  bicubic:"))
     assert "no name for a run" in refused(params)
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ("profile: cpu\nseed: 1\n", "profile: quick\nseed: 1\n"),
+    ("\ufeffprofile: cpu\nseed: 1\n", "\ufeffprofile: quick\nseed: 1\n"),
+    ("profile: cpu   # mine\r\nseed: 1\r\n", "profile: quick   # mine\r\nseed: 1\r\n"),
+    ("profile : 'cpu'\n", "profile: quick\n"),
+    ("profile:\nseed: 1\n", "profile: quick\nseed: 1\n"),
+    ("profile: # none\n", "profile: quick # none\n"),
+    ("seed: 1\nprofile: cpu", "seed: 1\nprofile: quick"),
+])
+def test_the_profile_alone_is_rewritten(params: Path, before: str, after: str) -> None:
+    params.write_bytes(before.encode())
+    assert set_profile("quick", params) and params.read_bytes() == after.encode()
+    assert not set_profile("quick", params) and params.read_bytes() == after.encode()
+
+
+@pytest.mark.parametrize("text", [b"seed: 1\n", b"profile: cpu\nprofile: gpu\n", b"{profile: cpu}\n",
+                                  b"profile: \xff\n"])
+def test_a_profile_that_cannot_be_rewritten_is_a_sentence(params: Path, text: bytes) -> None:
+    params.write_bytes(text)
+    with pytest.raises(UserError):
+        set_profile("quick", params)
+    assert params.read_bytes() == text
 
 
 def test_aliases_and_merges_of_a_sane_size_are_fine(params: Path) -> None:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from flows.work import rebuild
-from restore_ml import files, registry
+from restore_ml import errors, files, registry
 from restore_ml.data import data_docs, shards
 from restore_ml.files import read_json
 from restore_ml.restoration import restore_run
@@ -63,7 +63,7 @@ def test_a_file_that_does_not_fit_is_named_and_the_old_one_stays(tmp_path, write
     before = path.read_bytes()
     with limiting.largest_file(LIMIT), pytest.raises(OSError, match="No space left") as caught:
         write(path, 10 * LIMIT)
-    assert caught.value.errno == errno.ENOSPC and str(path) in str(files.lack(caught.value))
+    assert caught.value.errno == errno.ENOSPC and str(path) in str(errors.lack(caught.value))
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["result"]
     write(path, 10 * LIMIT)
     assert path.stat().st_size >= 10 * LIMIT
@@ -78,7 +78,7 @@ def test_on_a_full_disk_the_old_file_stays_and_the_next_one_is_whole(tmp_path, w
         ballast = limiting.fill(disk)
         with pytest.raises(OSError, match="No space left") as caught:
             write(path, LIMIT)
-        assert str(path) in str(files.lack(caught.value))
+        assert str(path) in str(errors.lack(caught.value))
         assert path.read_bytes() == before and sorted(os.listdir(disk)) == ["ballast", "result"]
         ballast.unlink()
         write(path, LIMIT)
@@ -97,7 +97,7 @@ def test_data_docs_that_do_not_fit_are_no_success(tmp_path, caplog, monkeypatch,
     docs = tmp_path / "docs"
     with limiting.largest_file(limit), pytest.raises(OSError, match="too large") as caught:
         data_docs.run([suite], docs)
-    assert f"There is no space left for {docs}" in files.lack(caught.value)
+    assert f"There is no space left for {docs}" in errors.lack(caught.value)
     assert not [record for record in caplog.records if "Traceback" in record.getMessage()]
     assert data_docs.run([suite], docs) == []
     assert any("frame" in page.name for page in (docs / "validations").rglob("*.html"))
@@ -181,7 +181,7 @@ def test_a_training_on_a_full_disk_says_so_and_ends_the_same_once_there_is_room(
         ballast = limiting.fill(disk)
         with pytest.raises(OSError, match="No space left") as caught:  # not even the outcome can be written
             train_run(root)
-        assert "free some and start again" in str(files.lack(caught.value))
+        assert "free some and start again" in str(errors.lack(caught.value))
         ballast.unlink()
         assert train_run(root)["status"] == "ok"
         assert not list(disk.rglob(f"{files.PART}*"))

@@ -10,6 +10,7 @@ import pytest
 
 from flows import command, guard, promote
 from restore_ml import layout
+from tests.pipelines.test_stage import alive, wait_until
 from tests.pipelines.toy import environment
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ def test_help_has_an_example_and_does_not_wait_for_prefect(name):
 
 
 def test_without_a_server_the_work_runs_plainly_and_its_mistake_is_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "params.yaml").write_text("profile: quick\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(layout, "root", lambda: tmp_path)
     monkeypatch.setattr(command, "_server", lambda root: None)
@@ -61,3 +63,60 @@ def test_every_flow_is_deployed_once_inactive_and_one_at_a_time():
         assert path == "flows/deployed.py" and getattr(deployed, name).name == entry["name"]
         assert entry["concurrency_limit"] == 1 and not any(item["active"] for item in entry.get("schedules", []))
         getattr(deployed, name).validate_parameters(entry.get("parameters", {}))
+
+
+@pytest.mark.parametrize(("profile", "said"), [
+    ("", "Profile quick, as params.yaml says; `make repro PROFILE=cpu` changes it (quick, cpu, gpu, paper)."),
+    ("quick", "Profile quick, as params.yaml says; `make repro PROFILE=cpu` changes it (quick, cpu, gpu, paper)."),
+    ("cpu", "Profile cpu, from now on; params.yaml was rewritten; `make repro PROFILE=quick` changes it (quick, cpu, "
+            "gpu, paper).")])
+def test_a_rebuild_says_its_profile_first(tmp_path, capsys, profile, said):
+    from flows.work import rebuild
+
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("profile: cpu", "profile: quick"))
+    rebuild.set_profile(tmp_path, profile)
+    assert capsys.readouterr().out == f"{said}\n"
+    assert settings_of(tmp_path) == (profile or "quick")
+
+
+def settings_of(root):
+    from restore_ml.settings import load
+
+    return load(root / "params.yaml").profile
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_flow_that_is_ended_by_term_says_so_and_takes_what_it_started_with_it(tmp_path, watched):
+    """Make then prints its usual word instead of "No child processes". Watched: as an engine of Prefect's runs it."""
+    (tmp_path / "params.yaml").write_text("profile: quick\n")
+    code = (
+        "import os, subprocess, sys\nfrom flows import command, promote\nfrom flows.work import promote as working\n"
+        "from pipelines.client import with_parent\n"
+        "def work(step, rollback):\n"
+        "    child = subprocess.Popen(['sleep', '100'], preexec_fn=with_parent())\n"
+        "    print('ready', child.pid, flush=True)\n"
+        "    child.wait()\n"
+        "working.work = work\n"
+        "command._server = lambda root: None\n"
+        "sys.exit(promote.main([]))\n")
+    if watched:
+        code = code.replace("sys.exit(promote.main([]))", "from prefect.utilities.engine import capture_sigterm\n"
+                            "real = command.call\n"
+                            "def call(*given):\n    with capture_sigterm():\n        return real(*given)\n"
+                            "command.call = call\nsys.exit(promote.main([]))")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.PIPE, env=environment(ROOT) | {"RESTORE_ML_ROOT": str(tmp_path)})
+    line = process.stdout.readline()
+    assert line.startswith("ready ")
+    process.terminate()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143 and "Ended by the signal TERM; the next start goes on from here." in said
+    assert "Traceback" not in said and not (tmp_path / guard.HOLDER).exists()
+    wait_until(lambda: not alive(int(line.split()[1])))
+
+
+def test_a_flow_outside_a_project_makes_nothing_there(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "flows.promote"], cwd=tmp_path, capture_output=True, text=True,
+                          env=environment(ROOT) | {"RESTORE_ML_ROOT": str(tmp_path)}, check=False)
+    assert done.returncode == 2 and "is no project of restore-ml" in done.stderr and not list(tmp_path.iterdir())

@@ -150,3 +150,40 @@ def test_outputs_never_meet(stems: list[str], endings: list[str]) -> None:
     names = sorted({stem + ending for stem, ending in zip(stems, endings, strict=False)})
     outputs = [job.output.lower() for job in jobs(names)]
     assert len(set(outputs)) == len(names) and all(output.endswith(".png") for output in outputs)
+
+
+def test_a_file_of_somebody_else_stays(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also an original in a folder above, and after a kill that came between an output and its line."""
+    out = tmp_path / "out"
+    (folder / "half.jpg").unlink(), (folder / "out.png").unlink()
+    (out / "sub").mkdir(parents=True)
+    (out / "a.jpg.png").write_bytes(b"a person's own")
+    assert run(folder, out) == 1
+    assert "2 restored, 0 kept from before, 1 failed" in capsys.readouterr().out
+    assert (out / "a.jpg.png").read_bytes() == b"a person's own"
+    assert "was not restored from here, and it stays" in table(out)["a.jpg"]["reason"]
+    assert run(folder, out) == 1 and (out / "a.jpg.png").read_bytes() == b"a person's own"
+    (out / "a.jpg.png").unlink()
+    assert run(folder, out) == 0 and "1 restored, 2 kept" in capsys.readouterr().out.splitlines()[-1]
+    lines = (out / "journal.jsonl").read_text().splitlines(keepends=True)
+    (out / "journal.jsonl").write_text("".join(line for line in lines if '"a.png"' not in line))  # the kill
+    assert run(folder, out) == 0 and "1 restored, 2 kept" in capsys.readouterr().out.splitlines()[-1]
+    upwards = folder / "sub"
+    before = (folder / "a.png").read_bytes()
+    Image.fromarray(picture(7)).save(upwards / "a.jpg")
+    assert run(upwards, folder) == 1 and (folder / "a.png").read_bytes() == before
+
+
+def test_a_bug_at_one_picture_is_called_one_and_kept(folder: Path, tmp_path: Path, served: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    from restore_ml.serving import batch
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(batch, "restore_picture", broken)
+    assert run(folder, tmp_path / "out") == 1
+    reason = table(tmp_path / "out")["a.jpg"]["reason"]
+    assert reason.startswith("a bug of restore-ml, ZeroDivisionError: by nothing (what led to it is kept in ")
+    kept = next(iter((served / ".state/bugs").iterdir()))
+    assert str(kept) in reason and "Traceback" in kept.read_text()

@@ -74,7 +74,12 @@ def test_masks_and_csv(filling: Engine) -> None:
     wanted = restore_picture(filling.method, filling.model, picture(), mask()[:, :, 0] > 0)
     assert np.array_equal(pictures(send(filling, {"dataframe_records": [row]}))[0], wanted)
     table = f"image,mask\r\n{row['image']},{row['mask']}\r\n"
-    assert np.array_equal(pictures(ask(filling, content=table, headers={"content-type": "text/csv"}))[0], wanted)
+    for body in (table, f"\ufeff{table}"):  # with a byte order mark, as spreadsheets write it
+        sent = ask(filling, content=body.encode(), headers={"content-type": "text/csv"})
+        assert np.array_equal(pictures(sent)[0], wanted)
+    marked = "\ufeff" + json.dumps({"dataframe_records": [row]})
+    sent = ask(filling, content=marked.encode(), headers={"content-type": "application/json"})
+    assert np.array_equal(pictures(sent)[0], wanted)
     assert np.array_equal(pictures(send(filling, {"inputs": {"image": row["image"], "mask": row["mask"]}}))[0], wanted)
 
 

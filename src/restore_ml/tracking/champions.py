@@ -7,8 +7,6 @@ too long. Afterwards the folders are handed to DVC (`dvc_add`) and `sync` moves 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from restore_ml.errors import UserError
 from restore_ml.evaluation.promotion import Decision, decide
 from restore_ml.evaluation.rule import Rule, resolve
 from restore_ml.files import read_json, write_text
+from restore_ml.programs import dvc
 from restore_ml.registry import tables
 from restore_ml.tasks.protocol import protocol
 from restore_ml.tracking import decisions, standing
@@ -178,31 +177,23 @@ def dvc_add(root: Path) -> list[str]:
                if path.name in (CHAMPION, PREVIOUS) and path.is_dir()]
     if not folders or not (root / ".dvc").is_dir():
         return []
-    _dvc(root, "add", "--quiet", *map(str, folders))
+    dvc(root, "add", "--quiet", *map(str, folders))
     tasks = [task for task in sorted({folder.parts[1] for folder in folders}) if standing.path(root, task).exists()]
     if not tasks:
         return [str(folder) for folder in folders]
-    status = json.loads(_dvc(root, "status", "--json", *(f"{stage}@{task}" for task in tasks
+    status = json.loads(dvc(root, "status", "--json", *(f"{stage}@{task}" for task in tasks
                                                          for stage in ("champion", "score"))))
     stale = [task for task in tasks if f"champion@{task}" in status]
     taken = [task for task in stale if f"score@{task}" not in status and standing.is_current(root, task)
              and _changed(status[f"champion@{task}"]) <= {f"{layout.CHAMPIONS}/{task}"}]
     for task in taken:
-        _dvc(root, "commit", "--force", "--quiet", f"champion@{task}")
+        dvc(root, "commit", "--force", "--quiet", f"champion@{task}")
     left = [f"champion@{task}" for task in stale if task not in taken]
     if left:
-        _dvc(root, "repro", "--quiet", "--single-item", *left)
+        dvc(root, "repro", "--quiet", "--single-item", *left)
     return [str(folder) for folder in folders]
 
 
 def _changed(entries: list[Any]) -> set[str]:
     """The dependencies that `dvc status --json` says have changed."""
     return {path for entry in entries if isinstance(entry, dict) for path in entry.get("changed deps", {})}
-
-
-def _dvc(root: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", *arguments], cwd=root, capture_output=True,
-                          text=True, check=False)
-    if done.returncode:
-        raise UserError(f"DVC could not take the champions in: {' '.join(done.stderr.split())}")
-    return done.stdout

@@ -7,7 +7,7 @@ nothing is decided or written again. So a rollback holds until there is new evid
 
 from __future__ import annotations
 
-import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from restore_ml import layout
 from restore_ml.evaluation.rule import Rule
 from restore_ml.files import canonical_json, read_json, sha256, write_json
+from restore_ml.programs import NoRepository, ProgramError, git
 from restore_ml.tracking.champion_folders import CHAMPION, digest
+from restore_ml.tracking.provenance import UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,18 +99,16 @@ def latency(root: Path, task: str, model_sha256: str) -> dict[str, Any] | None:
 
 
 def commit(root: Path) -> str:
-    """The commit of the project's code, with `+changes` where files differ from it; `unknown` outside git."""
-    found = []
-    for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):
-        try:
-            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False,
-                                  timeout=60)
-        except (OSError, subprocess.TimeoutExpired):
-            return "unknown"
-        if done.returncode:
-            return "unknown"
-        found.append(done.stdout.strip())
-    return found[0] + ("+changes" if found[1] else "")
+    """The commit of the project's code, with `+changes` where files differ from it; `unknown` outside git and, after a
+    sentence on standard error, where git refuses to answer."""
+    try:
+        head = git(root, "rev-parse", "--verify", "HEAD").strip()
+        return head + ("+changes" if git(root, "status", "--porcelain", "--untracked-files=no").strip() else "")
+    except NoRepository:
+        return UNKNOWN
+    except ProgramError as error:
+        print(f"{error} Until then the commits of decisions count as {UNKNOWN}.", file=sys.stderr)
+        return UNKNOWN
 
 
 def log(client: MlflowClient, experiment: str, root: Path, task: str, known: Iterable[str]) -> tuple[list[str],

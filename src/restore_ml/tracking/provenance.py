@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.errors import UserError, conflict
+from restore_ml.programs import NoRepository, ProgramError, git
 
-UNCOMMITTED = "uncommitted"
+UNCOMMITTED, UNKNOWN = "uncommitted", "unknown"
 HISTORY = 200
 """How many commits of dvc.lock are looked through for the one that brought a result."""
 
@@ -38,35 +39,40 @@ class Lock:
 def _yaml(path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML, YAMLError
 
+    text = ""
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        return YAML(typ="safe").load(text) or {}
     except FileNotFoundError:
         return {}
     except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable YAML ({' '.join(str(error).split())}); restore it from git.") from None
+        raise UserError(conflict(path, text) or f"{path} is not readable YAML ({' '.join(str(error).split())}); "
+                        "restore it from git.") from None
 
 
 def commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:
     """For each name the commit whose dvc.lock first held all of its hashes and since kept them, or `uncommitted`.
 
-    `wanted`: name -> hashes. An empty set (nothing in dvc.lock) counts as uncommitted.
+    `wanted`: name -> hashes. An empty set (nothing in dvc.lock) counts as uncommitted, and so does everything outside
+    git. Where git refuses to answer it is told on standard error, and every commit is `unknown`.
     """
-    found = dict.fromkeys(wanted, UNCOMMITTED)
+    try:
+        return _commits(root, wanted)
+    except NoRepository:
+        return dict.fromkeys(wanted, UNCOMMITTED)
+    except ProgramError as error:
+        print(f"{error} Until then the commits of the results count as {UNKNOWN}.", file=sys.stderr)
+        return dict.fromkeys(wanted, UNKNOWN)
+
+
+def _commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:
+    named = dict.fromkeys(wanted, UNCOMMITTED)
     pending = {name: hashes for name, hashes in wanted.items() if hashes}
-    for commit in _git(root, "log", f"--max-count={HISTORY}", "--format=%H", "--", "dvc.lock").split():
+    for commit in git(root, "log", f"--max-count={HISTORY}", "--format=%H", "--", "dvc.lock").split():
         if not pending:
             break
-        text = _git(root, "show", f"{commit}:./dvc.lock")
+        there = git(root, "ls-tree", "--name-only", commit, "--", "dvc.lock").strip()  # not where it was deleted
+        text = git(root, "show", f"{commit}:./dvc.lock") if there else ""
         pending = {name: hashes for name, hashes in pending.items() if all(value in text for value in hashes)}
-        found.update(dict.fromkeys(pending, commit))
-    return found
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """The output of git, or nothing where there is no repository, no git or no commit yet."""
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False,
-                              timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        named.update(dict.fromkeys(pending, commit))
+    return named

@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from restore_ml import layout
 from restore_ml.errors import UserError
@@ -67,7 +68,14 @@ def artifacts(root: Path) -> Path:
 
 def tracking_uri(root: Path) -> str:
     """The URI for `mlflow.set_tracking_uri`, MLFLOW_BACKEND_STORE_URI and MLFLOW_TRACKING_URI; may hold a password."""
-    return postgresql.address() or f"sqlite:///{database(root)}"
+    return postgresql.address() or _sqlite(database(root))
+
+
+def _sqlite(path: Path) -> str:
+    """The URI of a SQLite file. A `%` or `?` in its path means something there; where it has one all is quoted, the
+    slashes too, for MLflow makes the folders of what it reads as a path without unquoting it."""
+    text = str(path)
+    return f"sqlite:///{quote(text, safe='') if set(text) & set('%?') else text}"
 
 
 def shown(root: Path) -> str:
@@ -125,7 +133,7 @@ def _fill(root: Path) -> None:
     if postgresql.address() or database(root).exists():
         _make_tables(tracking_uri(root), place)
     else:
-        write_whole(database(root), lambda part: _make_tables(f"sqlite:///{part}", place))
+        write_whole(database(root), lambda part: _make_tables(_sqlite(part), place))
 
 
 def _make_tables(uri: str, place: str) -> None:

@@ -42,6 +42,7 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
     _check_processes(spec)
     method = registry.method_class(spec["task"], spec["method"])(spec["settings"])
     material = Material(root / layout.SAMPLES / spec["task"] / "train")
+    _check_patch(spec, material)
     record = _record(spec, method, fingerprint(spec, material, root))
     folder, main = root / layout.CHECKPOINTS / record["fingerprint"], os.environ.get("RANK", "0") == "0"
     if main:
@@ -98,6 +99,22 @@ def _end(record: dict[str, Any], root: Path, out: Path, folder: Path, cost: dict
     if folder.is_dir() and record["status"] != "transient":
         write_text(folder / DONE, "")
     costs.write(root, "train", out / "model.json", cost)
+
+
+def _check_patch(spec: dict[str, Any], material: Material) -> None:
+    """`UserError` for crops larger than every picture: they would be padding for the most part, and take gigabytes."""
+    patch, largest = spec["settings"].get("patch"), 0
+    if not isinstance(patch, int):
+        return
+    records = material.records
+    for index in range(len(records)):
+        sides = [max(array.shape[:2]) for array in records.arrays(index).values() if array.ndim == 3]
+        largest = max([largest, *sides])
+        if largest >= patch:
+            return
+    if largest:
+        raise UserError(f"The setting `patch` of the run {spec['run']} is {patch} pixels, and no training picture of "
+                        f"{spec['task']} has a side longer than {largest}; lower `patch` in params.yaml.")
 
 
 def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
