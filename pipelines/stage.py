@@ -21,7 +21,7 @@ def run(name: str, key: str = "") -> int:
     steps = Steps()
     try:
         module = importlib.import_module(f"pipelines.{name}") if _is_module(name) else None
-        if not hasattr(module, "stage"):
+        if module is None or not hasattr(module, "stage"):
             raise UserError(f"There is no stage {name!r}; `dvc stage list` shows them.")
         count = getattr(module, "CHILDREN", 0)
         steps = Steps([Child(functools.partial(module.work, key)) for _ in range(count)])  # before there are threads
