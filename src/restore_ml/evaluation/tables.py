@@ -63,6 +63,12 @@ def _rank(value: Any) -> str:
     return "–" if value is None or math.isnan(value) else str(int(value))
 
 
+def tied(row: dict[str, Any]) -> bool:
+    """Whether a ranked run other than the first cannot be told from it: the interval of their difference holds 0."""
+    return (not (row["rank"] is None or math.isnan(row["rank"])) and row["rank"] > 1
+            and not math.isnan(row["vs_best_high"]) and row["vs_best_low"] <= 0 <= row["vs_best_high"])
+
+
 def number(value: float, digits: int, signed: bool = False) -> str:
     """A figure with so many digits; a dash for NaN."""
     if math.isnan(value):

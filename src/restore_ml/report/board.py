@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from restore_ml.evaluation.protocol import Protocol
-from restore_ml.evaluation.tables import count, interval, number
+from restore_ml.evaluation.tables import count, interval, number, tied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,12 +41,6 @@ def headings(rules: Protocol) -> list[str]:
     others = [metric.heading for metric in rules.metrics if metric is not first]
     return ["difference to the first", f"{first.heading} [95 %]", "vs baseline", "wins", "parameters", "ms / megapixel",
             "training s", *others, "pictures", "training multiply-adds", "memory MB"]
-
-
-def tied(row: dict[str, Any]) -> bool:
-    """Whether a ranked run other than the first cannot be told from it: its paired interval holds zero."""
-    return (not math.isnan(_rank(row)) and _rank(row) > 1 and not math.isnan(row["vs_best_high"])
-            and row["vs_best_low"] <= 0 <= row["vs_best_high"])
 
 
 class Scale:
