@@ -56,7 +56,7 @@ def _port() -> int:
     return MLFLOW_PORT
 
 
-def _places(prefect: str) -> list[str]:
+def _places(prefect: str | None) -> list[str]:
     """Where to look: the gallery, and each task's runs in MLflow, best first."""
     from restore_ml.registry import TASKS
 

@@ -78,7 +78,7 @@ def serve(root: Path, mlflow: str) -> ThreadingHTTPServer:
     address = urlsplit(layout.UI)
     handler = partial(Door, root=root.resolve(), mlflow=mlflow)
     try:
-        server = ThreadingHTTPServer((str(address.hostname), address.port or 80), handler)  # type: ignore[arg-type]
+        server = ThreadingHTTPServer((str(address.hostname), address.port or 80), handler)
     except OSError as error:
         raise UserError(f"{layout.UI} cannot be opened ({error.strerror}); another `make ui` may be running: end it "
                         "with Ctrl-C, or use the one that runs.") from None
