@@ -1,8 +1,9 @@
-"""`make ui`: MLflow and Prefect on loopback, until Ctrl-C."""
+"""`make ui`: MLflow, Prefect and the gallery on loopback, until Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from pipelines import server
 from restore_ml import layout
 from restore_ml.errors import prepare_screen, report
+
+MLFLOW_PORT = 5081
 
 
 def main() -> int:
@@ -23,28 +26,50 @@ def main() -> int:
 
 
 def _show(root: Path) -> int:
-    from restore_ml.tracking import store
+    from restore_ml.tracking import door, store
     from restore_ml.tracking.sync import sync
 
+    port = _port()
     print(sync(root))
+    door.serve(root, f"http://127.0.0.1:{port}")
     url = server.start(root)
-    port = server.free_port()
     mlflow = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
          "--artifacts-destination", str(store.artifacts(root))],
         # In the environment: the store's address may hold a password, and command lines are for everybody to read.
         cwd=root, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                                     "MLFLOW_BACKEND_STORE_URI": store.tracking_uri(root)})
-    print(f"MLflow    http://127.0.0.1:{port}")
-    if url:
-        print(f"Prefect   {url.removesuffix('/api')}")
-    print(f"Gallery   {root / layout.REPORTS / 'gallery' / 'index.html'}\nCtrl-C ends MLflow; Prefect goes on.")
+    print("\n".join(_places(url)))
     try:
         while mlflow.poll() is None:
             time.sleep(0.5)
     except KeyboardInterrupt:
         mlflow.terminate()
     return mlflow.wait()
+
+
+def _port() -> int:
+    """MLflow's usual port, so that what a person has set up and closed on its pages stays so; another where it is
+    taken. Links do not need it: they lead to `layout.UI`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", MLFLOW_PORT))
+        except OSError:
+            return server.free_port()
+    return MLFLOW_PORT
+
+
+def _places(prefect: str | None) -> list[str]:
+    """Where to look: the gallery, and each task's runs in MLflow, best first."""
+    from restore_ml.registry import tables
+
+    width = max(len(task) for task in tables()) + 2
+    lines = [f"{'Gallery':{width}}{layout.UI}/"]
+    lines += [f"{task:{width}}{layout.UI}/mlflow/{task}" for task in tables()]
+    lines += [f"{'Prefect':{width}}{prefect.removesuffix('/api')}"] if prefect else []
+    return ["The runs of each task in MLflow, best first; MLflow needs some ten seconds to start:", *lines,
+            "Ctrl-C ends MLflow and the gallery; Prefect goes on."]
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def prune_checkpoints(root: Path) -> list[str]:
 def finish(root: Path, promote: bool = True) -> list[str]:
     """Promotion (where wanted), MLflow, the gallery and the tables on the screen; promotion's sentences."""
     from restore_ml.data import left_out
-    from restore_ml.evaluation.tables import console_table
+    from restore_ml.evaluation.tables import TERMINAL, console_table
     from restore_ml.report import gallery
     from restore_ml.report.comparison import read_table
     from restore_ml.tracking import champions, store
@@ -236,7 +236,7 @@ def finish(root: Path, promote: bool = True) -> list[str]:
     print(sync(root))
     there = [task for task in tables() if (root / layout.COMPARISON / task / "table.csv").exists()]
     for task in there:
-        print(f"\n{console_table(task, read_table(root, task), None)}")
+        print(f"\n{console_table(task, read_table(root, task), most=TERMINAL)}")
     if there:
         print(f"\n{gallery.build(root, root / layout.REPORTS / 'gallery')}")
     unused = left_out.in_words(left_out.left_out(root))
@@ -252,7 +252,7 @@ def preview(root: Path, chosen: list[settings.Run]) -> None:
     """Score the chosen runs and print their tables."""
     from restore_ml.evaluation.comparison import build_table, join_costs
     from restore_ml.evaluation.scoring import score
-    from restore_ml.evaluation.tables import console_table
+    from restore_ml.evaluation.tables import TERMINAL, console_table
 
     for task in tables():
         runs = [{"run": run.name, "seed": run.seed} for run in chosen if run.task == task]
@@ -260,4 +260,4 @@ def preview(root: Path, chosen: list[settings.Run]) -> None:
             continue
         rows = score(task, root / layout.SAMPLES / task, root / layout.RESTORED / task, runs)
         table = join_costs(build_table(task, rows, root / layout.MODELS), task, root)
-        print(f"\nPreview of a part, not tracked:\n{console_table(task, table, None)}")
+        print(f"\nPreview of a part, not tracked:\n{console_table(task, table, most=TERMINAL)}")

@@ -39,6 +39,26 @@ def some(models: Path) -> pandas.DataFrame:
                           made.rows("super_resolution", runs)], ignore_index=True)
 
 
+def test_forty_rows_fit_a_terminal_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+    names = ["bicubic", *(f"run_{n}" for n in range(38)), "a_residual_network_with_a_name_of_more_than_forty_letters"]
+    runs: dict[str, dict[str, Any]] = {name: {"psnr_y": BASE + place / 10} for place, name in enumerate(names)}
+    runs |= {f"broken_{number}": {"status": "failed", "reason": "diverged at step 3"} for number in range(9)}
+    runs |= {f"other_{number}": {"status": "unsupported", "reason": "made for x4"} for number in range(3)}
+    table = build_table("super_resolution", made.rows("super_resolution", runs), tmp_path)
+    table = join_costs(table, "super_resolution", tmp_path)
+    lines = console_table("super_resolution", table, most=20).splitlines()
+    assert max(map(len, lines)) <= 120
+    assert [line.split()[0] for line in lines[2:22]] == [str(rank) for rank in (*range(1, 20), 40)], "and the baseline"
+    assert lines[21].split()[1] == "bicubic"
+    assert lines[22] == "20 more runs: `restore-ml compare super_resolution` prints them all."
+    assert lines[23].startswith("Not shown: ms_ssim_rgb; ") and "table.md" in lines[23]
+    assert lines[24:] == ["broken_0, broken_1, broken_2 and 6 more: failed, diverged at step 3",
+                          "other_0, other_1, other_2: unsupported, made for x4"]
+    whole = console_table("super_resolution", table).splitlines()
+    assert len(whole) == 2 + 40 + 3 and max(map(len, whole)) <= 120
+    assert whole[2].split()[1].startswith("a_residual_") and whole[2].split()[1].endswith("forty_letters")
+
+
 def test_rows_of_the_table(tmp_path: Path) -> None:
     scores = some(tmp_path)
     table = build_table("super_resolution", scores, tmp_path)
@@ -70,6 +90,27 @@ def test_a_picture_without_a_figure_does_not_unrank(tmp_path: Path) -> None:
     assert table["rank"].tolist() == [1, 2] and list(table.index) == ["glcic", "telea"]
     assert table.loc["telea", "psnr_hole"] == pytest.approx(np.nanmean(undefined))
     assert table.loc["glcic", "vs_baseline"] == pytest.approx(1) and table.loc["glcic", "wins"] == 11
+
+
+def test_a_flat_page_decides_no_mean_and_the_table_says_so(tmp_path: Path) -> None:
+    from restore_ml.evaluation.fidelity import psnr
+    from restore_ml.tasks.protocol import capped
+
+    page = np.full((100, 100), 255, np.uint8)
+    dotted = page.copy()
+    dotted[0, :50] = 254  # 50 of 10,000 pixels off by one level: 10 log10(255^2 / 0.005) = 71.1 dB, and nobody sees it
+    assert psnr(dotted, page) == pytest.approx(71.1, abs=0.05)
+    left_alone, better = capped(psnr(page, page)), np.append(BASE[:11] + 0.5, capped(psnr(dotted, page)))
+    rows = made.rows("super_resolution", {"bicubic": {"psnr_y": np.append(BASE[:11], left_alone)},
+                                          "vdsr": {"psnr_y": better}})
+    table = build_table("super_resolution", rows, tmp_path).set_index("run")
+    assert table.index[0] == "vdsr", "it is better on every picture on which a difference can be seen"
+    assert table.loc["vdsr", "vs_baseline"] == pytest.approx(0.5 * 11 / 12) and list(table["capped"]) == [1, 1]
+    text = compare("super_resolution", rows, tmp_path, tmp_path / "out")
+    assert "at most 60 dB in psnr_y" in (tmp_path / "out/table.md").read_text() and len(text) == 2
+    assert "up to 1 of the 12 pictures" in console_table("super_resolution", text)
+    compare("super_resolution", some(tmp_path), tmp_path, tmp_path / "out")
+    assert "at most 60 dB" not in (tmp_path / "out/table.md").read_text()
 
 
 def test_lower_is_better_where_the_protocol_says_so(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from restore_ml.report.gallery import build
+from tests import many_runs
 from tests.tracking import small_project
 
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -47,6 +48,15 @@ def clicked_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_project.add_run(root, "vdsr", "vdsr", {"layers": 3, "width": 4})
     small_project.add_run(root, "broken", "vdsr", {"layers": 3, "width": 4}, failed="diverged at step 7")
     small_project.rescore(root)
+    build(root, root / "reports" / "gallery")
+    return root
+
+
+@pytest.fixture(scope="session")
+def many_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty runs of which one is promoted, with the gallery and the page of the promotion."""
+    root = many_runs.build(tmp_path_factory.mktemp("many") / "project")
+    many_runs.promote(root, many_runs.run_name(0))
     build(root, root / "reports" / "gallery")
     return root
 

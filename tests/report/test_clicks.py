@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+
+from tests import many_runs
 
 TASK = "super_resolution"
 
@@ -82,7 +84,7 @@ def test_pictures_are_found_by_name_and_methods_are_chosen(page: Any) -> None:
     page.find_element("css selector", ".menu [data-all='']").click()
     soon(lambda: runs_shown(page), [])
     assert len(names(page)) == 5
-    page.find_element("css selector", ".menu [data-all='1']").click()
+    page.find_element("css selector", ".menu [data-all=all]").click()
     soon(lambda: len(runs_shown(page)), 3)
     assert "diverged at step 7" in page.find_element("css selector", ".tile[data-run=broken]").text
 
@@ -175,3 +177,99 @@ def test_a_finger_moves_the_slider_on_a_phone_and_nothing_overflows(page: Any, c
     finally:
         page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+SIZES = {"laptop": (1280, 800, False), "phone": (390, 844, True)}
+
+
+@pytest.fixture(params=list(SIZES))
+def sized(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The browser with the screen of a laptop or of a phone."""
+    width, height, mobile = SIZES[request.param]
+    browser.get("about:blank")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height,
+                                                                   "deviceScaleFactor": 1, "mobile": mobile})
+    try:
+        yield browser
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_pages_of_forty_runs_fit_and_keep_names_and_headings_in_sight(sized: Any, many_project: Path) -> None:
+    for name in (f"gallery/{TASK}", "gallery/index", "gallery/turing", f"promotion/{TASK}"):
+        sized.get((many_project / f"reports/{name}.html").as_uri())
+        assert sized.execute_script("return document.documentElement.scrollWidth <= innerWidth"), name
+    sized.get((many_project / f"reports/gallery/{TASK}.html").as_uri())
+    box = """const box = document.querySelector('.case:not([hidden]) .scroll'); box.scrollTo(400, 300);
+        const own = box.getBoundingClientRect(), at = (part) => {
+          const place = box.querySelector(part).getBoundingClientRect();
+          return [place.left - own.left, place.top - own.top];
+        };
+        return [box.scrollTop, own.height, innerHeight, at('thead th.run'), at('tbody tr:nth-child(9) .run')]"""
+    scrolled, height, screen, heading, name = sized.execute_script(box)
+    assert scrolled == 300 and height < screen, "the table scrolls by itself"
+    assert max(map(abs, heading)) <= 2, "the heading of the names stays in the corner"
+    assert abs(name[0]) <= 2, "and the names stay at the left"
+    widest = "return Math.max(...[...document.querySelectorAll('.board .run')].map((one) => one.offsetWidth))"
+    assert sized.execute_script(widest) < (160 if sized.execute_script("return innerWidth") < 600 else 420)
+
+
+@pytest.fixture
+def many(browser: Any, many_project: Path) -> Any:
+    browser.get("about:blank")
+    browser.get((many_project / f"reports/gallery/{TASK}.html").as_uri())
+    yield browser
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def rows_shown(page: Any) -> list[str]:
+    return page.execute_script("return [...document.querySelectorAll('.case:not([hidden]) .board tbody tr')]"
+                               ".filter((row) => !row.hidden).map((row) => row.dataset.run)")
+
+
+def test_forty_runs_are_found_and_grouped_in_the_leaderboard(many: Any) -> None:
+    assert len(rows_shown(many)) == 40
+    find = many.find_element("id", "find-run")
+    find.send_keys("RECURSIVE")
+    names = [many_runs.run_name(number) for number in range(many_runs.RUNS)]
+    soon(lambda: sorted(rows_shown(many)), sorted(name for name in names if "recursive" in name))
+    assert f"{len(rows_shown(many))} of 40 runs" in many.find_element("id", "rows").text
+    find.clear()
+    find.send_keys("bicub")
+    soon(lambda: rows_shown(many), ["bicubic"])
+    find.clear()
+    find.send_keys(" ")
+    choose(many, "#group", "best")
+    soon(lambda: rows_shown(many), ["vdsr_00", "bicubic"])
+
+
+def test_the_pictures_of_forty_runs_start_with_the_best_and_the_baseline(many: Any) -> None:
+    ranked = rows_shown(many)
+    soon(lambda: runs_shown(many), sorted([*ranked[:8], "bicubic"]))
+    assert many.find_element("id", "chosen").text == "9 of 39"
+    more = many.find_element("id", "more")
+    assert more.text == "show all 39 runs"
+    more.click()
+    soon(lambda: len(runs_shown(many)), 39)
+    assert not more.is_displayed()
+    many.refresh()
+    soon(lambda: len(runs_shown(many)), 39)  # the address keeps the choice
+    many.find_element("css selector", ".menu summary").click()
+    many.find_element("css selector", "#methods [data-method=vdsr]").click()
+    soon(lambda: runs_shown(many), ["bicubic"])  # all runs of a method with one click
+    many.find_element("id", "find-method").send_keys("unet_18")
+    labels = ("return [...document.querySelectorAll('#methods [data-words]:not([hidden])')]"
+              ".map((one) => one.textContent.trim())")
+    soon(lambda: many.execute_script(labels), ["unet_18"])
+    many.find_element("css selector", "[data-all=first]").click()
+    soon(lambda: len(runs_shown(many)), 9)
+
+
+def test_a_link_to_a_run_shows_its_row(many: Any, many_project: Path) -> None:
+    many.get("about:blank")
+    many.get((many_project / f"reports/gallery/{TASK}.html").as_uri() + "#run-unet_32")
+    seen = ("const row = document.getElementById('run-unet_32').getBoundingClientRect();"
+            "return row.top >= 0 && row.bottom <= innerHeight")
+    soon(lambda: many.execute_script(seen), True)
+    curves = "return [...document.querySelectorAll('#curves .charts')].map((one) => one.checkVisibility())"
+    assert many.execute_script(curves) == [True, False], "the curves of the first runs, the others on demand"

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_ml.report.board import MARGIN, WIDTH, Scale, tied
-from restore_ml.report.curves import HEIGHT, POINTS, TOP, Axis, learning_curves, means
+from restore_ml.evaluation.tables import tied
+from restore_ml.report.board import MARGIN, WIDTH, scale
+from restore_ml.report.curves import POINTS, learning_curves, means
+from restore_ml.report.svg import Axis, line
 from restore_ml.report.timeline import history
 from restore_ml.tasks.protocol import protocol
 
@@ -26,24 +28,36 @@ def test_a_run_is_tied_when_its_interval_holds_nought() -> None:
 
 
 def test_one_hopeless_run_does_not_press_the_others_together() -> None:
-    scale = Scale([row(1, 0, 0, 0), row(2, -0.2, -0.5, 0.1), row(3, -0.3, -0.6, -0.1), row(4, -50, -60, -40)])
-    assert scale.place(0) - scale.place(-0.5) > 0.2 * WIDTH and scale.place(-50) == MARGIN
+    axis = scale([row(1, 0, 0, 0), row(2, -0.2, -0.5, 0.1), row(3, -0.3, -0.6, -0.1), row(4, -50, -60, -40)])
+    assert axis.place(0) - axis.place(-0.5) > 0.2 * WIDTH and axis.place(-50) == MARGIN
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
 def test_all_is_drawn_inside(values: list[float]) -> None:
-    scale = Scale([row(place + 1, value, value - 1, value + 1) for place, value in enumerate(values)])
-    assert all(MARGIN <= scale.place(value) <= WIDTH - MARGIN for value in (*values, 0.0))
-    axis = Axis(values)
-    assert all(TOP - 1e-6 <= axis.place(value) <= HEIGHT for value in values)
-    assert all(TOP - 1 <= tick["y"] <= HEIGHT for tick in axis.ticks())
+    board = scale([row(place + 1, value, value - 1, value + 1) for place, value in enumerate(values)])
+    assert all(MARGIN <= board.place(value) <= WIDTH - MARGIN for value in (*values, 0.0))
+    axis = Axis.around(values, 132.0, 16.0)
+    assert all(16 <= axis.place(value) <= 132 for value in values)
+    assert all(16 <= tick["place"] <= 132 for tick in axis.ticks())
 
 
 def test_axes_have_round_ticks() -> None:
-    assert [tick["text"] for tick in Axis([0.0, 0.8]).ticks()] == ["0", "0.2", "0.4", "0.6", "0.8"]
-    assert [tick["text"] for tick in Axis([0.004, 90.0]).ticks()] == ["0.01", "0.1", "1", "10", "100"]
-    assert len(Axis([5.0]).ticks()) >= 2 and len(Axis([0.0, 0.0]).ticks()) >= 2
+    assert [tick["text"] for tick in Axis.around([0.0, 0.8], 0, 9).ticks()] == ["0", "0.2", "0.4", "0.6", "0.8"]
+    assert [tick["text"] for tick in Axis.around([0.004, 90.0], 0, 9).ticks()] == ["0.01", "0.1", "1", "10", "100"]
+    assert len(Axis.around([5.0], 0, 9).ticks()) >= 2 and len(Axis.around([0.0, 0.0], 0, 9).ticks()) >= 2
+
+
+def test_values_lie_where_they_should() -> None:
+    axis = Axis(-1.0, 3.0, 0.0, 100.0)
+    assert [axis.place(value) for value in (-1, 0, 1, 3, 99)] == [0, 25, 50, 100, 100]
+    assert axis.bar(2.0) == {"from": 25, "length": 50, "better": True}
+    assert axis.bar(-0.5) == {"from": 12.5, "length": 12.5, "better": False}
+    upright = Axis.around([2.0, -1.0], 62.0, 2.0, zero=True)  # drawn from the bottom up
+    assert upright.bar(2.0) == {"from": 2, "length": 40, "better": True} and upright.bar(-1.0)["from"] == 42
+    assert Axis(0, 4, 10.0, 50.0, logarithmic=True).place(100.0) == 30
+    assert line([(0, -1), (10, 3)], Axis(0, 10, 0, 20), axis) == "0.0,0.0 20.0,100.0"
+    assert Axis.around([0.0], 0.0, 100.0, zero=True).bar(0.0)["length"] == 0
 
 
 def test_curves_are_means_and_nothing_is_left_out() -> None:

@@ -49,7 +49,9 @@ def test_an_entry_holds_what_the_files_say(synced: Path) -> None:
     vdsr, broken = found["run/vdsr current"], found["run/broken current"]
     rows = pd.read_parquet(synced / "scores/super_resolution.parquet")
     mean = rows[rows["run"] == "vdsr"]["psnr_y"].mean()
-    assert vdsr["metrics"]["psnr_y/photos/x2"] == pytest.approx(mean)
+    assert vdsr["metrics"]["psnr_y"] == pytest.approx(mean, abs=5e-5)
+    assert {name for name in vdsr["metrics"] if "/" not in name} == {
+        "psnr_y", "ssim_y", "parameters", "restoring_seconds", "ms_per_megapixel", "peak_memory_mb"}
     assert vdsr["params"]["layers"] == "3" and vdsr["params"]["method"] == "vdsr"
     assert vdsr["data"] == "0123456789abcdef0123456789abcdef.dir"
     assert vdsr["git_commit"] == "uncommitted" and vdsr["profile"] == "quick"
@@ -61,6 +63,10 @@ def test_an_entry_holds_what_the_files_say(synced: Path) -> None:
     pictures = [file.path for file in client.list_artifacts(vdsr["id"], "pictures")]
     assert len(pictures) == 3 and all(path.endswith(".png") for path in pictures)
     comparison = found["comparison current"]
+    place = client.get_experiment_by_name(NAME).experiment_id
+    cases = client.load_table(place, "cases.json", run_ids=[vdsr["id"]])
+    assert list(cases["case"]) == ["photos/x2"] and cases["psnr_y"][0] == pytest.approx(mean)
+    assert {"ssim_y", "psnr_rgb"} <= set(cases.columns) and list(cases["ok"]) == [3]
     names = {file.path for file in client.list_artifacts(comparison["id"])}
     assert {"comparison.json", "table.csv", "table.md"} <= names
     versions = client.search_model_versions(f"name = '{NAME}'")

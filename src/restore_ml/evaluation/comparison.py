@@ -16,7 +16,7 @@ from restore_ml import costs, layout
 from restore_ml.evaluation.statistics import bootstraps, ranks, wins
 from restore_ml.evaluation.tables import markdown
 from restore_ml.files import read_json, write_json, write_text
-from restore_ml.tasks.protocol import Protocol, protocol, with_distances
+from restore_ml.tasks.protocol import CAP, Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
     import pandas
@@ -47,9 +47,10 @@ def build_table(task: str, scores: pandas.DataFrame, models: Path) -> pandas.Dat
     Columns: case, primary (whether it is the primary case), rank (whole numbers, NaN unless every picture is ok), run,
     method, status, reason, pictures, pictures_ok, groups, the metrics' means, `<primary>_low` and `_high` (95 %),
     `vs_baseline`, `_low`, `_high` (paired difference of the primary metric, positive better), the same `vs_best`, wins,
-    baseline (run of the differences), parameters, training_ops, reading, synthetic. Means are over pictures that are
-    ok; only runs that did all pictures of a case are ranked, so that no run gains by failing on the hard ones. Without
-    score rows the table is empty.
+    capped (pictures whose primary metric is as high as it can count, `protocol.CAP`), baseline (run of the
+    differences), parameters, training_ops, reading, synthetic. Means are over pictures that are ok; only runs that did
+    all pictures of a case are ranked, so that no run gains by failing on the hard ones. Without score rows the table is
+    empty.
     """
     import pandas
 
@@ -70,7 +71,7 @@ def columns(rules: Protocol) -> list[str]:
     gains = [f"{name}{end}" for name in ("vs_baseline", "vs_best") for end in ("", "_low", "_high")]
     return ["case", "primary", "rank", "run", "method", "status", "reason", "pictures", "pictures_ok", "groups",
             *(metric.name for metric in rules.metrics), f"{rules.primary}_low", f"{rules.primary}_high", *gains, "wins",
-            "baseline", "parameters", "training_ops", "reading", "synthetic"]
+            "capped", "baseline", "parameters", "training_ops", "reading", "synthetic"]
 
 
 def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[str, Any]], baseline: str,
@@ -102,7 +103,8 @@ def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[
         for column in others:
             gain = next(estimates)
             row |= {column: gain.mean, f"{column}_low": gain.low, f"{column}_high": gain.high}
-        row |= {"wins": int(won[run]), "baseline": baseline, "parameters": facts[run]["parameters"],
+        row |= {"wins": int(won[run]), "capped": int((values[run] >= CAP).sum()) if metric.unit == "dB" else 0,
+                "baseline": baseline, "parameters": facts[run]["parameters"],
                 "training_ops": facts[run]["training_ops"], "reading": facts[run]["reading"],
                 "synthetic": bool(pictures["synthetic"].any())}
         rows.append(row)

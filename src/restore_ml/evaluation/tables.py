@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
-from restore_ml.tasks.protocol import Protocol, protocol, with_distances
+from restore_ml.tasks.protocol import CAP, Metric, Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
     import pandas
 
 WIDTH = 120
+NAME, OTHERS = 28, 3
+"""Columns that a run's name gets before other metrics do, and the most of these."""
+TERMINAL = 20
+"""Rows of a table that a rebuild prints for each task."""
+NAMED = 3
+"""Runs that are named of those that did not finish for the same reason."""
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -28,6 +35,8 @@ def markdown(task: str, table: pandas.DataFrame) -> str:
         marks = " (primary case)" * bool(first["primary"]) + " (synthetic)" * bool(first["synthetic"])
         lines += [f"## {case}{marks}", "", f"{first['pictures']} pictures of {first['groups']} photographs. "
                   + (f"Baseline: {first['baseline']}." if first["baseline"] else "No baseline was run."), ""]
+        note = ceiling(rules, rows)
+        lines += [note, ""] if note else []
         headings = _headings(rules)
         lines += [_line(headings), _line(["---"] * len(headings))]
         lines += [_line(_cells(rules, row)) for row in rows.to_dict("records")] + [""]
@@ -63,6 +72,22 @@ def _rank(value: Any) -> str:
     return "–" if value is None or math.isnan(value) else str(int(value))
 
 
+def ceiling(rules: Protocol, rows: pandas.DataFrame) -> str:
+    """A sentence where pictures of a case count less than they measured, else an empty text."""
+    most = int(rows["capped"].max()) if "capped" in rows and len(rows) else 0  # a table of an earlier build has none
+    if not most:
+        return ""
+    return (f"A picture counts at most {CAP:g} dB in {rules.primary}: beyond that, an error is smaller than rounding "
+            f"to 8 bits makes and nobody sees it. So it is with up to {most} of the {int(rows['pictures'].iloc[0])} "
+            "pictures of a run.")
+
+
+def tied(row: dict[str, Any]) -> bool:
+    """Whether a ranked run other than the first cannot be told from it: the interval of their difference holds 0."""
+    return (not (row["rank"] is None or math.isnan(row["rank"])) and row["rank"] > 1
+            and not math.isnan(row["vs_best_high"]) and row["vs_best_low"] <= 0 <= row["vs_best_high"])
+
+
 def number(value: float, digits: int, signed: bool = False) -> str:
     """A figure with so many digits; a dash for NaN."""
     if math.isnan(value):
@@ -86,10 +111,13 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def console_table(task: str, table: pandas.DataFrame, case: str | None = None) -> str:
+def console_table(task: str, table: pandas.DataFrame, case: str | None = None, most: int | None = None) -> str:
     """One case (the primary one unless named) as plain text of at most 120 columns: rank, run, the primary metric with
-    its interval, up to three others, difference to the baseline, parameters, and where joined the costs; then one line
-    for each run that did not finish. `table` is that of `comparison.build_table`, with or without `join_costs`."""
+    its interval, up to three others, difference to the baseline, parameters, and where joined the costs; then who did
+    not finish, with the reason. `table` is that of `comparison.build_table`, with or without `join_costs`.
+
+    `most`: the most rows that are shown, the best ones and the baseline (None: all); what is left out is said.
+    """
     rules = protocol(task)
     rows = table[table["case"] == case] if case else table[table["primary"].astype(bool)]
     if rows.empty:
@@ -98,46 +126,94 @@ def console_table(task: str, table: pandas.DataFrame, case: str | None = None) -
     title = f"{task}, {first['case']}, {first['pictures']} pictures of {first['groups']} photographs"
     lines = [title + (", synthetic" if first["synthetic"] else "")]
     done = [row for row in rows.to_dict("records") if row["status"] in ("ok", "partly failed")]
-    if done:
-        lines += _aligned([_console_headings(rules, rows), *(_console_cells(rules, row) for row in done)])
-    for row in rows.to_dict("records"):
+    shown = best_rows(done, most)
+    others = _shown(rules, rows, shown)
+    if shown:
+        lines += _aligned([_console_headings(rules, rows, others),
+                           *(_console_cells(rules, row, others) for row in shown)])
+    left_out = [metric.name for metric in _measured(rules, shown) if metric not in others]
+    if len(shown) < len(done):
+        lines.append(f"{len(done) - len(shown)} more runs: `restore-ml compare {task}` prints them all.")
+    if left_out:
+        lines += textwrap.wrap(f"Not shown: {', '.join(left_out)}; comparison/{task}/table.md has all figures.", WIDTH)
+    note = ceiling(rules, rows)
+    return "\n".join([*lines, *textwrap.wrap(note, WIDTH), *_unfinished(rows.to_dict("records"))])
+
+
+def best_rows(rows: list[dict[str, Any]], most: int | None) -> list[dict[str, Any]]:
+    """The first `most` of a case's rows; the baseline takes the last place where it would be left out."""
+    if most is None or len(rows) <= most:
+        return rows
+    baseline = [row for row in rows[most - 1 :] if row["run"] == row["baseline"]]
+    return [*rows[: most - len(baseline)], *baseline]
+
+
+def _unfinished(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each reason for which runs did not finish, with the runs' names."""
+    why: dict[str, list[str]] = {}
+    for row in rows:
         if row["status"] != "ok":
-            lines.append(_cut(f"{row['run']}: {row['status']}, {row['reason']}"))
-    return "\n".join(lines)
+            why.setdefault(f"{row['status']}, {row['reason']}", []).append(row["run"])
+    return [_cut(f"{', '.join(runs[:NAMED])}{f' and {len(runs) - NAMED} more' * (len(runs) > NAMED)}: {reason}")
+            for reason, runs in why.items()]
 
 
-def _shown(rules: Protocol) -> list[Any]:
-    return [metric for metric in rules.metrics if metric.name != rules.primary][:3]
+def _shown(rules: Protocol, rows: pandas.DataFrame, shown: list[dict[str, Any]]) -> list[Metric]:
+    """The metrics beside the primary one: those that some run has, at most three, fewer where names need the room."""
+    others = _measured(rules, shown)[:OTHERS]
+    room = min(NAME, max((len(row["run"]) for row in shown), default=0))
+    while others and _spare([_console_headings(rules, rows, others),
+                             *(_console_cells(rules, row, others) for row in shown)]) < room:
+        others.pop()
+    return others
 
 
-def _console_headings(rules: Protocol, rows: pandas.DataFrame) -> list[str]:
+def _measured(rules: Protocol, shown: list[dict[str, Any]]) -> list[Metric]:
+    """The metrics beside the primary one that some of the rows have."""
+    return [metric for metric in rules.metrics
+            if metric.name != rules.primary and any(not math.isnan(row[metric.name]) for row in shown)]
+
+
+def _console_headings(rules: Protocol, rows: pandas.DataFrame, others: list[Metric]) -> list[str]:
     costs = ["train s", "ms/MP"] if "training_seconds" in rows else []
-    return ["#", "run", f"{rules.primary} [95 %]", *(metric.name for metric in _shown(rules)), "vs baseline", "params",
-            *costs]
+    return ["#", "run", f"{rules.primary} [95 %]", *(metric.name for metric in others), "vs baseline", "params", *costs]
 
 
-def _console_cells(rules: Protocol, row: dict[str, Any]) -> list[str]:
+def _console_cells(rules: Protocol, row: dict[str, Any], others: list[Metric]) -> list[str]:
     first = rules.metric(rules.primary)
     costs = ([number(row["training_seconds"], 0), number(row["ms_per_megapixel"], 0)] if "training_seconds" in row
              else [])
     return [_rank(row["rank"]), row["run"],
             interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits),
-            *(number(row[metric.name], metric.digits) for metric in _shown(rules)),
+            *(number(row[metric.name], metric.digits) for metric in others),
             interval(row["vs_baseline"], row["vs_baseline_low"], row["vs_baseline_high"], first.digits, signed=True),
             count(row["parameters"]), *costs]
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Columns two blanks apart, the run to the left, figures to the right; long run names are cut to fit."""
+def _spare(rows: list[list[str]]) -> int:
+    """The columns that are left for the runs' names."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    spare = WIDTH - sum(widths) - 2 * (len(widths) - 1)
-    widths[1] = max(6, widths[1] + min(0, spare))
+    return WIDTH - sum(widths) + widths[1] - 2 * (len(widths) - 1)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Columns two blanks apart, the run to the left, figures to the right; long run names lose their middle, since what
+    tells one from another often stands at the end."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    widths[1] = max(6, min(widths[1], _spare(rows)))
     lines = []
     for row in rows:
-        cells = [_cut(cell, width).ljust(width) if place == 1 else cell.rjust(width)
+        cells = [_without_middle(cell, width).ljust(width) if place == 1 else cell.rjust(width)
                  for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
         lines.append(_cut("  ".join(cells).rstrip()))
     return lines
+
+
+def _without_middle(name: str, width: int) -> str:
+    if len(name) <= width:
+        return name
+    end = (width - 1) // 2
+    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
 
 
 def _cut(text: str, width: int = WIDTH) -> str:

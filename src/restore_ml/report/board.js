@@ -18,3 +18,30 @@ for (const button of document.querySelectorAll(".board thead button")) {
     body.append(...rows);
   });
 }
+// Which rows are shown: those whose run or method holds what is typed, and of each method all runs or the best.
+(() => {
+  const find = document.getElementById("find-run"), group = document.getElementById("group");
+  const boards = [...document.querySelectorAll(".board")].map((table) => [table, [...table.tBodies[0].rows]]);
+  function filter() {
+    const text = find.value.trim().toLowerCase();
+    for (const [table, ranked] of boards) { // in the order of the ranks, however the table is sorted now
+      const seen = new Set();
+      let shown = 0;
+      for (const row of ranked) {
+        const { run, method } = row.dataset, again = group.value === "best" && seen.has(method);
+        seen.add(method);
+        row.hidden = again || !(run.toLowerCase().includes(text) || method.toLowerCase().includes(text));
+        shown += row.hidden ? 0 : 1;
+      }
+      table.dataset.shown = shown < ranked.length ? `${shown} of ${ranked.length} runs` : "";
+    }
+    say();
+  }
+  function say() {
+    const open = boards.map(([table]) => table).find((table) => !table.closest("[data-case]").hidden);
+    document.getElementById("rows").textContent = open ? open.dataset.shown || "" : "";
+  }
+  find.addEventListener("input", filter);
+  group.addEventListener("change", filter);
+  document.getElementById("case").addEventListener("change", () => setTimeout(say));
+})();

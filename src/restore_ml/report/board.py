@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_ml.evaluation.tables import count, interval, number
+from restore_ml.evaluation.tables import ceiling, count, interval, number, tied
+from restore_ml.report.svg import Axis
 from restore_ml.tasks.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ def board(rules: Protocol, rows: pd.DataFrame, champion: str) -> dict[str, Any]:
     """The rows of one case as plain values for the template: `headings`, `rows`, `pictures`, `groups` and the marks."""
     first = rows.iloc[0]
     records = rows.to_dict("records")
-    scale = Scale(records)
+    axis = scale(records)
     baseline = next((row["vs_best"] for row in records if row["run"] == row["baseline"]), math.nan)
     return {"name": str(first["case"]), "primary": bool(first["primary"]), "synthetic": bool(first["synthetic"]),
             "pictures": int(first["pictures"]), "groups": int(first["groups"]), "headings": headings(rules),
-            "rows": [_row(rules, row, scale, baseline, champion) for row in records],
-            "ties": sum(tied(row) for row in records), "metric": rules.metric(rules.primary).heading}
+            "rows": [_row(rules, row, axis, baseline, champion) for row in records],
+            "ceiling": ceiling(rules, rows), "ties": sum(tied(row) for row in records),
+            "metric": rules.metric(rules.primary).heading}
 
 
 def headings(rules: Protocol) -> list[str]:
@@ -43,37 +45,24 @@ def headings(rules: Protocol) -> list[str]:
             "training s", *others, "pictures", "training multiply-adds", "memory MB"]
 
 
-def tied(row: dict[str, Any]) -> bool:
-    """Whether a ranked run other than the first cannot be told from it: its paired interval holds zero."""
-    return (not math.isnan(_rank(row)) and _rank(row) > 1 and not math.isnan(row["vs_best_high"])
-            and row["vs_best_low"] <= 0 <= row["vs_best_high"])
+def scale(rows: list[dict[str, Any]]) -> Axis:
+    """Where a difference to the first run lies in the drawing; what lies beyond is drawn at its edge."""
+    ends = [value for row in rows for value in (row["vs_best"], row["vs_best_low"], row["vs_best_high"])
+            if not math.isnan(value)]
+    far = [abs(min(row["vs_best"], row["vs_best_low"]) if not math.isnan(row["vs_best_low"]) else row["vs_best"])
+           for row in rows if not math.isnan(row["vs_best"]) and row["vs_best"] != 0]
+    lowest, high = min(ends, default=0.0), max([*ends, 0.0])
+    low = max(lowest, -REACH * float(np.median(far))) if far else min(lowest, 0.0)
+    if high - low < 1e-12:
+        low, high = -1.0, 1.0
+    return Axis(low, high, MARGIN, WIDTH - MARGIN)
 
 
-class Scale:
-    """Where a difference to the first run lies in the drawing."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        ends = [value for row in rows for value in (row["vs_best"], row["vs_best_low"], row["vs_best_high"])
-                if not math.isnan(value)]
-        far = [abs(min(row["vs_best"], row["vs_best_low"]) if not math.isnan(row["vs_best_low"]) else row["vs_best"])
-               for row in rows if not math.isnan(row["vs_best"]) and row["vs_best"] != 0]
-        lowest = min(ends, default=0.0)
-        self.low = max(lowest, -REACH * float(np.median(far))) if far else min(lowest, 0.0)
-        self.high = max([*ends, 0.0])
-        if self.high - self.low < 1e-12:
-            self.low, self.high = -1.0, 1.0
-
-    def place(self, value: float) -> float:
-        """Pixels from the left, kept inside the drawing."""
-        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
-
-
-def _row(rules: Protocol, row: dict[str, Any], scale: Scale, baseline: float, champion: str) -> dict[str, Any]:
+def _row(rules: Protocol, row: dict[str, Any], axis: Axis, baseline: float, champion: str) -> dict[str, Any]:
     return {"rank": None if math.isnan(_rank(row)) else int(_rank(row)), "run": row["run"], "method": row["method"],
             "status": row["status"], "reason": row["reason"], "reading": row["reading"], "tied": tied(row),
             "baseline": row["run"] == row["baseline"], "champion": row["run"] == champion,
-            "drawing": _drawing(rules, row, scale, baseline),
+            "drawing": _drawing(rules, row, axis, baseline),
             "cells": [(text, "" if math.isnan(value) else f"{value:.9g}") for text, value in _cells(rules, row)]}
 
 
@@ -81,7 +70,7 @@ def _rank(row: dict[str, Any]) -> float:
     return math.nan if row["rank"] is None else float(row["rank"])
 
 
-def _drawing(rules: Protocol, row: dict[str, Any], scale: Scale, baseline: float) -> dict[str, Any] | None:
+def _drawing(rules: Protocol, row: dict[str, Any], axis: Axis, baseline: float) -> dict[str, Any] | None:
     """The places of the line of the first, the baseline, the mean and the interval's ends; None without a mean."""
     mean, low, high = row["vs_best"], row["vs_best_low"], row["vs_best_high"]
     if math.isnan(mean):
@@ -90,10 +79,10 @@ def _drawing(rules: Protocol, row: dict[str, Any], scale: Scale, baseline: float
     certain = not math.isnan(low)
     leads = _rank(row) == 1
     text = "the first" if leads else interval(mean, low, high, digits, signed=True)
-    return {"width": WIDTH, "zero": scale.place(0), "mean": scale.place(mean), "value": f"{mean:.9g}", "text": text,
-            "low": scale.place(low) if certain else None, "high": scale.place(high) if certain else None,
-            "baseline": scale.place(baseline) if scale.low <= baseline and baseline != 0 else None,
-            "beyond": mean < scale.low, "cut": certain and low < scale.low, "leads": leads,
+    return {"width": WIDTH, "zero": axis.place(0), "mean": axis.place(mean), "value": f"{mean:.9g}", "text": text,
+            "low": axis.place(low) if certain else None, "high": axis.place(high) if certain else None,
+            "baseline": axis.place(baseline) if axis.low <= baseline and baseline != 0 else None,
+            "beyond": mean < axis.low, "cut": certain and low < axis.low, "leads": leads,
             "label": number(mean, digits, signed=True)}
 
 

@@ -5,7 +5,8 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const form = document.getElementById("controls"), room = document.getElementById("browser");
   const caseSelect = document.getElementById("case"), methods = document.getElementById("methods");
-  const first = data.metrics[0], hidden = new Set();
+  const first = data.metrics[0], more = document.getElementById("more");
+  let chosen = null; // a set of runs, or null: the first ones, the champion and the baseline
   const file = (ref, small) => {
     const name = ref.replace("+", "");
     return `pictures/${name.slice(0, 2)}/${name}.${small && ref.endsWith("+") ? "jpg" : "png"}`;
@@ -30,11 +31,28 @@
     const { runs } = now(), of = form.elements.of, held = of.value;
     of.replaceChildren(...runs.map((run) => new Option(data.runs[run], data.runs[run])));
     if (runs.some((run) => data.runs[run] === held)) of.value = held;
-    methods.replaceChildren(...runs.map((run) => {
+    const groups = new Map();
+    for (const run of runs) groups.set(data.methods[run], [...(groups.get(data.methods[run]) || []), run]);
+    const boxOf = (run) => {
       const box = make("input", { type: "checkbox", value: data.runs[run] });
-      box.checked = !hidden.has(data.runs[run]);
-      return make("label", {}, box, ` ${data.runs[run]}`);
+      box.checked = isShown(run);
+      return make("label", { "data-words": `${data.runs[run]} ${data.methods[run]}`.toLowerCase() }, box, ` ${data.runs[run]}`);
+    };
+    methods.replaceChildren(...[...groups].map(([method, own]) => {
+      if (own.length === 1) return boxOf(own[0]);
+      const all = make("input", { type: "checkbox", "data-method": method });
+      all.checked = own.every(isShown);
+      return make("fieldset", {}, make("legend", {}, make("label", {}, all, ` all ${own.length} of ${method}`)), ...own.map(boxOf));
     }));
+    narrow();
+  }
+  // The runs that are shown before a person chooses: the first of the case's leaderboard, the champion, the baseline.
+  const usual = () => new Set([...now().runs.slice(0, data.first).map((run) => data.runs[run]), ...data.always]);
+  const isShown = (run) => (chosen || usual()).has(data.runs[run]);
+  function narrow() {
+    const text = document.getElementById("find-method").value.trim().toLowerCase();
+    for (const label of methods.querySelectorAll("[data-words]")) label.hidden = !label.dataset.words.includes(text);
+    for (const group of methods.querySelectorAll("fieldset")) group.hidden = !group.querySelector("[data-words]:not([hidden])");
   }
   function listed() {
     const find = form.elements.find.value.trim().toLowerCase(), order = form.elements.order.value;
@@ -65,7 +83,7 @@
     button.addEventListener("click", () => Viewer.open(...look(picture, key === "truth" ? "input" : key, "truth")));
     return button;
   }
-  const seen = (picture) => picture.tiles.filter((tile) => !hidden.has(data.runs[tile.run]));
+  const seen = (picture) => picture.tiles.filter((tile) => isShown(tile.run));
   // What the viewer needs for a picture; `n` and `p` ask for its neighbours in the present order.
   function look(picture, leftKey, rightKey) {
     const shots = [{ key: "input", label: "input", src: file(picture.input), figures: "" },
@@ -94,8 +112,10 @@
     const here = now(), shown = listed();
     for (const block of document.querySelectorAll("[data-case]")) block.hidden = block.dataset.case !== here.name;
     form.querySelector(".of").hidden = form.elements.order.value === "name";
-    const chosen = here.runs.filter((run) => !hidden.has(data.runs[run])).length;
-    document.getElementById("chosen").textContent = `${chosen} of ${here.runs.length}`;
+    const count = here.runs.filter(isShown).length;
+    document.getElementById("chosen").textContent = `${count} of ${here.runs.length}`;
+    more.hidden = chosen !== null || count === here.runs.length;
+    more.textContent = `show all ${here.runs.length} runs`;
     const part = here.pictures.length < here.count ? `, ${here.pictures.length} of the test set's ${here.count} are in the gallery: some of every photograph, and the methods' worst` : "";
     document.getElementById("count").textContent = here.pictures.length
       ? `${here.name}: ${shown.length} pictures${part}` : `The pictures of ${here.name} are not on this machine.`;
@@ -106,14 +126,14 @@
     const state = new URLSearchParams({ case: caseSelect.value, order: form.elements.order.value });
     if (form.elements.order.value !== "name") state.set("of", form.elements.of.value);
     if (form.elements.find.value) state.set("find", form.elements.find.value);
-    if (hidden.size) state.set("without", [...hidden].join(" "));
+    if (chosen) state.set("show", [...chosen].join(" "));
     const plain = state.toString() === new URLSearchParams({ case: data.cases[0].name, order: "name" }).toString();
     if (!plain || location.hash.includes("=")) history.replaceState(null, "", plain ? "#" : `#${state}`);
   }
   function recall() {
     const state = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
     if (data.cases.some((entry) => entry.name === state.get("case"))) caseSelect.value = state.get("case");
-    for (const run of (state.get("without") || "").split(" ")) if (data.runs.includes(run)) hidden.add(run);
+    if (state.has("show")) chosen = new Set(state.get("show").split(" ").filter((run) => data.runs.includes(run)));
     offer();
     if (["name", "worst", "best"].includes(state.get("order"))) form.elements.order.value = state.get("order");
     if (data.runs.includes(state.get("of"))) form.elements.of.value = state.get("of");
@@ -123,19 +143,27 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.elements.find.addEventListener("input", draw);
   form.addEventListener("change", (event) => {
-    if (event.target.type === "checkbox") {
-      if (event.target.checked) hidden.delete(event.target.value); else hidden.add(event.target.value);
+    if (event.target.type === "search") return;
+    const { type, checked, value, dataset } = event.target;
+    if (type === "checkbox") {
+      chosen = new Set(chosen || usual());
+      const runs = dataset.method === undefined ? [value] : data.runs.filter((run, place) => data.methods[place] === dataset.method);
+      for (const run of runs) if (checked) chosen.add(run); else chosen.delete(run);
+      offer();
     }
     draw();
   });
   form.addEventListener("click", (event) => {
     if (!event.target.dataset || event.target.dataset.all === undefined) return;
-    for (const run of now().runs) {
-      if (event.target.dataset.all) hidden.delete(data.runs[run]); else hidden.add(data.runs[run]);
-    }
+    choose(event.target.dataset.all);
+  });
+  function choose(which) {
+    chosen = which === "first" ? null : new Set(which === "all" ? data.runs : []);
     offer();
     draw();
-  });
+  }
+  more.addEventListener("click", () => choose("all"));
+  document.getElementById("find-method").addEventListener("input", narrow);
   document.addEventListener("click", (event) => {
     const menu = form.querySelector(".menu");
     if (!menu.contains(event.target)) menu.open = false;

@@ -21,7 +21,7 @@ from restore_ml.files import write_text
 from restore_ml.registry import tables
 from restore_ml.report.blind import blind
 from restore_ml.report.pictures import fill_png, fill_thumbnail
-from restore_ml.report.view import TaskView
+from restore_ml.report.view import FIRST, TaskView
 
 THUMBNAIL = 320
 """Pictures with a longer side get a thumbnail of that many pixels; smaller ones are shown as they are."""
@@ -44,12 +44,14 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
     for task in there:
         view = TaskView(root, task, files, pictures)
         facts = view.gather()
-        write_text(out / f"{task}.html", templates.get_template("task.html.j2").render(task=facts, tasks=there))
+        write_text(out / f"{task}.html", templates.get_template("task.html.j2").render(
+            task=facts, tasks=there, first=FIRST, mlflow=f"{layout.UI}/mlflow/{task}"))
         shown.append(facts)
         tests.append(blind(root, view, files))
     tests = [test for test in tests if test is not None]
     files.settle()
-    write_text(out / "index.html", templates.get_template("index.html.j2").render(shown=shown, tasks=there))
+    write_text(out / "index.html", templates.get_template("index.html.j2").render(
+        shown=shown, tasks=there, mlflow=f"{layout.UI}/mlflow/"))
     write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=there))
     for name in ASSETS:
         write_text(out / "assets" / name, asset(name))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
+from restore_ml.report.svg import Axis
+
 HEADINGS = {"promoted": "{run} is the champion", "kept": "{champion} stays the champion",
             "rollback": "{run} was put back"}
 
@@ -53,35 +55,27 @@ def _strip(record: dict[str, Any]) -> dict[str, Any] | None:
     gain = record.get("gain") or {}
     if gain.get("low") is None or gain.get("mean") is None:
         return None
-    left, right = min(gain["low"], 0.0), max(gain["high"], 0.0)
-    room = 0.06 * ((right - left) or 1.0)
-    left, span = left - room, (right - left) + 2 * room
-
-    def place(value: float) -> float:
-        return round(100 * (value - left) / span, 2)
-
-    return {"low": place(gain["low"]), "width": round(place(gain["high"]) - place(gain["low"]), 2),
-            "zero": place(0.0), "mean": place(gain["mean"]),
+    room = 0.06 * ((max(gain["high"], 0.0) - min(gain["low"], 0.0)) or 1.0)
+    across = Axis.around([gain["low"] - room, gain["high"] + room, -room, room], 0.0, 100.0, zero=True)
+    low = across.place(gain["low"])
+    return {"low": low, "width": round(across.place(gain["high"]) - low, 2), "zero": across.place(0.0),
+            "mean": across.place(gain["mean"]),
             "text": f"{record['metric']} {_gain(gain)} at {100 * gain['confidence']:.4g} % over "
                     f"{gain['photographs']} photographs"}
 
 
 def _bars(pictures: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]:
     """A bar for each picture from the largest gain to the largest loss, and where zero lies, in per cent."""
-    known = sorted((entry for entry in pictures if entry.get("difference") is not None),
-                   key=lambda entry: (-entry["difference"], entry["name"]))
-    if not known:
-        return [], 0.0
-    left, right = min(known[-1]["difference"], 0.0), max(known[0]["difference"], 0.0)
-    span = (right - left) or 1.0
-    zero = round(100 * -left / span, 2)
-    bars = []
-    for entry in known:
-        width = round(100 * abs(entry["difference"]) / span, 2)
-        loss = entry["difference"] < 0
-        bars.append({**entry, "loss": loss, "left": round(zero - width, 2) if loss else zero, "width": width,
-                     "text": f"{entry['difference']:+.4g}"})
-    return bars, zero
+    compared = sorted((entry for entry in pictures if entry.get("difference") is not None),
+                      key=lambda entry: (-entry["difference"], entry["name"]))
+    across = Axis.around([entry["difference"] for entry in compared], 0.0, 100.0, zero=True)
+    return [{**entry, **across.bar(entry["difference"]), "text": f"{_rounded(entry['difference'], '+')}"}
+            for entry in compared], across.place(0.0)
+
+
+def _rounded(value: float, sign: str = "") -> str:
+    """Four digits; what is left of a sum that should be nought is nought."""
+    return f"{0.0 if abs(value) < 1e-9 else value:{sign}.4g}"
 
 
 def _figure(value: Any) -> str:
@@ -93,4 +87,5 @@ def _gain(gain: dict[str, Any] | None) -> str:
     mean = None if gain is None else gain.get("mean", gain.get("gain"))
     if gain is None or mean is None:
         return "–"
-    return f"{mean:+.4g}" + ("" if gain["low"] is None else f" [{gain['low']:+.4g}, {gain['high']:+.4g}]")
+    ends = "" if gain["low"] is None else f" [{_rounded(gain['low'], '+')}, {_rounded(gain['high'], '+')}]"
+    return _rounded(mean, "+") + ends

@@ -10,9 +10,10 @@ from typing import Any
 from restore_ml import layout
 from restore_ml.evaluation.tables import interval, number
 from restore_ml.files import sha256
+from restore_ml.report.svg import Axis
 from restore_ml.tasks.protocol import Protocol
 
-WIDTH, HEIGHT = 260.0, 64.0
+WIDTH, HEIGHT, EDGE = 260.0, 64.0, 2.0
 
 
 def history(root: Path, task: str, rules: Protocol) -> list[dict[str, Any]]:
@@ -75,13 +76,10 @@ def bars(pictures: Any, metric: Any) -> dict[str, Any] | None:
     if not gains or top == 0:
         return None
     gains.sort(key=lambda gain: (-gain[0], gain[1]))
-    most, least = max(gains[0][0], 0.0), min(gains[-1][0], 0.0)
-    scale, across = (HEIGHT - 4) / (most - least), WIDTH / len(gains)
-    zero = 2 + most * scale
-    return {"width": WIDTH, "height": HEIGHT, "zero": round(zero, 1),
-            "bars": [{"x": round(place * across + 0.1 * across, 2), "width": round(0.8 * across, 2),
-                      "y": round(zero - max(gain, 0) * scale, 1), "height": max(round(abs(gain) * scale, 1), 0.5),
-                      "better": gain > 0, "text": f"{name}: {number(gain, metric.digits, signed=True)}"}
+    up, across = Axis.around([gain for gain, _ in gains], HEIGHT - EDGE, EDGE, zero=True), WIDTH / len(gains)
+    return {"width": WIDTH, "height": HEIGHT, "zero": up.place(0.0),
+            "bars": [{**up.bar(gain), "x": round((place + 0.1) * across, 2), "width": round(0.8 * across, 2),
+                      "text": f"{name}: {number(gain, metric.digits, signed=True)}"}
                      for place, (gain, name) in enumerate(gains)]}
 
 

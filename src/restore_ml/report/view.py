@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FIGURES = 2
 """Metrics under each picture: the primary one and the next of the protocol."""
+FIRST = 8
+"""Runs whose pictures and curves are shown before a person asks for more; champion and baseline are shown too."""
 DONE = ("ok", "partly failed")
 
 
@@ -58,18 +60,25 @@ class TaskView:
         grouped = list(self.table.groupby("case", sort=False))
         boards = [board(self.rules, rows, champion) for _, rows in grouped]
         cases = [self._case(str(case), rows) for case, rows in grouped]
+        baseline = str(self.table["baseline"].iloc[0])
         failed = self.table.loc[self.table["status"] == "failed", "run"]
         readings = self.table.drop_duplicates("run").sort_values("run")
         return {"name": self.task, "title": title(self.task), "boards": boards, "champion": champion,
-                "metric": self.metrics[0].heading, "baseline": str(self.table["baseline"].iloc[0]), "runs": self.runs,
+                "metric": self.metrics[0].heading, "baseline": baseline, "runs": self.runs,
                 "broken": sorted(set(failed)), "cover": self._cover(boards[0], cases[0]),
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
                 "machines": sorted({text for text in self.table["machine"] if text}),
                 "curves": learning_curves(self.root, self.runs),
                 "promotions": history(self.root, self.task, self.rules),
-                "browser": {"task": self.task, "runs": self.runs, "cases": cases, "metrics": [
+                "browser": {"task": self.task, "runs": self.runs, "methods": self._methods(), "cases": cases,
+                            "first": FIRST, "always": sorted({champion, baseline} & {*self.runs}), "metrics": [
                     {"name": metric.name, "direction": metric.direction, "digits": metric.digits, "unit": metric.unit}
                     for metric in self.metrics]}}
+
+    def _methods(self) -> list[str]:
+        """The method of each run."""
+        methods = dict(zip(self.table["run"], self.table["method"], strict=True))
+        return [str(methods[run]) for run in self.runs]
 
     def _champion(self) -> str:
         folder = champion_folder(self.root, self.task)

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from html import escape
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,21 +18,6 @@ from restore_ml.files import write_text
 JOURNAL = "journal.jsonl"
 SAME = ("source", "output", "key", "source_sha256", "mask_sha256")
 """What must be equal for an output to be kept."""
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; width: 100%; }}
-td, th {{ border-bottom: 1px solid #ddd; padding: .4rem .6rem; text-align: left; vertical-align: top; }}
-img {{ width: 160px; height: 120px; object-fit: contain; background: #f4f4f4; }}
-.failed {{ color: #a00; }}
-</style>
-<h1>{title}</h1>
-<p>{summary}</p>
-<table><tr><th>picture</th><th>before</th><th>after</th><th>size</th><th>seconds</th></tr>
-{rows}
-</table></html>
-"""
 
 
 @dataclass(frozen=True)
@@ -103,11 +88,24 @@ def write_report(out: Path, folder: Path, title: str, lines: list[Line]) -> None
     for line in lines:
         writer.writerow(_safe({**asdict(line), "status": "failed" if line.reason else "ok"}))
     write_text(out / "report.csv", seen(table.getvalue()))
+    write_text(out / "report.html", seen(_page(title, folder, out, lines)))
+
+
+def _page(title: str, folder: Path, out: Path, lines: list[Line]) -> str:
+    """The page in `out`: what failed first, each picture beside what became of it; every value is escaped."""
+    import jinja2
+
+    def link(path: str) -> str:
+        return quote(os.fsencode(path))
+
     failed = [line for line in lines if line.reason]
-    rows = [_row(line, out, folder) for line in [*failed, *(line for line in lines if not line.reason)]]
-    summary = (f"{len(lines) - len(failed)} pictures of {escape(str(folder))} restored, {len(failed)} failed, "
-               f"{sum(line.seconds for line in lines):.1f} s.")
-    write_text(out / "report.html", seen(PAGE.format(title=escape(title), summary=summary, rows="\n".join(rows))))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                                     undefined=jinja2.StrictUndefined)
+    template = resources.files("restore_ml.serving").joinpath("report.html.j2").read_text(encoding="utf-8")
+    rows = [{"line": line, "before": link(os.path.relpath(folder.resolve() / line.source, out.resolve())),
+             "after": link(line.output)} for line in [*failed, *(line for line in lines if not line.reason)]]
+    return environment.from_string(template).render(title=title, folder=str(folder), rows=rows, failed=len(failed),
+                                                    seconds=sum(line.seconds for line in lines))
 
 
 def seen(text: str) -> str:
@@ -119,17 +117,3 @@ def _safe(row: dict[str, Any]) -> dict[str, Any]:
     """Names and reasons that a spreadsheet would take for a formula get an apostrophe in front."""
     return {name: f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
             for name, value in row.items()}
-
-
-def _row(line: Line, out: Path, folder: Path) -> str:
-    before = _picture(os.path.relpath(folder.resolve() / line.source, out.resolve()))
-    name = escape(line.source)
-    if line.reason:
-        return f'<tr class="failed"><td>{name}</td><td>{before}</td><td colspan="3">{escape(line.reason)}</td></tr>'
-    return (f"<tr><td>{name}</td><td>{before}</td><td>{_picture(line.output)}</td>"
-            f"<td>{line.width} x {line.height}</td><td>{line.seconds:.2f}</td></tr>")
-
-
-def _picture(path: str) -> str:
-    link = quote(os.fsencode(path))
-    return f'<a href="{link}"><img loading="lazy" src="{link}" alt=""></a>'

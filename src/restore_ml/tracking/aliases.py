@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore_ml import layout
 from restore_ml.files import read_json, sha256
+from restore_ml.tracking.descriptions import Task as Words
 from restore_ml.tracking.entry import Entry
 from restore_ml.tracking.writing import registry_name
 
@@ -43,8 +44,9 @@ def versions(client: MlflowClient, task: str) -> dict[str, Any]:
             return found
 
 
-def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry]) -> list[str]:
-    """Point the alias at promote's champion; where there is none, at the best run by the primary metric, provisionally.
+def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], words: Words) -> list[str]:
+    """Point the alias at promote's champion; where there is none, at the best run by the primary metric, provisionally;
+    and let the model's page say so.
 
     Returns a sentence for each change. Promote decides, this only reads.
     """
@@ -58,6 +60,7 @@ def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry]) -
         chosen = best(task, [entry for entry in entries if entry.usable])
     name = registry_name(task)
     if chosen is None or chosen.fingerprint not in by_mark:
+        _describe(client, name, words.registered_model("", "", "", True))
         return []
     version = by_mark[chosen.fingerprint]
     said = _point(client, name, version, chosen.run, champion is None)
@@ -72,7 +75,16 @@ def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry]) -
         text = str(read_json(champion / "decision.json").get("sentence") or "")
         if text and version.tags.get("decision") != text:
             client.set_model_version_tag(name, version.version, "decision", text[:5000])
+    same = (other.tags.get("licences", "") for other in (version, *known.values())
+            if other.tags.get("model_sha256") == version.tags.get("model_sha256"))
+    licences = next((text for text in same if text), "")
+    _describe(client, name, words.registered_model(chosen.run, version.version, licences, champion is None))
     return said
+
+
+def _describe(client: MlflowClient, name: str, text: str) -> None:
+    if client.get_registered_model(name).description != text:
+        client.update_registered_model(name, text)
 
 
 def _point(client: MlflowClient, name: str, version: Any, run: str, provisional: bool) -> list[str]:

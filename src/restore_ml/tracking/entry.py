@@ -7,14 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml import layout
+from restore_ml import costs, layout, registry
 from restore_ml.files import canonical_json, read_json, sha256
+from restore_ml.tasks.protocol import protocol
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VIEW = 1
+VIEW = 2
 """What an entry looks like in the store; raise it when that changes, and `sync` writes every entry anew."""
+DIGITS = 4
+"""Decimals of the metrics that MLflow's table shows; the finest metric of any protocol is read to four."""
+MODEL = "model"
+"""The tag `kind` of an entry that has a model, whose rows a person chooses between; a table or a decision has none."""
 FACTS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed", "status",
          "reason")
 """The columns of scores/<task>.parquet that are no metrics."""
@@ -81,40 +86,66 @@ class Entry:
                 if str(value) != ""}
 
     def metrics(self) -> dict[str, float]:
-        """Means over pictures by metric and case (`psnr_y/set5/x2`), counts of failures, parameters, operations."""
-        found: dict[str, float] = {key: float(self.model[key]) for key in ("parameters_total", "training_ops", "steps")
-                                   if self.model.get(key) is not None}
-        if self.status.get("multiply_adds") is not None:
-            found["multiply_adds"] = float(self.status["multiply_adds"])
-        if len(self.scores):
-            found["pictures_failed"] = float((self.scores["status"] == "failed").sum())
-            found["pictures_unsupported"] = float((self.scores["status"] == "unsupported").sum())
-            good = self.scores[self.scores["status"] == "ok"]
-            names = [name for name in self.scores.columns if name not in FACTS]
-            for case, rows in good.groupby("case"):
-                means = rows[names].mean(numeric_only=True).dropna()
-                found.update({f"{metric}/{case}": float(value) for metric, value in means.items()})
-        return found
+        """The few figures that a person chooses by: the primary metric and the guards' on the primary case, and the
+        number of parameters. Rounded, since MLflow's table cuts long numbers; all others and all digits: `cases`."""
+        figures: dict[str, float] = {}
+        if self.model.get("parameters_total") is not None:
+            figures["parameters"] = float(self.model["parameters_total"])
+        if self.task not in registry.tables() or not len(self.scores):
+            return figures
+        rules = protocol(self.task)
+        case = self.scores["case"] == rules.primary_case(self.scores["case"])
+        rows = self.scores[case & (self.scores["status"] == "ok")]
+        for metric in dict.fromkeys((rules.primary, *(guard.metric for guard in rules.guards))):
+            if metric in rows and rows[metric].notna().any():
+                figures[metric] = round(float(rows[metric].mean()), DIGITS)
+        return figures
+
+    def cases(self) -> pd.DataFrame:
+        """A row for each test case: the means of all metrics over the pictures that are ok, and how many those are."""
+        import pandas as pd
+
+        rows = []
+        for case, of_case in self.scores.groupby("case") if len(self.scores) else ():
+            means = of_case.loc[of_case["status"] == "ok"].drop(columns=[*FACTS], errors="ignore").mean()
+            counts = {status: int((of_case["status"] == status).sum()) for status in ("ok", "failed", "unsupported")}
+            rows.append({"case": case, **means, "pictures": len(of_case), **counts})
+        return pd.DataFrame(rows)
+
+    def _measured(self) -> dict[str, dict[str, Any]]:
+        """The files of costs that this machine kept: `train` and `restore`, with `time`, when they were written."""
+        results = {"train": self.folder / "model.json"}
+        if self.role == "run":
+            results["restore"] = self.root / layout.RESTORED / self.task / self.run / "status.json"
+        files = {kind: costs.path(self.root, kind, path) for kind, path in results.items() if path.exists()}
+        return {kind: {**read_json(path), "time": path.stat().st_mtime} for kind, path in files.items()
+                if path.exists()}
 
     def costs(self) -> dict[str, float]:
         """Seconds and memory on this machine, where they were kept; they differ from day to day and are no result."""
-        found = {}
-        status = self.root / layout.RESTORED / self.task / self.run / "status.json"
-        for kind, path in (("train", self.folder / "model.json"), ("restore", status)):
-            if not path.exists():
-                continue
-            costs = self.root / layout.COSTS / f"{kind}-{sha256(path.read_bytes())[:16]}.json"
-            if costs.exists():
-                found.update({f"cost.{kind}.{name}": float(value) for name, value in read_json(costs).items()
-                              if isinstance(value, int | float)})
-        return found
+        measured = self._measured()
+        train, restore = measured.get("train", {}), measured.get("restore", {})
+        figures = {"training_seconds": train.get("seconds"), "restoring_seconds": restore.get("seconds"),
+                   "ms_per_megapixel": restore.get("ms_per_megapixel"),
+                   "peak_memory_mb": max((part["peak_memory_mb"] for part in (train, restore)
+                                          if part.get("peak_memory_mb") is not None), default=None)}
+        return {name: float(value) for name, value in figures.items() if value is not None}
+
+    def times(self) -> tuple[int, int] | None:
+        """When training began and restoring ended, in milliseconds since 1970, as if they had followed each other
+        without a pause: the end is when the costs were written, the length the recorded seconds. None without costs."""
+        measured = self._measured().values()
+        seconds = sum(part.get("seconds") or 0.0 for part in measured)
+        end = round(1000 * max((part["time"] for part in measured), default=0.0))
+        return (end - max(1, round(1000 * seconds)), end) if end else None
 
     def tags(self) -> dict[str, str]:
         """What never changes for this result."""
         reasons = {self.model.get("reason", ""), self.status.get("reason", "")} - {""}
         failed = {case: facts["reason"] for case, facts in self.status.get("cases", {}).items()
                   if facts["status"] != "ok"}
-        tags = {"task": self.task, "run": self.run, "entry": self.key, "method": str(self.model["method"]),
+        tags = {"task": self.task, "run": self.run, "entry": self.key, "kind": MODEL,
+                "method": str(self.model["method"]),
                 "status": self.model["status"] if not self.usable else self.status.get("status", "ok"),
                 "reason": "; ".join(sorted(reasons)), "data": self.data, "model_sha256": self.model_sha256,
                 "reading": str(self.model.get("reading", "")),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore_ml import layout, registry, settings
 from restore_ml.files import canonical_json, read_json, sha256
-from restore_ml.tracking import aliases, decisions, standing, store, writing
+from restore_ml.tracking import aliases, decisions, descriptions, shared_view, standing, store, writing
 from restore_ml.tracking.entry import VIEW, Entry
 from restore_ml.tracking.follow import KILLED, RUNNING, end, finished
 from restore_ml.tracking.provenance import UNCOMMITTED, Lock, commits
@@ -113,6 +113,9 @@ class _Task:
         self.experiment = self._experiment(bool(entries))
         if not self.experiment:
             return
+        words = descriptions.Task(self.root, self.task)
+        if self.registers and shared_view.ensure(self.client, self.experiment, self.task, words.experiment()):
+            self.report.refreshed.append(f"{self.task}: view")
         held = commits(self.root, {entry.key: _hashes(entry, lock) for entry in entries})
         runs = self._runs()
         versions = aliases.versions(self.client, self.task) if self.registers else {}
@@ -121,12 +124,13 @@ class _Task:
             self.client.delete_model_version(version.name, version.version)
         for entry in entries:
             mutable = {"git_commit": held.get(entry.key, UNCOMMITTED), "profile": self.profile, "state": CURRENT}
-            self._entry(entry, mutable, runs, versions)
+            shown = words.run_tags(entry, entry.model_sha256 == words.champion_sha256)
+            self._entry(entry, mutable, shown, runs, versions)
         self._table(runs)
         self._decisions(runs)
         self._retire(entries, runs, names)
         if self.registers:
-            self.report.aliases += aliases.refresh(self.client, self.root, self.task, entries)
+            self.report.aliases += aliases.refresh(self.client, self.root, self.task, entries, words)
 
     def _experiment(self, needed: bool) -> str:
         if not needed and self.client.get_experiment_by_name(writing.registry_name(self.task)) is None:
@@ -172,18 +176,19 @@ class _Task:
             # A training that is at work says so again with its next points.
             self.client.set_terminated(run.info.run_id, KILLED)
 
-    def _entry(self, entry: Entry, mutable: dict[str, str], runs: dict[str, Run], versions: dict[str, Any]) -> None:
+    def _entry(self, entry: Entry, mutable: dict[str, str], shown: dict[str, str], runs: dict[str, Run],
+               versions: dict[str, Any]) -> None:
         run = runs.get(entry.fingerprint)
         if run is not None and not writing.intact(run):
             self._forget(run, versions)
             run = None
         if run is None:
-            writing.write(self.client, self.experiment, entry, mutable, self.registers)
+            writing.write(self.client, self.experiment, entry, mutable, shown, self.registers)
             self.report.written.append(f"{self.task}: {entry.key}")
             return
         self.report.kept.append(f"{self.task}: {entry.key}")
         writing.fresh_costs(self.client, run, entry)
-        if self._refresh_run(run, mutable):
+        if self._refresh_run(run, mutable | shown):
             self.report.refreshed.append(f"{self.task}: {entry.key}")
         version = versions.get(run.info.run_id)
         if version is not None:

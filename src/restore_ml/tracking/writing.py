@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -14,7 +15,8 @@ from urllib.parse import unquote, urlparse
 
 import restore_ml
 from restore_ml import layout
-from restore_ml.files import write_json
+from restore_ml.files import write_json, write_text
+from restore_ml.tracking import descriptions
 from restore_ml.tracking.entry import Entry
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("numpy", "pandas", "pillow", "safetensors", "torch", "scipy", "scikit-image", "scikit-learn",
                 "opencv-python-headless", "pyarrow", "ruamel.yaml", "mlflow")
 """What a model needs beside the package that lies in it; versions are those of this environment."""
+MLFLOW_LOGGED_ARTIFACTS = "mlflow.loggedArtifacts"
+"""The tag by which MLflow's pages know a table among a run's artifacts (what `log_table` sets; it takes 0.1 s)."""
+CASES = "cases.json"
 PICTURES = 3
 """Restored pictures shown with a run."""
 POINTS_A_CALL, VALUES_A_CALL = 1000, 100  # what MLflow takes in one batch
@@ -34,18 +39,25 @@ def registry_name(task: str) -> str:
     return f"restore-{task.replace('_', '-')}"
 
 
-def write(client: MlflowClient, experiment: str, entry: Entry, mutable: dict[str, str], register: bool) -> str:
+def write(client: MlflowClient, experiment: str, entry: Entry, mutable: dict[str, str], shown: dict[str, str],
+          register: bool) -> str:
     """Write one entry and, where `register`, its model as a new version; returns the id of the MLflow run.
 
-    The tag `fingerprint` comes last: an entry that a kill cut short has none and is written anew.
+    `mutable`: tags of run and version that may change without the result; `shown`: those that only the run has
+    (`descriptions.Task.run_tags`). The tag `fingerprint` comes last: an entry that a kill cut short has none and is
+    written anew.
     """
     now = int(time.time() * 1000)
-    run = client.create_run(experiment, start_time=now, run_name=entry.run,
-                            tags={**entry.tags(), **mutable, "mlflow.source.name": "restore-ml sync"})
+    start, end = entry.times() or (now, now)
+    licences = descriptions.trained_under(entry.root, entry) if entry.role == "run" else ""
+    mutable = mutable | ({"licences": licences} if licences else {})
+    table = {MLFLOW_LOGGED_ARTIFACTS: json.dumps([{"path": CASES, "type": "table"}])} if len(entry.scores) else {}
+    run = client.create_run(experiment, start_time=start, run_name=entry.run,
+                            tags={**entry.tags(), **mutable, **shown, **table, "mlflow.source.name": "restore-ml sync"})
     identity = run.info.run_id
     if register and entry.usable:
         _log_model(client, identity, entry, mutable)
-    log(client, identity, entry.params(), entry.metrics() | entry.costs(), entry.curves(), now)
+    log(client, identity, entry.params(), entry.metrics() | entry.costs(), entry.curves(), end)
     _log_data(client, identity, entry.data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -53,10 +65,12 @@ def write(client: MlflowClient, experiment: str, entry: Entry, mutable: dict[str
             if path.exists():
                 shutil.copyfile(path, folder / path.name)
         write_json(folder / "code.json", entry.code)
+        if table:
+            write_text(folder / CASES, entry.cases().to_json(orient="split", index=False))
         _pictures(entry, folder / "pictures")
         client.log_artifacts(identity, name)
     failed = entry.tags()["status"] not in ("ok", "")
-    client.set_terminated(identity, "FAILED" if failed else "FINISHED", end_time=now)
+    client.set_terminated(identity, "FAILED" if failed else "FINISHED", end_time=end)
     client.set_tag(identity, "fingerprint", entry.fingerprint)
     return identity
 
@@ -171,7 +185,8 @@ def write_table(client: MlflowClient, experiment: str, folder: Path, tags: dict[
 
 
 def fresh_costs(client: MlflowClient, run: Run, entry: Entry) -> None:
-    """Log costs that came to be known (or changed, on another machine) since the entry was written."""
+    """Log costs that came to be known (or changed, on another machine) since the entry was written. MLflow keeps the
+    start of a run, so that the end moves until the length is right."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -179,6 +194,9 @@ def fresh_costs(client: MlflowClient, run: Run, entry: Entry) -> None:
            if run.data.metrics.get(clean(name)) != value]
     if new:
         client.log_batch(run.info.run_id, metrics=new)
+    times = entry.times()
+    if times and (run.info.end_time or 0) - run.info.start_time != times[1] - times[0]:
+        client.set_terminated(run.info.run_id, run.info.status, run.info.start_time + times[1] - times[0])
 
 
 def intact(run: Run) -> bool:
