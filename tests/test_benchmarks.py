@@ -1,4 +1,4 @@
-"""The benchmarks say in a sentence what they lack, and print what they measure as it comes; no figure is judged here."""
+"""The benchmarks say in a sentence what they lack, and print what they measure as it comes; no figure is judged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def arguments(monkeypatch):
 def test_the_walk_on_a_gpu_runs_on_the_processor_too(capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     module("gpu").main(["--device", "cpu", "--settings", "quick", "--runs", "vdsr", "rs_direct"])
-    rows = [row.split(" | ") for row in capsys.readouterr().out.splitlines() if row.startswith(("| vdsr", "| rs_"))]
+    printed = capsys.readouterr().out.splitlines()
+    rows = [row.split(" | ") for row in printed if row.startswith(("| vdsr", "| rs_direct"))]
     # 3x3 convolutions on luminance, 1 -> 16, three of 16 -> 16, 16 -> 1, each with its biases
     assert rows[0][1:3] == ["super_resolution", f"{160 + 3 * 2320 + 145:,}"]
     assert rows[0][3].startswith("train ") and rows[0][5] == "none |"
@@ -103,7 +104,7 @@ def test_inference_says_that_there_is_nothing_to_measure(tmp_path, monkeypatch, 
     (tmp_path / "params.yaml").write_text("profile: quick\n")
     monkeypatch.setattr("restore_ml.layout.root", lambda: tmp_path)
     arguments()
-    with pytest.raises(SystemExit, match="There is no champion in .* to measure; `make repro` builds one"):
+    with pytest.raises(SystemExit, match=r"There is no champion in .* to measure; `make repro` builds one"):
         module("inference").main()
     arguments("--runs", "vdsr")
     with pytest.raises(SystemExit, match="There is no model of a run 'vdsr'"):
