@@ -8,6 +8,7 @@ other picture's samples.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -60,13 +61,10 @@ class Sampler:
             identity = self.records.id(position)
             draws = sample_generator(self.seed, "sample", identity, epoch)
             record = Record(identity, self.records.arrays(position))
-            sample = self.task.training_sample(record, self.pools, draws, self.settings, options)
-            samples.append({(side, name): getattr(sample, side)[name] for side, name in self.specs})
+            samples.append(self.task.training_sample(record, self.pools, draws, self.settings, options))
             ids.append(identity)
-        batch: Batch[np.ndarray] = Batch({}, {}, ids)
-        for side, name in self.specs:
-            getattr(batch, side)[name] = np.stack([sample[side, name] for sample in samples])
-        return batch
+        return Batch(_stacked([sample.inputs for sample in samples], self.task.inputs),
+                     _stacked([sample.target for sample in samples], self.task.target), ids)
 
     def floats(self, batch: Batch[np.ndarray], device: torch.device) -> Batch[Tensor]:
         """What a method trains on: the batch on the device in the units of `ArraySpec`."""
@@ -82,8 +80,28 @@ class Sampler:
     def _visits(self, step: int) -> list[tuple[int, int]]:
         """The epoch and the record's position of each sample of the batch."""
         size, count = self.settings["batch"], len(self.records)
-        places = [divmod(slot, count) for slot in range(step * size, (step + 1) * size)]
-        return [(epoch, int(_order(self.seed, epoch, count)[place])) for epoch, place in places]
+        slot, end = step * size, (step + 1) * size
+        visits: list[tuple[int, int]] = []
+        while slot < end:
+            epoch, place = divmod(slot, count)
+            positions = _order(self.seed, epoch, count)[place:place + end - slot].tolist()
+            visits += [(epoch, position) for position in positions]
+            slot += len(positions)
+        return visits
+
+
+def _stacked(samples: list[dict[str, np.ndarray]], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names of all samples in one each, as `np.stack` makes them: its own checks are felt here."""
+    made = {}
+    for name in names:
+        first = samples[0][name]
+        whole = made[name] = np.empty((len(samples), *first.shape), first.dtype)
+        for place, sample in enumerate(samples):
+            if sample[name].shape != first.shape:
+                raise ValueError(f"The samples of a batch have {name} of the shapes {first.shape} and "
+                                 f"{sample[name].shape}.")
+            whole[place] = sample[name]
+    return made
 
 
 @lru_cache(maxsize=2)
