@@ -2,13 +2,15 @@
 #
 #   make repro [PROFILE=quick|cpu|gpu|paper] [TASK=inpainting] [METHODS="vdsr glcic"]
 #              [PARALLEL=threads|processes|dask|dask:tcp://host:8786|ray] [WORKERS=2]
-#   make test        all tests            make ui      MLflow and Prefect in the browser
+#   make test [CHANGED=1]  all tests, or for three minutes those that what differs from the last commit can touch
+#   make ui          MLflow and Prefect in the browser
 #   make lint        ruff and mypy        make setup   the environment, the pictures, the databases
 #   make clean-state forget servers, databases, checkpoints and costs (never results)
 
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS ?= dev
+TEST_WORKERS ?= 2
 INSTALLED := .venv/.installed
 READY := .state/.ready
 
@@ -30,7 +32,11 @@ repro: $(READY)
 		--runner "$(PARALLEL)" --workers "$(WORKERS)"
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest $(TESTS)
+ifdef CHANGED
+	@$(BIN)/python -m tests.changed
+else
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TESTS)
+endif
 
 ui: $(READY)
 	@$(BIN)/python -m flows.ui

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import importlib.util
 import math
 import os
 import statistics
@@ -67,7 +68,10 @@ def registry_task(root: Path, run: str) -> str:
     """The task of a run."""
     from restore_ml.files import read_json
 
-    return str(read_json(root / layout.MODELS / run / "model.json")["task"])
+    path = root / layout.MODELS / run / "model.json"
+    if not path.exists():
+        sys.exit(f"There is no model of a run {run!r} in {root}; `make repro METHODS={run}` builds it.")
+    return str(read_json(path)["task"])
 
 
 def picture(task: str, method: Method, megapixels: float) -> tuple[Work, Callable[[np.ndarray], float]]:
@@ -211,10 +215,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=280.0, help="after which nothing more is begun")
     options = parser.parse_args()
     root, until = layout.root().resolve(), time.monotonic() + options.seconds
+    chosen = wanted(root, options.runs)
+    if not chosen:
+        sys.exit(f"There is no champion in {root} to measure; `make repro` builds one, or name runs with --runs.")
+    if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnxscript") is None:
+        print("ONNX is left out: its packages are not installed; `pip install -e '.[onnx]'` brings them.\n")
     print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}\n")
     print("| run | megapixels | way | seconds | processor s | times plain | largest, mean difference | PSNR, dB | "
           "default |\n|---|---|---|---|---|---|---|---|---|")
-    for task, run in wanted(root, options.runs):
+    for task, run in chosen:
         measure(root, task, run, options.sizes, until)
 
 

@@ -14,6 +14,7 @@ little room on the disk) in fresh processes and prints what each keeps resident.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import json
 import multiprocessing
@@ -66,12 +67,18 @@ def main() -> None:
 
 
 def rates(folder: Path, options: argparse.Namespace) -> None:
-    lay_out(folder, pictures(options.folder, options.pictures))
+    with_lmdb = importlib.util.find_spec("lmdb") is not None
+    if not with_lmdb:
+        print("LMDB is left out: the package lmdb is not installed; `pip install -e '.[benchmarks]'` brings it.\n",
+              flush=True)
+    lay_out(folder, pictures(options.folder, options.pictures), with_lmdb)
     slow = max(2, options.batches // 10)
     ways: dict[str, Callable[[], Dataset[Any]]] = {  # made anew for workers: what is open does not travel
         "PNG folder": lambda: PngFolder(folder, slow), "LMDB of PNGs": lambda: Lmdb(folder, slow),
         "our shards": lambda: ours(folder, options.batches), "numpy memory map": lambda: Bare(folder, options.batches),
         "memory map, fastest operations": lambda: Fastest(folder, options.batches)}
+    if not with_lmdb:
+        del ways["LMDB of PNGs"]
     columns: list[str] = []
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for workers in options.workers:
@@ -136,28 +143,29 @@ def pictures(folder: Path | None, count: int) -> list[np.ndarray]:
     return found
 
 
-def lay_out(folder: Path, hr: list[np.ndarray]) -> None:
-    """The same pairs as shards, PNG files, an LMDB database and raw pixels."""
-    import lmdb
-
+def lay_out(folder: Path, hr: list[np.ndarray], with_lmdb: bool) -> None:
+    """The same pairs as shards, PNG files, raw pixels and, where the package is installed, an LMDB database."""
     training = registry.parts("super_resolution").training
     records = [shards.Record(f"{number:064x}", {"image": picture}) for number, picture in enumerate(hr)]
     shards.write(folder / "shards" / "00.arrow", training.records(records, 1, {"scales": [SCALE]}))
     (folder / "png").mkdir()
     places: dict[str, Any] = {}
-    with open(folder / "raw.bin", "wb") as raw, lmdb.open(str(folder / "lmdb"), map_size=1 << 34) as database:
+    with open(folder / "raw.bin", "wb") as raw:
         for number, picture in enumerate(hr):
             pair = {"hr": modcrop(picture, SCALE)}
             pair["lr"] = imresize(pair["hr"], 1 / SCALE)
             for name, array in pair.items():
-                buffer = io.BytesIO()
-                Image.fromarray(array).save(buffer, "PNG")
-                (folder / "png" / f"{number}_{name}.png").write_bytes(buffer.getvalue())
-                with database.begin(write=True) as transaction:
-                    transaction.put(f"{number}_{name}".encode(), buffer.getvalue())
+                Image.fromarray(array).save(folder / "png" / f"{number}_{name}.png")
                 places[f"{number}_{name}"] = (raw.tell(), array.shape)
                 raw.write(array.tobytes())
     (folder / "places.json").write_text(json.dumps(places))
+    if with_lmdb:
+        import lmdb
+
+        with lmdb.open(str(folder / "lmdb"), map_size=1 << 34) as database:
+            for path in sorted((folder / "png").iterdir()):
+                with database.begin(write=True) as transaction:
+                    transaction.put(path.stem.encode(), path.read_bytes())
 
 
 def ours(folder: Path, batches: int) -> Dataset[Any]:

@@ -44,15 +44,15 @@ def run_name(number: int) -> str:
 def build(root: Path, runs: int = RUNS, pictures: int = 6) -> Path:
     """Lay out `runs` runs of super_resolution on two test sets, with scores, a comparison, costs and decisions."""
     settings = {"scales": [2], "variants": []}
-    task, truths = registry.task(TASK), {}
+    truths = {}
     for name in SETS:
         inputs, targets = [], []
         for number in range(pictures):
             page = np.full((48, 48, 3), 255, np.uint8)  # a flat page: all that is restored of it is noise nobody sees
             image = page if number == pictures - 1 else picture(number + 100 * SETS.index(name))
             facts = {"name": f"{name} {number}.png", "collection": name, "group": str(number // 2), "synthetic": False}
-            sample = registry.parts(task.name).cases.sample(Record(f"{100 * SETS.index(name) + number:064x}", {"image": image}, facts), "x2",
-                                      1, settings)
+            record = Record(f"{100 * SETS.index(name) + number:064x}", {"image": image}, facts)
+            sample = registry.parts(TASK).cases.sample(record, "x2", 1, settings)
             inputs.append(Record(f"{100 * SETS.index(name) + number:064x}", sample.inputs, {**facts, **sample.facts}))
             targets.append(Record(inputs[-1].id, sample.target, {**facts, **sample.facts}))
         shards.write(root / f"samples/{TASK}/inputs/{name}/x2.arrow", inputs)

@@ -1,4 +1,5 @@
-"""The example of docs/adding-a-method.md, installed as a package of its own, found by its entry point and trained."""
+"""The first template of docs/adding-a-method.md, installed as a package of its own, found by its entry point and
+trained; and what the page quotes of the templates stands in them."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs" / "adding-a-method.md"
+TEMPLATES = DOCS.parent / "templates"
 
 SCRIPT = """
 import json, sys
@@ -55,7 +57,7 @@ def installed(tmp_path_factory) -> Path:
     source = folder / "source" / "my_package"
     source.mkdir(parents=True)
     (source / "__init__.py").write_text("")
-    (source / "espcn.py").write_text(blocks("python")[0])
+    (source / "espcn.py").write_text((TEMPLATES / "espcn.py").read_text(encoding="utf-8"))
     (source.parent / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
         '[project]\nname = "my-package"\nversion = "1.0"\n[tool.setuptools]\npackages = ["my_package"]\n'
@@ -79,3 +81,15 @@ def test_the_example_is_found_and_trains(installed):
     assert answer["facts"]["parameters_total"] == (75 * 16 + 16) + (144 * 8 + 8) + (72 * 27 + 27)
     assert answer["shape"] == [96, 96, 3]
     assert answer["mse"] < 400  # a grey picture would have about 2,500
+
+
+def test_what_the_page_quotes_stands_in_the_templates():
+    files = [path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))]
+    for block in blocks("python"):
+        assert any(block in text for text in files), block
+    assert blocks("yaml")[0] in (TEMPLATES / "runs.yaml").read_text(encoding="utf-8")
+
+
+def test_the_page_leads_to_every_template():
+    linked = set(re.findall(r"\(templates/(\w+)\.py\)", DOCS.read_text(encoding="utf-8")))
+    assert linked == {path.stem for path in TEMPLATES.glob("*.py")}

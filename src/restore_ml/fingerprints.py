@@ -199,6 +199,11 @@ class Sources:
             self._closures[key] = dict(sorted(found.items()))
         return dict(self._closures[key])
 
+    def imports(self, name: str) -> tuple[str, ...]:
+        """The names that a module's import statements may mean, its own and other packages'; none for no module."""
+        module = self._module(name)
+        return () if module is None else module[1]
+
     def _module(self, name: str) -> tuple[str, tuple[str, ...]] | None:
         """The hash of a module's syntax tree and the modules that it may import; None where there is none."""
         if name not in self._modules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -16,14 +17,29 @@ from tests.pipelines.toy import environment
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("name", "arguments", "words"), [
+WRONG = [
     ("prune", ["--keep-days", "-1"], "keep_days"),
     ("ingest", ["--inbox", "/nowhere", "--collection", "No Name"], "collection"),
     ("retrain", ["--profile", "enormous"], "profile"),
     ("rebuild", ["--runner", "proceses"], "processes"),
     ("rebuild", ["--workers", "many"], "whole number"),
-])
-def test_a_wrong_parameter_is_a_sentence_before_anything_is_started(tmp_path, name, arguments, words):
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "words"), WRONG)
+def test_a_wrong_parameter_is_a_sentence_before_anything_is_started(tmp_path, monkeypatch, capsys, name, arguments,
+                                                                    words):
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(layout, "root", lambda: tmp_path)
+    assert importlib.import_module(f"flows.{name}").main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and words in error
+    assert not (tmp_path / ".state").exists()
+
+
+def test_a_command_with_a_wrong_parameter_prints_the_sentence_alone(tmp_path):
+    name, arguments, words = WRONG[0]
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     done = subprocess.run([sys.executable, "-m", f"flows.{name}", *arguments], cwd=ROOT, capture_output=True, text=True,
                           env=environment(ROOT) | {"RESTORE_ML_ROOT": str(tmp_path)}, check=False)

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import urllib.request
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from pipelines import server
@@ -193,8 +195,14 @@ def test_an_emptied_store_is_filled_again(built):
     assert " 0 written" in again.stdout
 
 
-def test_a_broken_picture_of_training_is_quarantined_and_named(built):
-    (built.root / "data/set5/pictures/half.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 30)
-    built.dvc("repro", "prepare")
-    refused = pd.read_parquet(built.root / "prepared/quarantine.parquet")
+def test_a_broken_picture_of_training_is_quarantined_and_named(project, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    noise = np.random.default_rng(1)
+    for number in range(2):
+        Image.fromarray(noise.integers(0, 256, (64, 72, 3), dtype=np.uint8)).save(folder / f"whole{number}.png")
+    project.run(sys.executable, "-m", "restore_ml.cli", "data", "add", "half", str(folder), "--role", "train")
+    (project.root / "data/half/pictures/half.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 30)
+    project.dvc("repro", "prepare")
+    refused = pd.read_parquet(project.root / "prepared/quarantine.parquet")
     assert any("half.png" in str(value) for value in refused.astype(str).to_numpy().ravel())

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 
 import pytest
@@ -35,10 +36,22 @@ def url(project):
 
 
 def api(url, path, body=None):
+    """What the server answers, once it is ready: while its database is busy it says 503 and has done nothing."""
     request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode() if body is not None else None,
                                      {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    answers = []
+
+    def ready():
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                answers.append(json.load(answer))
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+        return answers
+
+    wait_until(ready, 120)
+    return answers[0]
 
 
 def start(project, key, **changes):

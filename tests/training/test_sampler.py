@@ -138,3 +138,28 @@ def test_a_batch_costs_at_most_twice_the_bare_crops(tmp_path):
             make(step)
             spent[name].append(time.process_time() - started)
     assert np.quantile(spent["ours"], 0.2) < 2 * np.quantile(spent["bare"], 0.2)
+
+
+def test_a_batch_that_spans_epochs_takes_up_each_where_the_last_one_stopped(material):
+    """Three pictures in batches of seven: the slots 0, 1, 2 ... are cut into epochs of three, whatever the batches."""
+    whole = [identity for step in range(3) for identity in sampler(material, batch=7).ids(step)]
+    single = [sampler(material, batch=1).ids(step)[0] for step in range(21)]
+    assert whole == single
+    assert all(sorted(whole[start:start + 3]) == material.records.ids for start in range(0, 21, 3))
+    shared = [Sampler(PARTS, material, {"batch": 6, "patch": 66, "scales": [2]}, 5, rank=rank, world=2)[2].ids
+              for rank in range(2)]
+    assert [identity for pair in zip(*shared, strict=True) for identity in pair] == whole[12:18]
+
+
+def test_samples_of_two_sizes_are_no_batch(tmp_path):
+    class Uneven(type(TASK)):
+        def training_sample(self, record, pools, rng, run, options):
+            made = super().training_sample(record, pools, rng, run, options)
+            made.inputs["lr"] = made.inputs["lr"][:int(record.id, 16) + 1]
+            return made
+
+    shards.write(tmp_path / "a.arrow", [shards.Record(f"{number:064x}", {
+        "hr": np.zeros((8, 8, 3), np.uint8), "lr_x2": np.zeros((4, 4, 3), np.uint8)}) for number in range(2)])
+    made = Sampler(Uneven(), Material(tmp_path), {"batch": 2, "patch": 8, "scales": [2]}, 5)
+    with pytest.raises(ValueError, match="The samples of a batch have lr of the shapes"):
+        made[0]

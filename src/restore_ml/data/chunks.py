@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
 from restore_ml.data.shards import Record, Shard
 
 T = TypeVar("T")
@@ -78,12 +76,3 @@ def places(folder: Path) -> list[Place]:
     """All prepared pictures of a folder in the order of their ids."""
     found = ((path, Shard(path)) for path in sorted(folder.glob("*.arrow")))
     return sorted((shard.id(number), path, number) for path, shard in found for number in range(len(shard)))
-
-
-def pixels(picture: Record) -> np.ndarray:
-    """What of a prepared record a task judges: its `image`, the `target` of a scene, else its first array by name.
-
-    A domain's `main` says the same and is to be preferred where the domain is known.
-    """
-    name = next((name for name in ("image", "target") if name in picture.arrays), min(picture.arrays))
-    return picture.arrays[name]

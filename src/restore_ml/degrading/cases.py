@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from restore_ml.arrays import Arrays, ArraySpec, expected_size
-from restore_ml.data import shards
-from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, pieces, pixels, places
+from restore_ml.data import domains, shards
+from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, pieces, places
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record, Shard
 from restore_ml.degrading.keeper import Keeper, Made, Outcome, Source, hash_of_facts, records_by_id
@@ -145,7 +145,7 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
              made: Made) -> Iterator[Sequence[Record]]:
     """The samples of a chunk, those taken over from the case's files and new ones; fills `made.sources`."""
     assert parts.cases is not None
-    case = chunk.case
+    case, main = chunk.case, domains.get(parts.task.domain).main
     old = records_by_id(_files(out, case), chunk.before.sources)
     for picture in Chosen(chunk.pictures):
         facts = hash_of_facts(picture, chunk.partner_digest)
@@ -155,7 +155,7 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
             if picture.id in old:
                 yield old[picture.id]
             continue
-        reason = parts.task.accepts(pixels(picture), settings) or ""
+        reason = parts.task.accepts(picture.arrays[main], settings) or ""
         made.sources[picture.id] = Source(facts, reason)
         if not reason:
             partner = chunk.partners.of(seed, picture.id, case.degradation)

@@ -10,8 +10,8 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
-from restore_ml.data import shards
-from restore_ml.data.chunks import Chosen, Mapper, Place, Progress, pixels, places
+from restore_ml.data import domains, shards
+from restore_ml.data.chunks import Chosen, Mapper, Place, Progress, places
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record
 from restore_ml.degrading.keeper import Keeper, Made, Outcome, Source, hash_of_facts, records_by_id
@@ -113,6 +113,7 @@ def _write_shard(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan)
 
 def _records(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan, made: Made) -> Iterator[Record]:
     """The records of a shard, those taken over from its file and new ones; fills `made.sources`."""
+    main = domains.get(parts.task.roles[plan.role] if plan.role else parts.task.domain).main
     old = records_by_id([plan.path], plan.before.sources)
     for picture in Chosen(plan.pictures):
         facts, source = hash_of_facts(picture), plan.before.sources.get(picture.id)
@@ -120,7 +121,7 @@ def _records(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan, mad
             made.sources[picture.id] = source
             yield from old.get(picture.id, ())
             continue
-        reason = parts.task.accepts(pixels(picture), settings) or ""
+        reason = parts.task.accepts(picture.arrays[main], settings) or ""
         made.sources[picture.id] = Source(facts, reason)
         if not reason and plan.role:
             yield from parts.training.partner_records(plan.role, [picture], seed, settings)

@@ -8,6 +8,7 @@ other picture's samples.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -56,9 +57,8 @@ class Sampler:
         names = sorted(path.name for path in pools.iterdir()) if pools.is_dir() else []
         self.pools = {name: material.pool(name) for name in names}
         self.partners = Partners({role: material.folder / "roles" / role for role in list(task.roles)[1:]})
-        self.specs = {(side, name): spec for side in ("inputs", "target") for name, spec in getattr(task, side).items()}
-        if method is not None:
-            self.specs |= {("inputs", name): spec for name, spec in method.input_specs(parts.optional).items()}
+        added = method.input_specs(parts.optional) if method is not None else {}
+        self.inputs, self.target = {**task.inputs, **added}, dict(task.target)
 
     def __getitem__(self, step: int) -> Batch[np.ndarray]:
         """Make the batch of `step`."""
@@ -73,12 +73,10 @@ class Sampler:
             sample = training.sample(record, self.pools, draws, self.settings, options, partner)
             if self.method is not None:
                 self._add_inputs(self.method, sample, identity, epoch)
-            samples.append({(side, name): getattr(sample, side)[name] for side, name in self.specs})
+            samples.append(sample)
             ids.append(identity)
-        batch: Batch[np.ndarray] = Batch({}, {}, ids)
-        for side, name in self.specs:
-            getattr(batch, side)[name] = np.stack([sample[side, name] for sample in samples])
-        return batch
+        return Batch(_stacked([sample.inputs for sample in samples], self.inputs),
+                     _stacked([sample.target for sample in samples], self.target), ids)
 
     def _add_inputs(self, method: Method, sample: Sample, identity: str, epoch: int) -> None:
         """The optional inputs that the method takes, drawn from the sample, and what it derives from it."""
@@ -92,10 +90,9 @@ class Sampler:
 
     def floats(self, batch: Batch[np.ndarray], device: torch.device) -> Batch[Tensor]:
         """What a method trains on: the batch on the device in the units of `ArraySpec`."""
-        made: Batch[Tensor] = Batch({}, {}, batch.ids)
-        for (side, name), spec in self.specs.items():
-            getattr(made, side)[name] = spec.kind.to_tensor(getattr(batch, side)[name], device)
-        return made
+        inputs = {name: spec.to_tensor(batch.inputs[name], device) for name, spec in self.inputs.items()}
+        target = {name: spec.to_tensor(batch.target[name], device) for name, spec in self.target.items()}
+        return Batch(inputs, target, batch.ids)
 
     def ids(self, step: int) -> list[str]:
         """The pictures of the whole batch of `step`, also of the other processes' shares."""
@@ -104,8 +101,28 @@ class Sampler:
     def _visits(self, step: int) -> list[tuple[int, int]]:
         """The epoch and the record's position of each sample of the batch."""
         size, count = self.settings["batch"], len(self.records)
-        places = [divmod(slot, count) for slot in range(step * size, (step + 1) * size)]
-        return [(epoch, int(_order(self.seed, epoch, count)[place])) for epoch, place in places]
+        slot, end = step * size, (step + 1) * size
+        visits: list[tuple[int, int]] = []
+        while slot < end:
+            epoch, place = divmod(slot, count)
+            positions = _order(self.seed, epoch, count)[place:place + end - slot].tolist()
+            visits += [(epoch, position) for position in positions]
+            slot += len(positions)
+        return visits
+
+
+def _stacked(samples: list[dict[str, np.ndarray]], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names of all samples in one each, as `np.stack` makes them: its own checks are felt here."""
+    made = {}
+    for name in names:
+        first = samples[0][name]
+        whole = made[name] = np.empty((len(samples), *first.shape), first.dtype)
+        for place, sample in enumerate(samples):
+            if sample[name].shape != first.shape:
+                raise ValueError(f"The samples of a batch have {name} of the shapes {first.shape} and "
+                                 f"{sample[name].shape}.")
+            whole[place] = sample[name]
+    return made
 
 
 @lru_cache(maxsize=2)

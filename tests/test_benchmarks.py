@@ -1,0 +1,111 @@
+"""The benchmarks say in a sentence what they lack, and print what they measure as it comes; no figure is judged."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.fixture
+def arguments(monkeypatch):
+    return lambda *words: monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, words)])
+
+
+def test_the_walk_on_a_gpu_runs_on_the_processor_too(capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    module("gpu").main(["--device", "cpu", "--settings", "quick", "--runs", "vdsr", "rs_direct"])
+    printed = capsys.readouterr().out.splitlines()
+    rows = [row.split(" | ") for row in printed if row.startswith(("| vdsr", "| rs_direct"))]
+    # 3x3 convolutions on luminance, 1 -> 16, three of 16 -> 16, 16 -> 1, each with its biases
+    assert rows[0][1:3] == ["super_resolution", f"{160 + 3 * 2320 + 145:,}"]
+    assert rows[0][3].startswith("train ") and rows[0][5] == "none |"
+    assert rows[1][5] == "trains nothing |"
+
+
+def test_the_walk_on_a_gpu_keeps_to_its_time(capsys, monkeypatch):
+    import time
+
+    gpu = module("gpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    gpu.main(["--device", "cpu", "--settings", "quick", "--runs", "vdsr", "--seconds", "-1"])
+    assert "| vdsr | super_resolution | out of time" in capsys.readouterr().out
+    with pytest.raises(gpu.TooLong), gpu.limited(0.01):
+        while True:
+            time.sleep(1)
+
+
+def test_the_walk_on_a_gpu_says_where_there_is_none(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="There is no GPU that torch sees here; `--device cpu"):
+        module("gpu").main([])
+    with pytest.raises(SystemExit, match=r"There is no run 'vdrs' in params.yaml"):
+        module("gpu").main(["--device", "cpu", "--runs", "vdrs"])
+
+
+def test_the_loader_is_compared_without_lmdb_where_that_is_not_installed(capsys, monkeypatch, arguments):
+    loader, real = module("loader"), importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "lmdb" else real(name, *rest))
+    monkeypatch.setitem(sys.modules, "lmdb", None)  # an import of it fails
+    arguments("--pictures", 2, "--batches", 2, "--workers", 0)
+    loader.main()
+    printed = capsys.readouterr().out
+    assert "LMDB is left out: the package lmdb is not installed; `pip install" in printed
+    assert "| our shards |" in printed and "LMDB of PNGs" not in printed
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_training_is_measured_row_by_row_and_in_bf16_only_where_that_is_fast(fast, tmp_path, monkeypatch):
+    training, begun = module("training"), []
+
+    def against(size, ours, rounds, folder, clock, precisions):
+        begun.append(ours)
+        names = [name for name in training.BARE if any(word in name for word in precisions)]
+        return {name: [1.0, 1.0] for name in (ours, *names)}
+
+    monkeypatch.setattr(training, "against", against)
+    monkeypatch.setattr(training.checkpoint, "load", lambda path: ({}, {}))
+    monkeypatch.setattr(training.checkpoint, "save", lambda path, *_: (path.parent.mkdir(), path.write_text("")))
+    lines = training.table("tiny", 3, tmp_path, {"fp32": 1.0, **({"bf16": 1.0} if fast else {})}, lambda: 0.0)
+    seen = [next(lines) for _ in range(3 + len([name for name in training.BARE if "fp32" in name]) + 1)]
+    assert begun == ["ours, fp32"] and seen[-1].startswith("| ours, fp32 | 1000.00 | 1.000 | 1.00 |")
+    rest = list(lines)
+    assert any("bf16" in line for line in rest) is fast and len(begun) == (4 if fast else 1)
+
+
+def test_training_says_that_bf16_is_left_out(capsys, monkeypatch, arguments):
+    training = module("training")
+    monkeypatch.setattr(training, "fast_cpu", lambda: False)
+    monkeypatch.setattr(training, "peak", lambda dtype, clock: 1.0)
+    monkeypatch.setattr(training, "table", lambda *_: iter(()))
+    arguments("--threads", 1, "--networks", "tiny")
+    training.main()
+    assert "bf16 is left out: this processor is slow at it" in capsys.readouterr().out
+
+
+def test_inference_says_that_there_is_nothing_to_measure(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("profile: quick\n")
+    monkeypatch.setattr("restore_ml.layout.root", lambda: tmp_path)
+    arguments()
+    with pytest.raises(SystemExit, match=r"There is no champion in .* to measure; `make repro` builds one"):
+        module("inference").main()
+    arguments("--runs", "vdsr")
+    with pytest.raises(SystemExit, match="There is no model of a run 'vdsr'"):
+        module("inference").main()

@@ -1,0 +1,18 @@
+"""What the walk lets pass, each with its reason. Whatever is not here must hold for every method of every task."""
+
+WITHOUT_GRADIENT: dict[tuple[str, str], str] = {}
+"""(run, regular expression for `network.parameter`): parameters that one step of every phase does not reach."""
+
+MORE_STEPS: dict[str, tuple[int, str]] = {
+    "rapid_sr": (12, "each scale has a last layer of its own, and a step draws one scale"),
+}
+"""Runs that need more than one step of each phase before every parameter had its gradient."""
+
+FIXED_SIZE: dict[str, str] = {}
+"""Runs whose network has one size: the odd picture is refused in a sentence, and one of side `patch` is restored."""
+
+ONE_AT_A_TIME: dict[str, str] = {}
+"""Runs that restore a batch of one and no larger one (the protocol asks no more)."""
+
+WITHOUT_RUN: dict[tuple[str, str], str] = {}
+"""(task, method) without an entry in params.yaml."""
