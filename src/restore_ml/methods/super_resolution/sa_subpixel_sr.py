@@ -78,28 +78,30 @@ class Generator(nn.Module):
         of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as in Goyal et al.,
         2017), the other channels a hundredth of what they would.
         """
-        colours = range(3)
-        self.body[-1].weight.zero_()
+        colours, first, last = range(3), self.head[0], self.body[-1]
         taps = torch.tensor(HALF_STEP) / sum(HALF_STEP)
         by_phase = (taps, taps.flip(0))  # of the output pixel before and behind the middle
+        assert isinstance(first, nn.Conv2d) and first.bias is not None and self.tail.bias is not None
+        assert isinstance(last, nn.BatchNorm2d)
+        last.weight.zero_()
         for layer in (*self.head, *self.up):
             if isinstance(layer, nn.PReLU):
                 layer.weight.fill_(1)
         for layer in self.up:
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 layer.weight[:12].zero_()
                 layer.bias[:12].zero_()
                 for colour in colours:
                     for phase in range(4):
                         kernel = torch.outer(by_phase[phase // 2], by_phase[phase % 2])
                         layer.weight[4 * colour + phase, colour] = kernel
-        self.head[0].weight[:3].zero_()
-        self.head[0].bias[:3] = -MIDDLE
+        first.weight[:3].zero_()
+        first.bias[:3] = -MIDDLE
         self.tail.weight.mul_(0.01)
         self.tail.weight[:, :3].zero_()
         self.tail.bias.fill_(MIDDLE)
         for colour in colours:
-            self.head[0].weight[colour, colour, 4, 4] = 1
+            first.weight[colour, colour, 4, 4] = 1
             self.tail.weight[colour, colour, 4, 4] = 1
 
 
