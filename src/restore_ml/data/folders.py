@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 EXCLUDED = (
@@ -76,12 +78,32 @@ def excludes(path: str, patterns: Sequence[str] = EXCLUDED) -> str:
     ('hidden', '')
     """
     parts = path.casefold().split("/")
-    for pattern in patterns:
+    for pattern in patterns if _may_exclude(tuple(patterns)).search(path.casefold()) else ():
         wanted = pattern.strip("/").casefold()
         tail = "/".join(parts[-(wanted.count("/") + 1):])
         if fnmatch.fnmatchcase(tail, wanted):
             return pattern
     return "hidden" if parts[-1].startswith(".") else ""
+
+
+def excludes_within(path: str, patterns: Sequence[str] = EXCLUDED) -> str:
+    """The pattern that leaves out the path or a folder on the way to it, or an empty text; `hidden` does not count.
+
+    >>> excludes_within("a/@eaDir/b.jpg/thumb.jpg"), excludes_within("a/.hidden/b.jpg")
+    ('@eaDir', '')
+    """
+    if not _may_exclude(tuple(patterns)).search(path.casefold()):
+        return ""
+    parts = path.split("/")
+    found = (excludes("/".join(parts[:count]), patterns) for count in range(1, len(parts) + 1))
+    return next((pattern for pattern in found if pattern not in ("", "hidden")), "")
+
+
+@lru_cache(maxsize=16)
+def _may_exclude(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression that finds every path which any of the patterns means, and few others: most paths need no more."""
+    bodies = (fnmatch.translate(pattern.strip("/").casefold()).removesuffix(r"\Z") for pattern in patterns)
+    return re.compile(f"(?:^|/)(?:{'|'.join(bodies)})(?:/|$)")
 
 
 def in_words(excluded: Counter[str]) -> str:

@@ -126,9 +126,7 @@ def _not_taken(file: str) -> str:
     """Why a file in a collection is no record of it, by its path alone; an empty text where it may be one."""
     if file != printable(file):
         return "its name holds control characters or is not UTF-8"
-    parts = file.split("/")
-    apart = next((pattern for count in range(1, len(parts) + 1)
-                  if (pattern := folders.excludes("/".join(parts[:count]))) not in ("", "hidden")), "")
+    apart = folders.excludes_within(file)
     return f"left out: put there by a disk or program ({apart})" if apart else ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from restore_ml.errors import UserError, shown
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 def names() -> tuple[str, ...]:
     """All domains, sorted; no file is imported for it."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return _names(tuple(__path__))
+
+
+@lru_cache
+def _names(folders: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(folders)))
 
 
 def get(name: str) -> Domain:
