@@ -9,7 +9,7 @@ import sys
 import time
 
 from pipelines import server
-from restore_ml import layout
+from restore_ml import addresses, layout
 from restore_ml.errors import UserError
 
 MLFLOW_PORT = 5081
@@ -46,7 +46,7 @@ def main() -> int:
 
 def _port() -> int:
     """MLflow's usual port, so that what a person has set up and closed on its pages stays so; another where it is
-    taken. Links do not need it: they lead to `layout.UI`."""
+    taken. Links do not need it: they lead to `addresses.UI`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -61,8 +61,8 @@ def _places(prefect: str | None) -> list[str]:
     from restore_ml.registry import TASKS
 
     width = max(len(task) for task in TASKS) + 2
-    lines = [f"{'Gallery':{width}}{layout.UI}/"]
-    lines += [f"{task:{width}}{layout.UI}/mlflow/{task}" for task in TASKS]
+    lines = [f"{'Gallery':{width}}{addresses.UI}/"]
+    lines += [f"{task:{width}}{addresses.UI}/mlflow/{task}" for task in TASKS]
     lines += [f"{'Prefect':{width}}{prefect.removesuffix('/api')}"] if prefect else []
     return ["The runs of each task in MLflow, best first; MLflow needs some ten seconds to start:", *lines,
             "Ctrl-C ends MLflow and the gallery; Prefect goes on."]

@@ -15,9 +15,6 @@ def root() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / "params.yaml").exists()), here)
 
 
-UI = "http://127.0.0.1:5080"
-"""Where `make ui` answers: /gallery/ are the pages of the gallery, /mlflow/<task> leads to the task's runs."""
-
 # Tracked by DVC, in the order in which they are built.
 DATA = Path("data")  # data/<collection>/{collection.json,pictures/**}
 CODE = Path("code")  # code/{train,restore,degrade,score}/*.json, code/<task>.runs.json
