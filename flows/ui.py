@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from pipelines import server
-from restore_ml import layout
+from restore_ml import addresses, layout
 from restore_ml.errors import prepare_screen, report
 
 MLFLOW_PORT = 5081
@@ -50,7 +50,7 @@ def _show(root: Path) -> int:
 
 def _port() -> int:
     """MLflow's usual port, so that what a person has set up and closed on its pages stays so; another where it is
-    taken. Links do not need it: they lead to `layout.UI`."""
+    taken. Links do not need it: they lead to `addresses.UI`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -65,8 +65,8 @@ def _places(prefect: str | None) -> list[str]:
     from restore_ml.registry import tables
 
     width = max(len(task) for task in tables()) + 2
-    lines = [f"{'Gallery':{width}}{layout.UI}/"]
-    lines += [f"{task:{width}}{layout.UI}/mlflow/{task}" for task in tables()]
+    lines = [f"{'Gallery':{width}}{addresses.UI}/"]
+    lines += [f"{task:{width}}{addresses.UI}/mlflow/{task}" for task in tables()]
     lines += [f"{'Prefect':{width}}{prefect.removesuffix('/api')}"] if prefect else []
     return ["The runs of each task in MLflow, best first; MLflow needs some ten seconds to start:", *lines,
             "Ctrl-C ends MLflow and the gallery; Prefect goes on."]

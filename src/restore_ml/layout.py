@@ -37,8 +37,6 @@ def project() -> Path:
                         "else; run the command in the project's folder, or set RESTORE_ML_ROOT to it.")
     return folder
 
-UI = "http://127.0.0.1:5080"
-"""Where `make ui` answers: /gallery/ are the pages of the gallery, /mlflow/<task> leads to the task's runs."""
 
 # Tracked by DVC, in the order in which they are built.
 DATA = Path("data")  # data/<collection>/{collection.json,pictures/**}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore_ml import layout
+from restore_ml import addresses
 from restore_ml.data.shards import Shard
 from restore_ml.errors import UserError
 from restore_ml.files import write_json
@@ -68,8 +68,8 @@ def test_the_pages_are_whole_and_ask_for_nothing_outside(project: Path, tmp_path
         page = Page(tmp_path / name)
         assert page.open == []
         for target in page.links:
-            assert target.startswith(("#", layout.UI)) or (tmp_path / target).is_file(), target
-        assert not re.search(r"https?:|//", (tmp_path / name).read_text().replace("</", "").replace(layout.UI, ""))
+            assert target.startswith(("#", addresses.UI)) or (tmp_path / target).is_file(), target
+        assert not re.search(r"https?:|//", (tmp_path / name).read_text().replace("</", "").replace(addresses.UI, ""))
     for picture in Page(tmp_path / f"{TASK}.html").pictures():
         refs = [picture["input"], picture["truth"]]
         refs += [tile["picture"] for tile in picture["tiles"] if "picture" in tile]

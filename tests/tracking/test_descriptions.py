@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from restore_ml import costs, layout
+from restore_ml import addresses, costs
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, write_json
 from restore_ml.tasks.protocol import protocol
@@ -65,7 +65,7 @@ def test_a_run_says_what_it_is_and_where_it_stands(built: Path) -> None:
     assert "Kim, Lee, Lee, CVPR 2016" in note and "**Rank 1 of 4** on photos/x2 (4 pictures of 2 photographs" in note
     assert "biases in every layer" in note, "its reading"
     assert "3 pictures under CC0-1.0, 1 under CC-BY-NC-4.0" in note
-    assert f"{layout.UI}/gallery/{TASK}.html#run-vdsr_00" in note
+    assert f"{addresses.UI}/gallery/{TASK}.html#run-vdsr_00" in note
     assert words.run_tags(entry(built, many_runs.LONG), is_champion=False)["rank"] in ("2", "2, tied")
 
 
@@ -114,7 +114,7 @@ def opened(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
                                   TASK, "words"), "a second time nothing changes"
     with pytest.MonkeyPatch.context() as patch, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        patch.setattr(layout, "UI", f"http://127.0.0.1:{probe.getsockname()[1]}")
+        patch.setattr(addresses, "UI", f"http://127.0.0.1:{probe.getsockname()[1]}")
         probe.close()
         server = door.serve(root, "http://127.0.0.1:1")
         yield root
@@ -131,7 +131,7 @@ class Stay(urllib.request.HTTPRedirectHandler):
 
 def ask(path: str, host: str = "") -> tuple[int, str]:
     """Status, and the text or where it leads."""
-    request = urllib.request.Request(layout.UI + path, headers={"Host": host} if host else {})
+    request = urllib.request.Request(addresses.UI + path, headers={"Host": host} if host else {})
     try:
         with urllib.request.build_opener(Stay).open(request) as answer:
             return answer.status, answer.read().decode()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml import layout
+from restore_ml import addresses, layout
 from restore_ml.errors import UserError
 from restore_ml.files import write_text
 from restore_ml.registry import tables
@@ -45,13 +45,13 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
         view = TaskView(root, task, files, pictures)
         facts = view.gather()
         write_text(out / f"{task}.html", templates.get_template("task.html.j2").render(
-            task=facts, tasks=there, first=FIRST, mlflow=f"{layout.UI}/mlflow/{task}"))
+            task=facts, tasks=there, first=FIRST, mlflow=f"{addresses.UI}/mlflow/{task}"))
         shown.append(facts)
         tests.append(blind(root, view, files))
     tests = [test for test in tests if test is not None]
     files.settle()
     write_text(out / "index.html", templates.get_template("index.html.j2").render(
-        shown=shown, tasks=there, mlflow=f"{layout.UI}/mlflow/"))
+        shown=shown, tasks=there, mlflow=f"{addresses.UI}/mlflow/"))
     write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=there))
     for name in ASSETS:
         write_text(out / "assets" / name, asset(name))

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout, registry
+from restore_ml import addresses, layout, registry
 from restore_ml.evaluation.tables import interval, number, tied
 from restore_ml.files import read_json, sha256
 from restore_ml.tasks.protocol import Protocol, protocol
@@ -173,7 +173,7 @@ def words(task: str) -> str:
 
 def page(task: str, run: str = "") -> str:
     """The gallery's page of a task, at the row of a run, as `make ui` serves it."""
-    return f"{layout.UI}/gallery/{task}.html" + (f"#run-{run}" if run else "")
+    return f"{addresses.UI}/gallery/{task}.html" + (f"#run-{run}" if run else "")
 
 
 @lru_cache(maxsize=512)

@@ -1,7 +1,7 @@
 """The address that stays: the gallery's pages, and the way from them to the runs of a task in MLflow.
 
 MLflow's own address changes with its port and with the numbers of its experiments, and its first page is about another
-product; so links lead here (`layout.UI`): `/gallery/...` are the files of reports/gallery, `/mlflow/<task>` goes on to
+product; so links lead here (`addresses.UI`): `/gallery/...` are files of reports/gallery, `/mlflow/<task>` goes on to
 the shared view of the task's experiment, `/` to the gallery where there is one. Loopback only, nothing is written.
 """
 
@@ -14,7 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from restore_ml import layout, registry
+from restore_ml import addresses, layout, registry
 from restore_ml.errors import UserError
 from restore_ml.tracking import shared_view, store, writing
 
@@ -74,13 +74,13 @@ def runs_address(root: Path, mlflow: str, task: str) -> str:
 
 
 def serve(root: Path, mlflow: str) -> ThreadingHTTPServer:
-    """Answer at `layout.UI` in a thread; `UserError` where somebody else does. `mlflow`: the server's address."""
-    address = urlsplit(layout.UI)
+    """Answer at `addresses.UI` in a thread; `UserError` where somebody else does. `mlflow`: the server's address."""
+    address = urlsplit(addresses.UI)
     handler = partial(Door, root=root.resolve(), mlflow=mlflow)
     try:
         server = ThreadingHTTPServer((str(address.hostname), address.port or 80), handler)
     except OSError as error:
-        raise UserError(f"{layout.UI} cannot be opened ({error.strerror}); another `make ui` may be running: end it "
+        raise UserError(f"{addresses.UI} cannot be opened ({error.strerror}); another `make ui` may be running: end it "
                         "with Ctrl-C, or use the one that runs.") from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
