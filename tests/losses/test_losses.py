@@ -62,14 +62,18 @@ def test_variation_of_a_ramp_and_of_the_hole() -> None:
     mask[..., 2:4, 3:5] = 1  # widened: rows 1-4, columns 2-5: 4 rows x 3 pairs of difference 1
     assert float(variation.around_hole(ramp, mask)) == pytest.approx(12 / 48)
     assert float(variation.around_hole(ramp, torch.zeros_like(mask))) == 0
+    tilted = ramp + 2 * torch.arange(6.0).view(1, 1, 6, 1)
+    assert float(variation.anisotropic(tilted)) == pytest.approx(3)
+    assert float(variation.isotropic(tilted)) == pytest.approx(np.sqrt(5 + 1e-6))
+    assert float(variation.around_hole(tilted, mask)) == pytest.approx((12 + 2 * 12) / 48)
 
 
 def test_masked_distances() -> None:
     x, target = torch.full((2, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)
     mask = torch.zeros(2, 1, 4, 4)
-    mask[:, :, :2] = 1
-    assert float(reconstruction.masked_l1(x, target, mask)) == pytest.approx(0.25)
-    assert float(reconstruction.masked_mse(x, target, mask)) == pytest.approx(0.125)
+    mask[:, :, :1] = 1
+    assert float(reconstruction.masked_l1(x, target, mask)) == pytest.approx(0.125)
+    assert float(reconstruction.masked_mse(x, target, mask)) == pytest.approx(0.0625)
     assert float(reconstruction.charbonnier(x, x)) == pytest.approx(1e-3)
 
 

@@ -93,6 +93,16 @@ def test_squared_error_counts_the_rim_tenfold() -> None:
     assert (weight[..., 2:-2, 2:-2] == 1).all()
 
 
+def test_no_term_asks_for_anything_outside_the_centre() -> None:
+    own, context, *_ = step()
+    before = {**own.generator_loss(context), **own.discriminator_loss(context)}
+    context.target["image"] = context.target["image"].clone()
+    context.target["image"][..., :8, :] = 0.5
+    context.target["image"][..., 24:] = 0.5
+    after = {**own.generator_loss(context), **own.discriminator_loss(context)}
+    assert {name: term.item() for name, term in before.items()} == {name: term.item() for name, term in after.items()}
+
+
 @pytest.mark.parametrize("valid", [0.0, 0.25])
 def test_the_random_variant_counts_the_hole_and_known_pixels_by_their_weight(valid: float) -> None:
     own, context, truth, made = step(variant="random", reconstruction=1.0, valid_weight=valid)

@@ -81,9 +81,10 @@ def test_the_method_on_tensors(channels):
     assert np.array_equal(got, expected.reshape(image.shape))
 
 
-def test_the_radius_is_the_runs():
+def test_the_radius_is_the_runs_and_levels_are_rounded():
     image, mask = picture(2), hole(2)
-    inputs = {"image": torch.from_numpy(image).permute(2, 0, 1)[None] / 255, "mask": torch.from_numpy(mask)[None, None]}
+    seen = (torch.from_numpy(image).permute(2, 0, 1)[None] - 0.4) / 255
+    inputs = {"image": seen, "mask": torch.from_numpy(mask)[None, None]}
     blank = np.where(mask[..., None] > 0, 0, image).astype(np.uint8)
     for radius in (3, 9):
         output = METHOD({"radius": radius}).restore(Model(), inputs, 1)["image"]
