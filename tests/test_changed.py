@@ -17,7 +17,7 @@ FILES = {
     "src/restore_ml/middle.py": "from restore_ml import low",
     "src/restore_ml/top.py": "def f():\n    from restore_ml.middle import Y\n    return open('page.css')",
     "src/restore_ml/page.css": "",
-    "src/restore_ml/registry.py": "tables() = ()",
+    "src/restore_ml/registry.py": "def tables():\n    return ()",
     "src/restore_ml/methods/__init__.py": "",
     "src/restore_ml/methods/colour/__init__.py": "",
     "src/restore_ml/methods/colour/blue.py": "from restore_ml import low",

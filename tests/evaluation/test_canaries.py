@@ -35,8 +35,8 @@ def test_they_are_the_same_every_time_and_the_truth_is_sane(task: str) -> None:
     assert list(one) == ["flat", "gradient", "strokes", "chart", "lines", "odd size"]
     for name, sample in one.items():
         assert all(np.array_equal(value, two[name].inputs[key]) for key, value in sample.inputs.items())
-    out, truth = canaries.OUTPUT[task], canaries.TRUTH[task]
-    found = inspect(task, lambda inputs, name: {out: one[name].target[truth]})
+    canary = protocol(task).canary()
+    found = inspect(task, lambda inputs, name: {canary.output: one[name].target[canary.truth]})
     assert found["sane"] and found["sentence"] == "" and {entry["rmse"] for entry in found["pictures"]} == {0.0}
 
 
@@ -46,7 +46,7 @@ def test_what_everybody_gets_for_nothing_is_sane() -> None:
 
 
 @pytest.mark.parametrize(("spoil", "word"), [
-    (lambda value: value[1:], "shape"), (lambda value: value.astype(np.float32), "float32"),
+    (lambda value: value[1:], "pixels; it must be"), (lambda value: value.astype(np.float32), "float32"),
     (lambda value: np.clip(value.astype(int) + 20, 0, 255).astype(np.uint8), "mean lies"),
     (lambda value: np.full_like(value, value.mean()), "constant"),
     (lambda value: value[::-1].copy(), "above the trivial"),
@@ -67,6 +67,8 @@ def test_values_out_of_range_and_changed_known_pixels_are_noticed() -> None:
     assert "mean lies" in inspect("colorization", lambda inputs, name: tinted(inputs, 60))["sentence"]
 
 
-def test_a_task_without_canaries_is_not_asked() -> None:
-    found = canaries.inspect("denoising", "noise", bicubic, 3.0)
+def test_a_task_without_canaries_is_not_asked(monkeypatch) -> None:
+    monkeypatch.setattr(type(protocol("colorization")), "canary", lambda self: None)
+    assert canaries.samples("colorization", "lab_grey") == {}
+    found = canaries.inspect("colorization", "lab_grey", bicubic, 3.0)
     assert found["sane"] and "no canary pictures" in found["sentence"]

@@ -61,8 +61,8 @@ def test_the_truth_beats_a_wrong_output_in_every_metric(task: str) -> None:
     inputs, wrong, target = sample(task)
     context = rules.context([target])
     right = perfect(task, target)
-    check(task, right, target)
-    check(task, wrong, target)
+    check(task, right, inputs, target)
+    check(task, wrong, inputs, target)
     best = rules.measure(inputs, right, target, context)
     worse = rules.measure(inputs, wrong, target, context)
     assert set(best) <= {metric.name for metric in rules.metrics}

@@ -86,9 +86,9 @@ def test_failures_keep_their_rows_with_the_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("output", "word"), [
-    ({"sr": np.zeros((40, 40, 3), np.uint8)}, "the truth has"),
-    ({"sr": np.zeros((48, 40, 1), np.uint8)}, "the truth has"),
-    ({"sr": np.zeros((48, 40, 3), np.float32)}, "float32; the task declares uint8"),
+    ({"sr": np.zeros((40, 40, 3), np.uint8)}, "it must be (48, 40)"),
+    ({"sr": np.zeros((48, 40, 1), np.uint8)}, "it has 1 channels, not 3"),
+    ({"sr": np.zeros((48, 40, 3), np.float32)}, "float32 of 3 axes, not uint8"),
     ({"image": np.zeros((48, 40, 3), np.uint8)}, "no array 'sr'"),
 ])
 def test_an_output_that_does_not_fit_fails_alone(tmp_path: Path, output: dict[str, np.ndarray], word: str) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from restore_ml import registry
 from restore_ml.arrays import FLOAT, PICTURE, VECTOR, ArraySpec
-from restore_ml.data import shards
+from restore_ml.data import domains, shards
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.shards import Record, Shard, Shards
 from restore_ml.degrading.cases import degrade_cases
@@ -86,6 +86,12 @@ def picture(number: int, side: int, value: int | None = None) -> Record:
     image = np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)
     return Record(f"{number:064x}", {"image": image if value is None else np.full_like(image, value)},
                   {"name": f"p{number}"})
+
+
+@pytest.fixture(autouse=True)
+def _paintings(monkeypatch):
+    """A second kind of data, read as photographs are."""
+    monkeypatch.setattr(domains, "get", lambda name, photos=domains.get("photos"): photos)
 
 
 @pytest.fixture
