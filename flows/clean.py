@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 
-from pipelines import server
+from pipelines.machinery import server
 from restore_ml import layout
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import command
 from flows.work.rebuild import select
-from pipelines.runners import RUNNER, WORKERS, Runner
+from pipelines.machinery.runners import RUNNER, WORKERS, Runner
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
 

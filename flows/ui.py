@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from pipelines import server
+from pipelines.machinery import server
 from restore_ml import layout
 from restore_ml.errors import UserError
 

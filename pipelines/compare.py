@@ -1,6 +1,6 @@
 """The stage `compare`: tables, plots and metrics of a task from its score rows."""
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 
 

@@ -1,8 +1,8 @@
 """The stage `degrade`: a task's training material and test samples, made from the prepared pictures."""
 
-from pipelines.progress import bar
-from pipelines.runners import Runner
-from pipelines.steps import Steps
+from pipelines.machinery.progress import bar
+from pipelines.machinery.runners import Runner
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
 

@@ -1,7 +1,7 @@
 """The stage `restore`: one run restores every test case of its task, from the inputs alone."""
 
-from pipelines.progress import bar
-from pipelines.steps import Steps
+from pipelines.machinery.progress import bar
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
 

@@ -1,6 +1,6 @@
 """The stage `score`: one row a picture, case and run of a task."""
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
 

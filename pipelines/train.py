@@ -2,16 +2,16 @@
 
 If the child alone is killed, for want of memory mostly, a second one continues from the checkpoint; if that one is
 killed too, the run is marked transient and the next rebuild tries it again. A training in several processes is
-started by the child (`pipelines.launched`), which is killed when one of them was.
+started by the child (`pipelines.machinery.launched`), which is killed when one of them was.
 """
 
 import sys
 from contextlib import nullcontext
 from typing import Any
 
-from pipelines.lock import holds
-from pipelines.progress import bar
-from pipelines.steps import Steps
+from pipelines.machinery.lock import holds
+from pipelines.machinery.progress import bar
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, write_json, write_text
@@ -32,7 +32,7 @@ def work(key: str, word: str) -> int:
     if processes == 1:
         train(key, word)
         return 0
-    from pipelines.launched import launch
+    from pipelines.machinery.launched import launch
 
     return launch(key, word, processes, spec["threads"])
 

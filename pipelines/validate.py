@@ -1,6 +1,6 @@
 """The stage `validate`: all Great Expectations suites in one process; a broken contract stops the pipeline here."""
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
 

@@ -45,8 +45,8 @@ TREE = {
             '''What it is.'''
     """,
     "restore_ml/score.py": "from restore_ml.metric import metric\n",
-    "pipelines/train.py": "from pipelines.steps import Steps\n",
-    "pipelines/steps.py": "class Steps: ...\n",
+    "pipelines/train.py": "from pipelines.machinery.steps import Steps\n",
+    "pipelines/machinery/steps.py": "class Steps: ...\n",
     "foreign/__init__.py": "",
     "foreign/method.py": "from foreign import parts\nfrom restore_ml.nn.block import block\nimport numpy\n",
     "foreign/parts.py": "PART = 1\n",
@@ -102,7 +102,7 @@ def test_what_counts_is_exactly_what_is_imported(tree):
     ("restore_ml/nn/__init__.py", "Blocks", "All blocks", set()),
     ("restore_ml/methods/b.py", "'''What it is.'''", "", set()),
     ("restore_ml/losses/shared.py", "loss(a, b):\n    return a", "loss(\n    a, b,\n):\n\n    return a", set()),
-    ("pipelines/steps.py", "...", "x = 1", set()),
+    ("pipelines/machinery/steps.py", "...", "x = 1", set()),
     ("foreign/parts.py", "PART = 1", "PART = 2", {"foreign"}),
 ])
 def test_an_edit_changes_those_who_use_it_and_nobody_else(tree, name, old, new, expected):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.client import die_with_parent
+from pipelines.machinery.client import die_with_parent
 from restore_ml import layout, registry
 from restore_ml.errors import UserError
 from restore_ml.files import sha256, sha256_of_file

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.data import inbox as inboxes
 from restore_ml.errors import UserError

@@ -4,7 +4,7 @@
     dvc repro --single-item train@x restore@x     one unit a run, side by side in lanes, in the order of dvc.yaml
     dvc repro                                     what is left (compare, register), and proof that nothing is stale
 
-Each lane is a DVC process on this machine; what its stages do goes to the workers (`pipelines.jobs`). Units write
+Each lane is a DVC process on this machine; what its stages do goes to the workers (`machinery.jobs`). Units write
 disjoint outs, and one that needs another's outs waits for it, so DVC's own locks are never in each other's way.
 """
 
@@ -23,9 +23,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from pipelines import jobs
-from pipelines.client import with_parent
-from pipelines.runners import Runner
+from pipelines.machinery import jobs
+from pipelines.machinery.client import with_parent
+from pipelines.machinery.runners import Runner
 from restore_ml import settings
 from restore_ml.errors import UserError
 from restore_ml.registry import TASKS

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.work import parallel
-from pipelines import forkserver
 from pipelines.__main__ import set_threads
-from pipelines.client import REBUILD, mark, with_parent
-from pipelines.link import PARENT, flow_run_id
-from pipelines.lock import mend
-from pipelines.runners import RUNNER, WORKERS, Runner
-from pipelines.steps import Steps
+from pipelines.machinery import forkserver
+from pipelines.machinery.client import REBUILD, mark, with_parent
+from pipelines.machinery.link import PARENT, flow_run_id
+from pipelines.machinery.lock import mend
+from pipelines.machinery.runners import RUNNER, WORKERS, Runner
+from pipelines.machinery.steps import Steps
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
 from restore_ml.files import sweep
@@ -84,7 +84,7 @@ def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen
     if watched:
         from prefect.context import refresh_global_settings_context
 
-        from pipelines.link import environment as prefect_environment
+        from pipelines.machinery.link import environment as prefect_environment
 
         # For the workers, and for threads of Prefect's: without an address each would start a server of its own.
         os.environ.update(prefect_environment())
@@ -98,7 +98,7 @@ def _in_parallel(root: Path, runner: Runner, environment: dict[str, str], chosen
 
         from prefect import flow
 
-        from pipelines.link import marked, quiet, unmarked
+        from pipelines.machinery.link import marked, quiet, unmarked
 
         quiet()
         errors: list[UserError] = []

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 from flows.work import ingest, rebuild
-from pipelines.runners import Runner
-from pipelines.steps import Steps
+from pipelines.machinery.runners import Runner
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.data import inbox as inboxes
 from restore_ml.files import write_text

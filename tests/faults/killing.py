@@ -95,13 +95,13 @@ class Project:
 
     def watch(self) -> None:
         """Start the project's Prefect server, which takes minutes on a busy machine; rebuilds find it then."""
-        code = ("import sys\nfrom pathlib import Path\nfrom pipelines import server\n"
+        code = ("import sys\nfrom pathlib import Path\nfrom pipelines.machinery import server\n"
                 "server.start(Path(sys.argv[1]), 600.0)")
         subprocess.run([sys.executable, "-c", code, str(self.root)], cwd=self.root, env=self.environment, check=True)
 
     def close(self) -> None:
         """End the project's Prefect server."""
-        from pipelines import server
+        from pipelines.machinery import server
 
         server.stop(self.root)
 
@@ -210,7 +210,7 @@ def unfinished(project: Project) -> list[tuple[str, str]]:
 
 def under_way(project: Project, kinds: tuple[str, ...] = ("flow_runs", "task_runs")) -> list[tuple[str, str]]:
     """Prefect's runs that say they are at work; none where there is no server."""
-    from pipelines import server
+    from pipelines.machinery import server
 
     url = server.find(project.root, timeout=30.0)
     if url is None:

@@ -15,7 +15,7 @@ import zc.lockfile
 from ruamel.yaml import YAML
 
 from flows.work import rebuild
-from pipelines import client, forkserver, lock, server
+from pipelines.machinery import client, forkserver, lock, server
 from restore_ml.files import PART, write_text
 from tests.faults import killing
 from tests.pipelines import toy
@@ -117,7 +117,7 @@ def test_a_stage_whose_rebuild_was_killed_before_it_began_writes_nothing(tmp_pat
 def test_a_stage_ends_with_dvc_although_a_shell_stands_between(tmp_path, served):
     root = toy.make(tmp_path)
     environment = toy.environment(root) | {"DVC_STAGE": "toy"}
-    helper = [sys.executable, "-c", "from pipelines import forkserver as f; f.PRELOADED = ()\n"
+    helper = [sys.executable, "-c", "from pipelines.machinery import forkserver as f; f.PRELOADED = ()\n"
               "import sys; sys.exit(f.main())"]
     with contextlib.ExitStack() as stack:
         if served:
@@ -155,7 +155,7 @@ def test_a_child_whose_parent_died_before_it_could_ask_ends_at_once():
 def test_workers_outlive_the_thread_that_started_them_and_end_with_the_process(tmp_path):
     script = tmp_path / "pool.py"
     script.write_text(
-        "import os, sys, threading, time\nfrom pipelines.runners import Runner\n"
+        "import os, sys, threading, time\nfrom pipelines.machinery.runners import Runner\n"
         "if __name__ == '__main__':\n    with Runner('processes', 1).executor() as pool:\n        pids = []\n"
         "        for _ in range(2):\n"
         "            job = threading.Thread(target=lambda: pids.append(pool.submit(os.getpid).result()))\n"

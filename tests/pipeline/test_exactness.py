@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipelines import forkserver
+from pipelines.machinery import forkserver
 from tests.pipeline.conftest import ROOT, Project, make_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]

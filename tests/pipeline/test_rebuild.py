@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from pipelines import server
+from pipelines.machinery import server
 from restore_ml.data.shards import Shards
 
 pytestmark = pytest.mark.pipeline

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from pipelines.children import Child
-from pipelines.lock import holds
-from pipelines.steps import Broken, Steps
+from pipelines.machinery.children import Child
+from pipelines.machinery.lock import holds
+from pipelines.machinery.steps import Broken, Steps
 from tests.pipelines import toy
 
 
@@ -41,10 +41,11 @@ def test_exit_status_and_sentence(project, key, status, sentence, done):
     assert ("Traceback" in result.stderr) == (key == "bug")
 
 
-def test_an_unknown_stage_is_a_sentence(project):
-    done = subprocess.run([sys.executable, "-m", "pipelines", "nonsense"], cwd=project, env=toy.environment(project),
+@pytest.mark.parametrize("name", ["nonsense", "machinery", "__init__"])
+def test_an_unknown_stage_is_a_sentence(project, name):
+    done = subprocess.run([sys.executable, "-m", "pipelines", name], cwd=project, env=toy.environment(project),
                           capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "no stage 'nonsense'" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and f"no stage {name!r}" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_finished_steps_are_not_done_again():
@@ -82,7 +83,7 @@ def test_a_child_tells_how_it_ended_and_one_that_is_not_needed_goes():
 
 
 def test_a_child_ends_with_its_parent(tmp_path):
-    script = ("import os, sys, time\nfrom pipelines.children import Child\n"
+    script = ("import os, sys, time\nfrom pipelines.machinery.children import Child\n"
               "child = Child(lambda word: time.sleep(60) or 0)\n"
               "print(child.pid, flush=True)\nchild.run()\n")
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,

@@ -8,8 +8,9 @@ import signal
 
 import pytest
 
-from pipelines import launched, train
-from pipelines.steps import Steps
+from pipelines import train
+from pipelines.machinery import launched
+from pipelines.machinery.steps import Steps
 from restore_ml.errors import UserError
 from restore_ml.files import write_json
 from tests.pipelines.test_stage import LOCK

@@ -108,7 +108,7 @@ def test_they_listen_on_the_loopback_alone_and_end_with_their_parent(tmp_path):
             assert time.monotonic() < end and parent.poll() is None
             time.sleep(0.1)
         family = [process for process in psutil.Process(parent.pid).children(recursive=True)
-                  if "pipelines.process" in process.cmdline()]
+                  if "pipelines.machinery.process" in process.cmdline()]
         assert len(family) == 2
         connections = [link for process in (psutil.Process(parent.pid), *family)
                        for link in process.net_connections("inet")]

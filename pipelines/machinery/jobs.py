@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines import slots
-from pipelines.client import DISPATCH, PLAIN, with_parent
-from pipelines.forkserver import receive
+from pipelines.machinery import slots
+from pipelines.machinery.client import DISPATCH, PLAIN, with_parent
+from pipelines.machinery.forkserver import receive
 from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, write_json

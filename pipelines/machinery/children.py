@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from pipelines.client import die_with_parent
+from pipelines.machinery.client import die_with_parent
 from restore_ml.errors import UserError
 from restore_ml.files import lack
 
