@@ -25,10 +25,10 @@ def degrade(task: str, function: str) -> None:
     from restore_ml.data.ledger import Ledger
 
     root = layout.root()
-    spec = read_json(root / layout.CODE / "degrade" / f"{task}.json")
+    spec = read_json(root / layout.code("degrade", task))
     ledger = Ledger.of_stage(root, f"degrade-{task}", spec)
     with bar(task) as progress, Runner.from_environment().mapper() as mapper:
-        getattr(degrading, function)(registry.task(task), root / layout.PREPARED, root / layout.SAMPLES / task,
+        getattr(degrading, function)(registry.task(task), root / layout.PREPARED, root / layout.samples(task),
                                      spec["seed"], spec["settings"], progress, mapper, ledger=ledger)
 
 
@@ -38,6 +38,6 @@ def write_contract(task: str) -> None:
     from restore_ml.data.ledger import Ledger
 
     root = layout.root()
-    ledger = Ledger.of_stage(root, f"contract-{task}", read_json(root / layout.CODE / "degrade" / f"{task}.json"))
+    ledger = Ledger.of_stage(root, f"contract-{task}", read_json(root / layout.code("degrade", task)))
     with Runner.from_environment().mapper() as mapper:
-        contract_table.write_contract(root / layout.SAMPLES / task, mapper=mapper, ledger=ledger)
+        contract_table.write_contract(root / layout.samples(task), mapper=mapper, ledger=ledger)

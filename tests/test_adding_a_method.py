@@ -34,7 +34,7 @@ picture = np.repeat(wave[:, :, None], 3, 2).astype(np.uint8)
 folder = root / "samples/super_resolution/train"
 records = task.training_records([shards.Record("ab" * 32, {"image": picture}, {"name": "wave"})], 1, {"scales": [3]})
 shards.write(folder / "a.arrow", records)
-spec = {"run": "espcn", "task": run.task, "method": run.method, "needs": "none", "seed": 1, "settings": run.settings,
+spec = {"run": "espcn", "task": run.task, "method": run.method, "slots": {}, "seed": 1, "settings": run.settings,
         "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 facts = train_run(spec, root, root / "models/espcn")
 method, model = restoration.load_model(root / "models/espcn", root)

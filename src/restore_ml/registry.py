@@ -1,8 +1,12 @@
 """Finds tasks and methods by name; imports only the one that is asked for.
 
+A task is a module or a package of `restore_ml.tasks` that defines `TASK`; it has tables when it has an evaluation
+(`restore_ml.tasks.<task>.evaluation`, or `restore_ml.evaluation.tasks.<task>`), else it only feeds other runs.
+
 A method `vdsr` of the task `super_resolution` is `restore_ml.methods.super_resolution.vdsr.METHOD`; one that another
 package ships is found through the entry-point group `restore_ml.methods` (name `super_resolution.vdsr`, value
-`package.module:Class`).
+`package.module:Class`). A run of another task names it with its task, `super_resolution.vdsr`; such a method lists the
+tasks that it serves.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from restore_ml.errors import UserError
 
@@ -22,9 +28,33 @@ if TYPE_CHECKING:
     from restore_ml.method import Method
     from restore_ml.tasks.base import Task
 
-TASKS = ("super_resolution", "inpainting", "colorization", "cloud_removal")
+HERE = Path(__file__).parent
+SHOWN_FIRST = ("super_resolution", "inpainting", "colorization", "cloud_removal")
+"""The order in which tasks are shown; the others follow by name."""
+
+
+def _tasks() -> list[str]:
+    """The names of all tasks: nothing is imported."""
+    defined = re.compile(r"^(TASK\b|from .*\bimport\b.*\bTASK\b)", re.MULTILINE)
+    places = [*(HERE / "tasks").glob("*.py"), *(HERE / "tasks").glob("*/__init__.py")]
+    names = [place.parent.name if place.name == "__init__.py" else place.stem for place in places
+             if place != HERE / "tasks" / "__init__.py" and (
+                 place.name == "__init__.py" or defined.search(place.read_text(encoding="utf-8")))]
+    return sorted(names, key=lambda name: (SHOWN_FIRST.index(name) if name in SHOWN_FIRST else len(SHOWN_FIRST), name))
+
+
+def evaluation_module(task_name: str) -> str | None:
+    """The module with the task's metrics; None where it has none."""
+    for folder, module in ((HERE / "tasks" / task_name / "evaluation", f"restore_ml.tasks.{task_name}.evaluation"),
+                           (HERE / "evaluation" / "tasks" / task_name, f"restore_ml.evaluation.tasks.{task_name}")):
+        if folder.with_suffix(".py").exists() or (folder / "__init__.py").exists():
+            return module
+    return None
+
+
+TASKS = tuple(name for name in _tasks() if evaluation_module(name))
 """The tasks with tables, in the order in which they are shown."""
-SUPPORT = ("representation",)
+SUPPORT = tuple(name for name in _tasks() if not evaluation_module(name))
 """Tasks that only feed other runs (feature networks)."""
 
 
@@ -44,33 +74,56 @@ def task(name: str) -> Task:
 
 def method_names(task_name: str) -> list[str]:
     """The names of all methods of a task, ours and those of other packages, sorted; nothing is imported."""
-    folder = Path(__file__).parent / "methods" / task_name
-    own = {path.stem for path in folder.glob("*.py") if path.stem != "__init__"}
+    ours = {path.stem for path in (HERE / "methods" / task_name).glob("*.py") if path.stem != "__init__"}
     foreign = {entry.name.partition(".")[2] for entry in _foreign() if entry.name.startswith(f"{task_name}.")}
-    return sorted(own | foreign)
+    return sorted(ours | foreign)
 
 
 def method_module(task_name: str, name: str) -> str:
     """The dotted name of the module that holds the method."""
-    if name not in method_names(task_name):
-        known = method_names(task_name)
-        raise UserError(f"There is no method {name!r} for {task_name}; there are {', '.join(known)}."
-                        f"{nearest(name, known)}")
-    own = f"restore_ml.methods.{task_name}.{name}"
-    if (Path(__file__).parent / "methods" / task_name / f"{name}.py").exists():
-        return own
-    return next(entry.module for entry in _foreign() if entry.name == f"{task_name}.{name}")
+    home, plain = _home(task_name, name)
+    if not (HERE / "methods" / home / f"{plain}.py").exists():
+        return _entry(home, plain).module
+    return f"restore_ml.methods.{home}.{plain}"
 
 
 def method_class(task_name: str, name: str) -> type[Method]:
     """The class of a method; the sentence of a `UserError` names the nearest right one."""
     module = method_module(task_name, name)
-    if module.startswith("restore_ml.methods."):
-        return importlib.import_module(module).METHOD
-    return next(entry for entry in _foreign() if entry.name == f"{task_name}.{name}").load()
+    home, plain = _home(task_name, name)
+    cls = importlib.import_module(module).METHOD if module.startswith("restore_ml.methods.") else (
+        _entry(home, plain).load())
+    if home != task_name and task_name not in cls.serves:
+        served = ", ".join([home, *cls.serves])
+        raise UserError(f"The method {name!r} serves {served}, not {task_name}; it must name {task_name} in `serves`.")
+    return cls
 
 
-def _foreign() -> list[EntryPoint]:
+def method(task_name: str, name: str, settings: dict[str, Any]) -> Method:
+    """A method with a run's settings, for the task of the run (which need not be the one that it was written for)."""
+    made = method_class(task_name, name)(settings)
+    made.task = task_name
+    return made
+
+
+def _home(task_name: str, name: str) -> tuple[str, str]:
+    """The task that a method belongs to, and its name there; `super_resolution.vdsr` names both."""
+    home, plain = name.split(".", 1) if name.partition(".")[0] in (*TASKS, *SUPPORT) and "." in name else (
+        task_name, name)
+    known = method_names(home)
+    if plain not in known:
+        raise UserError(f"There is no method {name!r} for {task_name}; there are {', '.join(known)}."
+                        f"{nearest(plain, known)}")
+    return home, plain
+
+
+def _entry(task_name: str, name: str) -> EntryPoint:
+    return next(entry for entry in _foreign() if entry.name == f"{task_name}.{name}")
+
+
+@lru_cache(maxsize=1)
+def _foreign() -> tuple[EntryPoint, ...]:
+    """The methods of other packages, read once: to look through all installed packages takes 20 ms."""
     from importlib.metadata import entry_points  # a third of what `--help` would cost
 
-    return list(entry_points(group="restore_ml.methods"))
+    return tuple(entry_points(group="restore_ml.methods"))

@@ -16,13 +16,14 @@ HISTORY = 200
 
 
 class Lock:
-    """dvc.lock: the hash of every output, by path. An absent file is an empty lock."""
+    """The dvc.lock files of the project: the hash of every output, by path. An absent file is an empty lock."""
 
     def __init__(self, root: Path) -> None:
-        """Read root/dvc.lock; a broken one is a `UserError`."""
+        """Read them; a broken one is a `UserError`."""
         self.outs: dict[str, str] = {}
         self.deps: dict[str, str] = {}
-        for stage in (_yaml(root / "dvc.lock").get("stages") or {}).values():
+        locks = [root / layout.lock_file(), *sorted((root / layout.GRAPH).glob("*/dvc.lock"))]
+        for stage in (stage for lock in locks for stage in (_yaml(lock).get("stages") or {}).values()):
             for kind, target in (("outs", self.outs), ("deps", self.deps)):
                 for entry in stage.get(kind) or []:
                     target[entry["path"]] = str(entry.get("md5") or entry.get("hash") or "")
@@ -46,17 +47,18 @@ def _yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not readable YAML ({' '.join(str(error).split())}); restore it from git.") from None
 
 
-def commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:
-    """For each name the commit whose dvc.lock first held all of its hashes and since kept them, or `uncommitted`.
+def commits(root: Path, wanted: Mapping[str, set[str]], task: str = "") -> dict[str, str]:
+    """For each name the commit whose dvc.lock (of the task, or of the project) first held all of its hashes and since
+    kept them, or `uncommitted`.
 
     `wanted`: name -> hashes. An empty set (nothing in dvc.lock) counts as uncommitted.
     """
-    found = dict.fromkeys(wanted, UNCOMMITTED)
+    found, lock = dict.fromkeys(wanted, UNCOMMITTED), layout.lock_file(task).as_posix()
     pending = {name: hashes for name, hashes in wanted.items() if hashes}
-    for commit in _git(root, "log", f"--max-count={HISTORY}", "--format=%H", "--", "dvc.lock").split():
+    for commit in _git(root, "log", f"--max-count={HISTORY}", "--format=%H", "--", lock).split():
         if not pending:
             break
-        text = _git(root, "show", f"{commit}:./dvc.lock")
+        text = _git(root, "show", f"{commit}:./{lock}")
         pending = {name: hashes for name, hashes in pending.items() if all(value in text for value in hashes)}
         found.update(dict.fromkeys(pending, commit))
     return found

@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int, float], None]
 
 def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress | None = None, fresh: bool = False,
               checkpoint_seconds: float = 60.0, workers: int = 0) -> dict[str, Any]:
-    """Train the run that `spec` (the content of code/train/<run>.json) describes; returns what model.json says.
+    """Train the run that `spec` (the content of code/train/<task>/<run>.json) describes; returns what model.json says.
 
     A divergence, or a lack of memory or disk, is written down as the status `failed` or `transient` with its reason
     and is no exception. `fresh` forgets an unfinished training of the same fingerprint instead of continuing it.
@@ -35,19 +35,19 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
         restore_ml.training.processes.PeerLost: another process of the training ended before its time.
     """
     main, world = os.environ.get("RANK", "0") == "0", int(os.environ.get("WORLD_SIZE", "1"))
-    method = registry.method_class(spec["task"], spec["method"])(spec["settings"])
+    method = registry.method(spec["task"], spec["method"], spec["settings"])
     if world != spec.get("processes", 1):
         raise UserError(f"The training of {spec['run']} is one of {spec.get('processes', 1)} processes and was started "
                         f"in {world}; `dvc repro` starts it rightly.")
-    material = Material(root / layout.SAMPLES / spec["task"] / "train")
+    material = Material(root / layout.material(spec["task"]))
     mark = fingerprint(spec, material, root)
     folder = root / layout.CHECKPOINTS / mark
     if main:
         (folder / DONE).unlink(missing_ok=True)
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
-    facts = {key: spec[key] for key in ("run", "task", "method", "settings", "seed", "needs", "precision", "threads")}
-    facts |= {"processes": spec.get("processes", 1)}
+    facts = {key: spec[key] for key in ("run", "task", "method", "settings", "seed", "precision", "threads")}
+    facts |= {"processes": spec.get("processes", 1), "slots": spec.get("slots", {})}
     facts |= {"fingerprint": mark, "reading": method.reading, "status": "ok", "reason": "", "steps": 0,
               "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
     started, played = time.monotonic(), 0
@@ -81,9 +81,10 @@ def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
     Files above 64 MB count by size and their two ends, so that a start stays quick however many pictures there are.
     """
     digest = hashlib.sha256(canonical_json(spec).encode())
-    needed = root / layout.MODELS / spec["needs"] / "model.json"
-    if needed.exists():
-        digest.update(needed.read_bytes())
+    for run in spec.get("slots", {}).values():
+        filled = root / layout.slot(run) / "model.json"
+        if filled.exists():
+            digest.update(filled.read_bytes())
     for path in sorted(material.folder.rglob("*.arrow")):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(material.folder)} {size}".encode())
@@ -106,23 +107,24 @@ def _train(method: Method, spec: dict[str, Any], root: Path, out: Path, material
 
     from restore_ml.files import write_whole
     from restore_ml.training.checkpoint import not_finite
-    from restore_ml.training.features import load_needed
     from restore_ml.training.loop import Job, fit_networks
     from restore_ml.training.sampler import Sampler
+    from restore_ml.training.slots import load_slots
 
     torch.set_num_threads(spec["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # NaN into each output
     process = PartialState(cpu=not torch.cuda.is_available())
-    features = load_needed(root, spec["needs"], spec.get("weights", {}))
-    if features is not None:
-        features.to(process.device)
+    slots = load_slots(root, spec.get("slots", {}), spec.get("weights", {}))
+    for filled in slots.values():
+        for network in filled[1].networks.values() if isinstance(filled, tuple) else [filled]:
+            network.to(process.device)
     sampler = Sampler(registry.task(spec["task"]), material, method.settings, spec["seed"],
                       rank=process.process_index, world=process.num_processes)
     method.constants = method.prepare(material, spec["seed"])
     if process.is_main_process:
         write_json(folder / "run.json", {"run": spec["run"], "task": spec["task"]})  # names the live curves
-    job = Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], features, workers,
+    job = Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], slots, workers,
               checkpoint_seconds, progress if process.is_main_process else None)
     training = fit_networks(job)
     if not process.is_main_process:

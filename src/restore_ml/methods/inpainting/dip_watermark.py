@@ -57,7 +57,7 @@ class DIPWatermark(Method):
         "mse": 1.0, "l1": 1.0, "perceptual": 0.01, "steps": 3000, "lr": 0.01, "jitter": 0.03, "average": 0.99,
     }
     reading = "widths, weights of the terms, taps, learning rate, jitter, average, the semi-transparent mode"
-    restores_with_features = True
+    restoring_slots = ("features",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Raises `UserError` for an unknown name in `input`, `arch`, `upsample` or `mode`, or a mode without its mark.
@@ -125,13 +125,14 @@ class DIPWatermark(Method):
             marked, unknown = _Mark(model.arrays["mark"], image, self.multiple), torch.zeros_like(mask)
         image = image * (1 - unknown)
         wanted = {}
-        if model.features is not None and s["perceptual"]:
-            wanted = taps_of(model.features, image, TAPS)
+        features = model.slots.get("features")
+        if features is not None and s["perceptual"]:
+            wanted = taps_of(features, image, TAPS)
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(derive(seed, "init"))
             network = self.network().to(image.device)
         output, _ = optimise(network, given,
-                             lambda made: self.loss(marked(made), image, unknown, wanted, model.features),
+                             lambda made: self.loss(marked(made), image, unknown, wanted, features),
                              s["steps"], s["lr"], derive(seed, "jitter"), s["average"], s["jitter"])
         return {"image": output}
 

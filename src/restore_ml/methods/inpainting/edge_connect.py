@@ -158,7 +158,8 @@ class EdgeConnect(Method):
 
     def colour_loss(self, context: Context, true_edges: bool) -> dict[str, Tensor]:
         """L1 over the mean of the mask, -log D, features of the whole picture and Gram matrices of the hole's."""
-        s, truth, mask, features = self.settings, context.target["image"], context.inputs["mask"], context.features
+        s, truth, mask = self.settings, context.target["image"], context.inputs["mask"]
+        features = context.slots.get("features")
         made = self._coloured(context, true_edges)
         terms = {"l1": s["l1"] * F.l1_loss(made.float(), truth) / mask.mean().clamp(min=1e-3),
                  "adversarial": s["adversarial"] * generator_term("bce", context.networks["colour_judge"](made))}

@@ -86,7 +86,7 @@ class SelfAttentionSubPixelSR(Method):
 
     task = "super_resolution"
     reading = ("the paper's text was not available: attention after half of the residual blocks and after the last, "
-               "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; without `needs:` "
+               "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; without `features:` "
                "there is no perceptual term, with it the features are those of the run it names; the options "
                "`skip` and `settle` for short trainings are ours")
     restores_with = ("generator",)
@@ -177,11 +177,12 @@ class SelfAttentionSubPixelSR(Method):
         logits = context.networks["discriminator"](restored).float()
         terms = {"adversarial": self.settings["adversarial_weight"] * functional.softplus(-logits).mean(),
                  "mse": self.settings["pixel_weight"] * functional.mse_loss(restored.float(), truth)}
-        if context.features is not None and self.settings["perceptual_weight"] > 0:
+        features = context.slots.get("features")
+        if features is not None and self.settings["perceptual_weight"] > 0:
             tap = self.settings["perceptual_tap"]
             with torch.no_grad():
-                wanted = context.features(truth)[tap]
-            error = functional.mse_loss(context.features(restored.float())[tap].float(), wanted.float())
+                wanted = features(truth)[tap]
+            error = functional.mse_loss(features(restored.float())[tap].float(), wanted.float())
             terms["perceptual"] = self.settings["perceptual_weight"] * error
         return terms
 
