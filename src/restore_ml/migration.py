@@ -34,6 +34,9 @@ def migrate(root: Path) -> list[str]:
     raw = _rt().load(path.read_text(encoding="utf-8")) if path.exists() else None
     if not isinstance(raw, dict):
         raise UserError(f"{path} holds no settings; run the command in the project's folder.")
+    if not (root / graph.TEMPLATE).exists():
+        raise UserError(f"{root / graph.TEMPLATE} does not exist; take it from the repository, with {layout.STAGES}, "
+                        "pipelines and flows.")
     said = []
     if any(key in raw for key in settings.OLD_KEYS):
         said += _params(root, raw)
