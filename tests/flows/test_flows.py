@@ -48,7 +48,8 @@ def test_a_parallel_rebuild_keeps_dvc_true(built):
                for name in ("train@super_resolution.vdsr", "restore@super_resolution.vdsr",
                             "train@super_resolution.bicubic", "compare@super_resolution")}
     assert {facts["status"] for facts in workers.values()} == {0}
-    assert workers["train@super_resolution.vdsr"]["pid"] != workers["train@super_resolution.bicubic"]["pid"]  # two workers
+    one, two = (workers[f"train@super_resolution.{name}"] for name in ("vdsr", "bicubic"))
+    assert one["pid"] != two["pid"]  # two workers
     assert not ran(built.dvc("repro").stdout)
     assert "up to date" in built.dvc("status").stdout
     task = "super_resolution"
@@ -143,7 +144,8 @@ def test_a_failing_run_is_named_and_the_rest_goes_on(built):
     path.write_text(text.replace(line, line + broken))
     done = flow(built, "rebuild", "--runner", "threads", "--workers", "2", check=False)
     path.write_text(text)
-    assert done.returncode == 2 and "broken on purpose" in done.stderr and "super_resolution/vdsr stopped" in done.stderr
+    assert done.returncode == 2 and "broken on purpose" in done.stderr
+    assert "super_resolution/vdsr stopped" in done.stderr
     assert "compare super_resolution done" in done.stdout  # the others have their table
     table = (built.root / "comparison/super_resolution/table.md").read_text()
     assert "bicubic" in table and "vdsr" not in table
