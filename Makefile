@@ -1,7 +1,7 @@
 # Each of these works alone, any number of times, in any order; whatever is missing is set up first.
 #
 #   make repro [PROFILE=quick|cpu|gpu|paper] [TASK=inpainting] [METHODS="vdsr glcic"]
-#              [PARALLEL=threads|processes|dask|dask:tcp://host:8786|ray] [WORKERS=2]
+#              [WORKERS=2] [PARALLEL=dask|dask:tcp://host:8786|ray]
 #   make test [CHANGED=1]  all tests, or for three minutes those that what differs from the last commit can touch
 #   make ui          MLflow and Prefect in the browser
 #   make lint        ruff and mypy        make setup   the environment, the pictures, the databases

@@ -40,7 +40,7 @@ def project(root: Path, processes: int, threads: int, settings: dict[str, int]) 
     shards.write(root / f"samples/{TASK}/train/0.arrow", list(records))
     chosen = registry.method_class(TASK, RUN)({**settings, "scales": [2], "batch": 32, "patch": 40}).settings
     write_json(root / f"code/train/{RUN}.json", {
-        "run": RUN, "task": TASK, "method": RUN, "needs": "none", "seed": 1, "settings": chosen, "threads": threads,
+        "run": RUN, "task": TASK, "method": RUN, "slots": {}, "seed": 1, "settings": chosen, "threads": threads,
         "processes": processes, "precision": "fp32", "versions": {}, "modules": {}})
 
 

@@ -130,7 +130,7 @@ def work(method: str, threads: int, folder: Path) -> None:
     shards.write(train / "00.arrow", registry.parts(task.name).training.records(records[:PICTURES], SEED, given))
     for name, pool in registry.parts(task.name).training.pools(records[:PICTURES], SEED, given).items():
         shards.write(train / "pools" / name / "pool.arrow", pool)
-    spec = {"run": method, "task": task_name, "method": method, "needs": "none", "seed": SEED, "threads": threads,
+    spec = {"run": method, "task": task_name, "method": method, "slots": {}, "seed": SEED, "threads": threads,
             "settings": {**registry.method_class(task_name, method).paper, **settings}, "precision": "fp32"}
     out = folder / "models" / method
     facts = train_run(spec, folder, out)

@@ -118,7 +118,7 @@ def measured(name: str, project: Any, entries: dict[str, Any], precision: str) -
         raise
     except Exception as error:  # one method must not take the others with it
         return ["", "", memory(), f"does not train: {checks.told(error)}"]
-    facts = read_json(project.root / layout.MODELS / name / "model.json")
+    facts = read_json(project.root / layout.model(entry.task, name) / "model.json")
     times = ", ".join(f"{phase} {1000 * (last - before):.1f}" for phase, (*_, before, last) in ends.items())
     return [f"{sum(facts['parameters'].values()):,}", times, memory(), "; ".join(findings) or "none"]
 

@@ -57,7 +57,8 @@ def wanted(root: Path, runs: list[str]) -> list[tuple[str, str]]:
     for task in registry.tables():
         with contextlib.suppress(UserError):
             found.append((task, run_name(load_for(root, task, "champion", "fp32")[0])))
-    if ("inpainting", "partial_conv") not in found and (root / layout.MODELS / "partial_conv" / "model.json").exists():
+    other = "inpainting", "partial_conv"
+    if other not in found and (root / layout.model(*other) / "model.json").exists():
         found.append(("inpainting", "partial_conv"))
     if not runs:
         return found
@@ -68,8 +69,8 @@ def registry_task(root: Path, run: str) -> str:
     """The task of a run."""
     from restore_ml.files import read_json
 
-    path = root / layout.MODELS / run / "model.json"
-    if not path.exists():
+    path = next((root / layout.MODELS).glob(f"*/{run}/model.json"), None)
+    if path is None:
         sys.exit(f"There is no model of a run {run!r} in {root}; `make repro METHODS={run}` builds it.")
     return str(read_json(path)["task"])
 
@@ -181,7 +182,7 @@ def measure(root: Path, task: str, run: str, sizes: list[float], until: float) -
     """Print the rows of a run."""
     from restore_ml.restore_command import load, model_folder
 
-    folder = root / layout.MODELS / run
+    folder = root / layout.model(task, run)
     if not (folder / "model.json").exists():
         folder = model_folder(root, task, "champion")
     method, model = load(folder, root)

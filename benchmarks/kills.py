@@ -5,8 +5,8 @@
 Each kind of kill (SIGKILL to `python -m flows.rebuild` alone, SIGKILL to its whole process group, SIGTERM to it alone)
 and each runner gets so many kills. The moments are drawn from the seed between the start of a rebuild and the seconds
 that an undisturbed one takes; what a kill leaves is what the next rebuild begins with, and every rebuild that comes to
-its end is compared with the undisturbed one (every byte of dvc.lock and of all results; after side-by-side runs, the
-order of dvc.lock's stages apart), and so are unfinished files, MLflow's and Prefect's runs, and processes left behind.
+its end is compared with the undisturbed one (every byte of every lock and of all
+results), and so are unfinished files, MLflow's and Prefect's runs, and processes left behind.
 Then everything that was built is forgotten, and the kills go on.
 """
 
@@ -89,7 +89,7 @@ def series(project: Project, runner: str, kill: Kill, kills: int, draw: random.R
            reference: dict[str, bytes]) -> Outcome:
     """So many kills, each followed by the next rebuild."""
     outcome = Outcome()
-    arguments = [] if runner == "sequential" else ["--runner", runner, "--workers", "2"]
+    arguments = ["--workers", "1"] if runner == "sequential" else ["--runner", runner, "--workers", "2"]
     killing.forget(project)
     while outcome.kills < kills:
         moment = draw.uniform(0.0, seconds)
@@ -108,7 +108,7 @@ def series(project: Project, runner: str, kill: Kill, kills: int, draw: random.R
             process = project.start(*arguments)
             process.wait()
         outcome.rebuilt += 1
-        found = killing.complaints(project, reference, ordered=runner == "sequential")
+        found = killing.complaints(project, reference)
         if process.returncode:
             found.append(f"the rebuild ended with {process.returncode}: {project.said()[-500:]}")
         for sentence in found:

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipelines import client, forkserver, server  # noqa: E402 - found only now
+from pipelines.machinery import client, forkserver, server  # noqa: E402 - found only now
 
 STAGE = """
 import time

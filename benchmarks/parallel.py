@@ -25,34 +25,38 @@ sys.path.insert(0, str(ROOT))
 
 from ruamel.yaml import YAML  # noqa: E402 - found only now
 
+from restore_ml.settings import SLOTS  # noqa: E402
 from tests.pipeline.conftest import Project, make_project  # noqa: E402
 
 
-def runs(names: list[str], budget: str) -> str:
-    """The section `runs` of params.yaml with these runs; runs that need features are left out, as these are."""
-    found = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["runs"]
-    kept = {"task": "task", "method": "method", "needs": "needs", "settings": "settings", "quick": budget}
-    chosen = {name: {key: entry[given] for key, given in kept.items() if given in entry}
-              for name, entry in found.items() if entry["needs"] == "none" and (not names or name in names)}
-    lines = [f"  {name}: {entry}".replace("'", "").replace("True", "true").replace("False", "false")
-             for name, entry in chosen.items()]
-    return "\nruns:\n" + "\n".join(lines) + "\n"
+def runs(names: list[str], budget: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of each task its runs with empty slots, as these are left out of the project."""
+    chosen: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted(ROOT.glob("graph/*/runs.yaml")):
+        for name, entry in YAML(typ="safe").load(path.read_text(encoding="utf-8"))["runs"].items():
+            if all(entry[slot] == "none" for slot in SLOTS) and (not names or name in names):
+                kept = {"method": "method", "settings": "settings", "quick": budget}
+                chosen.setdefault(path.parent.name, {})[name] = {
+                    key: entry[given] for key, given in kept.items() if given in entry}
+    return chosen
 
 
-def rebuilt(start: Path, way: str, workers: int, environment: dict[str, str]) -> tuple[float, dict[str, Any]]:
-    """Seconds of the rebuild of a copy of the project, and what its dvc.lock says."""
+def rebuilt(start: Path, way: str, workers: int, environment: dict[str, str]) -> tuple[float, dict[str, bytes]]:
+    """Seconds of the rebuild of a copy of the project, and its locks."""
     root = start.with_name(way)
     shutil.copytree(start, root, symlinks=True, ignore=shutil.ignore_patterns("prefect"))
     project = Project(root, {**environment, "RESTORE_ML_ROOT": str(root),
                              "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])})
     begin = time.monotonic()
-    project.run(sys.executable, "-m", "flows.rebuild", "--runner", way, "--workers", str(workers), timeout=7200)
+    project.run(sys.executable, "-m", "flows.rebuild", "--runner", way, "--workers",
+                str(1 if way == "sequential" else workers), timeout=7200)
     whole = time.monotonic() - begin
     clean = "up to date" in project.dvc("status").stdout
     again = re.findall("Running stage", project.dvc("repro").stdout)
     print(f"{way}: dvc status {'clean' if clean else 'NOT CLEAN'}, dvc repro ran {len(again)} stages", flush=True)
     project.run(sys.executable, "-m", "flows.clean", check=False)
-    return whole, YAML(typ="safe").load((root / "dvc.lock").read_text(encoding="utf-8"))
+    locks = [root / "dvc.lock", *root.glob("graph/*/dvc.lock")]
+    return whole, {path.relative_to(root).as_posix(): path.read_bytes() for path in locks}
 
 
 def main() -> None:
@@ -66,13 +70,10 @@ def main() -> None:
         start = Path(folder) / "start"
         start.mkdir()
         project = make_project(start, runs(options.runs, options.budget))
-        params = (start / "params.yaml").read_text(encoding="utf-8")
-        (start / "params.yaml").write_text(re.sub(r"^threads: \d+", "threads: 1", params, flags=re.MULTILINE),
-                                           encoding="utf-8")
-        project.dvc("repro", "validate")
-        first: tuple[float, dict[str, Any]] | None = None
+        project.dvc("repro", "prepare")
+        first: tuple[float, dict[str, bytes]] | None = None
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n", flush=True)
-        rows = ["| runner | workers | rebuild, s | speed-up | dvc.lock |", "|---|---|---|---|---|"]
+        rows = ["| runner | workers | rebuild, s | speed-up | locks |", "|---|---|---|---|---|"]
         for way in options.ways:
             whole, lock = rebuilt(start, way, options.workers, project.environment)
             first = first or (whole, lock)

@@ -54,7 +54,7 @@ def holes(height: int, width: int) -> np.ndarray:
 def runs(root: Path, wanted: list[str]) -> list[tuple[str, str]]:
     """(run, task) of all models that take photographs."""
     found = []
-    for path in sorted((root / layout.MODELS).glob("*/model.json")):
+    for path in sorted((root / layout.MODELS).glob("*/*/model.json")):
         facts = json.loads(path.read_text())
         if facts["task"] in PHOTOS and facts["status"] == "ok" and (not wanted or facts["run"] in wanted):
             found.append((facts["run"], facts["task"]))

@@ -21,6 +21,7 @@ import numpy as np
 
 from restore_ml import layout, registry, restoration, settings
 from restore_ml.data.shards import Record, Shards
+from restore_ml.errors import UserError
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol
@@ -39,14 +40,14 @@ def main() -> None:
     options = parser.parse_args()
     root = layout.root().resolve()
     params = settings.load(root / "params.yaml")
-    run = params.runs[options.run]
+    run = named(params, options.run)
     rules = protocol(run.task)
     cases = options.cases.split(",") if options.cases else [rules.primary_degradation]
     tests = {case: samples(root, params, run.task, case, options.crops, options.side) for case in cases}
     print(f"{rules.primary} on {options.crops} crops of each validation picture; a baseline beside\n\n"
           f"| {options.run} | seconds | {' | '.join(cases)} |\n|---|---|{'---|' * len(cases)}")
-    for name in [name for name in rules.baselines if name in params.runs]:
-        base = train(root, params, params.runs[name], {}, 1)
+    for name in [name for name in rules.baselines if f"{run.task}/{name}" in params.runs]:
+        base = train(root, params, params.runs[f"{run.task}/{name}"], {}, 1)
         print(f"| {name} | | {' | '.join(f'{measure(base, rules, tests[case]):.3f}' for case in cases)} |", flush=True)
     for variant in options.variants:
         started, values = time.monotonic(), []
@@ -56,6 +57,14 @@ def main() -> None:
         seconds = (time.monotonic() - started) / options.seeds
         means = " | ".join(f"{value:.3f}" for value in np.mean(values, axis=0))
         print(f"| {json.dumps(variant)} | {seconds:.0f} | {means} |", flush=True)
+
+
+def named(params: settings.Params, name: str) -> settings.Run:
+    """The run `task/run`, or the one run of that name."""
+    found = [run for run in params.runs.values() if name in (run.key, run.name)]
+    if len(found) != 1:
+        raise UserError(f"{name!r} names {len(found)} runs; give one of {', '.join(params.runs)}.")
+    return found[0]
 
 
 def samples(root: Path, params: settings.Params, task: str, case: str, crops: int, side: int) -> list[Sample]:
@@ -83,15 +92,16 @@ def train(root: Path, params: settings.Params, run: settings.Run, changes: dict[
         for name in (layout.PREPARED, layout.SAMPLES):
             (scratch / name).symlink_to(root / name)
         (scratch / layout.MODELS).mkdir()
-        if run.needs != "none":
-            (scratch / layout.MODELS / run.needs).symlink_to(root / layout.MODELS / run.needs)
-        spec = {"run": run.name, "task": run.task, "method": run.method, "needs": run.needs, "seed": seed,
+        for other in run.slots.values():
+            (scratch / layout.slot(other)).parent.mkdir(exist_ok=True)
+            (scratch / layout.slot(other)).symlink_to(root / layout.slot(other))
+        spec = {"run": run.name, "task": run.task, "method": run.method, "slots": run.slots, "seed": seed,
                 "settings": {**run.settings, **changes}, "threads": params.threads, "processes": 1,
                 "precision": resolve(params.precision), "versions": {}, "modules": {}, "weights": {}}
-        facts = train_run(spec, scratch, scratch / layout.MODELS / run.name)
+        facts = train_run(spec, scratch, scratch / layout.model(run.task, run.name))
         if facts["status"] != "ok":
             raise SystemExit(f"{run.name} with {changes}: {facts['status']}, {facts['reason']}")
-        return restoration.load_model(scratch / layout.MODELS / run.name, scratch)
+        return restoration.load_model(scratch / layout.model(run.task, run.name), scratch)
 
 
 def measure(loaded: Any, rules: Any, tests: list[Sample]) -> float:

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pipelines import server
+from pipelines.machinery import server
 from restore_ml import layout
 from restore_ml.errors import UserError, report
 

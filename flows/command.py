@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.guard import Call, called
-from pipelines import server
 from pipelines.__main__ import set_threads
-from pipelines.steps import Broken
+from pipelines.machinery import server
+from pipelines.machinery.steps import Broken
 from restore_ml import layout
 from restore_ml.errors import Terminated, UserError, heeding_termination, prepare_screen, report, sentence
 
@@ -30,8 +30,8 @@ def call(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
     """
     from prefect.settings import temporary_settings
 
-    from pipelines.link import quiet
-    from pipelines.link import settings as prefect_settings
+    from pipelines.machinery.link import quiet
+    from pipelines.machinery.link import settings as prefect_settings
 
     quiet()
     _check(flow, parameters)
@@ -51,7 +51,7 @@ def call(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
 
 
 def _watched(flow: Flow[..., Any], parameters: dict[str, Any], made: Call, settings: Any) -> None:
-    from pipelines.link import end_killed, marked
+    from pipelines.machinery.link import end_killed, marked
 
     try:
         with settings, marked():
@@ -96,8 +96,8 @@ def serve(flow: Flow[..., Any], parameters: dict[str, Any], cron: str = "") -> N
     from prefect.flows import EntrypointType
     from prefect.settings import temporary_settings
 
-    from pipelines.link import quiet
-    from pipelines.link import settings as prefect_settings
+    from pipelines.machinery.link import quiet
+    from pipelines.machinery.link import settings as prefect_settings
 
     quiet()
     _check(flow, parameters)

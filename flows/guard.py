@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.link import flow_run_id, unmarked
-from pipelines.steps import Broken, Steps
+from pipelines.machinery.link import flow_run_id, unmarked
+from pipelines.machinery.steps import Broken, Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
 

@@ -1,10 +1,10 @@
-"""`make repro`: one `dvc repro` inside a Prefect flow, then promotion, MLflow, the gallery and the tables.
+"""`make repro`: what is stale, over as many workers as there are cores, then promotion, MLflow, gallery and tables.
 
-    python -m flows.rebuild [--profile quick] [--task inpainting] [--methods "vdsr glcic"] [--runner dask --workers 2]
+    python -m flows.rebuild [--profile quick] [--task inpainting] [--methods "vdsr glcic"] [--workers 2]
 
-With `--task` or `--methods` only those runs are trained and restored, and a preview table is printed that is not
-tracked: a tracked table of a part would pass for the whole. With `--runner` (or RESTORE_ML_RUNNER) independent runs go
-side by side over a task runner (`flows.work.parallel`); the results are the same.
+With `--task` that task is built and tracked, and what its runs need of others. With `--methods` only those runs are
+trained and restored, and a preview table is printed that is not tracked: a tracked table of a part would pass for the
+whole. `--workers` is how many stages run at once, `--runner` over what; the results are the same to the bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import command
 from flows.work.rebuild import select
-from pipelines.runners import RUNNER, WORKERS, Runner
+from pipelines.machinery.runners import RUNNER, WORKERS, Runner
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = command.parser_of("rebuild", (__doc__ or "").split("\n\n", maxsplit=1)[0],
                                "python -m flows.rebuild --profile quick --runner processes --workers 2")
     parser.add_argument("--profile", default="", help="rewrite the profile in params.yaml first")
-    parser.add_argument("--task", default="", help="only the runs of this task")
+    parser.add_argument("--task", default="", help="only this task")
     parser.add_argument("--methods", default="", help="only these runs, by name or method (\"vdsr glcic\")")
     add_runner(parser)
     return command.run(_flow, parser, arguments, lambda options: {
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 def add_runner(parser: Any) -> None:
     """The options that say who works, for every flow that rebuilds."""
     parser.add_argument("--runner", default="", metavar="RUNNER",
-                        help="sequential (default), threads, processes, dask, ray; with the address of a cluster: "
+                        help="threads (default), processes, dask, ray; with the address of a cluster: "
                              f"dask:tcp://host:8786. Without the option ${RUNNER} counts")
     parser.add_argument("--workers", default="", metavar="N",
                         help=f"how many at once (default: ${WORKERS}, or the cores)")

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipelines import server
+from pipelines.machinery import server
 from restore_ml import addresses, layout
 from restore_ml.errors import prepare_screen, report
 

@@ -1,1 +1,1 @@
-"""One module per DVC stage, and what they share: steps, the link to Prefect, its server, and the fork server."""
+"""What a rebuild does: one module a stage of dvc.yaml and graph/task.yaml, run by `python -m pipelines STAGE [KEY]`."""

@@ -46,7 +46,14 @@ def main(arguments: list[str]) -> int:
         return 2
     parent = os.getppid()
     set_threads()
-    from pipelines.client import REBUILD, die_with_parent, dvc_behind_shell, ended, run_elsewhere, work_watched
+    from pipelines.machinery.client import (
+        REBUILD,
+        die_with_parent,
+        dvc_behind_shell,
+        ended,
+        run_elsewhere,
+        work_watched,
+    )
 
     die_with_parent(parent)  # DVC killed alone must not leave a stage behind that writes
     if ended(os.environ.get(REBUILD, "")):  # killed before the system was asked to tell us
@@ -58,7 +65,7 @@ def main(arguments: list[str]) -> int:
         return status
 
     def work() -> int:
-        from pipelines.stage import run
+        from pipelines.machinery.stage import run
 
         return run(*arguments)
 

@@ -1,6 +1,6 @@
 """The stage `champion`: the champion's stored weights, restored and scored on today's test pictures."""
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 
 

@@ -1,22 +1,27 @@
-"""The stage `compare`: tables, plots and metrics of a task from its score rows."""
+"""The stage `compare`: tables, plots and metrics of a task from the scores of its runs."""
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
+from restore_ml.errors import UserError
+from restore_ml.files import read_json
 
 
 def stage(step: Steps, key: str) -> None:
     """Compare the runs of the task `key`, and show the table in Prefect."""
     step("compare_runs", compare_runs, key)
-    table = layout.root() / layout.COMPARISON / key / "table.md"
+    table = layout.root() / layout.comparison(key) / "table.md"
     step.table(f"comparison-{key.replace('_', '-')}", table.read_text(encoding="utf-8"))
 
 
 def compare_runs(task: str) -> None:
     """Write comparison/<task>."""
-    import pandas
-
-    from restore_ml.evaluation.comparison import compare
+    from restore_ml.evaluation.comparison import compare, read_about
+    from restore_ml.evaluation.scoring import read_task, scored_runs
 
     root = layout.root()
-    compare(task, pandas.read_parquet(root / layout.SCORES / f"{task}.parquet"), root / layout.MODELS,
-            root / layout.COMPARISON / task)
+    spec = read_json(root / layout.code("compare", task))
+    scores = read_task(root, task)
+    if scores is None:
+        raise UserError(f"No run of {task} is scored; `dvc repro` scores them.")
+    compare(task, scores, read_about(root, task, scored_runs(root, task)), root / layout.comparison(task),
+            spec["primary_case"])

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.progress import bar
-from pipelines.runners import Runner
-from pipelines.steps import Steps
+from pipelines.machinery.progress import bar
+from pipelines.machinery.runners import Runner
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
 
@@ -42,10 +42,10 @@ def _degrade(function: Callable[..., Any], task: str) -> Any:
     from restore_ml.data.ledger import Ledger
 
     root = layout.root()
-    spec = read_json(root / layout.CODE / "degrade" / f"{task}.json")
+    spec = read_json(root / layout.code("degrade", task))
     ledger = Ledger.of_stage(root, f"degrade-{task}", spec)
     with bar(task) as progress, Runner.from_environment().mapper() as mapper:
-        return function(registry.parts(task), root / layout.PREPARED, root / layout.SAMPLES / task, spec["seed"],
+        return function(registry.parts(task), root / layout.PREPARED, root / layout.samples(task), spec["seed"],
                         spec["settings"], progress, mapper, ledger=ledger)
 
 
@@ -56,8 +56,8 @@ def write_contract(task: str, training: Any, cases: Any) -> None:
     from restore_ml.degrading import contract_table, left_out
 
     root = layout.root()
-    out = root / layout.SAMPLES / task
+    out = root / layout.samples(task)
     left_out.write_left_out(registry.task(task), root / layout.PREPARED, out, training, cases)
-    ledger = Ledger.of_stage(root, f"contract-{task}", read_json(root / layout.CODE / "degrade" / f"{task}.json"))
+    ledger = Ledger.of_stage(root, f"contract-{task}", read_json(root / layout.code("degrade", task)))
     with Runner.from_environment().mapper() as mapper:
         contract_table.write_contract(out, mapper=mapper, ledger=ledger)

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.progress import bar
-from pipelines.runners import Runner
-from pipelines.steps import Steps
+from pipelines.machinery.progress import bar
+from pipelines.machinery.runners import Runner
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.files import read_json
 

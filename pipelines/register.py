@@ -1,6 +1,6 @@
 """The stage `register`: MLflow is brought up to date with what was built. It has no outs, so it always really runs."""
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 
 

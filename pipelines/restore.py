@@ -1,21 +1,28 @@
 """The stage `restore`: one run restores every test case of its task, from the inputs alone."""
 
-from pipelines.progress import bar
-from pipelines.steps import Steps
+from pipelines.machinery.cached import files_of
+from pipelines.machinery.progress import bar
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
-from restore_ml.files import read_json
+from restore_ml.files import read_json, write_text
 
 
 def stage(step: Steps, key: str) -> None:
-    """Restore with the run `key`."""
+    """Restore with the run `key` (task/run)."""
     step("restore_pictures", restore_pictures, key)
 
 
 def restore_pictures(key: str) -> None:
-    """Write restored/<task>/<run>."""
-    from restore_ml.restoration import restore_run
+    """Write restored/<task>/<run>; what DVC's cache holds of the last time is copied where it is the same."""
+    from restore_ml.restoring_stage import restore_run
 
-    root = layout.root()
-    spec = read_json(root / layout.CODE / "restore" / f"{key}.json")
+    root, (task, run) = layout.root(), key.split("/")
+    spec = read_json(root / layout.code("restore", task, run))
+    mark = root / layout.retry_mark("restore", task, run)
+    earlier = files_of(root, layout.lock_file(task), f"restore@{run}", layout.restored(task, run))
     with bar(f"restore {key}") as progress:
-        restore_run(spec, root, root / layout.RESTORED / spec["task"] / key, progress)
+        status = restore_run(spec, root, root / layout.restored(task, run), progress, earlier)
+    if status.get("transient"):
+        write_text(mark, "")
+    else:
+        mark.unlink(missing_ok=True)

@@ -1,21 +1,27 @@
-"""The stage `score`: one row a picture, case and run of a task."""
+"""The stage `score`: one row a picture and case of a run, and what the table says of the run."""
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
-from restore_ml.files import read_json
+from restore_ml.files import read_json, write_json
 
 
 def stage(step: Steps, key: str) -> None:
-    """Score the task `key`."""
+    """Score the run `key` (task/run)."""
     step("score", score_pictures, key)
 
 
-def score_pictures(task: str) -> int:
-    """Write scores/<task>.parquet; returns the number of rows."""
+def score_pictures(key: str) -> int:
+    """Write scores/<task>/<run>.parquet and .json; returns the number of rows."""
+    from restore_ml.data.ledger import Ledger
+    from restore_ml.evaluation.comparison import about_run
     from restore_ml.evaluation.scoring import score, write_scores
 
-    root = layout.root()
-    rows = score(task, root / layout.SAMPLES / task, root / layout.RESTORED / task,
-                 read_json(root / layout.CODE / f"{task}.runs.json"))
-    write_scores(root / layout.SCORES / f"{task}.parquet", rows)
+    root, (task, run) = layout.root(), key.split("/")
+    ledger = Ledger.of_stage(root, f"score-{task}-{run}", read_json(root / layout.code("score", task)))
+    status = read_json(root / layout.restored(task, run) / "status.json")
+    rows = score(task, root / layout.samples(task), root / layout.restored(task),
+                 [{"run": run, "seed": status["seed"]}], ledger=ledger)
+    ledger.save()
+    write_scores(root / layout.scores(task, run), rows)
+    write_json(root / layout.about(task, run), about_run(root / layout.model(task, run)))
     return len(rows)

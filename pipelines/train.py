@@ -2,16 +2,16 @@
 
 If the child alone is killed, for want of memory mostly, a second one continues from the checkpoint; if that one is
 killed too, the run is marked transient and the next rebuild tries it again. A training in several processes is
-started by the child (`pipelines.launched`), which is killed when one of them was.
+started by the child (`pipelines.machinery.launched`), which is killed when one of them was.
 """
 
 import sys
 from contextlib import nullcontext
 from typing import Any
 
-from pipelines.lock import holds
-from pipelines.progress import bar
-from pipelines.steps import Steps
+from pipelines.machinery.lock import holds
+from pipelines.machinery.progress import bar
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, write_json, write_text
@@ -21,18 +21,18 @@ FRESH = "fresh"
 
 
 def stage(step: Steps, key: str) -> None:
-    """Train the run `key`."""
+    """Train the run `key` (task/run)."""
     step("train_method", train_method, key, step)
 
 
 def work(key: str, word: str) -> int:
-    """In the child: train the run; its outcome is in models/<run>/model.json."""
+    """In the child: train the run; its outcome is in models/<task>/<run>/model.json."""
     spec = _spec(key)
     processes = spec.get("processes", 1)
     if processes == 1:
         train(key, word)
         return 0
-    from pipelines.launched import launch
+    from pipelines.machinery.launched import launch
 
     return launch(key, word, processes, spec["threads"])
 
@@ -43,14 +43,14 @@ def train(key: str, word: str, shown: bool = True) -> dict[str, Any]:
 
     root = layout.root()
     with bar(f"train {key}") if shown else nullcontext() as progress:
-        return train_run(_spec(key), root, root / layout.MODELS / key, progress=progress, fresh=word == FRESH)
+        return train_run(_spec(key), root, root / layout.model(*key.split("/")), progress=progress, fresh=word == FRESH)
 
 
 def train_method(key: str, step: Steps) -> None:
-    """Have the children train; a result that dvc.lock already holds is made anew, an unfinished training goes on."""
+    """Have the children train; a result that the lock already holds is made anew, an unfinished training goes on."""
     root = layout.root()
-    mark = root / layout.STATE / "transient" / key
-    word = FRESH if not mark.exists() and holds(root, key) else ""
+    mark = root / layout.retry_mark("train", *key.split("/"))
+    word = FRESH if not mark.exists() and holds(root, *key.split("/")) else ""
     status = -1
     while status < 0 and step.children:
         status = step.children.pop(0).run(word)
@@ -62,14 +62,14 @@ def train_method(key: str, step: Steps) -> None:
         _give_up(key, f"its process was killed twice, the last time by signal {-status}")
     elif status > 0:
         raise UserError(f"The training of {key} stopped, for the reason above.")
-    if read_json(root / layout.MODELS / key / "model.json")["status"] == "transient":
+    if read_json(root / layout.model(*key.split("/")) / "model.json")["status"] == "transient":
         write_text(mark, "")
     else:
         mark.unlink(missing_ok=True)
 
 
 def _spec(key: str) -> dict[str, Any]:
-    return read_json(layout.root() / layout.CODE / "train" / f"{key}.json")
+    return read_json(layout.root() / layout.code("train", *key.split("/")))
 
 
 def _give_up(key: str, reason: str) -> None:
@@ -78,9 +78,9 @@ def _give_up(key: str, reason: str) -> None:
     from restore_ml.training.train import fingerprint
 
     root, spec = layout.root(), _spec(key)
-    facts = {name: spec[name] for name in ("run", "task", "method", "settings", "seed", "needs", "precision",
-                                           "threads")} | {"processes": spec.get("processes", 1)}
-    write_json(root / layout.MODELS / key / "model.json", facts | {
-        "fingerprint": fingerprint(spec, Material(root / layout.SAMPLES / spec["task"] / "train"), root),
+    facts = {name: spec[name] for name in ("run", "task", "method", "settings", "seed", "precision", "threads")}
+    facts |= {"processes": spec.get("processes", 1), "slots": spec.get("slots", {})}
+    write_json(root / layout.model(*key.split("/")) / "model.json", facts | {
+        "fingerprint": fingerprint(spec, Material(root / layout.material(spec["task"])), root),
         "reading": method_class(spec["task"], spec["method"]).reading, "status": "transient", "reason": reason,
         "steps": 0, "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""})

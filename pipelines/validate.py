@@ -1,20 +1,32 @@
-"""The stage `validate`: all Great Expectations suites in one process; a broken contract stops the pipeline here."""
+"""The stage `validate`: the contracts of a task's pictures and samples; a broken one stops the task here."""
 
-from pipelines.steps import Steps
+from pathlib import Path
+
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
-from restore_ml.files import read_json
+from restore_ml.files import write_text
 
 
 def stage(step: Steps, key: str) -> None:
-    """Check manifests and samples."""
-    step("check_contracts", check_contracts)
+    """Check the manifests and the samples of the task `key`."""
+    step("check_contracts", check_contracts, key)
 
 
-def check_contracts() -> None:
-    """Write validation/<task>.json for each task, and Data Docs beside what DVC tracks."""
+def check_contracts(task: str) -> None:
+    """Write validation/<task>.json, and the task's Data Docs beside what DVC tracks."""
     from restore_ml.degrading.contracts import validate
 
     root = layout.root()
-    tasks = read_json(root / layout.CODE / "validate.json")["tasks"]
-    validate(root / layout.PREPARED, root / layout.SAMPLES, tasks, root / layout.VALIDATION,
-             root / layout.REPORTS / "data_docs")
+    docs = root / layout.REPORTS / "data_docs"
+    try:
+        validate(root / layout.PREPARED, root / layout.SAMPLES, [task], root / layout.VALIDATION, docs / task)
+    finally:
+        write_index(docs)
+
+
+def write_index(docs: Path) -> None:
+    """A page that leads to the Data Docs of each task."""
+    tasks = sorted(path.parent.name for path in docs.glob("*/index.html"))
+    links = "\n".join(f'<li><a href="{task}/index.html">{task.replace("_", " ")}</a></li>' for task in tasks)
+    write_text(docs / "index.html", "<!doctype html>\n<meta charset=\"utf-8\">\n<title>Data Docs</title>\n"
+               f"<h1>Data Docs</h1>\n<ul>\n{links}\n</ul>\n")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.server import free_port
+from pipelines.machinery.server import free_port
 from remotes import service
 from restore_ml.errors import UserError
 

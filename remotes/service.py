@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.server import free_port
+from pipelines.machinery.server import free_port
 from restore_ml.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[1]

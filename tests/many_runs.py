@@ -14,16 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from restore_ml import costs, registry
+from restore_ml import costs, layout, registry
 from restore_ml.data import shards
 from restore_ml.data.manifest import COLUMNS, MANIFEST
 from restore_ml.data.shards import Record
-from restore_ml.evaluation.comparison import compare
-from restore_ml.evaluation.scoring import score
 from restore_ml.files import read_json, write_json, write_text, write_whole
 from restore_ml.seeds import generator
 from restore_ml.tracking.champion_folders import digest
-from tests.tracking.small_project import TASK, picture, write_lock
+from tests.graphs import write_runs
+from tests.tracking.small_project import TASK, picture, rescore, write_lock
 
 RUNS = 40
 BASELINE, UNSUPPORTED, PARTLY, FAILED = 30, 37, 38, 39
@@ -61,30 +60,25 @@ def build(root: Path, runs: int = RUNS, pictures: int = 6) -> Path:
     names = [run_name(number) for number in range(runs)]
     for number, run in enumerate(names):
         _run(root, run, number, truths)
-    lines = [f"  {run}: {{task: {TASK}, method: {'bicubic' if run == 'bicubic' else 'vdsr'}, needs: none}}"
-             for run in names]
-    write_text(root / "params.yaml", "\n".join([
-        "profile: cpu", "seed: 1", "threads: 1", "precision: fp32", "tasks:",
-        f"  {TASK}: {{settings: {{scales: [2], variants: []}}}}", "runs:", *lines]) + "\n")
+    write_text(root / "params.yaml", "profile: cpu\nseed: 1\nthreads: 1\nprecision: fp32\n")
+    write_runs(root, TASK, {run: {"method": "bicubic" if run == "bicubic" else "vdsr"} for run in names},
+               samples={"settings": settings})
     licences = ["CC0-1.0"] * 3 + ["CC-BY-NC-4.0"]
     write_whole(root / "prepared/photos/train" / MANIFEST, lambda part: pq.write_table(pa.Table.from_pylist(
         [dict.fromkeys(COLUMNS.names) | {"licence": licence} for licence in licences], schema=COLUMNS), part))
     write_lock(root)
-    rows = score(TASK, root / "samples" / TASK, root / "restored" / TASK, [{"run": run, "seed": 1} for run in names])
-    (root / "scores").mkdir(exist_ok=True)
-    rows.to_parquet(root / f"scores/{TASK}.parquet")
-    compare(TASK, rows, root / "models", root / "comparison" / TASK)
+    rescore(root)
     return root
 
 
 def _run(root: Path, run: str, number: int, truths: dict[str, list[Record]]) -> None:
     method = "bicubic" if run == "bicubic" else "vdsr"
     broken = number == FAILED
-    folder, out = root / "models" / run, root / "restored" / TASK / run
+    folder, out = root / layout.model(TASK, run), root / layout.restored(TASK, run)
     reason = "diverged at step 1200: the term generator.adversarial is NaN; lower the learning rate or clip gradients"
     write_json(folder / "model.json", {
         "run": run, "task": TASK, "method": method, "settings": {"layers": 20, "width": 64} if method == "vdsr" else {},
-        "seed": 1, "needs": "none", "precision": "fp32", "threads": 1, "fingerprint": f"{run}", "status":
+        "seed": 1, "slots": {}, "precision": "fp32", "threads": 1, "fingerprint": f"{run}", "status":
         "failed" if broken else "ok", "reason": reason if broken else "", "steps": 2000, "parameters": {},
         "parameters_total": 0 if method == "bicubic" else 1000 * 3 ** (number % 8), "training_ops": 0 if method ==
         "bicubic" else 10 ** (9 + number % 6), "weights_sha256": "",
@@ -131,9 +125,9 @@ def promote(root: Path, run: str, kept: int = 2, pictures: int = 40) -> None:
     """Install `run` as the champion by a decision over all other runs, with `kept` earlier decisions."""
     from restore_ml.report.promotion import page
 
-    names = sorted(path.parent.name for path in (root / "models").glob("*/model.json"))
+    names = sorted(path.parent.name for path in (root / layout.models(TASK)).glob("*/model.json"))
     home = root / "champions" / TASK
-    shutil.copytree(root / "models" / run, home / "champion")
+    shutil.copytree(root / layout.model(TASK, run), home / "champion")
     considered = [{"run": name, "members": [name], "value": 33 - 0.1 * place,
                    "gain": {"mean": 0.3 - 0.1 * place, "low": -0.1 * place, "high": 0.6 - 0.1 * place,
                             "confidence": 0.9987, "photographs": 5},
@@ -153,8 +147,8 @@ def promote(root: Path, run: str, kept: int = 2, pictures: int = 40) -> None:
                          0.2, "high": 0.8, "wins": 5, "losses": 1, "winner": run} for name in SETS],
               "rule": {"confidence": 0.95, "minimum_gain": 0.02, "min_pictures": 5, "min_photographs": 3},
               "evidence": "0011223344556677", "profile": "cpu", "data": "0123456789abcdef", "commit": "c0ffee" * 6,
-              "weights_sha256": "", "challenger_sha256": digest(root / "models" / run),
-              "model_sha256": digest(root / "models" / run)}
+              "weights_sha256": "", "challenger_sha256": digest(root / layout.model(TASK, run)),
+              "model_sha256": digest(root / layout.model(TASK, run))}
     write_json(home / "champion" / "decision.json", record)
     for number in range(kept):
         write_json(home / f"history/{number + 1:04d}-kept-{number:08x}.json", record | {

@@ -28,7 +28,7 @@ from restore_ml.tasks.base import Material
 from restore_ml.training.train import train_run
 
 root = Path(sys.argv[1])
-run = load(root / "params.yaml").runs["espcn"]
+run = load(root / "params.yaml").runs["super_resolution/espcn"]
 training = registry.parts("super_resolution").training
 yy, xx = np.mgrid[0:96, 0:96]
 wave = 127 + 100 * np.sin(xx / 5) * np.cos(yy / 7)
@@ -36,7 +36,7 @@ picture = np.repeat(wave[:, :, None], 3, 2).astype(np.uint8)
 folder = root / "samples/super_resolution/train"
 records = training.records([shards.Record("ab" * 32, {"image": picture}, {"name": "wave"})], 1, {"scales": [3]})
 shards.write(folder / "a.arrow", records)
-spec = {"run": "espcn", "task": run.task, "method": run.method, "needs": "none", "seed": 1, "settings": run.settings,
+spec = {"run": "espcn", "task": run.task, "method": run.method, "slots": {}, "seed": 1, "settings": run.settings,
         "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 facts = train_run(spec, root, root / "models/espcn")
 method, model = restoration.load_model(root / "models/espcn", root)
@@ -70,7 +70,11 @@ def installed(tmp_path_factory) -> Path:
 def test_the_example_is_found_and_trains(installed):
     steps = "quick: {steps: 400, width: 16, patch: 48, batch: 4, lr: 0.003}"
     entry = re.sub(r"quick: \{.*\}", steps, blocks("yaml")[0])
-    (installed / "params.yaml").write_text("profile: quick\ntasks: {super_resolution: {}}\n" + entry)
+    (installed / "params.yaml").write_text("profile: quick\n")
+    graph = installed / "graph" / "super_resolution"
+    graph.mkdir(parents=True)
+    empty = "empty: &empty {features: none, teacher: none, recogniser: none, parts: none}\n"
+    (graph / "runs.yaml").write_text("task: super_resolution\n" + empty + entry)
     environment = os.environ | {"PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(installed)], env=environment, capture_output=True,
                           text=True, check=False)

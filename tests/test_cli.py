@@ -59,7 +59,7 @@ def test_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixt
 def test_runs_and_methods(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["bicubic", "super_resolution", "bicubic", "none", "ok"]
+    assert lines[1].split() == ["bicubic", "super_resolution", "bicubic", "-", "ok"]
     assert lines[3].split()[-1] == "failed" and lines[-1] == "3 runs, profile quick."
     assert cli.main(["methods", "--task", "super_resolution"]) == 0
     assert "bicubic" in capsys.readouterr().out
@@ -155,7 +155,7 @@ def test_a_mistake_is_a_sentence(project: Path, photo: Path, tmp_path: Path, cap
 
 def test_a_broken_model_is_a_sentence(project: Path, photo: Path, tmp_path: Path,
                                       capsys: pytest.CaptureFixture[str]) -> None:
-    folder = project / "models/torn"
+    folder = project / "models/super_resolution/torn"
     folder.mkdir(exist_ok=True)
     (folder / "model.json").write_text("{")
     arguments = ["restore", str(photo), "--task", "super_resolution", "-o", str(tmp_path / "new.png")]
@@ -165,10 +165,10 @@ def test_a_broken_model_is_a_sentence(project: Path, photo: Path, tmp_path: Path
 
 def test_inpainting_fills_where_the_mask_is_white(project: Path, photo: Path, tmp_path: Path,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
-    folder = project / "models/telea_run"
-    folder.mkdir(exist_ok=True)
+    folder = project / "models/inpainting/telea_run"
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "model.json", {"run": "telea_run", "task": "inpainting", "method": "telea", "settings": {},
-                                       "needs": "none", "status": "ok", "reason": "", "seed": 1})
+                                       "slots": {}, "status": "ok", "reason": "", "seed": 1})
     mask = np.zeros((41, 57), np.uint8)
     mask[10:20, 10:30] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_ml import fingerprints
-from restore_ml.fingerprints import Sources
+from restore_ml.files import write_json
 from restore_ml.settings import Params, Run
+from restore_ml.sources import Sources
 
 TREE = {
     "restore_ml/__init__.py": '"""Package."""\n',
@@ -45,8 +46,8 @@ TREE = {
             '''What it is.'''
     """,
     "restore_ml/score.py": "from restore_ml.metric import metric\n",
-    "pipelines/train.py": "from pipelines.steps import Steps\n",
-    "pipelines/steps.py": "class Steps: ...\n",
+    "pipelines/train.py": "from pipelines.machinery.steps import Steps\n",
+    "pipelines/machinery/steps.py": "class Steps: ...\n",
     "foreign/__init__.py": "",
     "foreign/method.py": "from foreign import parts\nfrom restore_ml.nn.block import block\nimport numpy\n",
     "foreign/parts.py": "PART = 1\n",
@@ -81,8 +82,8 @@ def changed_by(tree: Path, name: str, old: str, new: str) -> set[str]:
 
 def test_what_counts_is_exactly_what_is_imported(tree):
     found = hashes(tree)
-    assert set(found["a"]) == {"restore_ml", "restore_ml.registry", "restore_ml.nn", "restore_ml.nn.block",
-                               "restore_ml.losses", "restore_ml.losses.shared", "restore_ml.methods",
+    assert set(found["a"]) == {"restore_ml", "restore_ml.nn", "restore_ml.nn.block", "restore_ml.losses",
+                               "restore_ml.losses.shared", "restore_ml.methods",
                                "restore_ml.methods.a", "pipelines.train"}
     assert set(found["b"]) == {"restore_ml", "restore_ml.nn", "restore_ml.nn.other", "restore_ml.losses",
                                "restore_ml.losses.shared", "restore_ml.methods", "restore_ml.methods.b",
@@ -102,7 +103,7 @@ def test_what_counts_is_exactly_what_is_imported(tree):
     ("restore_ml/nn/__init__.py", "Blocks", "All blocks", set()),
     ("restore_ml/methods/b.py", "'''What it is.'''", "", set()),
     ("restore_ml/losses/shared.py", "loss(a, b):\n    return a", "loss(\n    a, b,\n):\n\n    return a", set()),
-    ("pipelines/steps.py", "...", "x = 1", set()),
+    ("pipelines/machinery/steps.py", "...", "x = 1", set()),
     ("foreign/parts.py", "PART = 1", "PART = 2", {"foreign"}),
 ])
 def test_an_edit_changes_those_who_use_it_and_nobody_else(tree, name, old, new, expected):
@@ -134,9 +135,9 @@ def test_no_docstring_changes_a_hash(tmp_path_factory, text):
 
 
 def params(**changes) -> Params:
-    run = Run("bicubic", "super_resolution", "bicubic", "none", 1, {})
+    run = Run("bicubic", "super_resolution", "bicubic", {}, 1, {})
     values = {"profile": "quick", "seed": 1, "threads": 2, "precision": "fp32", "weights": {},
-              "tasks": {"super_resolution": {"scales": [2]}, "representation": {}}, "runs": {"bicubic": run},
+              "tasks": {"super_resolution": {"scales": [2]}, "representation": {}}, "runs": {run.key: run},
               "promotion": {}}
     return Params(**(values | changes))
 
@@ -144,45 +145,71 @@ def params(**changes) -> Params:
 def test_the_folder_holds_one_file_a_stage_and_run_and_forgets_those_that_are_gone(tmp_path):
     files = fingerprints.write_code(tmp_path, params())
     names = {path.relative_to(tmp_path / "code").as_posix() for path in files}
-    assert names == {"prepare.json", "validate.json", "degrade/super_resolution.json", "degrade/representation.json",
-                     "score/super_resolution.json", "compare/super_resolution.json", "super_resolution.runs.json",
-                     "champion/super_resolution.json",
-                     "train/bicubic.json", "restore/bicubic.json"}
+    assert names == {"prepare.json", "degrade/super_resolution.json", "degrade/representation.json",
+                     "validate/super_resolution.json", "validate/representation.json", "score/super_resolution.json",
+                     "compare/super_resolution.json", "champion/super_resolution.json",
+                     "train/super_resolution/bicubic.json", "restore/super_resolution/bicubic.json"}
     assert not fingerprints.stale(tmp_path, params())
     assert fingerprints.stale(tmp_path, params(threads=1))
     before = {path: path.read_bytes() for path in files}
     fingerprints.write_code(tmp_path, params())
     assert before == {path: path.read_bytes() for path in files}
     fingerprints.write_code(tmp_path, params(runs={}))
-    assert not (tmp_path / "code/train/bicubic.json").exists()
+    assert not (tmp_path / "code/train/super_resolution/bicubic.json").exists()
     assert (tmp_path / "code/prepare.json").exists()
 
 
 def test_threads_seed_and_precision_belong_to_the_runs_and_not_to_the_data(tmp_path):
     plain = fingerprints.code(tmp_path, params())
     other = fingerprints.code(tmp_path, params(threads=3, precision="bf16"))
-    assert {name for name in plain if plain[name] != other[name]} == {"train/bicubic.json", "restore/bicubic.json"}
+    assert {name for name in plain if plain[name] != other[name]} == {
+        "train/super_resolution/bicubic.json", "restore/super_resolution/bicubic.json"}
 
 
 def test_processes_belong_to_the_trainings_of_networks_and_divide_their_batches(tmp_path):
-    runs = {name: Run(name, "super_resolution", "vdsr", "none", 1, {"batch": batch})
+    runs = {name: Run(name, "super_resolution", "vdsr", {}, 1, {"batch": batch})
             for name, batch in (("even", 6), ("odd", 5), ("single", 1))}
-    runs["bicubic"] = Run("bicubic", "super_resolution", "bicubic", "none", 1, {})
+    runs["bicubic"] = Run("bicubic", "super_resolution", "bicubic", {}, 1, {})
     plain, other = (fingerprints.code(tmp_path, params(runs=runs, processes=number)) for number in (1, 4))
-    assert {name for name in plain if plain[name] != other[name]} == {"train/even.json"}
-    found = {name: other[f"train/{name}.json"]["processes"] for name in runs}
+    assert {name for name in plain if plain[name] != other[name]} == {"train/super_resolution/even.json"}
+    found = {name: other[f"train/super_resolution/{name}.json"]["processes"] for name in runs}
     assert found == {"even": 3, "odd": 1, "single": 1, "bicubic": 1}
 
 
 def test_training_depends_on_no_metric_and_without_gradients_not_on_the_loop(tmp_path):
     content = fingerprints.code(tmp_path, params())
-    modules = content["train/bicubic.json"]["modules"]
+    modules = content["train/super_resolution/bicubic.json"]["modules"]
     assert "restore_ml.training.train" in modules and "restore_ml.methods.super_resolution.bicubic" in modules
     assert "restore_ml.training.loop" not in modules
-    for name in ("train/bicubic.json", "restore/bicubic.json"):
+    for name in ("train/super_resolution/bicubic.json", "restore/super_resolution/bicubic.json"):
         assert not [module for module in content[name]["modules"]
                     if module.startswith(("restore_ml.evaluation", "restore_ml.report", "restore_ml.tracking"))]
-    trained = Run("vdsr", "super_resolution", "vdsr", "none", 1, {})
-    modules = fingerprints.code(tmp_path, params(runs={"vdsr": trained}))["train/vdsr.json"]["modules"]
+    trained = Run("vdsr", "super_resolution", "vdsr", {}, 1, {})
+    modules = fingerprints.code(tmp_path, params(runs={"vdsr": trained}))["train/super_resolution/vdsr.json"]["modules"]
     assert "restore_ml.training.loop" in modules
     assert "restore_ml.nn.features" not in modules
+
+
+def test_a_user_s_weights_count_only_where_a_slot_holds_a_feature_network(tmp_path):
+    file = tmp_path / "vgg.safetensors"
+    file.write_bytes(b"weights")
+    features = Run("features", "representation", "features", {}, 1, {})
+    runs = [features, Run("one", "super_resolution", "vdsr", {"features": features.key}, 1, {}),
+            Run("two", "super_resolution", "vdsr", {"teacher": "super_resolution/one"}, 1, {})]
+    content = fingerprints.code(tmp_path, params(runs={run.key: run for run in runs}, weights={"vgg19": str(file)}))
+    assert set(content["train/super_resolution/one.json"]["weights"]) == {"vgg19", "vgg19.sha256"}
+    assert content["train/super_resolution/two.json"]["weights"] == {}
+    modules = {name: content[f"train/super_resolution/{name}.json"]["modules"] for name in ("one", "two")}
+    assert "restore_ml.nn.features" in modules["one"] and "restore_ml.restoration" not in modules["one"]
+    assert "restore_ml.nn.features" not in modules["two"] and "restore_ml.restoration" in modules["two"]
+
+
+def test_the_champion_s_own_method_counts_and_no_other(tmp_path):
+    """Whichever runs there are today: editing another method of the task leaves the champion alone."""
+    write_json(tmp_path / "champions/super_resolution/champion/model.json", {"method": "vdsr", "slots": {}})
+    spec = fingerprints.code(tmp_path, params())["champion/super_resolution.json"]
+    assert spec["method"] == "vdsr"
+    methods = [name for name in spec["modules"] if name.startswith("restore_ml.methods.super_resolution.")]
+    assert methods == ["restore_ml.methods.super_resolution.vdsr"]
+    write_json(tmp_path / "champions/super_resolution/champion/model.json", {"method": "gone", "slots": {}})
+    assert fingerprints.code(tmp_path, params())["champion/super_resolution.json"]["method"] == "gone"

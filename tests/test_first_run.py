@@ -37,8 +37,8 @@ def built(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert command[1:] == ["-m", "flows.rebuild", "--task", "super_resolution", "--methods", command[-1]]
         assert cwd == project
         done.append(command[-1])
-        write_json(project / "models" / command[-1] / "model.json", {
-            "run": command[-1], "task": "super_resolution", "method": "bicubic", "settings": {}, "needs": "none",
+        write_json(project / "models/super_resolution" / command[-1] / "model.json", {
+            "run": command[-1], "task": "super_resolution", "method": "bicubic", "settings": {}, "slots": {},
             "status": "ok", "reason": "", "seed": 1})
         return type("Done", (), {"returncode": 0})
 

@@ -1,6 +1,6 @@
 """What may go, by kind: MLflow runs, leftovers of trainings and rebuilds, DVC's objects. Collectors only look.
 
-What dvc.lock (of the workspace and of HEAD) or champions/ names is no garbage, whatever its age.
+What a dvc.lock (of the workspace and of HEAD) or champions/ names is no garbage, whatever its age.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.client import die_with_parent
+from flows.work import estimate
+from pipelines.machinery.client import die_with_parent
 from restore_ml import layout, registry
 from restore_ml.errors import UserError
 from restore_ml.files import sha256, sha256_of_file
@@ -62,7 +63,7 @@ def leftovers(root: Path, days: float) -> list[Item]:
                   "its training is finished" if path.name in over else f"untouched for {days:g} days")
              for path in sorted((root / layout.CHECKPOINTS).glob("*"))
              if path.name in over or _older(path, days)]
-    known = set(_costs_in_use(root))
+    known = {estimate.FILE.name, *_costs_in_use(root)}
     found += [Item("costs", str(path.relative_to(root)), size_of(path), "of a result that is not here any more")
               for path in sorted((root / layout.COSTS).glob("*.json")) if path.name not in known and _older(path, days)]
     aside = [*state.glob("mlflow.old-*"), *state.glob("incoming-*"), *state.glob("parallel/*.log")]
@@ -78,7 +79,7 @@ def _older(path: Path, days: float) -> bool:
 
 
 def _costs_in_use(root: Path) -> Iterator[str]:
-    for kind, pattern, folders in (("train", "*/model.json", (layout.MODELS,)),
+    for kind, pattern, folders in (("train", "*/*/model.json", (layout.MODELS,)),
                                    ("train", "*/*/model.json", (layout.CHAMPIONS,)),
                                    ("restore", "*/*/status.json", (layout.RESTORED,))):
         for folder in folders:
@@ -164,13 +165,13 @@ def _run_size(client: MlflowClient, run: Any) -> int:
 
 
 def held_models(root: Path) -> set[str]:
-    """SHA-256 of every model.json that lies in models/ or champions/, or that dvc.lock or a champion of HEAD names."""
-    held = {sha256_of_file(path) for pattern in (f"{layout.MODELS}/*/model.json", f"{layout.CHAMPIONS}/*/*/model.json")
-            for path in root.glob(pattern)}
-    texts = [_git(root, "show", "HEAD:./dvc.lock")]
-    texts += [_git(root, "show", f"HEAD:./{name}")
-              for name in _git(root, "ls-tree", "-r", "--name-only", "HEAD", "--", str(layout.CHAMPIONS)).split()
-              if name.endswith(".dvc")]
+    """SHA-256 of every model.json that lies in models/ or champions/, or that a lock or a champion of HEAD names."""
+    held = {sha256_of_file(path) for folder in (layout.MODELS, layout.CHAMPIONS)
+            for path in root.glob(f"{folder}/*/*/model.json")}
+    places = (str(layout.lock_file()), str(layout.GRAPH), str(layout.CHAMPIONS))
+    texts = [_git(root, "show", f"HEAD:./{name}")
+             for name in _git(root, "ls-tree", "-r", "--name-only", "HEAD", "--", *places).split()
+             if name.endswith((".dvc", "dvc.lock"))]
     for text in texts:
         for mark in re.findall(r"\b([0-9a-f]{32})\.dir\b", text):
             held |= set(_models_in_cache(root, mark))

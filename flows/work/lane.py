@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 
-from pipelines.client import die_with_parent
+from pipelines.machinery.client import die_with_parent
 
 
 def main() -> int:

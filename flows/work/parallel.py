@@ -1,11 +1,12 @@
-"""The parallel rebuild: the stages of dvc.yaml over a task runner, with DVC as the only writer of dvc.lock.
+"""The parallel rebuild: the stages of the graph over a task runner, with DVC as the only writer of the locks.
 
-    dvc repro code prepare degrade validate       pictures in chunks over the workers
-    dvc repro --single-item train@x restore@x     one unit a run, side by side in lanes, in the order of dvc.yaml
-    dvc repro                                     what is left (compare, register), and proof that nothing is stale
+    dvc repro prepare degrade                            pictures in chunks over the workers
+    dvc repro --single-item train@x restore@x score@x    one unit a run (flows.work.units), side by side in lanes
+    dvc repro                                            what is left (register), and proof that nothing is stale
 
-Each lane is a DVC process on this machine; what its stages do goes to the workers (`pipelines.jobs`). Units write
-disjoint outs, and one that needs another's outs waits for it, so DVC's own locks are never in each other's way.
+Each lane is a DVC process on this machine; what its stages do goes to the workers (`machinery.jobs`). Units write
+disjoint outs, and one that needs another's outs waits for it, so DVC's own locks are never in each other's way. At the
+end each lock is put into the order of its dvc.yaml, so that its bytes do not tell how many workers there were.
 """
 
 from __future__ import annotations
@@ -15,75 +16,64 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from pipelines import jobs
-from pipelines.client import with_parent
-from pipelines.runners import Runner
-from restore_ml import settings
+from flows.work.estimate import Cost, Estimate, megabytes_on_disk, sentence
+from flows.work.units import Unit, data_stages, stale, tasks_of, units
+from flows.work.watching import Watch
+from pipelines.machinery import jobs
+from pipelines.machinery.client import with_parent
+from pipelines.machinery.lock import in_order
+from pipelines.machinery.runners import Runner
+from restore_ml import costs, layout, settings
 from restore_ml.errors import UserError
-from restore_ml.registry import tables
+from restore_ml.files import read_json
 
-DATA = ("code", "prepare", "degrade", "validate")
-"""What comes before the runs; its stages stay on this machine and send chunks of pictures to the workers."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Stages that one lane runs one after the other, and the units (by name) whose outs they read."""
-
-    name: str
-    stages: tuple[str, ...]
-    after: frozenset[str] = frozenset()
+UNKNOWN = 1200.0
+"""MB of memory that a unit is thought to take when nobody has measured it."""
+SPARE = 500.0
+"""MB that stay free for everything else."""
+LOOK = 2.0
+"""Seconds between two looks whether memory has come free."""
 
 
-def units(params: settings.Params, chosen: list[str] | None = None) -> list[Unit]:
-    """One unit a run, and one a table: scores wait for the runs of their task. `chosen`: only these runs, no tables."""
-    wanted = {*chosen, *(params.runs[name].needs for name in chosen)} if chosen else set(params.runs)
-    found = [Unit(run.name, (f"train_support@{run.name}",)) for run in params.runs.values()
-             if run.task not in tables() and run.name in wanted]
-    found += [Unit(run.name, (f"train@{run.name}", f"restore@{run.name}"), frozenset({run.needs} - {"none"}))
-              for run in params.runs.values() if run.task in tables() and run.name in wanted]
-    if not chosen:
-        found += [Unit(f"score {task}", (f"score@{task}",), frozenset(run.name for run in params.runs_of(task)))
-                  for task in tables() if params.runs_of(task)]
-    return found
+def build(root: Path, runner: Runner, environment: dict[str, str], task: str, chosen: list[settings.Run],
+          submit: jobs.Submit) -> list[str]:
+    """Rebuild everything, the task `task`, or the runs `chosen` over `runner`; `submit` hands a stage to it.
 
-
-def stale(found: list[Unit], changed: set[str]) -> list[Unit]:
-    """The units with a stage in `changed` (what `dvc status` names), or behind such a unit."""
-    names = {unit.name for unit in found if changed & set(unit.stages)}
-    while more := {unit.name for unit in found if unit.after & names} - names:
-        names |= more
-    return [unit for unit in found if unit.name in names]
-
-
-def build(root: Path, runner: Runner, environment: dict[str, str], chosen: list[str], submit: jobs.Submit) -> None:
-    """Rebuild everything, or the runs `chosen`, over `runner`; `submit` hands a stage to it.
-
-    A unit that fails keeps those behind it from starting; the others go on, and a `UserError` names what failed.
+    Returns the names of the units that failed: those behind them did not start, the others went on, and what they said
+    is on the screen. A `UserError` where nothing could go on.
     """
-    over = environment | runner.environment()
-    _dvc(root, over, "repro", *DATA)
-    params = settings.load(root / "params.yaml")
-    found = units(params, chosen)
-    waiting = stale(found, _changed(root, environment))
+    params = settings.load(root / layout.PARAMS)
+    tasks = tasks_of(params, task, chosen)
+    _dvc(root, environment | runner.environment(), "repro", "code", *data_stages(tasks))
+    found = units(params, task, chosen)
+    asked = sorted({stage for unit in found for stage in unit.stages}) if task or chosen else []
+    waiting = stale(found, _changed(root, environment, asked))
+    failed: list[str] = []
     if waiting:
-        print(f"{len(waiting)} of {len(found)} units are stale; {runner.workers} at once over {_title(runner)}.")
+        estimate = Estimate(root, params.profile)
+        workers = min(runner.workers, len(waiting))
+        print(f"{len(waiting)} of {len(found)} units are stale; {_title(runner)}.", flush=True)
+        print(sentence(waiting, estimate, workers, megabytes_on_disk(root, waiting)), flush=True)
+        watch = Watch(root, len(waiting), estimate.total(waiting, workers) if not estimate.unknown(waiting) else 0.0)
         with jobs.dispatching(root, submit) as address:
-            _run(root, waiting, _Lanes(root, environment | address, min(runner.workers, len(waiting))))
-    if not chosen:
-        _dvc(root, environment, "repro")
+            failed = _Build(root, estimate, watch).run(
+                waiting, _Lanes(root, environment | address, workers))
+    if not failed and not chosen:
+        _dvc(root, environment, "repro", *([layout.stages_file(task).as_posix()] if task else []))
+    elif not chosen and not task:
+        _dvc(root, environment, "repro", "--single-item", "register")
+    in_order(root, {name: [run.name for run in params.runs_of(name)] for name in params.tasks})
+    return failed
 
 
 def _title(runner: Runner) -> str:
-    return f"{runner.kind} at {runner.address}" if runner.address else runner.kind
+    return f"{runner.workers} at once over {runner.kind}" + (f" at {runner.address}" if runner.address else "")
 
 
 class _Lanes:
@@ -138,44 +128,122 @@ class _Lanes:
 def _said(root: Path, unit: Unit) -> str:
     """The last words of the unit's stage that failed."""
     for stage in reversed(unit.stages):
-        name = stage.replace("train_support@", "train@")
-        path = root / jobs.FOLDER / f"{name}.log"
+        path = root / jobs.FOLDER / f"{job_name(stage)}.log"
         if path.exists() and path.stat().st_size:
             return path.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
     return ""
 
 
-def _run(root: Path, waiting: list[Unit], lanes: _Lanes) -> None:
-    left = {unit.name: unit for unit in waiting}
-    under_way: dict[Future[str], tuple[Unit, float]] = {}
-    failed: dict[str, str] = {}
-    total, done = len(waiting), 0
-    with ThreadPoolExecutor(lanes.count) as pool, lanes:  # the lanes end first, so that nobody waits for them
-        while left or under_way:
-            behind = {*left, *(unit.name for unit, _ in under_way.values()), *failed}
-            for unit in [unit for unit in left.values() if not unit.after & behind]:
-                under_way[pool.submit(lanes.run, left.pop(unit.name))] = unit, time.monotonic()
-            if not under_way:
-                break  # all that is left stands behind what failed
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                unit, begin = under_way.pop(future)
-                done += 1
-                words = future.result()
-                print(f"[{done}/{total}] {' '.join(unit.stages)} "
-                      f"{'failed' if words else 'done'} after {time.monotonic() - begin:.1f} s")
-                if words:
-                    failed[unit.name] = words
-                    print(words, file=sys.stderr)
-                    if not any(lane.poll() is None for lane in lanes.all):
+class _Build:
+    """Hands units to lanes as they become ready and as memory allows."""
+
+    def __init__(self, root: Path, estimate: Estimate, watch: Watch) -> None:
+        self.root, self.estimate, self.watch = root, estimate, watch
+        self.failed: dict[str, str] = {}
+
+    def run(self, waiting: list[Unit], lanes: _Lanes) -> list[str]:
+        """Run all that can be run; the names of the units that failed, in the order in which they did."""
+        left = {unit.name: unit for unit in waiting}
+        order = {name: place for place, name in enumerate(dict.fromkeys(unit.task for unit in waiting))}
+        under_way: dict[Future[str], Unit] = {}
+        with ThreadPoolExecutor(lanes.count) as pool, lanes, self.watch.watching():  # the lanes end first
+            while left or under_way:
+                busy = {unit.name for unit in under_way.values()}
+                ready = [unit for unit in left.values() if not unit.after & {*left, *busy, *self.failed}
+                         and not unit.following & {*self._can_run(left), *busy}]
+                # Task after task, so that the first table comes early; in it the longest first, so that none is last.
+                for unit in sorted(ready, key=lambda unit: (order[unit.task], -self.estimate.seconds(unit))):
+                    if len(under_way) < lanes.count and (not under_way or self._fits(unit)):
+                        under_way[pool.submit(lanes.run, left.pop(unit.name))] = unit
+                        self.watch.start(unit.name)
+                if not under_way:
+                    break  # all that is left stands behind what failed
+                for future in wait(under_way, timeout=LOOK, return_when=FIRST_COMPLETED).done:
+                    self._end(under_way.pop(future), future.result())
+                    if self.failed and not any(lane.poll() is None for lane in lanes.all):
                         raise UserError("All lanes of the rebuild were killed; what was finished is kept.")
-    if failed:
-        kept = f" {', '.join(left)} had to wait for it." if left else ""
-        raise UserError(f"{', '.join(failed)} stopped for the reason above; what was finished is kept.{kept}")
+        if left:
+            print(f"{', '.join(left)} had to wait for what stopped.", file=sys.stderr)
+        return list(self.failed)
+
+    def _can_run(self, left: dict[str, Unit]) -> set[str]:
+        """The units left that do not stand behind one that failed."""
+        blocked = set(self.failed)
+        while more := {name for name, unit in left.items() if unit.after & blocked} - blocked:
+            blocked |= more
+        return set(left) - blocked
+
+    def _fits(self, unit: Unit) -> bool:
+        """Whether so much memory is free as the unit took the last time."""
+        free = available_megabytes()
+        return free is None or free - SPARE >= self.estimate.megabytes(unit, UNKNOWN)
+
+    def _end(self, unit: Unit, words: str) -> None:
+        self.watch.end(unit.name, "failed" if words else "done")
+        self.estimate.record(_costs(self.root, unit))
+        if words:
+            self.failed[unit.name] = words
+            for path in _stale_scores(self.root, unit):
+                path.unlink(missing_ok=True)
+            print(words, file=sys.stderr, flush=True)
+        elif unit.table:
+            self.watch.say(_table(self.root, unit.task))
 
 
-def _changed(root: Path, environment: dict[str, str]) -> set[str]:
-    """The stages that `dvc status` names."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], cwd=root, env=environment,
+def _costs(root: Path, unit: Unit) -> dict[str, Cost]:
+    """What the stages of a unit cost just now, of those that ran."""
+    found = {}
+    for stage in unit.stages:
+        path = root / jobs.FOLDER / f"{job_name(stage)}.json"
+        with contextlib.suppress(UserError, KeyError, TypeError):
+            said = read_json(path) if path.exists() else {"status": 1}
+            if said["status"] == 0:
+                found[stage] = Cost(float(said["seconds"]), _megabytes(root, stage))
+    return found
+
+
+def _megabytes(root: Path, stage: str) -> float:
+    """The most memory that the process of a training or restoring took; 0 for other stages."""
+    kind, _, key = job_name(stage).partition("@")
+    task, _, run = key.partition(".")
+    results = {"train": layout.model(task, run) / "model.json", "restore": layout.restored(task, run) / "status.json"}
+    path = costs.path(root, kind, root / results[kind]) if kind in results and (root / results[kind]).exists() else None
+    return float(read_json(path).get("peak_memory_mb") or 0.0) if path and path.exists() else 0.0
+
+
+def job_name(stage: str) -> str:
+    """`graph/inpainting/dvc.yaml:train@telea` as workers call it: `train@inpainting.telea`."""
+    file, _, rest = stage.partition(":")
+    name, _, key = rest.partition("@")
+    task = Path(file).parent.name
+    return f"{name}@{task}" if key in ("", task) else f"{name}@{task}.{key}"
+
+
+def _stale_scores(root: Path, unit: Unit) -> list[Path]:
+    """The scores of a run that failed are those of its last success: no table may show them as today's."""
+    task, _, run = unit.name.partition("/")
+    return [root / layout.scores(task, run), root / layout.about(task, run)] if run else []
+
+
+def _table(root: Path, task: str) -> str:
+    from restore_ml.evaluation.tables import console_table
+    from restore_ml.report.comparison import read_table
+
+    return f"\n{console_table(task, read_table(root, task), None)}\n"
+
+
+def available_megabytes() -> float | None:
+    """The memory that programs can still have, in MB; None where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="utf-8") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def _changed(root: Path, environment: dict[str, str], stages: list[str]) -> set[str]:
+    """The stages that `dvc status` names, of `stages` or of all."""
+    done = subprocess.run([sys.executable, "-m", "dvc", "status", "--json", *stages], cwd=root, env=environment,
                           capture_output=True, text=True, check=False, preexec_fn=with_parent())
     try:
         return set(json.loads(done.stdout))

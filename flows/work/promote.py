@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.registry import nearest, tables

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flows.work import garbage
 from flows.work.garbage import Item
-from pipelines.steps import Steps
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 
 SHOWN = 20

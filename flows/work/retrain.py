@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 from flows.work import ingest, rebuild
-from pipelines.runners import Runner
-from pipelines.steps import Steps
+from pipelines.machinery.runners import Runner
+from pipelines.machinery.steps import Steps
 from restore_ml import layout
 from restore_ml.data import inbox as inboxes
 from restore_ml.files import write_text
@@ -28,27 +28,33 @@ def work(step: Steps, inbox: Path | None, collection: str, role: str, profile: s
             return "No pictures came."
     step("set_profile", rebuild.set_profile, root, profile)
     before = step("stages_before", stages, root)
-    step("build_stages", rebuild.build, root, [], Runner.parse(runner, workers))
-    sentences = step("promote_and_show", rebuild.finish, root, promote)
+    failed = step("build_stages", rebuild.build, root, "", [], Runner.parse(runner or rebuild.DEFAULT, workers))
+    sentences = step("promote_and_show", rebuild.finish, root, tables(), promote)
     changed = step("stages_after", lambda: [name for name, mark in stages(root).items() if before.get(name) != mark])
     path = step("report", report, root, came, changed, sentences, promote)
     step.table("retrain", path.read_text(encoding="utf-8"))
     if commit:
         kept = (file for pattern in ("*/*.dvc", "*/history/*.json") for file in (root / layout.CHAMPIONS).glob(pattern))
+        files = [layout.PARAMS, layout.lock_file(), *(path.relative_to(root) for name in ("dvc.lock", "runs.yaml")
+                                                      for path in sorted((root / layout.GRAPH).glob(f"*/{name}")))]
         pointers = [str(file.relative_to(root)) for file in sorted(kept)]
-        step("commit_results", ingest.commit_files, root, [ingest.POINTER, "dvc.lock", "params.yaml", *pointers],
+        step("commit_results", ingest.commit_files, root, [ingest.POINTER, *map(str, files), *pointers],
              "Record the results of a retraining" + (f" with pictures of {collection}" if came else ""))
     print(f"Report      {path}")
+    rebuild.tell(failed)
     return str(path)
 
 
 def stages(root: Path) -> dict[str, str]:
-    """What dvc.lock says of every stage, as text: another text is another result."""
+    """What the locks say of every stage (`task: stage` of a task's own), as text: another text is another result."""
     from ruamel.yaml import YAML
 
-    path = root / "dvc.lock"
-    found = YAML(typ="safe").load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {name: str(entry) for name, entry in (found.get("stages") or {}).items()}
+    found: dict[str, str] = {}
+    for path in [root / layout.lock_file(), *sorted((root / layout.GRAPH).glob("*/dvc.lock"))]:
+        lock = YAML(typ="safe").load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        title = "" if path.parent == root else f"{path.parent.name}: "
+        found |= {f"{title}{name}": str(entry) for name, entry in (lock.get("stages") or {}).items()}
+    return found
 
 
 def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences: list[str], promote: bool) -> Path:
@@ -63,7 +69,7 @@ def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences
              "## Decisions", "\n".join(f"- {sentence}" for sentence in sentences)
              if promote else "Not asked for: the champions stay as they are."]
     for task in tables():
-        table = root / layout.COMPARISON / task / "table.md"
+        table = root / layout.comparison(task) / "table.md"
         if table.exists():
             parts += [f"## {task.replace('_', ' ').capitalize()}", table.read_text(encoding="utf-8").strip()]
     links = [(name, root / layout.REPORTS / file) for name, file in

@@ -101,6 +101,10 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     sync.add_argument("--follow", action="store_true", help="ship the curves of trainings that run, until Ctrl-C")
     sync.add_argument("--seconds", type=float, default=5.0, metavar="S", help="between two looks (default: 5)")
     _add_champions(commands)
+    _add(commands, "graph", _graph, "write the stages of every task (graph/<task>/dvc.yaml) anew from graph/task.yaml",
+         "restore-ml graph")
+    _add(commands, "migrate", _migrate, "move a project whose runs stand in params.yaml to the layout of today",
+         "restore-ml migrate")
     return parser
 
 
@@ -122,7 +126,7 @@ def _add_champions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     rollback = _add(commands, "rollback", _rollback, "put a task's previous champion back; twice is back again",
                     "restore-ml rollback --task inpainting")
     rollback.add_argument("--task", required=True, choices=tables())
-    seeds = _add(commands, "seeds", _seeds, "write the runs of params.yaml that repeat others under more seeds",
+    seeds = _add(commands, "seeds", _seeds, "write the runs that repeat others under more seeds",
                  "restore-ml seeds            (as many as `seeds:` asks for)\n  restore-ml seeds 3 vdsr telea")
     seeds.add_argument("count", nargs="?", type=int, help="seeds a run (default: what `seeds:` says of the profile)")
     seeds.add_argument("runs", nargs="*", metavar="RUN", help="only these (default: every run that draws numbers)")
@@ -164,11 +168,11 @@ def _runs(options: argparse.Namespace) -> None:
 
     root = layout.project()
     params = settings.load(root / "params.yaml")
-    rows = [("run", "task", "method", "needs", "state")]
+    rows = [("run", "task", "method", "slots", "state")]
     for run in params.runs.values():
         if options.task in (None, run.task):
-            status = model_facts(root / layout.MODELS, run.name)["status"] or "not built"
-            rows.append((run.name, run.task, run.method, run.needs, status))
+            status = model_facts(root / layout.models(run.task), run.name)["status"] or "not built"
+            rows.append((run.name, run.task, run.method, ", ".join(run.slots.values()) or "-", status))
     _columns(rows)
     print(f"{len(rows) - 1} runs, profile {params.profile}.")
 
@@ -186,7 +190,7 @@ def _compare(options: argparse.Namespace) -> None:
     from restore_ml.report.comparison import read_table
 
     root = layout.project()
-    there = [task for task in tables() if (root / layout.COMPARISON / task / "table.csv").exists()]
+    there = [task for task in tables() if (root / layout.comparison(task) / "table.csv").exists()]
     if not there and options.task is None:
         raise UserError(f"There is no comparison in {root / layout.COMPARISON} yet; `make repro` makes it.")
     for task in [options.task] if options.task else there:
@@ -311,6 +315,19 @@ def _seeds(options: argparse.Namespace) -> None:
     from restore_ml.replicates import write
 
     print(write(layout.project(), options.count, options.runs))
+
+
+def _graph(options: argparse.Namespace) -> None:
+    from restore_ml.graph import write
+
+    changed = write(layout.project())
+    print("\n".join(f"{path}: written." for path in changed) or "Nothing to change.")
+
+
+def _migrate(options: argparse.Namespace) -> None:
+    from restore_ml.migration import migrate
+
+    print("\n".join(migrate(layout.project())) or "Nothing to move: the project has the layout of today.")
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> None:

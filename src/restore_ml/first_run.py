@@ -65,7 +65,7 @@ def offer(root: Path, task: str, model: str, missing: NoModel) -> Offer:
     params = settings.load(root / "params.yaml")
     runs = [run.name for run in params.runs_of(task) if not run.of]
     if model == "champion":
-        built = [run for run in runs if (root / layout.MODELS / run / "model.json").exists()]
+        built = [run for run in runs if (root / layout.model(task, run) / "model.json").exists()]
         if built:
             raise NoModel(f"{missing} There are {', '.join(built)}.")
         run = next((run for named, run in FIGURES if named == task and run in runs), next(iter(runs), ""))
@@ -94,7 +94,7 @@ def build(root: Path, offered: Offer) -> None:
     if done.returncode:
         raise UserError(f"The run {offered.run} could not be built for the reason above; `make repro "
                         f"METHODS={offered.run}` tries again.")
-    facts = read_json(root / layout.MODELS / offered.run / "model.json")
+    facts = read_json(root / layout.model(offered.task, offered.run) / "model.json")
     if facts["status"] != "ok":
         raise UserError(f"The run {offered.run} was built and is {facts['status']}: {facts['reason']}.")
 

@@ -33,8 +33,8 @@ class Context:
     """One training step, shared by its players.
 
     Attributes: `inputs`, `target` (dicts of tensors on the device), `ids` (picture ids), `networks` (by name, in the
-    mode and precision that the loop chose), `features` (the frozen network that the run `needs:`, or None), `step`
-    (from 0, within the phase), `steps` (of the phase), `generator` (for the step's own draws, on the device; `uniform`,
+    mode and precision that the loop chose), `slots` (by name, what the runs in the run's slots give), `step` (from 0,
+    within the phase), `steps` (of the phase), `generator` (for the step's own draws, on the device; `uniform`,
     `normal` and `integers` draw from it), `state` (the method's tensors that survive a kill, on the device, see
     `Method.extra_state`).
 
@@ -43,10 +43,11 @@ class Context:
     """
 
     def __init__(self, inputs: Inputs, target: Inputs, ids: list[str], networks: dict[str, nn.Module], *, step: int,
-                 steps: int, generator: torch.Generator, features: Any = None,
-                 state: dict[str, Tensor] | None = None) -> None:
+                 steps: int, generator: torch.Generator,
+                 slots: Mapping[str, Any] | None = None, state: dict[str, Tensor] | None = None) -> None:
         self.inputs, self.target, self.ids, self.networks = inputs, target, ids, networks
-        self.step, self.steps, self.generator, self.features = step, steps, generator, features
+        self.step, self.steps, self.generator = step, steps, generator
+        self.slots = {} if slots is None else slots
         self.state = {} if state is None else state
         self._shared: dict[str, Any] = {}
 
@@ -116,11 +117,12 @@ class Phase:
 
 @dataclass
 class Model:
-    """What `restore` works with: networks in evaluation mode, fitted arrays, and the features that the run needs."""
+    """What `restore` works with: networks in evaluation mode, fitted arrays, and what fills the run's slots."""
 
     networks: dict[str, nn.Module] = field(default_factory=dict)
     arrays: Arrays = field(default_factory=dict)
-    features: Any = None
+    slots: Mapping[str, Any] = field(default_factory=dict)
+    """By name, what the runs in the slots give: a feature network itself, of other runs their method and model."""
     precision: str = "fp32"
     """The arithmetic of the networks in `restore`: fp32, in which runs are scored, or bf16 (`restore_ml.inference`)."""
 
@@ -133,7 +135,8 @@ class Method:
     for none) are common to all that train with gradients.
     """
 
-    task: ClassVar[str]
+    task: str
+    """The task that it was written for; on an instance, the task of the run."""
     paper: ClassVar[dict[str, Any]]
     """The published recipe: every setting that the method knows, with the paper's value. Unknown keys are refused."""
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {}
@@ -144,14 +147,18 @@ class Method:
     """What of the method is our reading because its source says too little; empty when nothing is."""
     stored_networks: ClassVar[tuple[str, ...]] = ()
     """The networks that `restore` uses: these are stored as the model (and averaged by EMA)."""
-    restoring_needs_features: ClassVar[bool] = False
-    """Whether `restore`, not only training, uses the feature network that the run needs."""
     inputs: ClassVar[tuple[str, ...]] = ()
     """The task's optional inputs that this method takes (see `restore_ml.tasks.base.OptionalInputs`)."""
     derived: ClassVar[Mapping[str, ArraySpec]] = {}
     """What `derive` adds to the inputs: by name, as the task's arrays are declared."""
     per_picture: ClassVar[bool] = False
     """Whether `restore` optimises on the picture itself, for at least one of `steps`."""
+    restoring_slots: ClassVar[tuple[str, ...]] = ()
+    """The slots that `restore`, not only training, uses."""
+    serves: ClassVar[tuple[str, ...]] = ()
+    """Other tasks whose runs may name this method (`method: super_resolution.bicubic`)."""
+    feature_network: ClassVar[bool] = False
+    """Whether its runs are feature networks, in whose place a user may put weights of her own (`weights:`)."""
     multiple: int = 1
     """Inputs are padded by reflection to a multiple of this and the output is cropped."""
     tile: int | None = None

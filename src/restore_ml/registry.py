@@ -1,8 +1,12 @@
 """Finds tasks and methods by name; imports only the one that is asked for.
 
+A task is a module or a package of `restore_ml.tasks` that defines `TASK`; it has tables when it has an evaluation
+(`restore_ml.tasks.<task>.evaluation`, or `restore_ml.evaluation.tasks.<task>`), else it only feeds other runs.
+
 A method `vdsr` of the task `super_resolution` is `restore_ml.methods.super_resolution.vdsr.METHOD`; one that another
 package ships is found through the entry-point group `restore_ml.methods` (name `super_resolution.vdsr`, value
-`package.module:Class`).
+`package.module:Class`). A run of another task names it with its task, `super_resolution.vdsr`; such a method lists the
+tasks that it serves.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from restore_ml.method import Method
     from restore_ml.tasks.base import Parts, Task
 
+HERE = Path(__file__).parent
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the closest of `words`, else an empty text."""
     plain = {name.lower().replace("-", "_"): name for name in words}
@@ -33,8 +40,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 @lru_cache
 def _all_tasks() -> tuple[str, ...]:
     """The folders of `tasks/` that hold a task, in no order that means anything."""
-    folder = Path(__file__).parent / "tasks"
-    return tuple(sorted(path.parent.name for path in folder.glob("*/task.py")))
+    return tuple(sorted(path.parent.name for path in (HERE / "tasks").glob("*/task.py")))
 
 
 @lru_cache
@@ -45,9 +51,14 @@ def tables() -> tuple[str, ...]:
         getattr(importlib.import_module(f"restore_ml.tasks.{name}"), "RANK", 1000), name)))
 
 
+def support() -> tuple[str, ...]:
+    """The tasks that only feed other runs (feature networks)."""
+    return tuple(name for name in _all_tasks() if not _has(name, "evaluation"))
+
+
 def task_names() -> tuple[str, ...]:
-    """All tasks: those with tables in their order, then those that only feed other runs (feature networks)."""
-    return (*tables(), *(name for name in _all_tasks() if name not in tables()))
+    """All tasks: those with tables in their order, then those that only feed other runs."""
+    return (*tables(), *support())
 
 
 def task(name: str) -> Task:
@@ -64,13 +75,18 @@ def parts(name: str) -> Parts:
                  _part(name, "optional", "OPTIONAL"))
 
 
+def evaluation_module(task_name: str) -> str | None:
+    """The module with the task's metrics; None where it has none."""
+    return f"restore_ml.tasks.{task_name}.evaluation" if _has(task_name, "evaluation") else None
+
+
 def _check(name: str) -> None:
     if name not in _all_tasks():
         raise UserError(f"There is no task {name!r}; the tasks are {', '.join(tables())}.{nearest(name, tables())}")
 
 
 def _has(task_name: str, module: str) -> bool:
-    return (Path(__file__).parent / "tasks" / task_name / f"{module}.py").exists()
+    return (HERE / "tasks" / task_name / f"{module}.py").exists()
 
 
 def _part(task_name: str, module: str, attribute: str) -> Any:
@@ -82,34 +98,56 @@ def _part(task_name: str, module: str, attribute: str) -> Any:
 
 def method_names(task_name: str) -> list[str]:
     """The names of all methods of a task, ours and those of other packages, sorted; nothing is imported."""
-    folder = Path(__file__).parent / "methods" / task_name
-    own = {path.stem for path in folder.glob("*.py") if path.stem != "__init__"}
+    ours = {path.stem for path in (HERE / "methods" / task_name).glob("*.py") if path.stem != "__init__"}
     foreign = {entry.name.partition(".")[2] for entry in _foreign() if entry.name.startswith(f"{task_name}.")}
-    return sorted(own | foreign)
+    return sorted(ours | foreign)
 
 
 def method_module(task_name: str, name: str) -> str:
     """The dotted name of the module that holds the method."""
-    if name not in method_names(task_name):
-        known = method_names(task_name)
-        raise UserError(f"There is no method {name!r} for {task_name}; there are {', '.join(known)}."
-                        f"{nearest(name, known)}")
-    own = f"restore_ml.methods.{task_name}.{name}"
-    if (Path(__file__).parent / "methods" / task_name / f"{name}.py").exists():
-        return own
-    return next(entry.module for entry in _foreign() if entry.name == f"{task_name}.{name}")
+    home, plain = _home(task_name, name)
+    if not (HERE / "methods" / home / f"{plain}.py").exists():
+        return _entry(home, plain).module
+    return f"restore_ml.methods.{home}.{plain}"
 
 
 def method_class(task_name: str, name: str) -> type[Method]:
     """The class of a method; the sentence of a `UserError` names the nearest right one."""
     module = method_module(task_name, name)
-    if module.startswith("restore_ml.methods."):
-        return importlib.import_module(module).METHOD
-    return next(entry for entry in _foreign() if entry.name == f"{task_name}.{name}").load()
+    home, plain = _home(task_name, name)
+    cls = importlib.import_module(module).METHOD if module.startswith("restore_ml.methods.") else (
+        _entry(home, plain).load())
+    if home != task_name and task_name not in cls.serves:
+        served = ", ".join([home, *cls.serves])
+        raise UserError(f"The method {name!r} serves {served}, not {task_name}; it must name {task_name} in `serves`.")
+    return cls
 
 
-@lru_cache
-def _foreign() -> list[EntryPoint]:
+def method(task_name: str, name: str, settings: dict[str, Any]) -> Method:
+    """A method with a run's settings, for the task of the run (which need not be the one that it was written for)."""
+    made = method_class(task_name, name)(settings)
+    made.task = task_name
+    return made
+
+
+def _home(task_name: str, name: str) -> tuple[str, str]:
+    """The task that a method belongs to, and its name there; `super_resolution.vdsr` names both."""
+    home, plain = name.split(".", 1) if name.partition(".")[0] in _all_tasks() and "." in name else (
+        task_name, name)
+    known = method_names(home)
+    if plain not in known:
+        raise UserError(f"There is no method {name!r} for {task_name}; there are {', '.join(known)}."
+                        f"{nearest(plain, known)}")
+    return home, plain
+
+
+def _entry(task_name: str, name: str) -> EntryPoint:
+    return next(entry for entry in _foreign() if entry.name == f"{task_name}.{name}")
+
+
+@lru_cache(maxsize=1)
+def _foreign() -> tuple[EntryPoint, ...]:
+    """The methods of other packages, read once: to look through all installed packages takes 20 ms."""
     from importlib.metadata import entry_points  # a third of what `--help` would cost
 
-    return list(entry_points(group="restore_ml.methods"))
+    return tuple(entry_points(group="restore_ml.methods"))

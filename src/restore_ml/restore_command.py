@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from restore_ml import layout, outputs
 from restore_ml.errors import UserError
 from restore_ml.files import inside, write_whole
+from restore_ml.registry import tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,12 +110,15 @@ def decode_mask(data: bytes) -> Mask:
 def model_folder(root: Path, task: str, model: str) -> Path:
     """The folder of a task's champion, or of the run called `model`; `NoModel` where there is none."""
     if model != "champion":
-        folder = inside(root / layout.MODELS, model)
+        folder = inside(root / layout.models(task), model)
         if not (folder / "model.json").exists():
-            raise NoModel(f"There is no model {model!r} in {root / layout.MODELS}; `restore-ml runs` lists the runs, "
-                          "and `make repro` builds them.")
+            others = [name for name in tables() if (root / layout.model(name, model) / "model.json").exists()]
+            if others:
+                raise UserError(f"The run {model!r} is of the task {others[0]}, not {task}; give --task {others[0]}.")
+            raise NoModel(f"There is no model {model!r} in {root / layout.models(task)}; `restore-ml runs` lists the "
+                            "runs, and `make repro` builds them.")
         return folder
-    folder = root / layout.CHAMPIONS / task / "champion"
+    folder = root / layout.champion(task)
     if not (folder / "model.json").exists():
         raise NoModel(f"There is no champion for {task} yet; `restore-ml promote` makes one after a rebuild, or name "
                       "a run with --model RUN.")
@@ -122,7 +126,7 @@ def model_folder(root: Path, task: str, model: str) -> Path:
 
 
 def load(folder: Path, root: Path) -> tuple[Method, Model]:
-    """The method and model of a folder. A folder that brings the features it needs (`models/` in it) uses its own."""
+    """The method and model of a folder. A folder that brings what fills its slots (`models/` in it) uses its own."""
     from restore_ml.restoration import load_model
 
     return load_model(folder, folder if (folder / layout.MODELS).is_dir() else root)
@@ -154,14 +158,12 @@ def restore_bytes(method: Method, model: Model, image: bytes, mask: bytes | None
 
 
 def load_for(root: Path, task: str, model: str, precision: str = "auto") -> tuple[Path, Method, Model]:
-    """The folder, method and model of a task's champion or of a run, which must be of that task.
+    """The folder, method and model of a task's champion or of one of its runs.
 
     `precision`: `fp32`, `bf16`, or `auto` for the faster of the two that is as good (`restore_ml.inference`).
     """
     folder = model_folder(root, task, model)
     method, loaded = load(folder, root)
-    if method.task != task:
-        raise UserError(f"The run {model!r} is of the task {method.task}, not {task}; give --task {method.task}.")
     from restore_ml.inference import choose
 
     loaded.precision = choose(method, loaded, precision)

@@ -10,6 +10,7 @@ import pandas
 
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
+from restore_ml.evaluation.comparison import about_run
 from restore_ml.files import write_json
 from restore_ml.tasks.protocol import protocol
 
@@ -57,10 +58,15 @@ def restored(root: Path, run: str, error: int, cases: dict[str, dict[str, Any]] 
 
 
 def model(models: Path, run: str, **facts: Any) -> None:
-    """models/<run>/model.json."""
+    """<run>/model.json in a task's folder of models."""
     write_json(models / run / "model.json", {
         "run": run, "task": "super_resolution", "method": run, "status": "ok", "reason": "", "parameters_total": 0,
         "training_ops": 0, "reading": "", "weights_sha256": f"sha-{run}", **facts})
+
+
+def about(models: Path) -> dict[str, dict[str, Any]]:
+    """What a table says of each run that has a model."""
+    return {path.parent.name: about_run(path.parent) for path in models.glob("*/model.json")}
 
 
 def rows(task: str, runs: dict[str, dict[str, Any]], pictures: int = 12, groups: int = 6, case: str | None = None,

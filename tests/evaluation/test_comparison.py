@@ -61,7 +61,7 @@ def test_forty_rows_fit_a_terminal_and_what_is_left_out_is_said(tmp_path: Path) 
 
 def test_rows_of_the_table(tmp_path: Path) -> None:
     scores = some(tmp_path)
-    table = build_table("super_resolution", scores, tmp_path)
+    table = build_table("super_resolution", scores, made.about(tmp_path))
     first = table[table["primary"]].set_index("run")
     assert list(table["case"].unique()) == ["photos/x2", "photos/x3"]
     assert list(first.index) == ["vdsr", "srcnn", "bicubic", "partial", "broken"]
@@ -86,7 +86,7 @@ def test_rows_of_the_table(tmp_path: Path) -> None:
 def test_a_picture_without_a_figure_does_not_unrank(tmp_path: Path) -> None:
     undefined = np.where(np.arange(12) == 5, math.nan, BASE)  # nothing was missing in that picture
     rows = made.rows("inpainting", {"telea": {"psnr_hole": undefined}, "glcic": {"psnr_hole": undefined + 1}})
-    table = build_table("inpainting", rows, tmp_path).set_index("run")
+    table = build_table("inpainting", rows, made.about(tmp_path)).set_index("run")
     assert table["rank"].tolist() == [1, 2] and list(table.index) == ["glcic", "telea"]
     assert table.loc["telea", "psnr_hole"] == pytest.approx(np.nanmean(undefined))
     assert table.loc["glcic", "vs_baseline"] == pytest.approx(1) and table.loc["glcic", "wins"] == 11
@@ -131,8 +131,9 @@ def test_lower_is_better_where_the_protocol_says_so(tmp_path: Path) -> None:
 def test_files_are_the_same_bytes_again_and_whole(tmp_path: Path) -> None:
     scores = some(tmp_path / "models")
     write_text(tmp_path / "models/vdsr/history.csv", "phase,step,term,value\ntrain,0,l2,1.5\ntrain,9,l2,0.25\n")
-    compare("super_resolution", scores, tmp_path / "models", tmp_path / "one")
-    compare("super_resolution", scores.sample(frac=1, random_state=1), tmp_path / "models", tmp_path / "two")
+    about = made.about(tmp_path / "models")
+    compare("super_resolution", scores, about, tmp_path / "one")
+    compare("super_resolution", scores.sample(frac=1, random_state=1), about, tmp_path / "two")
     names = sorted(path.relative_to(tmp_path / "one").as_posix() for path in (tmp_path / "one").rglob("*.*"))
     assert names == ["metrics.json", "plots/curves.csv", "plots/primary.csv", "table.csv", "table.md"]
     for name in names:
@@ -150,7 +151,7 @@ def test_files_are_the_same_bytes_again_and_whole(tmp_path: Path) -> None:
 
 
 def test_markdown_shows_failures_readings_and_synthetic_cases(tmp_path: Path) -> None:
-    compare("super_resolution", some(tmp_path), tmp_path, tmp_path / "out")
+    compare("super_resolution", some(tmp_path), made.about(tmp_path), tmp_path / "out")
     text = (tmp_path / "out/table.md").read_text()
     assert "## photos/x2 (primary case)" in text and text.index("photos/x2") < text.index("## photos/x3")
     assert "| srcnn † |" in text and "- srcnn: the depth is our choice" in text
@@ -159,14 +160,15 @@ def test_markdown_shows_failures_readings_and_synthetic_cases(tmp_path: Path) ->
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in tables}) == 1
     scenes = made.rows("cloud_removal", {"rs_direct": {"psnr_hole": 20}}, synthetic=True)
-    compare("cloud_removal", scenes, tmp_path, tmp_path / "clouds")
+    compare("cloud_removal", scenes, made.about(tmp_path), tmp_path / "clouds")
     assert "scenes/cloud_20 (primary case) (synthetic)" in (tmp_path / "clouds/table.md").read_text()
 
 
 def test_console_table_fits_and_names_what_failed(tmp_path: Path) -> None:
     scores = some(tmp_path / "models")
     long = made.rows("super_resolution", {"a_run_with_quite_a_long_name_" * 4: {"psnr_y": BASE}})
-    table = build_table("super_resolution", pandas.concat([scores, long], ignore_index=True), tmp_path / "models")
+    both = pandas.concat([scores, long], ignore_index=True)
+    table = build_table("super_resolution", both, made.about(tmp_path / "models"))
     for shown in (table, join_costs(table, "super_resolution", tmp_path)):
         text = console_table("super_resolution", shown)
         assert max(len(line) for line in text.splitlines()) <= 120
@@ -179,14 +181,14 @@ def test_console_table_fits_and_names_what_failed(tmp_path: Path) -> None:
 
 def test_costs_are_found_by_what_they_measured(tmp_path: Path) -> None:
     scores = made.rows("super_resolution", {"bicubic": {"psnr_y": BASE}, "vdsr": {"psnr_y": BASE + 1}})
-    models = tmp_path / layout.MODELS
-    status = tmp_path / layout.RESTORED / "super_resolution" / "vdsr" / "status.json"
+    models = tmp_path / layout.models("super_resolution")
+    status = tmp_path / layout.restored("super_resolution", "vdsr") / "status.json"
     made.model(models, "vdsr")
     write_json(status, {"run": "vdsr", "status": "ok", "cases": {}})
     for kind, path, facts in (("train", models / "vdsr/model.json", {"seconds": 61.5, "peak_memory_mb": 700}),
                               ("restore", status, {"ms_per_megapixel": 88.0, "peak_memory_mb": 900})):
         write_json(tmp_path / layout.COSTS / f"{kind}-{sha256_of_file(path)[:16]}.json", {**facts, "machine": "m"})
-    table = build_table("super_resolution", scores, models)
+    table = build_table("super_resolution", scores, made.about(models))
     joined = join_costs(table, "super_resolution", tmp_path).set_index("run")
     assert joined.loc["vdsr", ["training_seconds", "ms_per_megapixel", "peak_memory_mb", "machine"]].tolist() == [
         61.5, 88.0, 900, "m"]
@@ -204,14 +206,14 @@ def test_small_forms() -> None:
 
 
 def test_metrics_are_numbers_only(tmp_path: Path) -> None:
-    table = build_table("super_resolution", some(tmp_path), tmp_path)
+    table = build_table("super_resolution", some(tmp_path), made.about(tmp_path))
     json.dumps(metrics_json(protocol("super_resolution"), table), allow_nan=False)
 
 
 def test_a_task_without_runs_has_an_empty_comparison(tmp_path: Path) -> None:
     none = made.rows("super_resolution", {"bicubic": {}}).iloc[:0]
-    table = compare("super_resolution", none, tmp_path, tmp_path / "out")
-    full = build_table("super_resolution", some(tmp_path), tmp_path)
+    table = compare("super_resolution", none, made.about(tmp_path), tmp_path / "out")
+    full = build_table("super_resolution", some(tmp_path), made.about(tmp_path))
     assert list(table.columns) == list(full.columns) and not full["pictures"].isna().any()
     assert "Nothing was scored." in (tmp_path / "out/table.md").read_text()
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == {}

@@ -139,7 +139,7 @@ def test_a_feature_distance_has_a_column_of_its_own_name(tmp_path: Path) -> None
                    (name, toy))
     means = scores.groupby("run")[name].mean()
     assert name == "feat_dist@toy-01234567" and means["oracle"] == 0 < means["near"] < means["far"]
-    table = compare("super_resolution", scores, tmp_path / "models", tmp_path / "out")
+    table = compare("super_resolution", scores, {}, tmp_path / "out")
     assert table.set_index(["case", "run"]).loc[("photos/x2", "near"), name] > 0
     assert f"{name} ↓" in (tmp_path / "out/table.md").read_text()
     assert name in (tmp_path / "out/table.csv").read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -22,11 +21,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from restore_ml import graph
 from restore_ml.files import PART, write_json, write_text
+from tests.graphs import write_runs
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("src", "pipelines", "flows", "dvc.yaml", "constraints.txt", "pyproject.toml", ".dvcignore", ".gitignore",
-          ".dvc/config", ".dvc/.gitignore")
+COPIED = ("src", "pipelines", "flows", "dvc.yaml", "graph/task.yaml", "constraints.txt", "pyproject.toml",
+          ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
 TASK = "super_resolution"
 PARAMS = """\
 profile: {profile}
@@ -35,17 +36,12 @@ threads: 1
 processes: 1
 precision: fp32
 weights: {{}}
-tasks:
-  super_resolution: {{settings: {{scales: [2], variants: []}}}}
-support: {{}}
-runs:
-  bicubic: {{task: super_resolution, needs: none}}
-{runs}"""
-VDSR = ("  {name}: {{task: super_resolution, method: vdsr, needs: none, "
-        "settings: {{layers: 3, width: 4, scales: [2], steps: {steps}, batch: 2, patch: 16}}}}\n")
+"""
+VDSR: dict[str, Any] = {"method": "vdsr", "settings": {"layers": 3, "width": 4, "scales": [2], "batch": 2, "patch": 16}}
 NOWHERE = "http://127.0.0.1:9/api"
 """A Prefect server that does not answer: the rebuild goes on without one."""
-RESULTS = ("dvc.lock", "code", "prepared", "samples", "validation", "models", "restored", "scores", "comparison")
+RESULTS = ("dvc.lock", "graph", "code", "prepared", "samples", "validation", "models", "restored", "scores",
+           "comparison")
 
 
 @dataclass
@@ -95,13 +91,13 @@ class Project:
 
     def watch(self) -> None:
         """Start the project's Prefect server, which takes minutes on a busy machine; rebuilds find it then."""
-        code = ("import sys\nfrom pathlib import Path\nfrom pipelines import server\n"
+        code = ("import sys\nfrom pathlib import Path\nfrom pipelines.machinery import server\n"
                 "server.start(Path(sys.argv[1]), 600.0)")
         subprocess.run([sys.executable, "-c", code, str(self.root)], cwd=self.root, env=self.environment, check=True)
 
     def close(self) -> None:
         """End the project's Prefect server."""
-        from pipelines import server
+        from pipelines.machinery import server
 
         server.stop(self.root)
 
@@ -117,11 +113,11 @@ def make(root: Path, prefect: bool = True, profile: str = "quick", runs: dict[st
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", ".*_cache"))
         else:
             shutil.copyfile(source, target)
-    lines = [VDSR.format(name=name, steps=steps) for name, steps in (runs or {"small": 40}).items()]
-    write_text(root / "params.yaml", PARAMS.format(profile=profile, runs="".join(lines)))
-    graph = (root / "dvc.yaml").read_text(encoding="utf-8")
-    graph = re.sub(r"tables: \[.*?\]", f"tables: [{TASK}]", graph)
-    write_text(root / "dvc.yaml", re.sub(r"\nplots:\n.*", "\n", graph, flags=re.DOTALL))
+    networks = {name: {**VDSR, "settings": {**VDSR["settings"], "steps": steps}}
+                for name, steps in (runs or {"small": 40}).items()}
+    write_text(root / "params.yaml", PARAMS.format(profile=profile))
+    write_runs(root, TASK, {"bicubic": {}, **networks}, samples={"settings": {"scales": [2], "variants": []}})
+    graph.write(root)
     for role, numbers in (("train", range(4)), ("test", range(4, 6))):
         folder = root / "data" / f"little_{role}"
         names = {f"{number}.png": {"group": str(number), "split": role if role == "test" or number else "validation"}
@@ -177,22 +173,15 @@ def results(root: Path) -> dict[str, bytes]:
     return found
 
 
-def differences(project: Project, reference: dict[str, bytes], ordered: bool = True) -> list[str]:
-    """The results that are not byte for byte those of the undisturbed rebuild (`ordered`: dvc.lock's stages too)."""
-    from ruamel.yaml import YAML
-
+def differences(project: Project, reference: dict[str, bytes]) -> list[str]:
+    """The results, locks among them, that are not byte for byte those of the undisturbed rebuild."""
     now = results(project.root)
-    names = {name for name in now.keys() | reference.keys() if now.get(name) != reference.get(name)}
-    if not ordered and "dvc.lock" in names and "dvc.lock" in now:
-        yaml = YAML(typ="safe")
-        if yaml.load(now["dvc.lock"].decode()) == yaml.load(reference["dvc.lock"].decode()):
-            names.remove("dvc.lock")
-    return sorted(names)
+    return sorted(name for name in now.keys() | reference.keys() if now.get(name) != reference.get(name))
 
 
-def complaints(project: Project, reference: dict[str, bytes], ordered: bool = True) -> list[str]:
+def complaints(project: Project, reference: dict[str, bytes]) -> list[str]:
     """All that does not hold after a rebuild that came to its end; nothing when every promise is kept."""
-    found = [f"{name} differs" for name in differences(project, reference, ordered)]
+    found = [f"{name} differs" for name in differences(project, reference)]
     found += [f"{path} was left" for path in project.root.rglob(f"{PART}*")]
     found += [f"MLflow's run {name} is {status}" for name, status in unfinished(project)]
     found += [f"Prefect's run {name} is {state}" for name, state in under_way(project)]
@@ -210,7 +199,7 @@ def unfinished(project: Project) -> list[tuple[str, str]]:
 
 def under_way(project: Project, kinds: tuple[str, ...] = ("flow_runs", "task_runs")) -> list[tuple[str, str]]:
     """Prefect's runs that say they are at work; none where there is no server."""
-    from pipelines import server
+    from pipelines.machinery import server
 
     url = server.find(project.root, timeout=30.0)
     if url is None:

@@ -71,6 +71,13 @@ def _params(path: Path) -> None:
     canonical_json([params.tasks, params.promotion, params.weights]).encode()
 
 
+def _runs(path: Path) -> None:
+    """A task's runs.yaml, beside a params.yaml that is in order."""
+    params = path.parents[2] / "params.yaml"
+    params.write_text("profile: cpu\n")
+    _params(params)
+
+
 def _collection(path: Path) -> None:
     from restore_ml.data.collections import describe
     from restore_ml.data.prepare import scan

@@ -22,16 +22,20 @@ processes: 1
 precision: auto
 weights: {}
 seeds: {paper: 3}
-tasks:
-  super_resolution: {settings: {scales: [2, 3]}, quick: {scales: [2]}}
-  inpainting: {settings: {size: 64}}
-runs:
-  bicubic: {task: super_resolution, needs: none}
-  vdsr: {task: super_resolution, needs: none, settings: {width: 8}, cpu: {steps: 10}}
-  gan: {task: super_resolution, method: sa_subpixel_sr, needs: none, cpu: {steps: {pixel: 5, gan: 5}}}
-  vdsr_s2: {of: vdsr, task: super_resolution, needs: none, seed: 4}
 promotion: {confidence: 0.95}
 """
+RUNS = """\
+task: super_resolution
+samples: {settings: {scales: [2, 3]}, quick: {scales: [2]}}
+empty: &empty {features: none, teacher: none, recogniser: none, parts: none}
+runs:
+  bicubic: *empty
+  vdsr: {<<: *empty, settings: {width: 8}, cpu: {steps: 10}}
+  gan: {<<: *empty, method: sa_subpixel_sr, features: none, cpu: {steps: {pixel: 5, gan: 5}}}
+  vdsr_s2: {<<: *empty, of: vdsr, seed: 4}
+"""
+OTHER = "task: inpainting\nsamples: {settings: {size: 64}}\nruns: {}\n"
+FILES = {"params.yaml": GOOD, "graph/super_resolution/runs.yaml": RUNS, "graph/inpainting/runs.yaml": OTHER}
 PAIRS = list(zip("abcdefgh", "bcdefghi", strict=True))
 BOMB = "\n".join(["weights: &a [x, x, x, x, x, x, x, x, x, x]", *(
     f"{new}: &{new} [{', '.join(['*' + old] * 10)}]" for old, new in PAIRS)])
@@ -43,40 +47,40 @@ CASES = {
     "far from every key": ("weights: {}", "zzz: {}", "unknown key 'zzz'. There are profile, seed,"),
     "unknown profile": ("profile: cpu", "profile: cup", "must be one of quick, cpu, gpu, paper. Did you mean 'cpu'?"),
     "profile in capitals": ("profile: cpu", "profile: GPU", "Did you mean 'gpu'?"),
-    "unknown task of a run": ("{task: super_resolution, needs: none}", "{task: Super-Resolution, needs: none}",
-                              "Did you mean 'super_resolution'?"),
-    "unknown task": ("  inpainting:", "  inpaintings:", "Did you mean 'inpainting'?"),
+    "another task's file": ("task: inpainting", "task: inpaintings", "it must be inpainting."),
     "unknown method": ("method: sa_subpixel_sr", "method: sa_subpixel", "Did you mean 'sa_subpixel_sr'?"),
     "unknown method by the run's name": ("  bicubic:", "  bycubic:", "Did you mean 'bicubic'?"),
-    "unknown key of a run": ("needs: none, settings", "neds: none, settings", "Did you mean 'needs'?"),
+    "unknown key of a run": ("vdsr: {<<: *empty, settings", "vdsr: {<<: *empty, parst: none, settings",
+                             "Did you mean 'parts'?"),
     "profile of a run": ("cpu: {steps: 10}", "cpus: {steps: 10}", "Did you mean 'cpu'?"),
-    "unknown setting": ("{width: 8}", "{widht: 8}", "has no setting 'widht' (the run 'vdsr'). Did you mean 'width'?"),
+    "unknown setting": ("{width: 8}", "{widht: 8}", "has no setting 'widht' (the run 'vdsr'"),
     "unknown setting of a task": ("{size: 64}", "{sise: 64}", "has no setting 'sise'. Did you mean 'size'?"),
     "unknown case": ("{size: 64}", "{cases: [strooks]}", "Did you mean 'strokes'?"),
     "unknown phase": ("pixel: 5", "pixle: 5", "Did you mean 'pixel'?"),
-    "a phase is missing": (", gan: 5", "", "steps of the run 'gan' lacks gan; write 0"),
-    "unknown need": ("needs: none, cpu: {steps: {", "needs: bicubc, cpu: {steps: {", "Did you mean 'bicubic'?"),
-    "unknown base of a replicate": ("{of: vdsr,", "{of: vdrs,", "which is no run of its own. Did you mean 'vdsr'?"),
+    "a phase is missing": (", gan: 5", "", "steps of the run 'gan' of super_resolution lacks gan; write 0"),
+    "unknown run in a slot": ("features: none, cpu", "features: super_resolution/bicubc, cpu",
+                              "Did you mean 'super_resolution/bicubic'?"),
+    "unknown base of a replicate": ("of: vdsr,", "of: vdrs,", "which is no run of its own. Did you mean 'vdsr'?"),
     "unknown precision": ("precision: auto", "precision: bf61", "Did you mean 'bf16'?"),
     # kinds and ranges
-    "a text for a number": ("{width: 8}", "{width: wide}", "width of the run 'vdsr' is 'wide'; it must be of the same"),
+    "a text for a number": ("{width: 8}", "{width: wide}", "width of the run 'vdsr' of super_resolution is 'wide'"),
     "a fraction for a whole number": ("{width: 8}", "{width: 8.5}", "same kind as 64"),
     "true for a number": ("{width: 8}", "{width: true}", "same kind as 64"),
     "a number for a list": ("scales: [2, 3]", "scales: 2", "same kind as [2, 3, 4]"),
-    "a text in a list of numbers": ("scales: [2, 3]", "scales: [2, x]", "an entry of scales of the task"),
-    "a number for a mapping": ("{pixel: 5, gan: 5}", "9", "steps of the run 'gan' is 9"),
+    "a text in a list of numbers": ("scales: [2, 3]", "scales: [2, x]", "an entry of scales of samples of"),
+    "a number for a mapping": ("{pixel: 5, gan: 5}", "9", "steps of the run 'gan' of super_resolution is 9"),
     "a list for settings": ("settings: {width: 8}", "settings: [width]", "must be a mapping of settings"),
-    "a list for a run": ("  bicubic: {task: super_resolution, needs: none}", "  bicubic: [1]", "bicubic under runs"),
-    "a list for runs": ("weights: {}", "support: [a]", "support in"),
+    "a list for a run": ("  bicubic: *empty", "  bicubic: [1]", "bicubic under runs"),
+    "a list for runs": ("runs: {}", "runs: [a]", "runs in"),
     "a text for weights": ("weights: {}", "weights: here", "weights in"),
     "a number for a weight's path": ("weights: {}", "weights: {vgg19: 3}", "vgg19 under weights"),
     "a list for promotion": ("{confidence: 0.95}", "[0.95]", "promotion in"),
     "a list for seeds": ("{paper: 3}", "[3]", "seeds in"),
-    "negative budget": ("cpu: {steps: 10}", "cpu: {steps: -10}", "steps of the run 'vdsr' is -10; it must be"),
+    "negative budget": ("cpu: {steps: 10}", "cpu: {steps: -10}", "steps of the run 'vdsr' of super_resolution is -10"),
     "negative budget of a phase": ("gan: 5}", "gan: -5}", "at least 0"),
     "no batch": ("{width: 8}", "{batch: 0}", "at least 1"),
     "negative width": ("{width: 8}", "{width: -8}", "at least 1"),
-    "no width": ("{width: 8}", "{width: 0}", "width of the run 'vdsr' is 0; it must be at least 1"),
+    "no width": ("{width: 8}", "{width: 0}", "width of the run 'vdsr' of super_resolution is 0; it must be at least 1"),
     "negative seed": ("seed: 3", "seed: -3", "at least 0"),
     "no threads": ("threads: 1", "threads: 0", "at least 1"),
     "too many threads": ("threads: 1", "threads: 99999999", "at most 4096"),
@@ -88,10 +92,10 @@ CASES = {
     "a seed of its own": ("seed: 4", "seed: 3", "has the seed of 'vdsr'"),
     # what YAML can say and settings cannot hold
     "twice": ("weights: {}", "weights: {}\nseed: 4", 'found duplicate key "seed"'),
-    "a run twice": ("  bicubic:", "  vdsr: {task: super_resolution}\n  bicubic:", 'found duplicate key "vdsr"'),
-    "a number for a name": ("  bicubic:", "  1: {task: super_resolution, method: vdsr}\n  bicubic:", "in quotes"),
-    "nothing for a name": ("  bicubic:", "  null: {task: super_resolution, method: vdsr}\n  bicubic:", "in quotes"),
-    "a path for a name": ("  bicubic:", "  ../../bicubic: {task: super_resolution, method: bicubic}\n  bicubic:",
+    "a run twice": ("  bicubic:", "  vdsr: {}\n  bicubic:", 'found duplicate key "vdsr"'),
+    "a number for a name": ("  bicubic:", "  1: {method: vdsr}\n  bicubic:", "in quotes"),
+    "nothing for a name": ("  bicubic:", "  null: {method: vdsr}\n  bicubic:", "in quotes"),
+    "a path for a name": ("  bicubic:", "  ../../bicubic: {method: bicubic}\n  bicubic:",
                           "no name for a run"),
     "a date": ("{width: 8}", "{width: 2026-01-01}", "a date"),
     "a date that is none": ("seed: 3", "seed: 2026-99-99", "month"),
@@ -114,7 +118,20 @@ CASES = {
 
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
+    """params.yaml of a project with the runs of two tasks; it is not there yet."""
+    lay(tmp_path)
+    (tmp_path / "params.yaml").unlink()
     return tmp_path / "params.yaml"
+
+
+def lay(root: Path, old: str = "", new: str = "") -> None:
+    """Write all files, with `new` in place of `old` in the first one that has it."""
+    names = [name for name, text in FILES.items() if old in text]
+    assert names, old
+    for name, text in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace(old, new, 1) if old and name == names[0] else text)
 
 
 def refused(path: Path) -> str:
@@ -129,14 +146,13 @@ def test_the_good_one_is_read_in_every_profile(params: Path) -> None:
     params.write_text(GOOD)
     for profile in PROFILES:
         set_profile(profile, params)
-        assert set(load(params).runs) == {"bicubic", "vdsr", "gan", "vdsr_s2"}
+        assert set(load(params).runs) == {f"super_resolution/{name}" for name in ("bicubic", "vdsr", "gan", "vdsr_s2")}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_mistake_is_a_sentence(params: Path, case: str) -> None:
     old, new, said = CASES[case]
-    assert GOOD.count(old) >= 1
-    params.write_text(GOOD.replace(old, new, 1))
+    lay(params.parent, old, new)
     assert said in refused(params)
 
 
@@ -157,7 +173,7 @@ def test_other_languages_and_a_byte_order_mark_are_fine(params: Path) -> None:
     weights = "weights: {vgg19: 'фото/図 1.safetensors'}  # Gewichte für später"
     params.write_text("\ufeff" + GOOD.replace("weights: {}", weights), encoding="utf-8")
     assert load(params).weights == {"vgg19": "фото/図 1.safetensors"}
-    params.write_text(GOOD.replace("  bicubic:", "  ünï: {task: super_resolution, method: bicubic}\n  bicubic:"))
+    lay(params.parent, "  bicubic:", "  ünï: {method: bicubic}\n  bicubic:")
     assert "no name for a run" in refused(params)
 
 
@@ -186,16 +202,16 @@ def test_a_profile_that_cannot_be_rewritten_is_a_sentence(params: Path, text: by
 
 
 def test_aliases_and_merges_of_a_sane_size_are_fine(params: Path) -> None:
-    params.write_text(GOOD.replace("settings: {width: 8}", "settings: &small {width: 8}").replace(
-        "  gan:", "  vdsr_deep: {task: super_resolution, method: vdsr, settings: {<<: *small, layers: 3}}\n  gan:"))
-    found = load(params)
-    assert found.runs["vdsr_deep"].settings["width"] == 8 and found.runs["vdsr_deep"].settings["layers"] == 3
+    lay(params.parent, "settings: {width: 8}, cpu: {steps: 10}}",
+        "settings: &small {width: 8}}\n  vdsr_deep: {method: vdsr, settings: {<<: *small, layers: 3}}")
+    deep = load(params).runs["super_resolution/vdsr_deep"]
+    assert deep.settings["width"] == 8 and deep.settings["layers"] == 3
 
 
 def test_the_command_line_says_the_sentence(params: Path, monkeypatch: pytest.MonkeyPatch,
                                             capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RESTORE_ML_ROOT", str(params.parent))
-    params.write_text(GOOD.replace("method: sa_subpixel_sr", "method: sa_subpixel_rs"))
+    lay(params.parent, "method: sa_subpixel_sr", "method: sa_subpixel_rs")
     assert cli.main(["runs"]) == 2
     shown = capsys.readouterr()
     assert "Did you mean 'sa_subpixel_sr'?" in shown.err and "Traceback" not in shown.err and not shown.out

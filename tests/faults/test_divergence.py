@@ -43,7 +43,7 @@ def project(tmp_path, monkeypatch):
 
 
 def spec(method: str = "toy", **settings: Any) -> dict[str, Any]:
-    return {"run": method, "task": "toy", "method": method, "needs": "none", "seed": 3, "settings": settings,
+    return {"run": method, "task": "toy", "method": method, "slots": {}, "seed": 3, "settings": settings,
             "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 
 

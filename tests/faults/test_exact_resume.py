@@ -35,7 +35,7 @@ KINDS: dict[str, list[Moment]] = {
     "rs_aplus_trained": [("reading", 3), ("half", ARRAYS, 1), ("before", "model.json", 1)],  # a dictionary is fitted
     "dip_watermark": [("optimising", 5), ("half", "watermark.arrow", 1), ("before", "status.json", 1)]}  # on a picture
 THOROUGH = os.environ.get("RESTORE_ML_THOROUGH") == "1"
-ALL = sorted(name for name, run in settings.load(Path(__file__).parents[2] / "params.yaml").runs.items() if not run.of)
+ALL = sorted(run.name for run in settings.load(Path(__file__).parents[2] / "params.yaml").runs.values() if not run.of)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def begin(whole: tuple[Path, settings.Params], name: str) -> tuple[dict[str, Any
     assert training_kills.run(root, spec) == 0
     found = training_kills.results(root, spec)
     status = spec["run"] == "features" or len([path for path in found if path.endswith(".csv")])
-    assert status and found[f"models/{name}/model.json"].count(b'"status": "ok"') == 1
+    assert status and found[f"models/{spec['task']}/{name}/model.json"].count(b'"status": "ok"') == 1
     return spec, found
 
 
@@ -62,13 +62,14 @@ def twin(whole: Path, root: Path, name: str) -> Path:
     """A project with the same samples and feature network, and nothing of the run."""
     shutil.copytree(whole / layout.SAMPLES, root / layout.SAMPLES)
     if name != "features":
-        shutil.copytree(whole / layout.MODELS / "features", root / layout.MODELS / "features")
+        features = layout.model("representation", "features")
+        shutil.copytree(whole / features, root / features)
     return root
 
 
 def saved(root: Path, spec: dict[str, Any]) -> int:
     """The steps in the checkpoint, which must be whole; 0 where there is none."""
-    material = Material(root / layout.SAMPLES / spec["task"] / "train")
+    material = Material(root / layout.material(spec["task"]))
     path = root / layout.CHECKPOINTS / train.fingerprint(spec, material, root) / CHECKPOINT
     return checkpoint.load(path)[1]["done"] if path.exists() else 0
 
@@ -114,8 +115,9 @@ def _moments(found: dict[str, bytes], name: str, draws: Any) -> list[Moment]:
         return str(draws.choice(["half", "before", "after"]))
 
     written = sorted({Path(path).name for path in found if not path.endswith(".csv")})
-    if f"models/{name}/history.csv" in found:
-        steps = len({tuple(line.split(b",")[:2]) for line in found[f"models/{name}/history.csv"].splitlines()[1:]})
+    history = next((found[path] for path in found if path.endswith(f"/{name}/history.csv")), None)
+    if history is not None:
+        steps = len({tuple(line.split(b",")[:2]) for line in history.splitlines()[1:]})
         return [("step", some(steps)), (how(), CHECKPOINT, some(steps // training_kills.SAVED_EVERY)),
                 ("logging", some(steps)), (how(), str(draws.choice(written)), 1)]
     return [("reading", some(4)), ("optimising", some(8)), *[(how(), file, 1) for file in written]]

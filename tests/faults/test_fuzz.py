@@ -149,17 +149,24 @@ seed: 3
 threads: 1
 weights: {}
 seeds: {paper: 3}
-tasks:
-  super_resolution: {settings: &s {scales: [2, 3]}, quick: {scales: [2]}}
-runs:
-  bicubic: {task: super_resolution, needs: none}
-  vdsr: {task: super_resolution, needs: none, settings: {width: 8, lr: 1.0e-3}, cpu: {layers: 5, steps: 10}}
-  vdsr_s2: {of: vdsr, task: super_resolution, needs: none, seed: 4}
-promotion: {confidence: 0.95, margins: {super_resolution: {ssim_y: 0.002}}}
+promotion: {confidence: 0.95}
 """
+RUNS = """\
+task: super_resolution
+samples: {settings: &s {scales: [2, 3]}, quick: {scales: [2]}}
+margins: {ssim_y: 0.002}
+empty: &empty {features: none, teacher: none, recogniser: none, parts: none}
+runs: &runs
+  bicubic: *empty
+  vdsr: {<<: *empty, settings: {width: 8, lr: 1.0e-3}, cpu: {layers: 5, steps: 10}}
+  vdsr_s2: {<<: *empty, of: vdsr, seed: 4}
+tested: *runs
+"""
+RUNS_FILE = "graph/super_resolution/runs.yaml"
 words = st.sampled_from(["profile", "cpu", "seed", "threads", "processes", "precision", "weights", "tasks", "runs",
                          "support", "promotion", "seeds", "super_resolution", "inpainting", "bicubic", "vdsr", "task",
-                         "method", "needs", "none", "settings", "of", "steps", "scales", "width", "cases", "a b", ""])
+                         "method", "features", "none", "samples", "margins", "empty", "tested",
+                         "settings", "of", "steps", "scales", "width", "cases", "a b", ""])
 scalars = (words | st.integers() | st.floats() | st.booleans() | st.none() | st.text(max_size=6) | st.dates()
            | st.binary(max_size=4))
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | scalars, inner,
@@ -196,6 +203,26 @@ def test_params_of_any_text(read: Read, added: list[tuple[int, str]], changes: l
     for place, what in added:
         text = text[:place] + what + text[place:]
     read("params", "params.yaml", damaged(text.encode("utf-8", "surrogatepass"), changes))
+
+
+@bounded
+@given(st.dictionaries(words, values, max_size=6))
+def test_runs_of_any_values(read: Read, value: dict[str, Any]) -> None:
+    try:
+        text = dumped({"task": "super_resolution", **value}).encode()
+    except Exception:  # what cannot be written as YAML is no file of runs
+        return
+    read("runs", RUNS_FILE, text)
+
+
+@bounded
+@given(st.lists(st.tuples(st.integers(0, len(RUNS)), st.sampled_from(SNIPPETS) | st.text(max_size=5) | words),
+                max_size=3), edits | st.just([]))
+def test_runs_of_any_text(read: Read, added: list[tuple[int, str]], changes: list[Edit]) -> None:
+    text = RUNS
+    for place, what in added:
+        text = text[:place] + what + text[place:]
+    read("runs", RUNS_FILE, damaged(text.encode("utf-8", "surrogatepass"), changes))
 
 
 COLLECTION = {"name": "collection", "role": "test", "domain": "photos", "synthetic": False, "source": "a camera",

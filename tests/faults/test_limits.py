@@ -22,7 +22,7 @@ from flows.work import rebuild
 from restore_ml import errors, files, registry
 from restore_ml.data import data_docs, shards
 from restore_ml.files import read_json
-from restore_ml.restoration import restore_run
+from restore_ml.restoring_stage import restore_run
 from restore_ml.training import checkpoint, train
 from tests.faults import killing, limiting
 from tests.pipelines import toy as toy_stage
@@ -146,7 +146,7 @@ def project(tmp_path, monkeypatch):
 
 
 def train_run(root: Path, method: str = "toy") -> dict:
-    spec = {"run": method, "task": "toy", "method": method, "needs": "none", "seed": 3, "settings": {}, "threads": 1,
+    spec = {"run": method, "task": "toy", "method": method, "slots": {}, "seed": 3, "settings": {}, "threads": 1,
             "precision": "fp32", "versions": {}, "modules": {}}
     return train.train_run(spec, root, root / "models" / method)
 

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from restore_ml.errors import UserError
 from restore_ml.evaluation.scoring import score
 from restore_ml.files import read_json, sha256_of_file, write_json
-from restore_ml.restoration import load_model, restore_run
+from restore_ml.restoration import load_model
+from restore_ml.restoring_stage import restore_run
 from tests.tracking import small_project
 
 
@@ -97,14 +98,14 @@ SENTENCES = {cut: "SHA-256 differs", cut_and_renamed: "no safetensors file", fli
 
 @pytest.mark.parametrize("poison", SENTENCES, ids=lambda poison: poison.__name__)
 def test_a_poisoned_model_is_refused_and_the_other_runs_go_on(built, tmp_path, poison):
-    folder, mark = built / "models/vdsr", tmp_path / "ran"
+    folder, mark = built / "models/super_resolution/vdsr", tmp_path / "ran"
     poison(folder, mark)
     with pytest.raises(UserError, match=SENTENCES[poison]) as caught:
         load_model(folder, built)
     assert "weights.safetensors" in str(caught.value)
     task = small_project.TASK
     for run in ("vdsr", "bicubic"):
-        restore_run(read_json(built / f"code/train/{run}.json"), built, built / f"restored/{task}/{run}")
+        restore_run(read_json(built / f"code/train/{task}/{run}.json"), built, built / f"restored/{task}/{run}")
     rows = score(task, built / "samples" / task, built / "restored" / task, [{"run": "vdsr"}, {"run": "bicubic"}])
     assert dict(zip(rows["run"], rows["status"], strict=True)) == {"vdsr": "failed", "bicubic": "ok"}
     assert SENTENCES[poison] in rows[rows["run"] == "vdsr"]["reason"].iloc[0]

@@ -21,7 +21,7 @@ from restore_ml.data.shards import Record
 from restore_ml.degradations.clouds import scene
 from restore_ml.evaluation.scoring import score
 from restore_ml.files import write_text
-from restore_ml.restoration import restore_run
+from restore_ml.restoring_stage import restore_run
 from restore_ml.training import loop
 from restore_ml.training.history import History
 from restore_ml.training.train import train_run
@@ -44,16 +44,18 @@ half of the n-th step's line in history.csv; `("reading", n)`: at the n-th readi
 file of that name written, with the whole of it under its unfinished name, or just after its renaming. `()`: never.
 """
 
+PROJECT = Path(__file__).parents[2]
+
 
 def project(root: Path, tasks: Sequence[str], pictures: int = 4) -> settings.Params:
     """Samples of the tasks from a few small pictures, and the shipped params.yaml under the profile quick."""
-    text = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
-    write_text(root / "params.yaml", text)
+    for path in (PROJECT / "params.yaml", *PROJECT.glob("graph/*/runs.yaml")):
+        write_text(root / path.relative_to(PROJECT), path.read_text(encoding="utf-8"))
     settings.set_profile("quick", root / "params.yaml")
     params = settings.load(root / "params.yaml")
     facts = {"name": "small", "collection": "small", "group": "small", "synthetic": True}
     for task in (registry.task(name) for name in tasks):
-        given, folder = params.tasks[task.name], root / layout.SAMPLES / task.name
+        given, folder = params.tasks[task.name], root / layout.samples(task.name)
         first, *others = [Record(f"{number:02x}" * 32, scene(3, number, 128) if task.domain == "scenes"
                                  else {"image": picture(number, 136)}, facts) for number in range(pictures + 1)]
         shards.write(folder / "train" / "0.arrow", registry.parts(task.name).training.records(others, 1, given))
@@ -67,15 +69,20 @@ def project(root: Path, tasks: Sequence[str], pictures: int = 4) -> settings.Par
     return params
 
 
+def run_of(params: settings.Params, name: str) -> settings.Run:
+    """The run of that name, which is one alone among today's."""
+    return next(run for run in params.runs.values() if run.name == name)
+
+
 def spec_of(params: settings.Params, name: str) -> dict[str, Any]:
     """The run as its stage would get it, with few steps."""
-    run = params.runs[name]
+    run = run_of(params, name)
     chosen = dict(run.settings)
     if registry.method_class(run.task, run.method)(chosen).trains:
         steps = chosen["steps"]
         chosen["steps"] = STEPS if isinstance(steps, int) else {key: min(value, STEPS // 2)
                                                                 for key, value in steps.items()}
-    return {"run": run.name, "task": run.task, "method": run.method, "needs": run.needs, "seed": run.seed,
+    return {"run": run.name, "task": run.task, "method": run.method, "slots": run.slots, "seed": run.seed,
             "settings": chosen, "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 
 
@@ -97,17 +104,17 @@ def work(root: Path, spec: dict[str, Any], moment: Moment) -> None:
     _save_seldom()
     if moment:
         _arm(moment)
-    train_run(spec, root, root / layout.MODELS / name, checkpoint_seconds=0.0)
+    train_run(spec, root, root / layout.model(task, name), checkpoint_seconds=0.0)
     if task in CASES:
-        restored = root / layout.RESTORED / task
+        restored = root / layout.restored(task)
         restore_run(spec, root, restored / name)
-        rows = score(task, root / layout.SAMPLES / task, restored, [{"run": name, "seed": spec["seed"]}])
+        rows = score(task, root / layout.samples(task), restored, [{"run": name, "seed": spec["seed"]}])
         write_text(root / layout.SCORES / f"{name}.csv", rows.to_csv(index=False))
 
 
 def results(root: Path, spec: dict[str, Any]) -> dict[str, bytes]:
     """All that the run left of weights, history, restored pictures and metrics, by path."""
-    places = (layout.MODELS / spec["run"], layout.RESTORED / spec["task"] / spec["run"])
+    places = (layout.model(spec["task"], spec["run"]), layout.restored(spec["task"], spec["run"]))
     paths = [path for place in places for path in sorted((root / place).rglob("*")) if path.is_file()]
     paths += [path for path in [root / layout.SCORES / f"{spec['run']}.csv"] if path.exists()]
     return {str(path.relative_to(root)): path.read_bytes() for path in paths if not path.name.startswith(files.PART)}

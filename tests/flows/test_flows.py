@@ -20,11 +20,9 @@ from PIL import Image
 from tests.pipeline.conftest import make_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
-RUNS = """
-runs:
-  bicubic: {task: super_resolution, needs: none}
-  vdsr: {task: super_resolution, needs: none, quick: {layers: 3, steps: 8, width: 8, batch: 2, patch: 32}}
-"""
+RUNS = {"super_resolution": {
+    "bicubic": {}, "vdsr": {"quick": {"layers": 3, "steps": 8, "width": 8, "batch": 2, "patch": 32}}}}
+SAMPLES = {"super_resolution": {"settings": {"variants": []}}}
 RUNNER = "dask" if importlib.util.find_spec("prefect_dask") else "processes"
 
 
@@ -36,40 +34,44 @@ def ran(output):
     return set(re.findall(r"Running stage '([^']+)'", output))
 
 
-def edit(project, old, new):
-    path = project.root / "params.yaml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    project = make_project(tmp_path_factory.mktemp("flows"), RUNS)
-    edit(project, "threads: 2", "threads: 1")
-    edit(project, "variants: [x2_blur, x2_noise]", "variants: []")
+    project = make_project(tmp_path_factory.mktemp("flows"), RUNS, SAMPLES)
     project.printed = flow(project, "rebuild", "--runner", RUNNER, "--workers", "2").stdout
     yield project
     project.run(sys.executable, "-m", "flows.clean", check=False)
 
 
 def test_a_parallel_rebuild_keeps_dvc_true(built):
-    assert re.search(rf"3 of 3 units are stale; 2 at once over {RUNNER}", built.printed)
+    assert re.search(rf"4 of 4 units are stale; 2 at once over {RUNNER}", built.printed)
     workers = {name: json.loads((built.root / f".state/parallel/{name}.json").read_text())
-               for name in ("train@vdsr", "restore@vdsr", "train@bicubic", "score@super_resolution")}
+               for name in ("train@super_resolution.vdsr", "restore@super_resolution.vdsr",
+                            "train@super_resolution.bicubic", "compare@super_resolution")}
     assert {facts["status"] for facts in workers.values()} == {0}
-    assert workers["train@vdsr"]["pid"] != workers["train@bicubic"]["pid"]  # two workers
+    one, two = (workers[f"train@super_resolution.{name}"] for name in ("vdsr", "bicubic"))
+    assert one["pid"] != two["pid"]  # two workers
     assert not ran(built.dvc("repro").stdout)
     assert "up to date" in built.dvc("status").stdout
-    locked = re.findall(r"^  ([a-z_@]+):$", (built.root / "dvc.lock").read_text(), re.MULTILINE)
-    assert {"train@vdsr", "restore@vdsr", "train@bicubic", "restore@bicubic", "register"} <= set(locked)
+    task = "super_resolution"
+    assert list(built.locked()) == ["code", "prepare", "register", *(f"{task}:{stage}" for stage in (
+        "degrade", "validate", *(f"{stage}@{run}" for stage in ("train", "restore", "score")
+                                 for run in ("bicubic", "vdsr")), f"champion@{task}", f"compare@{task}"))]
+
+
+def test_one_worker_gives_the_same_bytes_in_every_lock(built):
+    locks = {path: path.read_bytes() for path in (built.root / "dvc.lock", *built.root.glob("graph/*/dvc.lock"))}
+    for path in locks:
+        path.unlink()
+    done = flow(built, "rebuild", "--workers", "1")
+    assert "1 at once over threads" in done.stdout
+    assert {path: path.read_bytes() for path in locks} == locks
 
 
 def test_the_sequential_stages_give_the_same_bits(built):
-    before = (built.root / "dvc.lock").read_bytes()
-    done = built.dvc("repro", "--force", "--single-item", "prepare", "degrade@super_resolution", "train@vdsr",
-                     "restore@vdsr")
-    assert len(ran(done.stdout)) == 4 and (built.root / "dvc.lock").read_bytes() == before
+    before, graph = built.locked(), "graph/super_resolution/dvc.yaml"
+    done = built.dvc("repro", "--force", "--single-item", "prepare", f"{graph}:degrade", f"{graph}:train@vdsr",
+                     f"{graph}:restore@vdsr")
+    assert len(ran(done.stdout)) == 4 and built.locked() == before
 
 
 def test_ingest_takes_pictures_commits_the_pointer_and_nothing_else(built, tmp_path):
@@ -103,15 +105,15 @@ def test_of_two_retrains_at_once_one_works_and_one_refuses(built):
     printed, errors = first.communicate(timeout=900)
     assert first.returncode == 0, printed + errors
     report = (built.root / "reports/retrain/1.md").read_text()
-    for words in ("# Retraining 1", "`prepare`", "restore@vdsr", "the champions stay", "| bicubic"):
+    for words in ("# Retraining 1", "`prepare`", "super_resolution: restore@vdsr", "the champions stay", "| bicubic"):
         assert words in report, words
-    assert "`train@vdsr`" not in report  # test pictures train nothing
+    assert "train@vdsr`" not in report  # test pictures train nothing
     assert "up to date" in built.dvc("status").stdout and not ran(built.dvc("repro").stdout)
     assert "retrain" in (built.root / "reports/failures.log").read_text()
 
 
 def test_prune_says_what_would_go_and_takes_nothing_that_is_named(built):
-    names = (built.root / "dvc.lock").read_text()
+    names = built.locked()
     dry = flow(built, "prune", "--dry-run", "--keep-days", "0")
     listed = (built.root / "reports/prune.txt").read_text().splitlines()
     would = int(re.search(r"Would free ([\d,]+) bytes", dry.stdout)[1].replace(",", ""))
@@ -123,7 +125,7 @@ def test_prune_says_what_would_go_and_takes_nothing_that_is_named(built):
     done = flow(built, "prune", "--keep-days", "0")
     assert f"Freed {would:,} bytes" in done.stdout
     assert not any(os.path.exists(path) for path in objects)
-    assert (built.root / "dvc.lock").read_text() == names
+    assert built.locked() == names
     for folder in ("models", "restored", "samples"):
         built.run("rm", "-rf", folder)
     built.dvc("checkout")  # all that dvc.lock names is still in the cache
@@ -138,11 +140,14 @@ def test_a_failing_run_is_named_and_the_rest_goes_on(built):
     text = path.read_text()
     line = "    step(\"restore_pictures\", restore_pictures, key)\n"
     assert line in text
-    broken = "    if key == \"vdsr\":\n        raise ValueError(\"broken on purpose\")\n"
+    broken = "    if key.endswith(\"/vdsr\"):\n        raise ValueError(\"broken on purpose\")\n"
     path.write_text(text.replace(line, line + broken))
     done = flow(built, "rebuild", "--runner", "threads", "--workers", "2", check=False)
     path.write_text(text)
-    assert done.returncode == 2 and "broken on purpose" in done.stderr and "vdsr stopped" in done.stderr
-    assert "restore@bicubic done" in done.stdout and "score super_resolution had to wait" in done.stderr
+    assert done.returncode == 2 and "broken on purpose" in done.stderr
+    assert "super_resolution/vdsr stopped" in done.stderr
+    assert "compare super_resolution done" in done.stdout  # the others have their table
+    table = (built.root / "comparison/super_resolution/table.md").read_text()
+    assert "bicubic" in table and "vdsr" not in table
     done = flow(built, "rebuild", "--runner", "threads", "--workers", "2")
     assert "up to date" in built.dvc("status").stdout

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from flows import guard
-from pipelines.steps import Broken, Steps
+from pipelines.machinery.steps import Broken, Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
 from tests.pipelines.toy import environment

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from pipelines.runners import AHEAD, Runner
+from pipelines.machinery.runners import AHEAD, Runner
 from restore_ml import degrading, registry
 from restore_ml.data.embedded import lay_out
 from restore_ml.data.prepare import prepare

@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from pipelines import slots
+from pipelines.machinery import slots
 from restore_ml.errors import UserError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipelines import slots
+from pipelines.machinery import slots
 with slots.held(Path(sys.argv[1]), cards=["0"]) as given:
     print(given["CUDA_VISIBLE_DEVICES"], flush=True)
     time.sleep(60)

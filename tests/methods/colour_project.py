@@ -70,7 +70,7 @@ def fill(root: Path) -> Path:
 def trained(project: Path, name: str, **changes: Any) -> tuple[Method, Model, dict[str, Any]]:
     """Train through the real loop; the model as it is loaded again from disk."""
     spec = {"run": name, "task": "colorization", "method": name, "settings": make(name, **changes).settings, "seed": 1,
-            "needs": "none", "precision": "fp32", "threads": 1}
+            "slots": {}, "precision": "fp32", "threads": 1}
     facts = train_run(spec, project, project / "models" / name, fresh=True)
     assert (facts["status"], facts["reason"]) == ("ok", "")
     return *restoration.load_model(project / "models" / name), facts

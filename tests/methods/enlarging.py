@@ -52,4 +52,4 @@ def fixed_batch(scale: int, patch: int, size: int = 4) -> Context:
 
 def step_of(context: Context, networks, step: int, features=None) -> Context:
     return Context(context.inputs, context.target, context.ids, networks, step=step, steps=30,
-                   generator=context.generator, features=features)
+                   generator=context.generator, slots={"features": features})

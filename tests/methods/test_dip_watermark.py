@@ -47,7 +47,7 @@ def damaged() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("arch", ["unet_deconv", "hourglass_deconv"])
 def test_prior_looks_at_no_pixel_under_the_mask_and_repeats(kind: str, arch: str) -> None:
     method = dip_watermark.METHOD(PRIOR | {"input": kind, "arch": arch, "steps": 3})
-    sample, model = damaged(), Model(features=FeatureNet(2).requires_grad_(False))
+    sample, model = damaged(), Model(slots={"features": FeatureNet(2).requires_grad_(False)})
     state = torch.get_rng_state()
     first = restore(method, model, sample, 5)["image"]
     assert torch.equal(state, torch.get_rng_state())
@@ -123,10 +123,11 @@ def test_known_mark_is_the_forward_model_on_all_pixels(tmp_path: Path) -> None:
     put_on = dip_watermark._Mark(arrays["mark"], image, method.multiple)
     torch.testing.assert_close(put_on(there), image, atol=0.6 / 255, rtol=0)
     features, model = FeatureNet(2).requires_grad_(False), Model(arrays=arrays)
-    first = restore(method, Model(arrays=arrays, features=features), sample, 1)["image"]
+    model = Model(arrays=arrays, slots={"features": features})
+    first = restore(method, model, sample, 1)["image"]
     other = sample | {"image": np.where(sample["mask"] > 0, 7, sample["image"]).astype(np.uint8)}
     hole = sample["mask"][..., 0] > 0
-    assert not np.array_equal(first[hole], restore(method, Model(arrays=arrays, features=features), other, 1)[
+    assert not np.array_equal(first[hole], restore(method, model, other, 1)[
         "image"][hole])  # what is seen through the mark counts
     with pytest.raises(UserError, match="29 x 30"):
         restore(method, model, {name: value[:16] for name, value in sample.items()}, 1)

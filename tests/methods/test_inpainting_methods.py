@@ -35,7 +35,7 @@ def make(name: str, **settings: Any) -> Method:
 
 def context(networks: dict[str, nn.Module], step: int = 0, features: Any = None) -> Context:
     inputs, target = batch()
-    return Context(inputs, target, ["a", "b", "c", "d"], networks, step=step, steps=1, features=features,
+    return Context(inputs, target, ["a", "b", "c", "d"], networks, step=step, steps=1, slots={"features": features},
                    generator=torch.Generator().manual_seed(step))
 
 

@@ -9,18 +9,22 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
+
+from restore_ml import graph
+from tests.graphs import write_runs
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("src", "pipelines", "flows", "dvc.yaml", "prefect.yaml", "constraints.txt", "pyproject.toml", "Makefile",
-          ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
-RUNS = """
-runs:
-  bicubic: {task: super_resolution, needs: none}
-  vdsr: {task: super_resolution, needs: none, quick: {steps: 20, width: 8, batch: 2, patch: 32}}
-  telea: {task: inpainting, needs: none}
-"""
+Runs = dict[str, dict[str, dict[str, Any]]]
+COPIED = ("src", "pipelines", "flows", "dvc.yaml", "graph/task.yaml", "params.yaml", "prefect.yaml", "constraints.txt",
+          "pyproject.toml", "Makefile", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+RUNS: Runs = {
+    "super_resolution": {"bicubic": {}, "vdsr": {"quick": {"steps": 20, "width": 8, "batch": 2, "patch": 32}}},
+    "inpainting": {"telea": {}}, "colorization": {"gray_ab0": {}}, "representation": {}}
+"""Of each task its runs."""
 
 
 @dataclass
@@ -41,13 +45,25 @@ class Project:
         """Run DVC in the project."""
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
 
+    def locked(self) -> dict[str, dict[str, Any]]:
+        """What the locks hold: stages of the root by name, those of a task as `<task>:<name>`."""
+        found = {}
+        for path in [self.root / "dvc.lock", *sorted(self.root.glob("graph/*/dvc.lock"))]:
+            stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
+            title = "" if path.parent == self.root else f"{path.parent.name}:"
+            found |= {f"{title}{name}": entry for name, entry in stages.items()}
+        return found
+
     def rebuild(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run what `make repro` runs."""
         return self.run(sys.executable, "-m", "flows.rebuild", *arguments, check=check)
 
 
-def make_project(root: Path, runs: str = RUNS) -> Project:
-    """Copy the project to `root`, with `runs` in place of its runs and the profile `quick`, committed to git."""
+def make_project(root: Path, runs: Runs = RUNS, samples: dict[str, Any] | None = None) -> Project:
+    """Copy the project to `root`, with `runs` in place of its runs and the profile `quick`, committed to git.
+
+    `samples`: settings by task in place of the project's own.
+    """
     for name in COPIED:
         source, target = ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,13 +72,12 @@ def make_project(root: Path, runs: str = RUNS) -> Project:
         else:
             shutil.copyfile(source, target)
     params = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    params = re.sub(r"^profile:.*$", "profile: quick", params, flags=re.MULTILINE)
-    params = re.sub(r"^runs:\n(?:[ #].*\n|\n)*", runs.lstrip("\n"), params, flags=re.MULTILINE)
-    params = re.sub(r"^support:\n(?:[ #].*\n|\n)*", "support: {}\n", params, flags=re.MULTILINE)
-    (root / "params.yaml").write_text(params, encoding="utf-8")
-    tables = ", ".join(dict.fromkeys(re.findall(r"task: (\w+)", runs)))
-    graph = (root / "dvc.yaml").read_text(encoding="utf-8")
-    (root / "dvc.yaml").write_text(re.sub(r"tables: \[.*?\]", f"tables: [{tables}]", graph), encoding="utf-8")
+    (root / "params.yaml").write_text(re.sub(r"^profile:.*$", "profile: quick", params, flags=re.MULTILINE), "utf-8")
+    for task, entries in runs.items():
+        real = YAML(typ="safe").load((ROOT / "graph" / task / "runs.yaml").read_text(encoding="utf-8"))
+        kept = {"samples": real["samples"], "margins": real["margins"]}
+        write_runs(root, task, entries, **kept | ({"samples": samples[task]} if task in (samples or {}) else {}))
+    graph.write(root)
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(("PREFECT_", "MLFLOW_", "RESTORE_ML_", "GIT_"))}
     environment |= {"PYTHONPATH": os.pathsep.join([str(root), str(root / "src")]), "RESTORE_ML_ROOT": str(root),

@@ -6,7 +6,6 @@ change reaches a run through another stage (new features, new pictures) that sta
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipelines import forkserver
+from pipelines.machinery import forkserver
+from restore_ml import layout
 from tests.pipeline.conftest import ROOT, Project, make_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
@@ -25,9 +25,8 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 ADVERSARIAL = {"context_encoder", "edge_connect"}
 PERCEPTUAL = {"partial_conv", "edge_connect"}
 WITH_FEATURES = {"partial_conv", "edge_connect"}
-RUNS = {"vdsr", *ADVERSARIAL, *PERCEPTUAL}
-TASKS = ("super_resolution", "inpainting", "representation")
-STAGES = ("train_support@features", *(f"train@{run}" for run in sorted(RUNS)))
+RUNS = {"super_resolution": {"vdsr"}, "inpainting": {*ADVERSARIAL, *PERCEPTUAL}, "representation": {"features"}}
+STAGES = [layout.stage("train", task, run) for task, runs in RUNS.items() for run in sorted(runs)]
 
 
 def ran(output: str) -> set[str]:
@@ -48,17 +47,14 @@ def small(settings: dict) -> dict:
     return {**settings, "steps": dict.fromkeys(steps, 1) if isinstance(steps, dict) else 2}
 
 
-def text_of(value: dict) -> str:
-    out = io.StringIO()
-    YAML(typ="safe").dump(value, out)
-    return out.getvalue()
-
-
 @dataclass
 class Built(Project):
     """A project whose networks are trained; `scored`: what its score depended on then."""
 
     scored: str
+
+
+FEATURES = layout.stage("train", "representation", "features")
 
 
 class Edit:
@@ -79,32 +75,28 @@ class Edit:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """A project of four networks and the feature network that two of them need, all trained, and its fork server."""
-    real = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    runs = {name: {"task": real["runs"][name]["task"], "needs": real["runs"][name]["needs"],
-                   "quick": small(real["runs"][name]["quick"])} for name in real["runs"] if name in RUNS}
-    runs["vdsr"]["quick"]["scales"] = [2]
-    assert set(runs) == RUNS and {name for name in runs if runs[name]["needs"] == "features"} == WITH_FEATURES
-    project = make_project(tmp_path_factory.mktemp("exactness"), text_of({"runs": runs}))
-    path = project.root / "params.yaml"
-    params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    params["support"] = {"features": {"task": "representation", "quick": small(real["support"]["features"]["quick"])}}
-    params["tasks"] = {name: params["tasks"][name] for name in TASKS}
-    params["tasks"]["super_resolution"] = {"settings": {"scales": [2], "variants": []}}
-    params["threads"] = 1
-    path.write_text(text_of(params), encoding="utf-8")
+    runs = {}
+    for task, names in RUNS.items():
+        real = YAML(typ="safe").load((ROOT / f"graph/{task}/runs.yaml").read_text(encoding="utf-8"))["runs"]
+        runs[task] = {name: {"features": real[name]["features"], "quick": small(real[name]["quick"])} for name in names}
+    runs["super_resolution"]["vdsr"]["quick"]["scales"] = [2]
+    assert {name for name, run in runs["inpainting"].items() if run["features"] != "none"} == WITH_FEATURES
+    project = make_project(tmp_path_factory.mktemp("exactness"), runs, {
+        "super_resolution": {"settings": {"scales": [2], "variants": []}}})
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**project.environment, **dict.fromkeys(forkserver.THREADS, "1")}.items():
             patch.setenv(name, value)
         with forkserver.running(project.root):
             done = project.dvc("repro", *STAGES)
-            assert {*STAGES, "code", "validate"} <= ran(done.stdout)
+            assert {*STAGES, "code", layout.stage("validate", "inpainting")} <= ran(done.stdout)
             scored = (project.root / "code/score/inpainting.json").read_text("utf-8")
             yield Built(project.root, project.environment, scored)
 
 
 def test_nothing_is_stale_after_training(built):
     assert stale(built) == set()
-    assert {path.parent.name for path in built.root.glob("models/*/weights.safetensors")} == {"features", *RUNS}
+    assert {path.parent.name for path in built.root.glob("models/*/*/weights.safetensors")} == {
+        run for runs in RUNS.values() for run in runs}
 
 
 @pytest.mark.parametrize(("name", "old", "new", "runs"), [
@@ -122,11 +114,11 @@ def test_an_edit_of_the_code_makes_stale_exactly_who_imports_it(built, name, old
 
 
 def test_other_features_retrain_themselves_and_exactly_those_who_need_them(built):
-    with Edit(built, "params.yaml", "buckets: 64", "buckets: 32"):
+    with Edit(built, "graph/representation/runs.yaml", "buckets: 64", "buckets: 32"):
         assert stale(built) == {"features"}
-        assert ran(built.dvc("repro", "train_support@features").stdout) == {"train_support@features"}
+        assert ran(built.dvc("repro", FEATURES).stdout) == {FEATURES}
         assert stale(built) == WITH_FEATURES
-    built.dvc("repro", "code", "train_support@features")
+    built.dvc("repro", "code", FEATURES)
     assert stale(built) == set()
 
 
@@ -134,7 +126,8 @@ def test_a_new_test_set_retrains_nothing(built, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "one.png")
     built.run("restore-ml", "data", "add", "mine", str(tmp_path))
-    done = built.dvc("repro", "validate")
-    assert {"prepare", "validate", *(f"degrade@{task}" for task in TASKS)} <= ran(done.stdout)
+    done = built.dvc("repro", *(layout.stage("validate", task) for task in RUNS))
+    assert {"prepare", *(layout.stage(stage, task) for task in RUNS for stage in ("degrade", "validate"))} <= ran(
+        done.stdout)
     assert list((built.root / "samples/inpainting/inputs/mine").glob("*.arrow"))
     assert stale(built) == set()

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipelines import client
+from pipelines.machinery import client
 from tests.pipelines import toy
 from tests.pipelines.test_stage import alive, wait_until
 
@@ -24,8 +24,8 @@ def server(project):
     """A running fork server (which preloads nothing here: that is only speed)."""
     for name in ("log.txt", "go"):
         (project / name).unlink(missing_ok=True)
-    process = subprocess.Popen([sys.executable, "-c", "from pipelines import forkserver as f; f.PRELOADED = ()\n"
-                                "import sys; sys.exit(f.main())"], cwd=project, env=toy.environment(project))
+    process = subprocess.Popen([sys.executable, "-c", "import sys\nfrom pipelines.machinery import forkserver as f\n"
+                                "f.PRELOADED = ()\nsys.exit(f.main())"], cwd=project, env=toy.environment(project))
     wait_until((project / client.SOCKET).exists)
     yield process
     process.kill()

@@ -1,7 +1,9 @@
-"""dvc.yaml itself: what depends on what, and that nothing to do takes next to no time."""
+"""The graph itself: what depends on what, one file a task and its copies, and DVC's commands over two commits."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,55 +11,126 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import noop
-from restore_ml.registry import tables
+from benchmarks import graph as toy
+from restore_ml import graph, layout, settings
+from restore_ml.errors import UserError
+from restore_ml.tasks.protocol import protocol
+from tests.graphs import write_runs
 
 ROOT = Path(__file__).parents[2]
 
 
+def read(path: Path) -> dict:
+    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+
+
 @pytest.fixture(scope="module")
-def graph():
-    return YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+def stages():
+    return read(ROOT / "graph" / "task.yaml")["stages"]
 
 
-def test_only_known_tasks_are_compared(graph):
-    assert set(graph["vars"][0]["tables"]) <= set(tables())
+def test_every_task_has_a_copy_of_the_one_file_byte_for_byte():
+    one = (ROOT / "graph/task.yaml").read_bytes()
+    tasks = settings.graph_tasks(ROOT)
+    assert len(tasks) == 5
+    for task in tasks:
+        path = ROOT / layout.stages_file(task)
+        assert path.read_bytes() == one and not path.is_symlink()
+    graph.check(ROOT)
 
 
-def test_restoring_never_sees_the_truth_and_training_never_the_tests(graph):
-    stages = graph["stages"]
-    assert [dep for dep in stages["restore"]["do"]["deps"] if dep.startswith("samples")] == [
-        "samples/${item.task}/inputs"]
-    for name in ("train", "train_support"):
-        assert [dep for dep in stages[name]["do"]["deps"] if dep.startswith("samples")] == [
-            "samples/${item.task}/train"]
-        assert "validation/${item.task}.json" in stages[name]["do"]["deps"]
+def test_restoring_never_sees_the_truth_and_training_never_the_tests(stages):
+    def samples(stage):
+        return [dep for dep in stages[stage]["do"]["deps"] if dep.startswith("samples")]
+
+    assert samples("restore") == ["samples/${task}/inputs"]
+    assert samples("train") == ["samples/${task}/train"]
+    assert "validation/${task}.json" in stages["train"]["do"]["deps"]
 
 
-def test_settings_reach_dvc_through_the_code_folder_alone(graph):
-    for name, stage in graph["stages"].items():
+def test_settings_reach_dvc_through_the_code_folder_alone_and_tables_see_no_model(stages):
+    for stage in stages.values():
         body = stage.get("do", stage)
-        assert "params" not in body
-        assert name in ("code", "register") or any(dep.startswith("code/") for dep in body["deps"])
+        assert "params" not in body and any(dep.startswith("code/") for dep in body["deps"])
+    assert stages["compare"]["do"]["deps"] == ["code/compare/${item}.json", "scores/${item}"]
 
 
-def test_every_stage_has_its_module(graph):
-    for stage in graph["stages"].values():
-        name = stage.get("do", stage)["cmd"].split()[3]
-        assert (ROOT / "pipelines" / f"{name}.py").exists()
+def test_every_stage_has_its_module_and_every_module_its_stage(stages):
+    names = {stage.get("do", stage)["cmd"].split()[3]
+             for stage in (*stages.values(), *read(ROOT / "dvc.yaml")["stages"].values())}
+    modules = {path.stem for path in (ROOT / "pipelines").glob("*.py") if not path.stem.startswith("__")}
+    assert names == modules  # `ls pipelines` says what a rebuild does
+
+
+def test_the_slots_of_a_run_are_dependencies_of_training_and_restoring(stages):
+    for name in ("train", "restore"):
+        assert {f"models/${{item.{slot}}}" for slot in settings.SLOTS} <= set(stages[name]["do"]["deps"])
+
+
+def test_plots_show_each_table_s_own_metric():
+    plots = [next(iter(entry.items())) for entry in read(ROOT / "dvc.yaml")["plots"]]
+    for task in ("super_resolution", "inpainting", "colorization", "cloud_removal"):
+        metric = protocol(task).primary
+        assert any(value["x"] == metric and f"comparison/{task}/plots/primary.csv" in value["y"]
+                   for _, value in plots)
+
+
+def test_what_dvc_would_say_in_its_own_words_is_a_sentence(tmp_path):
+    for name in ("dvc.yaml", "graph/task.yaml", "params.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    path = write_runs(tmp_path, "inpainting", {"telea": {}})
+    with pytest.raises(UserError, match=r"graph/inpainting/dvc.yaml is not what .* `restore-ml graph`"):
+        graph.check(tmp_path)
+    assert {file.name for file in graph.write(tmp_path)} == {"dvc.yaml"} and graph.write(tmp_path) == []
+    graph.check(tmp_path)
+    assert re.findall(r"graph/\w+/runs.yaml", (tmp_path / "dvc.yaml").read_text()) == ["graph/inpainting/runs.yaml"]
+    path.write_text(path.read_text().replace("teacher: none", "seed: 1", 1))
+    with pytest.raises(UserError, match=r"lacks teacher; write `<<: .empty`"):
+        graph.check(tmp_path)
 
 
 @pytest.mark.slow
-def test_nothing_to_do_is_quick_and_a_new_run_touches_no_other(tmp_path):
-    found = noop.measure(tmp_path, 10)
-    assert found["stages"] == 20 + 22
-    assert found["noop_seconds"] < 30  # the figure itself is for the benchmark; the machine may be busy
-    with open(tmp_path / "params.yaml", "a", encoding="utf-8") as file:
-        file.write("  run_new: {task: inpainting, needs: none}\n")
-    _, output = noop.dvc(tmp_path, "repro")
-    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-    assert ran == {"code", "train@run_new", "restore@run_new", "score@inpainting",
-                   *(f"compare@{task}" for task in tables()), "register"}  # tables name all models' sizes
+def test_dvc_s_commands_work_over_two_commits(tmp_path):
+    """With symbolic links in the graph these fail for ever once one commit has them."""
+    root = tmp_path / "toy"
+    toy.build(root, 2, 2)
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+
+    def run(*command):
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def commit():
+        run("git", "add", "-A")
+        run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "results")
+
+    def dvc(*arguments):
+        return run(sys.executable, "-m", "dvc", *arguments)
+
+    run("git", "init", "-q")
+    (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    said = dvc("repro")
+    assert said.count("Running stage") == 2 + 2 * 4 + 3 * 2  # at the top, everything
+    commit()
+    script = (root / "toy.sh").read_text()
+    (root / "toy.sh").write_text(script.replace('{"x": 1}', '{"x": 2}'))
+    (root / "code/compare/task_01.json").write_text("other code\n")
+    assert dvc("repro", "graph/task_00/dvc.yaml").count("Running stage") == 0
+    said = dvc("repro", "graph/task_01/dvc.yaml")
+    assert re.findall(r"Running stage '([^']+)'", said) == ["graph/task_01/dvc.yaml:compare@task_01"]
+    dvc("repro")
+    commit()
+    changed = dvc("metrics", "diff", "HEAD^", "--md")
+    assert "comparison/task_01/metrics.json" in changed and "task_00" not in changed
+    dvc("plots", "diff", "HEAD^")
+    assert "metrics.json" in dvc("exp", "show", "-n", "2", "--csv") or "x" in dvc("exp", "show", "-n", "2", "--csv")
+    dvc("gc", "--all-commits", "--force")
+    assert not dvc("status").replace("Data and pipelines are up to date.", "").strip()
+    run("git", "checkout", "-q", "HEAD^")
+    dvc("checkout")
+    assert '"x": 1' in (root / "comparison/task_01/metrics.json").read_text()
 
 
 def test_the_makefile_knows_its_targets():

@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 
-from pipelines import server
-from pipelines.link import PARENT
+from pipelines.machinery import server
+from pipelines.machinery.link import PARENT
 from tests.pipelines import toy
 from tests.pipelines.test_stage import alive, wait_until
 

@@ -8,13 +8,14 @@ import signal
 
 import pytest
 
-from pipelines import launched, train
-from pipelines.steps import Steps
+from pipelines import train
+from pipelines.machinery import launched
+from pipelines.machinery.steps import Steps
 from restore_ml.errors import UserError
-from restore_ml.files import write_json
+from restore_ml.files import write_json, write_text
 from tests.pipelines.test_stage import LOCK
 
-SPEC = {"run": "one", "task": "super_resolution", "method": "bicubic", "needs": "none", "seed": 1, "settings": {},
+SPEC = {"run": "one", "task": "super_resolution", "method": "bicubic", "slots": {}, "seed": 1, "settings": {},
         "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 
 
@@ -27,29 +28,29 @@ class Child:
     def run(self, word):
         self.word = word
         if self.status == 0:
-            write_json(self.root / "models/one/model.json", {"status": self.outcome})
+            write_json(self.root / "models/super_resolution/one/model.json", {"status": self.outcome})
         return self.status
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.setenv("RESTORE_ML_ROOT", str(tmp_path))
-    write_json(tmp_path / "code/train/one.json", SPEC)
+    write_json(tmp_path / "code/train/super_resolution/one.json", SPEC)
     return tmp_path
 
 
 def go(*children):
-    train.train_method("one", Steps(list(children)))
+    train.train_method("super_resolution/one", Steps(list(children)))
 
 
 def model(root):
-    return json.loads((root / "models/one/model.json").read_text())
+    return json.loads((root / "models/super_resolution/one/model.json").read_text())
 
 
 def hold(root):
-    """Let dvc.lock hold the result of exactly this training."""
-    digest = hashlib.md5((root / "code/train/one.json").read_bytes()).hexdigest()
-    (root / "dvc.lock").write_text(LOCK.format(code=digest))
+    """Let the lock hold the result of exactly this training."""
+    digest = hashlib.md5((root / "code/train/super_resolution/one.json").read_bytes()).hexdigest()
+    write_text(root / "graph/super_resolution/dvc.lock", LOCK.format(code=digest))
 
 
 def test_a_killed_child_is_followed_by_one_that_goes_on(root, capsys):
@@ -110,12 +111,13 @@ def test_of_several_ends_the_one_that_says_most_counts(monkeypatch, capsys):
 
 
 def test_a_spec_of_several_processes_is_launched(root, monkeypatch):
-    write_json(root / "code/train/one.json", SPEC | {"processes": 2})
+    write_json(root / "code/train/super_resolution/one.json", SPEC | {"processes": 2})
     asked = []
     monkeypatch.setattr(launched, "launch", lambda *given: asked.append(given) or 7)
-    assert train.work("one", train.FRESH) == 7 and asked == [("one", train.FRESH, 2, 1)]
+    assert train.work("super_resolution/one", train.FRESH) == 7
+    assert asked == [("super_resolution/one", train.FRESH, 2, 1)]
 
 
 def test_a_mistake_in_the_child_stops_the_stage(root):
-    with pytest.raises(UserError, match="training of one stopped"):
+    with pytest.raises(UserError, match="training of super_resolution/one stopped"):
         go(Child(root, 2), Child(root, 0))

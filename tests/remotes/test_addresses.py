@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipelines import server
+from pipelines.machinery import server
 from restore_ml.errors import UserError
 from restore_ml.tracking import postgresql, store
 

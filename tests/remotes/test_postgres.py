@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines import server
+from pipelines.machinery import server
 from remotes import postgres
 from restore_ml.errors import UserError
 from restore_ml.tracking import postgresql, store

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
+from restore_ml.evaluation.scoring import read_task
 from tests import many_runs
 
 TASK = "super_resolution"
@@ -55,7 +55,7 @@ def choose(page: Any, selector: str, value: str) -> None:
 
 
 def test_the_worst_pictures_of_a_method_come_first(page: Any, clicked_project: Path) -> None:
-    scores = pd.read_parquet(clicked_project / f"scores/{TASK}.parquet")
+    scores = read_task(clicked_project, TASK)
     assert names(page) == sorted(names(page)) and len(names(page)) == 5
     choose(page, "[name=order]", "worst")
     for run in ("vdsr", "bicubic"):

@@ -69,12 +69,12 @@ def test_curves_are_means_and_nothing_is_left_out() -> None:
 
 
 def test_a_chart_for_each_player_with_its_phases(tmp_path: Path) -> None:
-    folder = tmp_path / "models/run"
+    folder = tmp_path / "models/super_resolution/run"
     folder.mkdir(parents=True)
     folder.joinpath("history.csv").write_text(
         "phase,step,term,value\nwarm,0,net.l1,1\nwarm,9,net.l1,0.5\nmain,0,net.l1,0.4\nmain,0,judge.real,0.7\n"
         "main,4,judge.fake,nan\nmain,4,judge.real,0.6\nmain,5,judge.re")
-    run = learning_curves(tmp_path, ["none", "run"])[0]
+    run = learning_curves(tmp_path, "super_resolution", ["none", "run"])[0]
     assert run["run"] == "run" and [chart["player"] for chart in run["charts"]] == ["net", "judge"]
     net, judge = run["charts"]
     assert [(band["name"], band["steps"]) for band in net["bands"]] == [("warm", 10), ("main", 5)]

@@ -12,6 +12,7 @@ from PIL import Image
 from restore_ml import addresses
 from restore_ml.data.shards import Shard
 from restore_ml.errors import UserError
+from restore_ml.evaluation.scoring import read_task
 from restore_ml.files import write_json
 from restore_ml.report.gallery import ASSETS, Files, build, link
 from restore_ml.report.pictures import TaskPictures, first_outputs
@@ -79,11 +80,10 @@ def test_the_pages_are_whole_and_ask_for_nothing_outside(project: Path, tmp_path
 
 
 def test_a_page_shows_every_run_with_its_figures_or_its_reason(project: Path, tmp_path: Path) -> None:
-    import pandas as pd
 
     build(project, tmp_path)
     page = Page(tmp_path / f"{TASK}.html")
-    scores = pd.read_parquet(project / f"scores/{TASK}.parquet")
+    scores = read_task(project, TASK)
     shown = {(picture["name"], page.data["runs"][tile["run"]]): tile for picture in page.pictures()
              for tile in picture["tiles"]}
     assert len(shown) == len(scores)
@@ -141,7 +141,7 @@ def test_names_and_reasons_are_escaped(project: Path, tmp_path: Path) -> None:
 def test_readings_are_marked(project: Path, tmp_path: Path) -> None:
     copy = tmp_path / "project"
     shutil.copytree(project, copy)
-    facts = copy / "models/vdsr/model.json"
+    facts = copy / f"models/{TASK}/vdsr/model.json"
     facts.write_text(facts.read_text().replace('"reading": ""', '"reading": "biases in every layer"'))
     small_project.rescore(copy)
     build(copy, tmp_path / "out")
@@ -154,7 +154,7 @@ def test_costs_are_joined_where_they_were_measured(project: Path, tmp_path: Path
 
     copy = tmp_path / "project"
     shutil.copytree(project, copy)
-    key = sha256_of_file(copy / "models/vdsr/model.json")[:16]
+    key = sha256_of_file(copy / f"models/{TASK}/vdsr/model.json")[:16]
     write_json(copy / f".state/costs/train-{key}.json",
                {"seconds": 4321.0, "peak_memory_mb": 777.0, "machine": "m"})
     build(copy, tmp_path / "out")

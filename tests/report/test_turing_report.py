@@ -57,17 +57,18 @@ def test_people_who_disagree_widen_the_interval(tmp_path: Path) -> None:
 
 
 def test_pictures_of_one_photograph_are_resampled_together(tmp_path: Path) -> None:
-    scores = pd.DataFrame({"picture": [f"{place:064x}" for place in range(10)], "group": list("abcdefghij")})
-    (tmp_path / "scores").mkdir()
+    scores = pd.DataFrame({"picture": [f"{place:064x}" for place in range(10)], "group": list("abcdefghij"),
+                           "run": "vdsr", "case": "photos/x2"})
+    (tmp_path / "scores/super_resolution").mkdir(parents=True)
     facts = answers()
     for trial in facts["trials"][:20]:
         trial["answer"] = "second" if int(trial["picture"], 16) < 5 else "first"
     path = saved(tmp_path / "in", facts)
-    scores.to_parquet(tmp_path / "scores/super_resolution.parquet")
+    scores.to_parquet(tmp_path / "scores/super_resolution/vdsr.parquet")
     report(tmp_path, path)
     apart = rows(tmp_path)["fooled vdsr"]
     assert apart["photographs"] == 10 and apart["interval"] == "photographs"
-    scores.assign(group="one").to_parquet(tmp_path / "scores/super_resolution.parquet")
+    scores.assign(group="one").to_parquet(tmp_path / "scores/super_resolution/vdsr.parquet")
     report(tmp_path, path)
     one = rows(tmp_path)["fooled vdsr"]
     assert one["photographs"] == 1 and one["interval"] == "pairs" and one["rate"] == 0.5
@@ -107,9 +108,9 @@ def test_preferences_are_pooled_whichever_way_round(tmp_path: Path) -> None:
 
 
 def test_models_that_differ_are_not_pooled(tmp_path: Path) -> None:
-    (tmp_path / "models/vdsr").mkdir(parents=True)
-    (tmp_path / "models/vdsr/model.json").write_text("{}")
-    now = sha256_of_file(tmp_path / "models/vdsr/model.json")[:16]
+    (tmp_path / "models/super_resolution/vdsr").mkdir(parents=True)
+    (tmp_path / "models/super_resolution/vdsr/model.json").write_text("{}")
+    now = sha256_of_file(tmp_path / "models/super_resolution/vdsr/model.json")[:16]
     files = saved(tmp_path / "in", answers("aaaaaaaa"), answers("bbbbbbbb", models={"vdsr": now}))
     made = report(tmp_path, files)[0]
     own = made.table[made.table["question"] == "fooled"].set_index("model")

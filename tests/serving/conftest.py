@@ -25,12 +25,12 @@ LIMITS = Limits(megabytes=1.0, megapixels=0.05, pictures=4, queue=3, seconds=2.0
 
 
 def add_model(root: Path, run: str) -> None:
-    """models/<run> with an untrained network."""
+    """models/<task>/<run> with an untrained network."""
     task, method, settings = MODELS[run]
     built = method_class(task, method)(settings)
-    folder = root / "models" / run
+    folder = root / "models" / task / run
     folder.mkdir(parents=True)
-    facts = {"run": run, "task": task, "method": method, "settings": built.settings, "seed": 1, "needs": "none",
+    facts = {"run": run, "task": task, "method": method, "settings": built.settings, "seed": 1, "slots": {},
              "status": "ok", "reason": "", "weights_sha256": ""}
     if method == "glcic":
         from safetensors.numpy import save_file as save_arrays

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from restore_ml.tracking import store
+from tests.graphs import edit_runs
 from tests.tracking import small_project
 
 
@@ -37,8 +38,9 @@ def project(_built: Path, _migrated: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def short(project: Path) -> Path:
     """The same with the runs vdsr and broken only, which is half the work to sync."""
-    params = project / "params.yaml"
-    params.write_text("".join(line for line in params.read_text().splitlines(True) if "  bicubic" not in line))
+    edit_runs(project, small_project.TASK, bicubic=None)
+    for kind in ("parquet", "json"):
+        (project / f"scores/{small_project.TASK}/bicubic.{kind}").unlink()
     return project
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from restore_ml import registry
+from restore_ml import layout, registry
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
-from restore_ml.evaluation.comparison import compare
+from restore_ml.evaluation.comparison import about_run, compare, read_about
 from restore_ml.evaluation.scoring import score
 from restore_ml.files import sha256_of_file, write_json, write_text
-from restore_ml.restoration import restore_run
+from restore_ml.restoring_stage import restore_run
 from restore_ml.seeds import generator
+from tests.graphs import write_runs, write_task_scores
 
 TASK = "super_resolution"
 PARAMS = """\
@@ -25,13 +26,10 @@ profile: quick
 seed: 1
 threads: 1
 precision: fp32
-tasks:
-  super_resolution: {settings: {scales: [2], variants: []}}
-runs:
-  bicubic: {task: super_resolution, needs: none}
-  vdsr: {task: super_resolution, needs: none, settings: {layers: 3, width: 4}}
-  broken: {task: super_resolution, method: vdsr, needs: none, settings: {layers: 3, width: 4}}
 """
+RUNS: dict[str, Any] = {
+    "bicubic": {}, "vdsr": {"settings": {"layers": 3, "width": 4}},
+    "broken": {"method": "vdsr", "settings": {"layers": 3, "width": 4}}}
 
 
 def picture(number: int, side: int = 48) -> np.ndarray:
@@ -45,7 +43,7 @@ def picture(number: int, side: int = 48) -> np.ndarray:
 
 def build(root: Path, pictures: int = 3) -> Path:
     """Lay out samples, three runs (one of them failed), scores and a comparison under `root`."""
-    write_text(root / "params.yaml", PARAMS)
+    settings_of(root)
     task = registry.task(TASK)
     inputs, targets = [], []
     for number in range(pictures):
@@ -64,12 +62,18 @@ def build(root: Path, pictures: int = 3) -> Path:
     return root
 
 
+def settings_of(root: Path) -> None:
+    """Write params.yaml and the runs of the task."""
+    write_text(root / "params.yaml", PARAMS)
+    write_runs(root, TASK, RUNS, samples={"settings": {"scales": [2], "variants": []}})
+
+
 def add_run(root: Path, run: str, method: str, settings: dict[str, Any], seed: int = 1, failed: str = "") -> None:
-    """Write models/<run> (an untrained network of that seed) and restored/super_resolution/<run>."""
+    """Write models/super_resolution/<run> (an untrained network of that seed) and restored/super_resolution/<run>."""
     built = registry.method_class(TASK, method)(settings)
-    folder = root / "models" / run
+    folder = root / layout.model(TASK, run)
     shutil.rmtree(folder, ignore_errors=True)
-    facts = {"run": run, "task": TASK, "method": method, "settings": built.settings, "seed": seed, "needs": "none",
+    facts = {"run": run, "task": TASK, "method": method, "settings": built.settings, "seed": seed, "slots": {},
              "precision": "fp32", "threads": 1, "fingerprint": f"{run}{seed}", "reading": "", "status": "ok",
              "reason": "", "steps": 0, "parameters": {}, "parameters_total": 0, "training_ops": 0,
              "weights_sha256": ""}
@@ -87,25 +91,28 @@ def add_run(root: Path, run: str, method: str, settings: dict[str, Any], seed: i
                   "weights_sha256": sha256_of_file(folder / "weights.safetensors")}
     write_json(folder / "model.json", facts)
     spec = {"run": run, "task": TASK, "method": method, "settings": built.settings, "seed": seed, "threads": 1}
-    write_json(root / f"code/train/{run}.json", {**spec, "needs": "none", "precision": "fp32"})
-    shutil.rmtree(root / f"restored/{TASK}/{run}", ignore_errors=True)
-    restore_run(spec, root, root / f"restored/{TASK}/{run}")
+    write_json(root / layout.code("train", TASK, run), {**spec, "slots": {}, "precision": "fp32"})
+    shutil.rmtree(root / layout.restored(TASK, run), ignore_errors=True)
+    restore_run(spec, root, root / layout.restored(TASK, run))
 
 
 def write_lock(root: Path) -> None:
-    """A dvc.lock with an entry for the models that there are."""
+    """The dvc.lock of the task with an entry for the models that there are."""
     lines = ["schema: '2.0'", "stages:", "  prepare:", "    cmd: x", "    deps:", "    - path: data",
              "      md5: 0123456789abcdef0123456789abcdef.dir"]
-    for path in sorted((root / "models").glob("*/model.json")):
-        lines += [f"  train@{path.parent.name}:", "    cmd: x", "    outs:", f"    - path: models/{path.parent.name}",
+    for path in sorted((root / layout.models(TASK)).glob("*/model.json")):
+        lines += [f"  train@{path.parent.name}:", "    cmd: x", "    outs:",
+                  f"    - path: models/{TASK}/{path.parent.name}",
                   f"      md5: {sha256_of_file(path)[:32]}.dir"]
-    write_text(root / "dvc.lock", "\n".join(lines) + "\n")
+    write_text(root / layout.lock_file(TASK), "\n".join(lines) + "\n")
 
 
 def rescore(root: Path) -> None:
-    """Write scores/super_resolution.parquet and a comparison of what is restored now."""
-    runs = [{"run": path.parent.name, "seed": 1} for path in sorted((root / f"restored/{TASK}").glob("*/status.json"))]
-    rows = score(TASK, root / "samples" / TASK, root / "restored" / TASK, runs)
-    (root / "scores").mkdir(exist_ok=True)
-    rows.to_parquet(root / f"scores/{TASK}.parquet")
-    compare(TASK, rows, root / "models", root / "comparison" / TASK)
+    """Write scores/super_resolution/*.parquet and .json, and a comparison of what is restored now."""
+    names = sorted(path.parent.name for path in (root / layout.restored(TASK)).glob("*/status.json"))
+    rows = score(TASK, root / layout.samples(TASK), root / layout.restored(TASK),
+                 [{"run": name, "seed": 1} for name in names])
+    write_task_scores(root, TASK, rows)
+    for name in names:
+        write_json(root / layout.about(TASK, name), about_run(root / layout.model(TASK, name)))
+    compare(TASK, rows, read_about(root, TASK, names), root / layout.comparison(TASK))

@@ -13,9 +13,11 @@ import pytest
 
 from restore_ml.data import shards
 from restore_ml.errors import UserError
+from restore_ml.evaluation.scoring import read_task
 from restore_ml.files import read_json
 from restore_ml.report.promotion import page
 from restore_ml.tracking import champion_folders, champions, decisions, standing
+from tests.graphs import write_task_scores
 from tests.tracking import small_project
 
 TASK = "super_resolution"
@@ -31,13 +33,13 @@ def serious(root: Path, gain: float, **promotion: Any) -> None:
     rule = json.dumps({"min_pictures": 2, "min_photographs": 2, "canaries": False, **promotion})
     kept = params.read_text().replace("profile: quick", "profile: cpu").partition("promotion:")[0]
     params.write_text(f"{kept}promotion: {rule}\n")
-    path = root / f"scores/{TASK}.parquet"
-    scores = pd.read_parquet(path)
+    scores = read_task(root, TASK)
+    assert scores is not None
     base = scores[scores["run"] == "bicubic"].set_index("picture")
     for index, row in scores[scores["run"] == "vdsr"].iterrows():
         scores.loc[index, ["psnr_y", "ssim_y"]] = [base.loc[row["picture"], "psnr_y"] + gain + 0.001 * index,
                                                    base.loc[row["picture"], "ssim_y"]]
-    scores.to_parquet(path)
+    write_task_scores(root, TASK, scores)
 
 
 def everything(root: Path) -> dict[str, bytes]:
@@ -53,7 +55,7 @@ def test_quick_promotes_and_writes_nothing(project: Path) -> None:
 
 
 def test_without_scores_it_says_so(project: Path) -> None:
-    (project / f"scores/{TASK}.parquet").unlink()
+    shutil.rmtree(project / f"scores/{TASK}")
     assert "make repro" in champions.promote(project)[0]
 
 
@@ -138,7 +140,8 @@ def test_canaries_are_looked_at(project: Path) -> None:
 
 def test_a_champion_trained_anew_is_scored_with_its_stored_weights(project: Path) -> None:
     champion_folders.install(project, TASK, "vdsr", {"sentence": "vdsr becomes the first champion."})
-    scores = pd.read_parquet(project / f"scores/{TASK}.parquet")
+    scores = read_task(project, TASK)
+    assert scores is not None
     small_project.add_run(project, "vdsr", "vdsr", {"layers": 3, "width": 4}, seed=2)
     rows = standing.rows(project, TASK, scores)
     assert rows is not None and set(rows["run"]) == {standing.name(project / f"champions/{TASK}/champion")}
@@ -324,17 +327,21 @@ def test_dvc_stays_clean_and_scores_the_champion_again(project: Path) -> None:
     command = (f"{sys.executable} -c \"from pathlib import Path; from restore_ml.tracking import standing as s; "
                f"from restore_ml.evaluation.scoring import write_scores as w; r = Path('.'); "
                f"w(s.path(r, '{TASK}'), s.score_champion(r, '{TASK}'))\"")
-    (project / "dvc.yaml").write_text(json.dumps({"stages": {
-        "score": {"foreach": [TASK], "do": {"cmd": "true", "deps": ["samples/${item}/inputs"]}},
+    (project / f"graph/{TASK}/dvc.yaml").write_text(json.dumps({"stages": {
+        "score": {"foreach": ["bicubic", "vdsr", "broken"], "do": {
+            "wdir": "../..", "cmd": "true", "deps": [f"samples/{TASK}/inputs"]}},
         "champion": {"foreach": [TASK], "do": {
-            "cmd": command, "deps": ["champions/${item}", "samples/${item}/inputs", "samples/${item}/targets"],
+            "wdir": "../..", "cmd": command,
+            "deps": ["champions/${item}", "samples/${item}/inputs", "samples/${item}/targets"],
             "outs": ["scores/champion/${item}.parquet"]}}}}))
+    register = {"cmd": "true", "deps": ["scores/champion"]}
+    (project / "dvc.yaml").write_text(json.dumps({"stages": {"register": register}}))
     (project / ".dvcignore").write_text("/champions/*/history/\n")
     dvc("init", "--no-scm", "-q")
     (project / f"champions/{TASK}").mkdir(parents=True)
     (project / f"champions/{TASK}/.gitignore").write_text("/champion\n/previous\n")
-    (project / "dvc.lock").unlink()
-    dvc("repro", "-q")
+    (project / f"graph/{TASK}/dvc.lock").unlink()
+    dvc("repro", "-q", "--all-pipelines")
     assert len(pd.read_parquet(standing.path(project, TASK))) == 0
 
     for gain in (-1.0, 1.0):
@@ -352,8 +359,9 @@ def test_dvc_stays_clean_and_scores_the_champion_again(project: Path) -> None:
     grow(project)
     (project / "scores/champion").mkdir(exist_ok=True)
     standing.path(project, TASK).write_bytes(kept)
-    assert list(json.loads(dvc("status", "--json"))) == [f"score@{TASK}", f"champion@{TASK}"]
-    dvc("repro", "-q")
+    changed = {stage.partition(":")[2] for stage in json.loads(dvc("status", "--json"))}
+    assert changed == {"score@bicubic", "score@vdsr", "score@broken", f"champion@{TASK}"}
+    dvc("repro", "-q", "--all-pipelines")
     rows = pd.read_parquet(standing.path(project, TASK))
     assert set(rows["run"]) == {champion} and len(rows) == 4 and (rows["status"] == "ok").all()
     assert json.loads(dvc("status", "--json")) == {}

@@ -5,6 +5,7 @@ from restore_ml.files import write_json, write_text
 from restore_ml.tracking import store
 from restore_ml.tracking.entry import curves
 from restore_ml.tracking.follow import Follower, follow
+from tests.graphs import edit_runs
 
 HEADER = "phase,step,term,value\n"
 
@@ -42,7 +43,7 @@ def test_a_growing_history_is_shipped_and_the_live_run_ends_with_the_training(pr
     history = store.client(project).get_metric_history(run["id"], "train/net.l1")
     assert sorted(point.step for point in history) == [0, 1], "nothing is shipped twice"
 
-    facts = project / "models/vdsr/model.json"
+    facts = project / "models/super_resolution/vdsr/model.json"
     facts.write_text(facts.read_text().replace('"fingerprint": "vdsr1"', '"fingerprint": "abc"'))
     Follower(project).ship()
     assert live(project) == {}
@@ -66,9 +67,7 @@ def test_a_resumed_training_is_followed_after_its_cut(project: Path) -> None:
 def test_a_sync_ends_live_runs_that_nobody_follows(project: Path) -> None:
     from restore_ml.tracking.sync import sync
 
-    params = project / "params.yaml"
-    params.write_text("".join(line for line in params.read_text().splitlines(True)
-                              if "  bicubic" not in line and "  vdsr" not in line))
+    edit_runs(project, "super_resolution", bicubic=None, vdsr=None)
     for name in ("abc", "def"):
         write_text(project / f".state/checkpoints/{name}/history.csv", HEADER + "train,0,net.l1,1\n")
         write_json(project / f".state/checkpoints/{name}/run.json", {"run": name, "task": "super_resolution"})

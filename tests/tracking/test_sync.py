@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restore_ml.evaluation.scoring import read_task
 from restore_ml.files import read_json, sha256, write_json
 from restore_ml.tracking import store
 from restore_ml.tracking.sync import sync
+from tests.graphs import edit_runs
 from tests.tracking import small_project
 
 NAME = "restore-super-resolution"
@@ -43,11 +45,10 @@ def test_a_second_sync_changes_nothing(synced: Path) -> None:
 
 
 def test_an_entry_holds_what_the_files_say(synced: Path) -> None:
-    import pandas as pd
 
     found = entries(synced)
     vdsr, broken = found["run/vdsr current"], found["run/broken current"]
-    rows = pd.read_parquet(synced / "scores/super_resolution.parquet")
+    rows = read_task(synced, "super_resolution")
     mean = rows[rows["run"] == "vdsr"]["psnr_y"].mean()
     assert vdsr["metrics"]["psnr_y"] == pytest.approx(mean, abs=5e-5)
     assert {name for name in vdsr["metrics"] if "/" not in name} == {
@@ -122,9 +123,9 @@ def test_a_new_result_supersedes_and_an_old_one_comes_back(short: Path) -> None:
 
 def test_a_run_taken_out_of_params_is_archived_and_can_return(short: Path) -> None:
     sync(short)
-    params = short / "params.yaml"
+    params = short / "graph/super_resolution/runs.yaml"
     text = params.read_text()
-    params.write_text("".join(line for line in text.splitlines(True) if not line.startswith("  broken")))
+    edit_runs(short, "super_resolution", broken=None)
     assert sync(short).archived == ["super_resolution: run/broken"]
     assert not any("broken" in key for key in entries(short))
     assert "run/broken archived" in entries(short, "DELETED_ONLY")
@@ -142,7 +143,7 @@ def test_the_commit_that_holds_the_result_is_named(short: Path) -> None:
 
     git("init", "-q")
     sync(short)
-    git("add", "dvc.lock")
+    git("add", "graph")
     git("commit", "-qm", "results")
     commit = git("rev-parse", "HEAD")
     git("commit", "-qm", "something else", "--allow-empty")
@@ -165,7 +166,7 @@ def test_the_provisional_alias_gives_way_to_the_champion(project: Path) -> None:
 
     other = next(name for name in ("bicubic", "vdsr") if name != version.tags["run"])
     folder = project / "champions/super_resolution/champion"
-    shutil.copytree(project / "models" / other, folder)
+    shutil.copytree(project / "models/super_resolution" / other, folder)
     write_json(folder / "decision.json", {"sentence": f"{other} becomes the first champion."})
     sync(project)
     moved = client.get_model_version_by_alias(NAME, "champion")
@@ -178,7 +179,7 @@ def test_the_provisional_alias_gives_way_to_the_champion(project: Path) -> None:
 
 def test_a_champion_whose_run_was_trained_anew_keeps_its_version(short: Path) -> None:
     folder = short / "champions/super_resolution/champion"
-    shutil.copytree(short / "models/vdsr", folder)
+    shutil.copytree(short / "models/super_resolution/vdsr", folder)
     write_json(folder / "decision.json", {"sentence": "vdsr becomes the first champion.", "data": "abc"})
     champion = read_json(folder / "model.json")
     small_project.add_run(short, "vdsr", "vdsr", {"layers": 3, "width": 4}, seed=2)
@@ -187,7 +188,7 @@ def test_a_champion_whose_run_was_trained_anew_keeps_its_version(short: Path) ->
     version = client.get_model_version_by_alias(NAME, "champion")
     run = client.get_run(version.run_id)
     place = client.get_logged_model(run.data.tags["model_id"]).artifact_location.removeprefix("file://")
-    stored = read_json(Path(place) / "artifacts/project/models/vdsr/model.json")
+    stored = read_json(Path(place) / "artifacts/project/models/super_resolution/vdsr/model.json")
     assert stored["weights_sha256"] == champion["weights_sha256"]
     assert not sync(short).changed
 

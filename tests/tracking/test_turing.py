@@ -14,7 +14,7 @@ NAME = "restore-super-resolution"
 
 
 def test_the_same_answers_change_nothing_and_new_ones_replace_the_old(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(small_project.PARAMS)
+    small_project.settings_of(tmp_path)
     paths = saved(tmp_path / "in", answers("aaaaaaaa"), answers("bbbbbbbb", rater="x"))
     made = report(tmp_path, paths)[0]
     assert "Written to MLflow" in log(tmp_path, made)

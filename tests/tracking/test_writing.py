@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from restore_ml import registry
+from restore_ml.evaluation.scoring import read_task
 from restore_ml.files import read_json, write_json
 from restore_ml.restore_command import load
 from restore_ml.tracking import champions, writing
@@ -15,42 +16,42 @@ TASK = "super_resolution"
 
 
 def entry(root: Path, run: str = "vdsr") -> Entry:
-    return Entry(root, TASK, run, root / "models" / run, pd.DataFrame({"run": []}), "data")
+    return Entry(root, TASK, run, root / f"models/{TASK}" / run, pd.DataFrame({"run": []}), "data")
 
 
 @pytest.fixture
 def with_features(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """vdsr needs a feature network, and restores with it."""
-    facts = read_json(project / "models/vdsr/model.json")
-    write_json(project / "models/vdsr/model.json", facts | {"needs": "features"})
-    write_json(project / "models/features/model.json", {"run": "features"})
-    (project / "models/features/weights.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restoring_needs_features", True)
+    facts = read_json(project / f"models/{TASK}/vdsr/model.json")
+    write_json(project / f"models/{TASK}/vdsr/model.json", facts | {"slots": {"features": "representation/features"}})
+    write_json(project / "models/representation/features/model.json", {"run": "features"})
+    (project / "models/representation/features/weights.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restoring_slots", ("features",))
     return project
 
 
 def test_a_model_carries_its_features_only_if_restoring_uses_them(with_features: Path, tmp_path: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     writing.stage(entry(with_features), tmp_path / "with")
-    assert (tmp_path / "with/models/features/weights.safetensors").read_bytes() == b"weights"
-    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restoring_needs_features", False)
+    assert (tmp_path / "with/models/representation/features/weights.safetensors").read_bytes() == b"weights"
+    monkeypatch.setattr(registry.method_class(TASK, "vdsr"), "restoring_slots", ())
     writing.stage(entry(with_features), tmp_path / "without")
-    assert sorted(path.name for path in (tmp_path / "without/models").iterdir()) == ["vdsr"]
+    assert sorted(path.name for path in (tmp_path / "without/models").rglob("model.json")) == ["model.json"]
 
 
 def test_a_champion_brings_its_features(with_features: Path, tmp_path: Path,
                                         monkeypatch: pytest.MonkeyPatch) -> None:
     folder = champions.install(with_features, TASK, "vdsr", {"sentence": "a"})
-    (with_features / "models/features/weights.safetensors").write_bytes(b"trained anew")
-    assert (folder / "models/features/weights.safetensors").read_bytes() == b"weights"
+    (with_features / "models/representation/features/weights.safetensors").write_bytes(b"trained anew")
+    assert (folder / "models/representation/features/weights.safetensors").read_bytes() == b"weights"
     champion = Entry(with_features, TASK, "vdsr", folder, pd.DataFrame({"run": []}), "data", role="champion")
     writing.stage(champion, tmp_path / "staged")
-    assert (tmp_path / "staged/models/features/weights.safetensors").read_bytes() == b"weights"
+    assert (tmp_path / "staged/models/representation/features/weights.safetensors").read_bytes() == b"weights"
 
     asked: list[Path] = []
-    monkeypatch.setattr("restore_ml.training.features.load_needed", lambda root, needs, weights: asked.append(root))
+    monkeypatch.setattr("restore_ml.training.slots.load_slots", lambda root, slots, weights: asked.append(root) or {})
     load(folder, with_features)
-    load(with_features / "models/vdsr", with_features)
+    load(with_features / f"models/{TASK}/vdsr", with_features)
     assert asked == [folder, with_features]
 
 
@@ -67,20 +68,20 @@ def test_names_that_mlflow_takes(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("part", ["model", "history", "scores", "code", "data", "status"])
 def test_the_fingerprint_changes_with_every_part(project: Path, part: str) -> None:
-    scores = pd.read_parquet(project / f"scores/{TASK}.parquet")
+    scores = read_task(project, TASK)
 
     def fingerprint(rows: pd.DataFrame = scores, data: str = "d", code: str = "c") -> str:
-        return Entry(project, TASK, "vdsr", project / "models/vdsr", rows[rows["run"] == "vdsr"], data,
+        return Entry(project, TASK, "vdsr", project / f"models/{TASK}/vdsr", rows[rows["run"] == "vdsr"], data,
                      code={"train": code}).fingerprint
 
     before = fingerprint()
     assert fingerprint() == before
     if part == "model":
-        facts = read_json(project / "models/vdsr/model.json")
-        write_json(project / "models/vdsr/model.json", facts | {"weights_sha256": "other"})
+        facts = read_json(project / f"models/{TASK}/vdsr/model.json")
+        write_json(project / f"models/{TASK}/vdsr/model.json", facts | {"weights_sha256": "other"})
         after = fingerprint()
     elif part == "history":
-        (project / "models/vdsr/history.csv").write_text("phase,step,term,value\n")
+        (project / f"models/{TASK}/vdsr/history.csv").write_text("phase,step,term,value\n")
         after = fingerprint()
     elif part == "status":
         status = project / f"restored/{TASK}/vdsr/status.json"

@@ -85,15 +85,16 @@ def toy_project(root: Path, processes: int, **settings: Any) -> dict[str, Any]:
 
 
 def _spec(root: Path, run: str, task: str, processes: int, settings: dict[str, Any]) -> dict[str, Any]:
-    spec = {"run": run, "task": task, "method": run, "needs": "none", "seed": 5, "settings": settings, "threads": 1,
+    spec = {"run": run, "task": task, "method": run, "slots": {}, "seed": 5, "settings": settings, "threads": 1,
             "processes": processes, "precision": "fp32", "versions": {}, "modules": {}}
-    write_json(root / f"code/train/{run}.json", spec)
+    write_json(root / f"code/train/{task}/{run}.json", spec)
     return spec
 
 
 def start(root: Path, run: str, **changes: str) -> subprocess.Popen[str]:
     """The child of the stage `train` as a process of its own."""
-    text = f"import sys\nfrom pipelines.train import work\nsys.exit(work({run!r}, ''))"
+    key = next((root / "code/train").glob(f"*/{run}.json")).relative_to(root / "code/train").with_suffix("").as_posix()
+    text = f"import sys\nfrom pipelines.train import work\nsys.exit(work({key!r}, ''))"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RESTORE_ML_", "PYTHONPATH"))}
     given = {"PYTHONPATH": f"{root}{os.pathsep}{ROOT}", "RESTORE_ML_ROOT": str(root), "OMP_NUM_THREADS": "1",
              "PYTHONDONTWRITEBYTECODE": "1", **changes}
@@ -105,5 +106,5 @@ def train(root: Path, run: str, **changes: str) -> tuple[int, str, dict[str, Any
     """Train: the exit status, what was printed, and model.json where there is one."""
     process = start(root, run, **changes)
     text, _ = process.communicate(timeout=240)
-    path = root / "models" / run / "model.json"
+    path = next((root / "models").glob(f"*/{run}/model.json"), root / "models" / "none.json")
     return process.returncode, text, read_json(path) if path.exists() else {}

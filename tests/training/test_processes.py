@@ -22,11 +22,11 @@ pytestmark = pytest.mark.slow
 
 
 def weights(root: Path, run: str) -> dict[str, torch.Tensor]:
-    return load_file(root / "models" / run / "weights.safetensors")
+    return load_file(next((root / "models").rglob(f"{run}/weights.safetensors")))
 
 
 def history(root: Path, run: str) -> list[tuple[str, float]]:
-    with open(root / "models" / run / "history.csv") as file:
+    with open(next((root / "models").rglob(f"{run}/history.csv"))) as file:
         return [(f"{row['phase']} {row['step']} {row['term']}", float(row["value"])) for row in csv.DictReader(file)]
 
 
@@ -67,7 +67,7 @@ def test_a_killed_process_ends_all_and_the_next_start_goes_on_to_the_same_bits(t
     status, text, facts = launching.train(cut, "toy")
     assert (status, facts.get("status")) == (0, "ok"), text
     for name in ("model.json", "weights.safetensors", "history.csv"):
-        assert (cut / "models/toy" / name).read_bytes() == (whole / "models/toy" / name).read_bytes()
+        assert (cut / "models/toy/toy" / name).read_bytes() == (whole / "models/toy/toy" / name).read_bytes()
     saved = [load_file(checkpoint_folder(root) / "checkpoint.safetensors") for root in (whole, cut)]
     assert saved[0].keys() == saved[1].keys() >= {"state.pool", "state@1.pool"}
     assert all(torch.equal(value, saved[1][name]) for name, value in saved[0].items())
@@ -108,7 +108,7 @@ def test_they_listen_on_the_loopback_alone_and_end_with_their_parent(tmp_path):
             assert time.monotonic() < end and parent.poll() is None
             time.sleep(0.1)
         family = [process for process in psutil.Process(parent.pid).children(recursive=True)
-                  if "pipelines.process" in process.cmdline()]
+                  if "pipelines.machinery.process" in process.cmdline()]
         assert len(family) == 2
         connections = [link for process in (psutil.Process(parent.pid), *family)
                        for link in process.net_connections("inet")]

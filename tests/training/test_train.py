@@ -31,7 +31,7 @@ def project(tmp_path, monkeypatch):
 
 
 def spec(method="toy", **settings):
-    return {"run": method, "task": "toy", "method": method, "needs": "none", "seed": 3, "settings": settings,
+    return {"run": method, "task": "toy", "method": method, "slots": {}, "seed": 3, "settings": settings,
             "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 
 

@@ -81,15 +81,17 @@ def paper(method: type[Method]) -> tuple[str, ...]:
 def trained(entry: Entry, project: Project, needed: dict[str, Entry], precision: str = "fp32",
             steps: int = 0, **options: Any) -> Reached:
     """Train (or fit) the run into models/<run> of the project; which of its parameters had a gradient."""
-    if entry.needs != "none" and not (project.root / layout.MODELS / entry.needs).exists():
-        trained(needed[entry.needs], project, needed)
+    for other in entry.slots.values():
+        if not (project.root / layout.slot(other)).exists():
+            trained(needed[other.partition("/")[2]], project, needed)
     project.material(entry.task)
-    spec = {"run": entry.name, "task": entry.task, "method": entry.name, "needs": entry.needs, "seed": entry.seed,
+    spec = {"run": entry.name, "task": entry.task, "method": entry.name, "slots": entry.slots, "seed": entry.seed,
             "settings": {**entry.method.paper, **entry.settings}, "threads": torch.get_num_threads(),
             "precision": precision, "versions": {}, "modules": {}}
     watch = Watch(entry.method, steps or exemptions.MORE_STEPS.get(entry.name, (1, ""))[0])
     with given_class(watch.method):
-        facts = train_run(spec, project.root, project.root / layout.MODELS / entry.name, fresh=True, **options)
+        out = project.root / layout.model(entry.task, entry.name)
+        facts = train_run(spec, project.root, out, fresh=True, **options)
     if facts["status"] != "ok":
         raise UserError(facts["reason"])
     return watch.reached
@@ -165,7 +167,7 @@ def restoring(entry: Entry, project: Project) -> list[str]:
     if not registry.task(entry.task).output:
         return []
     with given_class(entry.method):
-        method, model = restoration.load_model(project.root / layout.MODELS / entry.name, project.root)
+        method, model = restoration.load_model(project.root / layout.model(entry.task, entry.name), project.root)
     cases = [case for case in project.degradations(entry.task) if method.unsupported(case) is None]
     if not cases:
         return ["supports no case of its task"]

@@ -20,12 +20,12 @@ TEMPLATES = ROOT / "docs" / "templates"
 
 @dataclass(frozen=True)
 class Entry:
-    """One run: a method's class with settings (those that differ from its paper's), and the run that it needs."""
+    """One run: a method's class with settings (those that differ from its paper's), and what fills its slots."""
 
     name: str
     task: str
     method: type[Method]
-    needs: str = "none"
+    slots: dict[str, str] = field(default_factory=dict, hash=False)
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
     seed: int = 1
 
@@ -35,6 +35,9 @@ def params(profile: str) -> settings.Params:
     """The project's params.yaml under another profile."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(shutil.copy(ROOT / "params.yaml", folder))
+        for file in (ROOT / "graph").glob("*/runs.yaml"):
+            (path.parent / "graph" / file.parent.name).mkdir(parents=True)
+            shutil.copy(file, path.parent / "graph" / file.parent.name)
         settings.set_profile(profile, path)
         return settings.load(path)
 
@@ -42,7 +45,7 @@ def params(profile: str) -> settings.Params:
 @lru_cache
 def runs(profile: str = "quick") -> dict[str, Entry]:
     """All runs by name; replicates under another seed are left out, they would be walked twice."""
-    return {run.name: Entry(run.name, run.task, registry.method_class(run.task, run.method), run.needs, run.settings,
+    return {run.name: Entry(run.name, run.task, registry.method_class(run.task, run.method), run.slots, run.settings,
                             run.seed)
             for run in params(profile).runs.values() if not run.of}
 
@@ -65,6 +68,6 @@ def templates(profile: str = "quick") -> dict[str, Entry]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         entry = listed[path.stem]
-        found[path.stem] = Entry(path.stem, entry["task"], module.METHOD, entry["needs"],
+        found[path.stem] = Entry(path.stem, entry["task"], module.METHOD, entry.get("slots", {}),
                                  {**entry.get("settings", {}), **entry.get(profile, {})})
     return found

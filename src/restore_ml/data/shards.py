@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from restore_ml.errors import UserError
-from restore_ml.files import write_whole
+from restore_ml.files import sha256, write_whole
 
 DTYPES = ("uint8", "uint16", "int32", "float32")
 HELD = 2**27
@@ -37,6 +37,14 @@ class Record:
     id: str
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def hash_of(record: Record) -> str:
+    """The hash of all that a record holds."""
+    parts = [record.id, json.dumps(record.facts, sort_keys=True)]
+    parts += [f"{name} {value.dtype} {value.shape} {sha256(np.ascontiguousarray(value).tobytes())}"
+              for name, value in sorted(record.arrays.items())]
+    return sha256("\n".join(parts).encode())[:32]
 
 
 _ARRAY = pa.struct([("name", pa.string()), ("dtype", pa.string()), ("shape", pa.list_(pa.int32())),

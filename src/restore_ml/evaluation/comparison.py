@@ -1,12 +1,14 @@
 """The comparison of a task's runs: one row per case and run, as CSV, Markdown, JSON and text.
 
-Everything written is a function of score rows and model.json files: no dates, no seconds. Costs, which differ from
-machine to machine, are joined for display only (`join_costs`).
+Everything written is a function of score rows and what the score stage wrote of each run: no dates, no seconds.
+Costs, which differ from machine to machine, are joined for display only (`join_costs`).
 """
 
 from __future__ import annotations
 
+import io
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,22 +28,25 @@ SEED = 1
 DIGITS = 6
 
 
-def compare(task: str, scores: pandas.DataFrame, models: Path, out: Path) -> pandas.DataFrame:
+def compare(task: str, scores: pandas.DataFrame, about: Mapping[str, Mapping[str, Any]], out: Path,
+            primary_case: str = "") -> pandas.DataFrame:
     """Write table.csv, table.md, metrics.json, plots/primary.csv and plots/curves.csv; returns the table.
 
-    `scores`: rows of `restore_ml.evaluation.scoring`; `models`: the folder models/; `out`: comparison/<task>.
+    `scores`: rows of `restore_ml.evaluation.scoring`; `about`: what `about_run` says of each run; `out`:
+    comparison/<task>; `primary_case`: the case that ranks, where it is another than the protocol's own.
     """
     rules = with_distances(protocol(task), scores.columns)
-    table = build_table(task, scores, models)
+    table = build_table(task, scores, about, primary_case)
     write_text(out / "table.csv", _csv(table))
     write_text(out / "table.md", markdown(task, table))
     write_json(out / "metrics.json", metrics_json(rules, table))
     write_text(out / "plots" / "primary.csv", _csv(_primary_plot(rules, table)))
-    write_text(out / "plots" / "curves.csv", _csv(training_curves(models, sorted(scores["run"].unique()))))
+    write_text(out / "plots" / "curves.csv", _csv(training_curves(about, sorted(scores["run"].unique()))))
     return table
 
 
-def build_table(task: str, scores: pandas.DataFrame, models: Path) -> pandas.DataFrame:
+def build_table(task: str, scores: pandas.DataFrame, about: Mapping[str, Mapping[str, Any]],
+                primary_case: str = "") -> pandas.DataFrame:
     """One row per case and run: the primary case first, then cases by name; in each, runs by rank, then by name.
 
     Columns: case, primary (whether it is the primary case), rank (whole numbers, NaN unless every picture is ok), run,
@@ -57,9 +62,12 @@ def build_table(task: str, scores: pandas.DataFrame, models: Path) -> pandas.Dat
     rules = with_distances(protocol(task), scores.columns)
     if scores.empty:
         return pandas.DataFrame(columns=columns(rules))
-    facts = {run: model_facts(models, run) for run in sorted(scores["run"].unique())}
+    runs = sorted(scores["run"].unique())
+    facts = {run: {"parameters": math.nan, "training_ops": math.nan, "method": run, "reading": ""} | {
+        key: value for key, value in about.get(run, {}).items() if value is not None} for run in runs}
     baseline = _baseline(rules, facts)
-    primary = rules.primary_case(scores["case"])
+    cases = set(scores["case"])
+    primary = primary_case if primary_case in cases else rules.primary_case(cases)
     rows: list[dict[str, Any]] = []
     for case in sorted(scores["case"].unique(), key=lambda name: (name != primary, name)):
         rows += _case_rows(rules, scores[scores["case"] == case], facts, baseline, case == primary)
@@ -128,13 +136,27 @@ def _status(rows: pandas.DataFrame) -> tuple[str, str]:
 
 
 def model_facts(models: Path, run: str) -> dict[str, Any]:
-    """method, parameters, training_ops, reading, status and weights_sha256 of models/<run>/model.json (NaN and empty
-    where there is none)."""
+    """method, parameters, training_ops, reading, status and weights_sha256 of <run>/model.json in a task's folder of
+    models (NaN and empty where there is none)."""
     path = models / run / "model.json"
     facts = read_json(path) if path.exists() else {}
     return {"method": str(facts.get("method") or run), "parameters": _number(facts.get("parameters_total")),
             "training_ops": _number(facts.get("training_ops")), "reading": str(facts.get("reading") or ""),
             "status": str(facts.get("status") or ""), "weights_sha256": str(facts.get("weights_sha256") or "")}
+
+
+def about_run(model: Path) -> dict[str, Any]:
+    """What a table says of a run beside its scores, from its model's folder: method, parameters, training_ops,
+    reading, status, and the learning curves (the text of history.csv, empty without gradients)."""
+    known = {key: None if isinstance(value, float) and math.isnan(value) else value
+             for key, value in model_facts(model.parent, model.name).items()}
+    history = model / "history.csv"
+    return known | {"history": history.read_text(encoding="utf-8") if history.exists() else ""}
+
+
+def read_about(root: Path, task: str, runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the score stage wrote of each run (scores/<task>/<run>.json)."""
+    return {run: read_json(root / layout.about(task, run)) for run in runs}
 
 
 def _number(value: Any) -> float:
@@ -165,13 +187,13 @@ def _primary_plot(rules: Protocol, table: pandas.DataFrame) -> pandas.DataFrame:
     return rows.loc[rows[rules.primary].notna(), columns]
 
 
-def training_curves(models: Path, runs: list[str]) -> pandas.DataFrame:
-    """The logged loss terms of all runs in one table (run, phase, step, term, value), from models/<run>/history.csv;
-    runs without gradients have none."""
+def training_curves(about: Mapping[str, Mapping[str, Any]], runs: list[str]) -> pandas.DataFrame:
+    """The logged loss terms of all runs in one table (run, phase, step, term, value); runs without gradients have
+    none."""
     import pandas
 
-    parts = [pandas.read_csv(models / run / "history.csv").assign(run=run)
-             for run in runs if (models / run / "history.csv").exists()]
+    texts = {run: about.get(run, {}).get("history", "") for run in runs}
+    parts = [pandas.read_csv(io.StringIO(text)).assign(run=run) for run, text in texts.items() if text]
     columns = ["run", "phase", "step", "term", "value"]
     known = [part[columns] for part in parts if not part.empty]
     return pandas.concat(known, ignore_index=True) if known else pandas.DataFrame(columns=columns)
@@ -203,8 +225,8 @@ def join_costs(table: pandas.DataFrame, task: str, root: Path) -> pandas.DataFra
 
 def _costs(root: Path, task: str, run: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for kind, path in (("train", root / layout.MODELS / run / "model.json"),
-                       ("restore", root / layout.RESTORED / task / run / "status.json")):
+    for kind, path in (("train", root / layout.model(task, run) / "model.json"),
+                       ("restore", root / layout.restored(task, run) / "status.json")):
         if not path.exists():
             continue
         measured = costs.path(root, kind, path)

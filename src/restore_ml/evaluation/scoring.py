@@ -6,16 +6,19 @@ metrics. Rows are made record by record from memory-mapped shards, so memory sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from restore_ml import registry
+from restore_ml import layout, registry
 from restore_ml.arrays import Arrays, ArraySpec, expected_size
-from restore_ml.data.shards import Shard
+from restore_ml.data.ledger import Ledger
+from restore_ml.data.shards import Record, Shard, hash_of
 from restore_ml.errors import UserError
 from restore_ml.evaluation.perceptual import Features, feature_distance
 from restore_ml.files import read_json, write_whole
@@ -32,14 +35,15 @@ STATUSES = ("ok", "failed", "unsupported")
 
 
 def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
-          features: tuple[str, Features] | None = None) -> pandas.DataFrame:
-    """The score rows of a task, sorted by run, case and picture.
+          features: tuple[str, Features] | None = None, ledger: Ledger | None = None) -> pandas.DataFrame:
+    """The score rows of some runs of a task, sorted by run, case and picture.
 
-    `samples`: samples/<task> (with inputs/ and targets/); `restored`: restored/<task>; `runs`: entries of
-    code/<task>.runs.json, of which `run` is used and `seed` (-1 in the rows when the entry has none); `features`: a
-    column name (`perceptual.distance_name`) and a feature network, for a feature distance between the pictures as
-    shown. Columns: `KEYS`, then the metrics (float64, NaN unless the status is ok). Nothing that a run did raises: it
-    ends in the row's reason. `UserError` when the samples themselves are missing or broken.
+    `samples`: samples/<task> (with inputs/ and targets/); `restored`: restored/<task>; `runs`: mappings with `run` and
+    `seed` (-1 in the rows when the entry has none); `features`: a column name (`perceptual.distance_name`) and a
+    feature network, for a feature distance between the pictures as shown; `ledger`: remembers what was measured of each
+    picture (its maker must be the code), so that only outputs that are new are measured. Columns: `KEYS`, then the
+    metrics (float64, NaN unless the status is ok). Nothing that a run did raises: it ends in the row's reason.
+    `UserError` when the samples themselves are missing or broken.
     """
     import pandas
 
@@ -52,18 +56,23 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
         inputs, targets = Shard(samples / "inputs" / f"{case}.arrow"), Shard(samples / "targets" / f"{case}.arrow")
         if _ids(inputs) != _ids(targets):
             raise UserError(f"The inputs and targets of {task} {case} hold different pictures; run `dvc repro`.")
-        context = rules.context(record.arrays for record in targets)
+        known = _Known(ledger or Ledger(), case, targets)
+        context = _Once(partial(_context, rules, targets))
         test_set, degradation = case.split("/")
         for entry in runs:
             own = {"task": task, "run": entry["run"], "case": case, "test_set": test_set, "degradation": degradation,
                    "seed": int(entry.get("seed", -1))}
             rows += (own | row for row in _case_rows(rules, case, inputs, targets, restored / entry["run"],
-                                                     statuses[entry["run"]], context, features))
+                                                     statuses[entry["run"]], context, features, known))
             if len(rows) > ROWS:
                 parts.append(_frame(rows, names))
                 rows = []
     frame = pandas.concat([*parts, _frame(rows, names)], ignore_index=True)
     return frame.sort_values(["run", "case", "picture"], ignore_index=True)
+
+
+def _context(rules: Protocol, targets: Shard) -> Any:
+    return rules.context(record.arrays for record in targets)
 
 
 def _frame(rows: list[dict[str, Any]], metrics: list[str]) -> pandas.DataFrame:
@@ -114,9 +123,10 @@ def _problem(status: dict[str, Any], case: str) -> tuple[str, str] | None:
 
 
 def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder: Path, status: dict[str, Any],
-               context: Any, features: tuple[str, Features] | None) -> Iterator[dict[str, Any]]:
+               context: _Once, features: tuple[str, Features] | None, known: _Known) -> Iterator[dict[str, Any]]:
     """What the columns from `picture` on hold for each picture of the case; metrics that are not known are left out."""
     problem = _problem(status, case)
+    entry_run = folder.name
     outputs: dict[str, int] = {}
     shard: Shard | None = None
     if problem is None:
@@ -138,12 +148,11 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
             said = "failed", "the run wrote no output for this picture"
         else:
             try:
-                output = shard[outputs[target.id]].arrays
-                check(rules.task, output, inputs[number].arrays, target.arrays)
-                values = rules.measure(inputs[number].arrays, output, target.arrays, context)
-                if features is not None:
-                    shown = rules.show(inputs[number].arrays, output, target.arrays)
-                    values[features[0]] = feature_distance(features[1], shown["output"], shown["truth"])
+                made, sample = shard[outputs[target.id]], inputs[number]
+                before = known.values(entry_run, sample, made)
+                values = before or _measure(rules, sample.arrays, made.arrays, target.arrays, context, features)
+                if before is None:
+                    known.remember(entry_run, sample, made, values)
             except UserError:
                 said = "failed", f"the run's output {shard.path.name} is broken"
             except (ValueError, pa.ArrowException, OSError) as error:
@@ -154,6 +163,53 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
         yield {"picture": target.id, "name": str(facts.get("name", target.id[:16])),
                "group": str(facts.get("group") or target.id), "synthetic": bool(facts.get("synthetic", False)),
                "status": said[0], "reason": said[1], **values}
+
+
+def _measure(rules: Protocol, inputs: Arrays, output: Arrays, target: Arrays, context: _Once,
+             features: tuple[str, Features] | None) -> dict[str, float]:
+    check(rules.task, output, inputs, target)
+    values = rules.measure(inputs, output, target, context.value())
+    if features is not None:
+        shown = rules.show(inputs, output, target)
+        values[features[0]] = feature_distance(features[1], shown["output"], shown["truth"])
+    return values
+
+
+class _Once:
+    """A value that is worked out when it is asked for first."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work, self._values = work, []  # type: ignore[var-annotated]
+
+    def value(self) -> Any:
+        if not self._values:
+            self._values.append(self._work())
+        return self._values[0]
+
+
+class _Known:
+    """What was measured of a case's pictures before, believed while the input, the output and all targets of the case
+    are the same (a case's metrics may rest on all its targets)."""
+
+    def __init__(self, ledger: Ledger, case: str, targets: Shard) -> None:
+        self.ledger, self.case = ledger, case
+        self.targets = ledger.digest(targets.path) if ledger.on else ""
+
+    def values(self, run: str, sample: Record, output: Record) -> dict[str, float] | None:
+        if not self.ledger.on:
+            return None
+        value = self.ledger.get(self._place(run, output), self._key(sample, output))
+        return json.loads(value) if value else None
+
+    def remember(self, run: str, sample: Record, output: Record, values: dict[str, float]) -> None:
+        if self.ledger.on:
+            self.ledger.put(self._place(run, output), json.dumps(values), self._key(sample, output))
+
+    def _place(self, run: str, output: Record) -> Path:
+        return Path(run, self.case, output.id)
+
+    def _key(self, sample: Record, output: Record) -> str:
+        return f"{self.targets} {hash_of(sample)} {hash_of(output)}"
 
 
 def check(task: str, output: Arrays, inputs: Arrays, target: Arrays) -> None:
@@ -205,3 +261,26 @@ def read_scores(path: Path) -> pandas.DataFrame:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is no readable score table ({_sentence(error)}); delete it and run `dvc repro`."
                         ) from None
+
+
+def read_task(root: Path, task: str) -> pandas.DataFrame | None:
+    """The score rows of all runs that a task has now, sorted by run, case and picture; None where nothing is scored.
+
+    A run that is not scored yet is left out; the files of runs that are gone are not looked at.
+    """
+    import pandas
+
+    names = scored_runs(root, task)
+    if not names:
+        return None
+    frames = [read_scores(root / layout.scores(task, name)) for name in names]
+    frames = [frame for frame in frames if len(frame)] or frames[:1]
+    return pandas.concat(frames, ignore_index=True).sort_values(["run", "case", "picture"], ignore_index=True)
+
+
+def scored_runs(root: Path, task: str) -> list[str]:
+    """The runs that code/compare/<task>.json names (all, where that is not there) and that have scores, sorted."""
+    there = {path.stem for path in (root / layout.scores(task)).glob("*.parquet")}
+    asked = root / layout.code("compare", task)
+    named = {entry["run"] for entry in read_json(asked)["runs"]} if asked.exists() else there
+    return sorted(there & named)

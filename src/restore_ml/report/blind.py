@@ -46,7 +46,7 @@ def blind(root: Path, view: TaskView, files: Store) -> dict[str, Any] | None:
         return None
     part = {"task": view.task, "title": title(view.task), "case": case, "side": SIDE,
             "shrink": view.task in SHRUNK, "pictures": shown,
-            "runs": [{"name": run, "model": sha256_of_file(root / layout.MODELS / run / "model.json")[:16]}
+            "runs": [{"name": run, "model": sha256_of_file(root / layout.model(view.task, run) / "model.json")[:16]}
                      for run in runs]}
     return part | {"page": sha256(canonical_json(part).encode())[:16]}
 

@@ -23,7 +23,7 @@ def read_table(root: Path, task: str) -> pd.DataFrame:
 
     from restore_ml.evaluation.comparison import join_costs
 
-    path = root / layout.COMPARISON / task / "table.csv"
+    path = root / layout.comparison(task) / "table.csv"
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, "str"))
     except FileNotFoundError:

@@ -21,11 +21,11 @@ COLOURS = 8
 """Terms beyond that many share colours with earlier ones (and keep their own dash)."""
 
 
-def learning_curves(root: Path, runs: list[str]) -> list[dict[str, Any]]:
+def learning_curves(root: Path, task: str, runs: list[str]) -> list[dict[str, Any]]:
     """For each of the runs that has a history: `run`, `steps` and its `charts`, in the order of `runs`."""
     found = []
     for run in runs:
-        phases = read_history(root / layout.MODELS / run / "history.csv")
+        phases = read_history(root / layout.model(task, run) / "history.csv")
         if phases:
             found.append({"run": run, "steps": sum(last for _, last, _ in phases), "charts": _charts(phases)})
     return found

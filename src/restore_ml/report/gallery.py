@@ -35,7 +35,7 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
 
     `UserError` when no task has a comparison yet.
     """
-    there = [task for task in tables() if (root / layout.COMPARISON / task / "table.csv").exists()]
+    there = [task for task in tables() if (root / layout.comparison(task) / "table.csv").exists()]
     if not there:
         raise UserError(f"There is nothing to show in {root / layout.COMPARISON} yet; `make repro` builds it.")
     files = Files(out)

@@ -32,7 +32,7 @@ class TaskPictures:
 
     def cases(self) -> list[str]:
         """All cases that have inputs and targets (`photos/x2`), the primary one first, then by name."""
-        folder = self.root / layout.SAMPLES / self.task
+        folder = self.root / layout.samples(self.task)
         found = sorted(path.relative_to(folder / "inputs").with_suffix("").as_posix()
                        for path in folder.glob("inputs/*/*.arrow"))
         found = [case for case in found if (folder / "targets" / f"{case}.arrow").exists()]
@@ -64,8 +64,8 @@ class TaskPictures:
         return set(self._records(run, case))
 
     def _records(self, kind: str, case: str) -> dict[str, Record]:
-        samples = self.root / layout.SAMPLES / self.task
-        folder = samples / kind if kind in ("inputs", "targets") else self.root / layout.RESTORED / self.task / kind
+        samples = self.root / layout.samples(self.task)
+        folder = samples / kind if kind in ("inputs", "targets") else self.root / layout.restored(self.task, kind)
         path = folder / f"{case}.arrow"
         return self._shard(path) if path.exists() else {}
 

@@ -19,7 +19,7 @@ WIDTH, HEIGHT, EDGE = 260.0, 64.0, 2.0
 def history(root: Path, task: str, rules: Protocol) -> list[dict[str, Any]]:
     """Every decision that is kept, newest first: champions/<task>/history/*.json by name, and those of the champion and
     of the one before it where the history lacks them. Files that are no decisions are left out; keys may be missing."""
-    home = root / layout.CHAMPIONS / task
+    home = root / layout.champions(task)
     paths = [home / "previous" / "decision.json", home / "champion" / "decision.json"]
     kept = sorted((home / "history").glob("*.json"), key=lambda path: path.name)
     decisions: dict[str, dict[str, Any]] = {}

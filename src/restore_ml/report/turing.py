@@ -18,6 +18,7 @@ import numpy as np
 
 from restore_ml import layout
 from restore_ml.errors import UserError
+from restore_ml.evaluation.scoring import read_task
 from restore_ml.evaluation.statistics import bootstrap
 from restore_ml.files import sha256_of_file, write_text
 from restore_ml.report.answers import TRUTH, Session, Trial, read_all
@@ -86,7 +87,7 @@ def pooled(root: Path, task: str, sessions: list[Session], attention: float = AT
             rows[(*key, f"{session.seconds:g}")].append((trial, session.rater, value))
     if not rows:
         raise UserError(f"No pair of {task} was on the screen for its whole time in any session, so none is counted.")
-    table = [_row(root, key, found, groups) for key, found in sorted(rows.items())]
+    table = [_row(root, task, key, found, groups) for key, found in sorted(rows.items())]
     ordered = sorted(table, key=lambda row: (row["question"], -row["rate"], row["run"]))
     return Report(task, sessions, pd.DataFrame(ordered), _notes(sessions, heard, attention, spoiled))
 
@@ -110,12 +111,13 @@ def _outcome(session: Session, trial: Trial) -> tuple[tuple[str, ...], float]:
     return (FOOLED, run, TRUTH, session.models[run]), float(trial.chosen == run)
 
 
-def _row(root: Path, key: tuple[str, ...], found: list[tuple[Trial, str, float]],
+def _row(root: Path, task: str, key: tuple[str, ...], found: list[tuple[Trial, str, float]],
          groups: dict[str, str]) -> dict[str, Any]:
     question, run, against, models, seconds = key
     row = {"question": question, "run": run, "against": against} | _rate(found, groups)
     names = [run, against] if question == PREFERRED else [run]
-    present = all(_model(root, name).startswith(model) for name, model in zip(names, models.split(), strict=True))
+    present = all(_model(root, task, name).startswith(model)
+                  for name, model in zip(names, models.split(), strict=True))
     return row | {"verdict": _verdict(row), "seconds": float(seconds), "model": models, "present": present}
 
 
@@ -161,18 +163,16 @@ def _verdict(row: dict[str, Any]) -> str:
 
 def _groups(root: Path, task: str) -> dict[str, str]:
     """The photograph of each test picture, as far as they are scored here."""
-    import pandas as pd
-
-    path = root / layout.SCORES / f"{task}.parquet"
-    if not path.exists():
+    scores = read_task(root, task)
+    if scores is None:
         return {}
-    scores = pd.read_parquet(path, columns=["picture", "group"]).drop_duplicates("picture")
+    scores = scores[["picture", "group"]].drop_duplicates("picture")
     return dict(zip(scores["picture"].astype(str), scores["group"].astype(str), strict=True))
 
 
-def _model(root: Path, run: str) -> str:
+def _model(root: Path, task: str, run: str) -> str:
     """The hash of the run's present model; `-` where there is none. The name comes from a file: it is no path."""
-    known = {path.parent.name: path for path in (root / layout.MODELS).glob("*/model.json")}
+    known = {path.parent.name: path for path in (root / layout.models(task)).glob("*/model.json")}
     return sha256_of_file(known[run]) if run in known else "-"
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from restore_ml import layout
 from restore_ml.errors import UserError
+from restore_ml.evaluation.scoring import read_task
 from restore_ml.files import read_json
 from restore_ml.report.board import board
 from restore_ml.report.comparison import read_table
@@ -49,8 +49,8 @@ class TaskView:
         first = self.rules.metric(self.rules.primary)
         self.metrics = [first, *(metric for metric in self.rules.metrics if metric is not first)][:FIGURES]
         self.table = read_table(root, task)
-        path = root / layout.SCORES / f"{task}.parquet"
-        self.scores = pd.read_parquet(path) if path.exists() else pd.DataFrame({"case": [], "run": [], "picture": []})
+        scores = read_task(root, task)
+        self.scores = pd.DataFrame({"case": [], "run": [], "picture": []}) if scores is None else scores
         self.runs = [str(run) for run in self.table["run"].unique()]
 
     def gather(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class TaskView:
                 "broken": sorted(set(failed)), "cover": self._cover(boards[0], cases[0]),
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
                 "machines": sorted({text for text in self.table["machine"] if text}),
-                "curves": learning_curves(self.root, self.runs),
+                "curves": learning_curves(self.root, self.task, self.runs),
                 "promotions": history(self.root, self.task, self.rules),
                 "browser": {"task": self.task, "runs": self.runs, "methods": self._methods(), "cases": cases,
                             "first": FIRST, "always": sorted({champion, baseline} & {*self.runs}), "metrics": [

@@ -124,12 +124,13 @@ class Engine:
 
 
 def model_hash(folder: Path, root: Path) -> str:
-    """One hash of all files that a model folder restores with, the features that it needs from the project included."""
+    """One hash of all files that a model folder restores with, what fills its slots in the project included."""
     facts = read_json(folder / "model.json")
     folders = [folder]
-    if facts["needs"] != "none" and method_class(facts["task"], facts["method"]).restoring_needs_features:
-        own = folder / layout.MODELS / facts["needs"]  # a champion brings its features
-        folders.append(own if own.is_dir() else root / layout.MODELS / facts["needs"])
+    used = method_class(facts["task"], facts["method"]).restoring_slots
+    for run in sorted({filled for slot, filled in facts.get("slots", {}).items() if slot in used}):
+        own = folder / layout.slot(run)  # a champion brings what fills its slots
+        folders.append(own if own.is_dir() else root / layout.slot(run))
     files = sorted(path for place in folders for path in place.iterdir()
                    if path.name == "model.json" or path.suffix == ".safetensors")
     return sha256(canonical_json([(path.name, sha256_of_file(path)) for path in files]).encode())

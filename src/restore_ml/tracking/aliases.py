@@ -20,7 +20,7 @@ PROVISIONAL = "provisional"
 
 def champion_folder(root: Path, task: str) -> Path | None:
     """champions/<task>/champion where promote has put a model and its decision, else None."""
-    folder = root / layout.CHAMPIONS / task / "champion"
+    folder = root / layout.champion(task)
     return folder if all((folder / name).exists() for name in ("model.json", "decision.json")) else None
 
 

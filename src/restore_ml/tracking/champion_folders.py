@@ -1,8 +1,8 @@
 """Champions on disk: champions/<task>/{champion,previous}, each whole or not there, moved by renames alone.
 
-A champion's folder holds all that it takes to restore with it (weights, settings, features where restoring uses them)
-and decision.json, so that it outlives the run, the cache and the MLflow store. Names that start with a point are steps
-of a move; `recover` finishes or undoes a move that a kill cut short.
+A champion's folder holds all that it takes to restore with it (weights, settings, what fills the slots that restoring
+uses) and decision.json, so that it outlives the run, the cache and the MLflow store. Names that start with a point are
+steps of a move; `recover` finishes or undoes a move that a kill cut short.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ def read_champion(folder: Path) -> dict[str, Any] | None:
 
 
 def install(root: Path, task: str, run: str, decision: dict[str, Any]) -> Path:
-    """Put models/<run> in the champion's place and keep the one it replaces as `previous`; returns the folder."""
-    home, source = root / layout.CHAMPIONS / task, root / layout.MODELS / run
+    """Put models/<task>/<run> in the champion's place, keep the one it replaces as `previous`; returns the folder."""
+    home, source = root / layout.champions(task), root / layout.model(task, run)
     following = home / NEXT
     shutil.rmtree(following, ignore_errors=True)
     _copy(source, following)
     facts = read_json(source / "model.json")
-    if facts["needs"] != "none" and method_class(task, facts["method"]).restoring_needs_features:
-        _copy(root / layout.MODELS / facts["needs"], following / layout.MODELS / facts["needs"])
+    used = method_class(task, facts["method"]).restoring_slots
+    for other in sorted({filled for slot, filled in facts.get("slots", {}).items() if slot in used}):
+        _copy(root / layout.slot(other), following / layout.slot(other))
     write_json(following / "decision.json", decision)  # last: a folder with a decision is complete
     sync_folder(following)
     if (home / CHAMPION).exists():

@@ -16,6 +16,7 @@ from restore_ml import layout, settings
 from restore_ml.errors import UserError
 from restore_ml.evaluation.promotion import Decision, decide
 from restore_ml.evaluation.rule import Rule, resolve
+from restore_ml.evaluation.scoring import read_task, scored_runs
 from restore_ml.files import read_json, write_text
 from restore_ml.programs import dvc
 from restore_ml.registry import tables
@@ -55,9 +56,9 @@ def promote(root: Path, tasks: Sequence[str] | None = None, *, dry_run: bool = F
     with writing(root):
         for task in tasks:
             if not dry_run:
-                recover(root / layout.CHAMPIONS / task)
+                recover(root / layout.champions(task))
                 decisions.heal(root, task)
-            if (root / layout.SCORES / f"{task}.parquet").exists():
+            if scored_runs(root, task):
                 sentences.append(f"{task}: {_promote(root, task, params, dry_run)}")
     return sentences or ["Nothing is scored yet, so nothing can be promoted; `make repro` builds and scores the runs."]
 
@@ -65,8 +66,9 @@ def promote(root: Path, tasks: Sequence[str] | None = None, *, dry_run: bool = F
 def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> str:
     import pandas as pd
 
-    scores = pd.read_parquet(root / layout.SCORES / f"{task}.parquet")
-    models, rule = root / layout.MODELS, resolve(task, params.promotion)
+    scores = read_task(root, task)
+    assert scores is not None  # asked before
+    models, rule = root / layout.models(task), resolve(task, params.promotion)
     teams, seeds = _teams(root, task, params)
     mark = decisions.evidence(task, scores, models, rule, params.profile, seeds, teams)
     known = decisions.last_word(root, task, mark)
@@ -74,7 +76,7 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
         if not dry_run:
             write_page(root, task)
         return f"nothing new; decided before: {known['sentence']}"
-    folder = root / layout.CHAMPIONS / task / CHAMPION
+    folder = root / layout.champion(task)
     held = read_champion(folder)
     own = standing.rows(root, task, scores) if held is not None and len(scores) else None
     if held is not None and own is not None:
@@ -101,9 +103,9 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
 
 def _teams(root: Path, task: str, params: settings.Params) -> tuple[dict[str, list[str]], dict[str, int]]:
     """Run -> itself and its replicates, and run -> the seeds that the profile asks of it: none of a run that draws
-    nothing (code/<task>.runs.json says which those are)."""
-    path = root / layout.CODE / f"{task}.runs.json"
-    kinds = {entry["run"]: entry["kind"] for entry in read_json(path)} if path.exists() else {}
+    nothing (code/compare/<task>.json says which those are)."""
+    path = root / layout.code("compare", task)
+    kinds = {entry["run"]: entry["kind"] for entry in read_json(path)["runs"]} if path.exists() else {}
     runs = params.runs_of(task)
     teams = {run.name: [run.name, *(other.name for other in runs if other.of == run.name)]
              for run in runs if not run.of}
@@ -112,7 +114,7 @@ def _teams(root: Path, task: str, params: settings.Params) -> tuple[dict[str, li
 
 def _record(root: Path, decision: Decision, mark: str, profile: str, present: str) -> dict[str, Any]:
     """A decision with what it was made from: profile, data, commit, the hashes of the models before and after."""
-    challenger = digest(root / layout.MODELS / decision.install) if decision.install else ""
+    challenger = digest(root / layout.model(decision.task, decision.install)) if decision.install else ""
     return {**decision.as_json(), "kind": decisions.PROMOTED if decision.promoted else decisions.KEPT,
             "evidence": mark, "profile": profile, "data": Lock(root).data, "commit": decisions.commit(root),
             "challenger_sha256": challenger, "model_sha256": challenger if decision.promoted else present}
@@ -124,7 +126,7 @@ def rollback(root: Path, task: str) -> str:
     It holds until there is new evidence: promoting again on the same scores changes nothing.
     """
     params = settings.load(root / "params.yaml")
-    home = root / layout.CHAMPIONS / task
+    home = root / layout.champions(task)
     with writing(root):
         recover(home)
         decisions.heal(root, task)
@@ -143,13 +145,11 @@ def rollback(root: Path, task: str) -> str:
 
 def _evidence_now(root: Path, task: str, params: settings.Params) -> str:
     """The hash of today's evidence; empty where nothing is scored."""
-    import pandas as pd
-
-    path = root / layout.SCORES / f"{task}.parquet"
-    if not path.exists():
+    scores = read_task(root, task)
+    if scores is None:
         return ""
     teams, seeds = _teams(root, task, params)
-    return decisions.evidence(task, pd.read_parquet(path), root / layout.MODELS, resolve(task, params.promotion),
+    return decisions.evidence(task, scores, root / layout.models(task), resolve(task, params.promotion),
                               params.profile, seeds, teams)
 
 
@@ -179,19 +179,40 @@ def dvc_add(root: Path) -> list[str]:
         return []
     dvc(root, "add", "--quiet", *map(str, folders))
     tasks = [task for task in sorted({folder.parts[1] for folder in folders}) if standing.path(root, task).exists()]
-    if not tasks:
-        return [str(folder) for folder in folders]
-    status = json.loads(dvc(root, "status", "--json", *(f"{stage}@{task}" for task in tasks
-                                                         for stage in ("champion", "score"))))
-    stale = [task for task in tasks if f"champion@{task}" in status]
-    taken = [task for task in stale if f"score@{task}" not in status and standing.is_current(root, task)
-             and _changed(status[f"champion@{task}"]) <= {f"{layout.CHAMPIONS}/{task}"}]
+    if tasks:
+        _bring_up_to_date(root, tasks)
+    return [str(folder) for folder in folders]
+
+
+def _bring_up_to_date(root: Path, tasks: Sequence[str]) -> None:
+    """What depends on the champions: the hashes of their methods' code, their rows, and the view of both."""
+    if _of_another_method(root, tasks):
+        dvc(root, "repro", "--quiet", "--force", "--single-item", "code")
+    champion = {task: layout.stage("champion", task, task) for task in tasks}
+    scored = {task: [layout.stage("score", task, run) for run in scored_runs(root, task)] for task in tasks}
+    status = json.loads(dvc(root, "status", "--json", *champion.values(), *(
+        stage for stages in scored.values() for stage in stages), "register"))
+    stale = [task for task in tasks if champion[task] in status]
+    taken = [task for task in stale if not any(stage in status for stage in scored[task])
+             and standing.is_current(root, task) and _changed(status[champion[task]]) <= {
+                 layout.champions(task).as_posix(), layout.code("champion", task).as_posix()}]
     for task in taken:
-        dvc(root, "commit", "--force", "--quiet", f"champion@{task}")
-    left = [f"champion@{task}" for task in stale if task not in taken]
+        dvc(root, "commit", "--force", "--quiet", champion[task])
+    left = [champion[task] for task in stale if task not in taken]
     if left:
         dvc(root, "repro", "--quiet", "--single-item", *left)
-    return [str(folder) for folder in folders]
+    if stale and "register" not in status:  # it was up to date, and whoever moves a champion syncs MLflow
+        dvc(root, "commit", "--force", "--quiet", "register")
+
+
+def _of_another_method(root: Path, tasks: Sequence[str]) -> bool:
+    """Whether code/champion/<task>.json was written for a champion of another method."""
+    for task in tasks:
+        path, code = root / layout.champion(task) / "model.json", root / layout.code("champion", task)
+        method = read_json(path)["method"] if path.exists() else ""
+        if code.exists() and read_json(code)["method"] != method:
+            return True
+    return False
 
 
 def _changed(entries: list[Any]) -> set[str]:

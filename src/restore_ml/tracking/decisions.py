@@ -19,7 +19,7 @@ from restore_ml import layout
 from restore_ml.evaluation.rule import Rule
 from restore_ml.files import canonical_json, read_json, sha256, write_json
 from restore_ml.programs import NoRepository, ProgramError, git
-from restore_ml.tracking.champion_folders import CHAMPION, digest
+from restore_ml.tracking.champion_folders import digest
 from restore_ml.tracking.provenance import UNKNOWN
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ PROMOTED, KEPT, ROLLBACK = "promoted", "kept", "rollback"
 
 def folder(root: Path, task: str) -> Path:
     """champions/<task>/history."""
-    return root / layout.CHAMPIONS / task / "history"
+    return root / layout.champions(task) / "history"
 
 
 def history(root: Path, task: str) -> list[dict[str, Any]]:
@@ -78,13 +78,13 @@ def evidence(task: str, scores: pd.DataFrame, models: Path, rule: Rule, profile:
 def last_word(root: Path, task: str, mark: str) -> dict[str, Any] | None:
     """The last decision on this evidence, if the champion that it left is the one that is there; else None."""
     found = [record for record in history(root, task) if record["evidence"] == mark]
-    present = digest(root / layout.CHAMPIONS / task / CHAMPION)
+    present = digest(root / layout.champion(task))
     return found[-1] if found and found[-1]["model_sha256"] == present else None
 
 
 def heal(root: Path, task: str) -> None:
     """A champion whose decision a kill kept out of the history gets it written there."""
-    path = root / layout.CHAMPIONS / task / CHAMPION / "decision.json"
+    path = root / layout.champion(task) / "decision.json"
     record = read_json(path) if path.exists() else {}
     if record.get("kind") == PROMOTED:
         append(root, task, record)

@@ -22,15 +22,15 @@ MODEL = "model"
 """The tag `kind` of an entry that has a model, whose rows a person chooses between; a table or a decision has none."""
 FACTS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed", "status",
          "reason")
-"""The columns of scores/<task>.parquet that are no metrics."""
+"""The columns of scores/<task>/<run>.parquet that are no metrics."""
 
 
 @dataclass
 class Entry:
     """A run (or a champion, `role` champion) as its files describe it.
 
-    `folder`: the model's folder. `scores`: its rows of scores/<task>.parquet (empty before scoring). `data`: the hash
-    of the pictures.
+    `folder`: the model's folder. `scores`: its rows of scores/<task>/<run>.parquet (empty before scoring). `data`: the
+    hash of the pictures.
     """
 
     root: Path
@@ -60,7 +60,7 @@ class Entry:
     @cached_property
     def status(self) -> dict[str, Any]:
         """What restored/<task>/<run>/status.json says; empty for support runs and champions."""
-        path = self.root / layout.RESTORED / self.task / self.run / "status.json"
+        path = self.root / layout.restored(self.task, self.run) / "status.json"
         return read_json(path) if self.role == "run" and path.exists() else {}
 
     @cached_property
@@ -80,9 +80,10 @@ class Entry:
 
     def params(self) -> dict[str, str]:
         """The resolved settings and what else makes the run what it is, flat (`steps.first`)."""
-        names = ("method", "seed", "needs", "threads", "processes", "precision")
+        names = ("method", "seed", "threads", "processes", "precision")
         facts = {key: self.model.get(key, "") for key in names}
-        return {key: str(value)[:6000] for key, value in {**facts, **_flat(self.model["settings"])}.items()
+        slots = self.model.get("slots", {})
+        return {key: str(value)[:6000] for key, value in {**facts, **slots, **_flat(self.model["settings"])}.items()
                 if str(value) != ""}
 
     def metrics(self) -> dict[str, float]:

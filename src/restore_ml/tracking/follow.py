@@ -108,7 +108,7 @@ def end(client: MlflowClient, identity: str) -> None:
 
 def finished(root: Path) -> set[str]:
     """The trainings (their fingerprints) whose models are written, here or by an experiment that left no model here."""
-    written = {str(_facts(path).get("fingerprint", "")) for path in (root / layout.MODELS).glob("*/model.json")}
+    written = {str(_facts(path).get("fingerprint", "")) for path in (root / layout.MODELS).glob("*/*/model.json")}
     return written | {path.parent.name for path in (root / layout.CHECKPOINTS).glob(f"*/{DONE}")}
 
 

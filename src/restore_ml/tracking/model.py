@@ -21,13 +21,15 @@ class Restorer(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Build the method from its settings and fill it from safetensors; the artifact `project` holds models/."""
+        from restore_ml import layout
         from restore_ml.files import read_json
         from restore_ml.inference import choose
         from restore_ml.restoration import load_model
 
         project = Path(context.artifacts["project"])
-        self.run = read_json(project / "run.json")["run"]
-        self.method, self.model = load_model(project / "models" / self.run, project)
+        named = read_json(project / "run.json")
+        self.run = named["run"]
+        self.method, self.model = load_model(project / layout.model(named["task"], self.run), project)
         self.model.precision = choose(self.method, self.model)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:

@@ -25,14 +25,14 @@ TIMES, LONG = 3, 20.0
 
 
 def probe(root: Path, task: str, run: str, case: str, rule: Rule, measured: dict[str, Any] | None) -> dict[str, Any]:
-    """Canaries (deterministic) and latency of models/<run>; `measured`: the latency known from before, reread as it
-    is. A model that cannot be loaded is a `UserError`."""
+    """Canaries (deterministic) and latency of models/<task>/<run>; `measured`: the latency known from before, reread
+    as it is. A model that cannot be loaded is a `UserError`."""
     import torch
 
     from restore_ml.restore_command import load
     from restore_ml.restoring.harness import restore
 
-    folder = root / layout.MODELS / run
+    folder = root / layout.model(task, run)
     facts = read_json(folder / "model.json")
     threads = int(facts.get("threads") or 1)
     torch.set_num_threads(threads)

@@ -17,13 +17,14 @@ HISTORY = 200
 
 
 class Lock:
-    """dvc.lock: the hash of every output, by path. An absent file is an empty lock."""
+    """The dvc.lock files of the project: the hash of every output, by path. An absent file is an empty lock."""
 
     def __init__(self, root: Path) -> None:
-        """Read root/dvc.lock; a broken one is a `UserError`."""
+        """Read them; a broken one is a `UserError`."""
         self.outs: dict[str, str] = {}
         self.deps: dict[str, str] = {}
-        for stage in (_yaml(root / "dvc.lock").get("stages") or {}).values():
+        locks = [root / layout.lock_file(), *sorted((root / layout.GRAPH).glob("*/dvc.lock"))]
+        for stage in (stage for lock in locks for stage in (_yaml(lock).get("stages") or {}).values()):
             for kind, target in (("outs", self.outs), ("deps", self.deps)):
                 for entry in stage.get(kind) or []:
                     target[entry["path"]] = str(entry.get("md5") or entry.get("hash") or "")
@@ -50,14 +51,15 @@ def _yaml(path: Path) -> dict[str, Any]:
                         "restore it from git.") from None
 
 
-def commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:
-    """For each name the commit whose dvc.lock first held all of its hashes and since kept them, or `uncommitted`.
+def commits(root: Path, wanted: Mapping[str, set[str]], task: str = "") -> dict[str, str]:
+    """For each name the commit whose dvc.lock (of the task, or of the project) first held all of its hashes and since
+    kept them, or `uncommitted`.
 
     `wanted`: name -> hashes. An empty set (nothing in dvc.lock) counts as uncommitted, and so does everything outside
     git. Where git refuses to answer it is told on standard error, and every commit is `unknown`.
     """
     try:
-        return _commits(root, wanted)
+        return _commits(root, wanted, layout.lock_file(task).as_posix())
     except NoRepository:
         return dict.fromkeys(wanted, UNCOMMITTED)
     except ProgramError as error:
@@ -65,14 +67,14 @@ def commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:
         return dict.fromkeys(wanted, UNKNOWN)
 
 
-def _commits(root: Path, wanted: Mapping[str, set[str]]) -> dict[str, str]:
+def _commits(root: Path, wanted: Mapping[str, set[str]], lock: str) -> dict[str, str]:
     named = dict.fromkeys(wanted, UNCOMMITTED)
     pending = {name: hashes for name, hashes in wanted.items() if hashes}
-    for commit in git(root, "log", f"--max-count={HISTORY}", "--format=%H", "--", "dvc.lock").split():
+    for commit in git(root, "log", f"--max-count={HISTORY}", "--format=%H", "--", lock).split():
         if not pending:
             break
-        there = git(root, "ls-tree", "--name-only", commit, "--", "dvc.lock").strip()  # not where it was deleted
-        text = git(root, "show", f"{commit}:./dvc.lock") if there else ""
+        there = git(root, "ls-tree", "--name-only", commit, "--", lock).strip()  # not where it was deleted
+        text = git(root, "show", f"{commit}:./{lock}") if there else ""
         pending = {name: hashes for name, hashes in pending.items() if all(value in text for value in hashes)}
         named.update(dict.fromkeys(pending, commit))
     return named

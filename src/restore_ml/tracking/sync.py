@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_ml import layout, registry, settings
+from restore_ml.evaluation.scoring import read_scores, read_task
 from restore_ml.files import canonical_json, read_json, sha256
 from restore_ml.tracking import aliases, decisions, descriptions, shared_view, standing, store, writing
 from restore_ml.tracking.entry import VIEW, Entry
@@ -72,16 +73,16 @@ def _entries(root: Path, task: str, params: settings.Params, lock: Lock, report:
     """The task's runs that are built, and its champion where no run is that very model."""
     import pandas as pd
 
-    path = root / layout.SCORES / f"{task}.parquet"
-    scores = pd.read_parquet(path) if path.exists() else pd.DataFrame({"run": pd.Series(dtype=str)})
+    scores = read_task(root, task)
+    scores = pd.DataFrame({"run": pd.Series(dtype=str)}) if scores is None else scores
     built = set()
     for run in params.runs_of(task):
-        folder = root / layout.MODELS / run.name
+        folder = root / layout.model(task, run.name)
         if not (folder / "model.json").exists():
-            report.sentences.append(f"The run {run.name} is not built yet.")
+            report.sentences.append(f"The run {run.key} is not built yet.")
             continue
         code = {kind: read_json(file) for kind in ("train", "restore")
-                if (file := root / layout.CODE / kind / f"{run.name}.json").exists()}
+                if (file := root / layout.code(kind, task, run.name)).exists()}
         entry = Entry(root, task, run.name, folder, scores[scores["run"] == run.name].reset_index(drop=True),
                       lock.data, code=code)
         built.add(entry.model_sha256)
@@ -91,7 +92,7 @@ def _entries(root: Path, task: str, params: settings.Params, lock: Lock, report:
         name = str(read_json(champion / "model.json")["run"])
         data = str(read_json(champion / "decision.json").get("data") or lock.data)
         place = standing.path(root, task)
-        own = pd.read_parquet(place) if place.exists() else scores.iloc[:0]
+        own = read_scores(place) if place.exists() else scores.iloc[:0]
         own = own[own["run"] == standing.name(champion)].reset_index(drop=True)
         entry = Entry(root, task, name, champion, own, data, role="champion")
         if entry.model_sha256 not in built:
@@ -116,7 +117,7 @@ class _Task:
         words = descriptions.Task(self.root, self.task)
         if self.registers and shared_view.ensure(self.client, self.experiment, self.task, words.experiment()):
             self.report.refreshed.append(f"{self.task}: view")
-        held = commits(self.root, {entry.key: _hashes(entry, lock) for entry in entries})
+        held = commits(self.root, {entry.key: _hashes(entry, lock) for entry in entries}, self.task)
         runs = self._runs()
         versions = aliases.versions(self.client, self.task) if self.registers else {}
         for identity in self.unfinished & set(versions):
@@ -239,7 +240,7 @@ class _Task:
 
     def _table(self, runs: dict[str, Run]) -> None:
         """The task's comparison as an entry of its own: MLflow table, Markdown, CSV and plots."""
-        folder = self.root / layout.COMPARISON / self.task
+        folder = self.root / layout.comparison(self.task)
         if not (folder / "table.csv").exists():
             return
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -274,8 +275,8 @@ def experiment(client: MlflowClient, root: Path, task: str) -> str:
 
 
 def _hashes(entry: Entry, lock: Lock) -> set[str]:
-    """The hashes in dvc.lock that stand for the entry's result: its model and what it restored."""
+    """The hashes in the locks that stand for the entry's result: its model and what it restored."""
     if entry.role != "run":
         return set()
-    paths = (f"{layout.MODELS}/{entry.run}", f"{layout.RESTORED}/{entry.task}/{entry.run}")
+    paths = (str(layout.model(entry.task, entry.run)), str(layout.restored(entry.task, entry.run)))
     return {lock.outs[path] for path in paths if path in lock.outs}

@@ -128,16 +128,17 @@ def _log_model(client: MlflowClient, identity: str, entry: Entry, mutable: dict[
 
 
 def stage(entry: Entry, project: Path) -> None:
-    """Lay a model out as a small project: run.json, models/<run> and, only where restoring uses it, what it needs."""
+    """Lay a model out as a small project: run.json, models/<task>/<run> and what fills the slots that restoring
+    uses."""
     from restore_ml import registry
 
-    _copy(entry.folder, project / layout.MODELS / entry.run)
+    _copy(entry.folder, project / layout.model(entry.task, entry.run))
     write_json(project / "run.json", {"run": entry.run, "task": entry.task})
-    needs = entry.model["needs"]
     cls = registry.method_class(entry.task, entry.model["method"])
-    if needs != "none" and cls.restoring_needs_features:
-        own = entry.folder / layout.MODELS / needs  # a champion brings its features
-        _copy(own if own.is_dir() else entry.root / layout.MODELS / needs, project / layout.MODELS / needs)
+    filled = {run for slot, run in entry.model.get("slots", {}).items() if slot in cls.restoring_slots}
+    for run in sorted(filled):
+        own = entry.folder / layout.slot(run)  # a champion brings what fills its slots
+        _copy(own if own.is_dir() else entry.root / layout.slot(run), project / layout.slot(run))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Job:
     sampler: Sampler
     folder: Path
     precision: str = "fp32"
-    features: Any = None
+    slots: Mapping[str, Any] = field(default_factory=dict)
     workers: int = 0
     checkpoint_seconds: float = 60.0
     progress: Progress | None = None
@@ -136,7 +136,7 @@ def _step(job: Job, training: Training, phase: Phase, batch: Batch[np.ndarray], 
     draws = torch.Generator(device).manual_seed(derive(*what, "draws"))
     ready = job.sampler.floats(batch, device)
     context = Context(ready.inputs, ready.target, batch.ids, training.networks, step=step, steps=phase.steps,
-                      generator=draws, features=job.features, state=training.state)
+                      generator=draws, slots=job.slots, state=training.state)
     seen: dict[str, float] = {}
     for player in phase.players:
         if step % player.every == 0:

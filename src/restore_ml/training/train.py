@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int, float], None]
 
 def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress | None = None, fresh: bool = False,
               checkpoint_seconds: float = 60.0, workers: int = 0) -> dict[str, Any]:
-    """Train the run that `spec` (the content of code/train/<run>.json) describes; returns what model.json says.
+    """Train the run that `spec` (the content of code/train/<task>/<run>.json) describes; returns what model.json says.
 
     A divergence, or a lack of memory or disk, is written down as the status `failed` or `transient` with its reason
     and is no exception. `fresh` forgets an unfinished training of the same fingerprint instead of continuing it.
@@ -40,8 +40,8 @@ def train_run(spec: dict[str, Any], root: Path, out: Path, *, progress: Progress
         restore_ml.training.processes.PeerLost: another process of the training ended before its time.
     """
     _check_processes(spec)
-    method = registry.method_class(spec["task"], spec["method"])(spec["settings"])
-    material = Material(root / layout.SAMPLES / spec["task"] / "train")
+    method = registry.method(spec["task"], spec["method"], spec["settings"])
+    material = Material(root / layout.material(spec["task"]))
     _check_patch(spec, material)
     record = _record(spec, method, fingerprint(spec, material, root))
     folder, main = root / layout.CHECKPOINTS / record["fingerprint"], os.environ.get("RANK", "0") == "0"
@@ -79,8 +79,9 @@ def _check_processes(spec: dict[str, Any]) -> None:
 
 def _record(spec: dict[str, Any], method: Method, mark: str) -> dict[str, Any]:
     """What model.json says before anything is learned."""
-    copied = ("run", "task", "method", "settings", "seed", "needs", "precision", "threads")
-    return {**{key: spec[key] for key in copied}, "processes": spec.get("processes", 1), "fingerprint": mark,
+    copied = ("run", "task", "method", "settings", "seed", "precision", "threads")
+    return {**{key: spec[key] for key in copied}, "processes": spec.get("processes", 1),
+            "slots": spec.get("slots", {}), "fingerprint": mark,
             "reading": method.reading, "status": "ok", "reason": "", "steps": 0, "parameters": {},
             "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
 
@@ -123,9 +124,10 @@ def fingerprint(spec: dict[str, Any], material: Material, root: Path) -> str:
     Files above 64 MB count by size and their two ends, so that a start stays quick however many pictures there are.
     """
     digest = hashlib.sha256(canonical_json(spec).encode())
-    needed = root / layout.MODELS / spec["needs"] / "model.json"
-    if needed.exists():
-        digest.update(needed.read_bytes())
+    for run in spec.get("slots", {}).values():
+        filled = root / layout.slot(run) / "model.json"
+        if filled.exists():
+            digest.update(filled.read_bytes())
     for path in sorted(material.folder.rglob("*.arrow")):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(material.folder)} {size}".encode())
@@ -144,22 +146,23 @@ def _job(method: Method, spec: dict[str, Any], root: Path, material: Material, f
     import torch
     from accelerate import PartialState
 
-    from restore_ml.training.features import load_needed
     from restore_ml.training.loop import Job
     from restore_ml.training.sampler import Sampler
+    from restore_ml.training.slots import load_slots
 
     torch.set_num_threads(spec["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # NaN into each output
     process = PartialState(cpu=not torch.cuda.is_available())
-    features = load_needed(root, spec["needs"], spec.get("weights", {}))
-    if features is not None:
-        features.to(process.device)
+    slots = load_slots(root, spec.get("slots", {}), spec.get("weights", {}))
+    for filled in slots.values():
+        for network in filled[1].networks.values() if isinstance(filled, tuple) else [filled]:
+            network.to(process.device)
     sampler = Sampler(registry.parts(spec["task"]), material, method.settings, spec["seed"], method=method,
                       rank=process.process_index, world=process.num_processes)
     if process.is_main_process:
         write_json(folder / "run.json", {"run": spec["run"], "task": spec["task"]})  # names the live curves
-    return Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], features)
+    return Job(method, spec["run"], spec["seed"], sampler, folder, spec["precision"], slots)
 
 
 def _train(job: Job, material: Material, out: Path | None) -> tuple[dict[str, Any], int]:

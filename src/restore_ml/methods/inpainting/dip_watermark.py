@@ -61,7 +61,7 @@ class DIPWatermark(Method):
     }
     reading = ("widths, weights of the terms, taps, learning rate, jitter, average, the decoder's normalisation, the "
                "semi-transparent mode")
-    restoring_needs_features = True
+    restoring_slots = ("features",)
     per_picture = True
     choices: ClassVar = {"input": ("image_mask", "noise", "both"), "arch": ("unet_deconv", "hourglass_deconv"),
                          "upsample": ("deconv", "nearest", "bilinear"), "mode": ("opaque", "semi_transparent")}
@@ -131,8 +131,9 @@ class DIPWatermark(Method):
             marked, unknown = _Mark(model.arrays["mark"], image, self.multiple), torch.zeros_like(mask)
         image = image * (1 - unknown)
         wanted = {}
-        if model.features is not None and s["perceptual"]:
-            wanted = taps_of(model.features, image, TAPS)
+        features = model.slots.get("features")
+        if features is not None and s["perceptual"]:
+            wanted = taps_of(features, image, TAPS)
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(derive(seed, "init"))
             network = self.network().to(image.device)
@@ -142,7 +143,7 @@ class DIPWatermark(Method):
             noise = torch.randn(given.shape, generator=draws).to(given.device) * s["jitter"] if s["jitter"] else 0.0
             output = network(given + noise)
             average.add(output)
-            return self.loss(marked(output), image, unknown, wanted, model.features)
+            return self.loss(marked(output), image, unknown, wanted, features)
 
         optimise(list(network.parameters()), loss, lambda p: torch.optim.Adam(p, s["lr"]), s["steps"])
         return {"image": average.value}

@@ -187,7 +187,8 @@ class EdgeConnect(Method):
         return self._picture_terms(context, self._coloured(context, true_edges))
 
     def _picture_terms(self, context: Context, made: Tensor) -> dict[str, Tensor]:
-        s, truth, mask, features = self.settings, context.target["image"], context.inputs["mask"], context.features
+        s, truth, mask = self.settings, context.target["image"], context.inputs["mask"]
+        features = context.slots.get("features")
         terms = {"l1": s["l1"] * F.l1_loss(made.float(), truth) / mask.mean().clamp(min=1e-3),
                  "adversarial": s["adversarial"] * generator_term("bce", context.networks["colour_judge"](made))}
         if features is not None:

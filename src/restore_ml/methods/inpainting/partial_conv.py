@@ -123,7 +123,7 @@ class PartialConvolution(Method):
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """The paper's six terms, each named; perceptual and style with the source of the features."""
-        s, mask, features = self.settings, context.inputs["mask"], context.features
+        s, mask, features = self.settings, context.inputs["mask"], context.slots.get("features")
         raw, truth = self.fill(context.networks, context.inputs), normalised(context.target["image"])
         composed = mask * raw + (1 - mask) * truth
         terms = {"valid": s["valid"] * masked_l1(raw, truth, 1 - mask),

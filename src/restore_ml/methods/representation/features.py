@@ -49,6 +49,7 @@ class Features(Method):
     """
 
     task = "representation"
+    feature_network = True
     paper: ClassVar[dict[str, Any]] = {
         "width": 64, "buckets": 1000, "jitter": 0.3, "turn_weight": 1.0, "picture_weight": 1.0, "calibration": 64,
         "steps": 370_000, "batch": 256, "patch": 224, "ema": 0.0, "lr": 1e-4, "weight_decay": 5e-4,

@@ -130,8 +130,8 @@ class SelfAttentionSubPixelSR(Method):
     task = "super_resolution"
     reading = ("the paper's text was not available: attention after half of the residual blocks and after the last, "
                "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; large pictures are "
-               "restored in tiles of 64 x 64, so that 4,096 positions attend to each other at most; without `needs:` "
-               "there is no perceptual term, with it the features are those of the run it names; `start: "
+               "restored in tiles of 64 x 64, so that 4,096 positions attend to each other at most; without "
+               "`features:` there is no perceptual term, with it the features are those of the run it names; `start: "
                "interpolation` for short trainings is ours")
     stored_networks = ("generator",)
     tile = 64
@@ -211,12 +211,13 @@ class SelfAttentionSubPixelSR(Method):
         judged = context.networks["discriminator"](restored)
         terms = {"adversarial": settings["adversarial_weight"] * generator_term("bce", judged),
                  "mse": settings["pixel_weight"] * functional.mse_loss(restored, truth)}
-        if context.features is not None and settings["perceptual_weight"] > 0:
+        features = context.slots.get("features")
+        if features is not None and settings["perceptual_weight"] > 0:
             tap = settings["perceptual_tap"]
             with torch.no_grad():
-                target = taps_of(context.features, truth, [tap])[tap]
-            error = functional.mse_loss(taps_of(context.features, restored, [tap])[tap], target)
-            terms[term_name("perceptual", context.features)] = settings["perceptual_weight"] * error
+                target = taps_of(features, truth, [tap])[tap]
+            error = functional.mse_loss(taps_of(features, restored, [tap])[tap], target)
+            terms[term_name("perceptual", features)] = settings["perceptual_weight"] * error
         return terms
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:

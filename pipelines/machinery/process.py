@@ -8,8 +8,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from pipelines.client import die_with_parent
-from pipelines.launched import BUG, ENDED, LOST, MISTAKE, TRANSIENT
+from pipelines.machinery.client import die_with_parent
+from pipelines.machinery.launched import BUG, ENDED, LOST, MISTAKE, TRANSIENT
 from restore_ml.errors import sentence
 from restore_ml.files import write_json
 

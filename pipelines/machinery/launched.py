@@ -1,4 +1,4 @@
-"""A training in several processes (`pipelines.process`), started by `accelerate launch`.
+"""A training in several processes (`pipelines.machinery.process`), started by `accelerate launch`.
 
 The processes meet over a file and talk over the loopback interface (gloo on processors, NCCL on GPUs), so nothing
 listens to the network. Each leaves a note of how it ended, for the launcher says only that one of them failed.
@@ -57,7 +57,7 @@ def command(key: str, word: str, processes: int, threads: int, folder: Path) -> 
     return ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no",
             "--dynamo_backend", "no", "--num_cpu_threads_per_process", str(threads), "--main_process_port", "0",
             "--rdzv_backend", "c10d", "--rdzv_conf", "store_type=file",
-            "--module", "pipelines.process", key, str(folder), str(os.getpid()), word]
+            "--module", "pipelines.machinery.process", key, str(folder), str(os.getpid()), word]
 
 
 def _check_devices(key: str, processes: int) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from pipelines.client import die_with_parent
+from pipelines.machinery.client import die_with_parent
 from restore_ml.errors import report
 
 GO = "go "

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines import server
+from pipelines.machinery import server
 from restore_ml import layout
 from restore_ml.errors import UserError
 
@@ -83,7 +83,7 @@ def _shown(root: Path, count: int, total: int) -> Iterator[None]:
     from prefect.concurrency.sync import concurrency
     from prefect.settings import temporary_settings
 
-    from pipelines.link import settings
+    from pipelines.machinery.link import settings
 
     with contextlib.ExitStack() as stack:
         try:

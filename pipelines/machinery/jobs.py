@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines import slots
-from pipelines.client import DISPATCH, PLAIN, with_parent
-from pipelines.forkserver import receive
+from pipelines.machinery import slots
+from pipelines.machinery.client import DISPATCH, PLAIN, with_parent
+from pipelines.machinery.forkserver import receive
+from pipelines.machinery.progress import FILE
 from restore_ml import layout
 from restore_ml.errors import UserError
 from restore_ml.files import read_json, write_json
@@ -46,7 +47,7 @@ def run(job: dict[str, Any]) -> int:
     root, name = Path(job["root"]), job["name"]
     folder = root / FOLDER
     stop = folder / f"{name}.stop"
-    environment = {**job["environment"], "RESTORE_ML_ROOT": str(root)}
+    environment = {**job["environment"], "RESTORE_ML_ROOT": str(root), FILE: str(folder / f"{name}.progress")}
     if socket.gethostname() != job["host"]:
         environment[PLAIN] = "1"  # the fork server is on the rebuild's machine
     begin = time.monotonic()
@@ -134,12 +135,12 @@ def _serve(root: Path, connection: socket.socket, submit: Submit) -> None:
 
 def make(root: Path, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
     """The job of a stage's command, as a worker gets it; what an earlier one of that name left is removed."""
-    name = "@".join(arguments)
-    for ending in ("json", "log", "stop"):
+    name = "@".join(arguments).replace("/", ".")
+    for ending in ("json", "log", "stop", "progress"):
         (root / FOLDER / f"{name}.{ending}").unlink(missing_ok=True)
     gpus = 0
     if arguments[0] in COMPUTES:
-        spec = root / layout.CODE / arguments[0] / f"{arguments[-1]}.json"
+        spec = root / layout.code(arguments[0], *arguments[-1].split("/"))
         gpus = int(read_json(spec).get("processes", 1)) if arguments[0] == "train" else 1
     return {"id": f"{os.getpid()}-{time.time_ns()}", "name": name, "arguments": arguments, "root": str(root),
             "host": socket.gethostname(), "gpus": gpus,

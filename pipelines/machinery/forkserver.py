@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.__main__ import THREADS
-from pipelines.client import SOCKET, die_with_parent, with_parent
+from pipelines.machinery.client import SOCKET, die_with_parent, with_parent
 
 PRELOADED = ("torch", "torch._dynamo", "torch.utils.data", "torch.utils.flop_counter", "safetensors.torch", "numpy",
              "pyarrow.parquet", "PIL.Image", "ruamel.yaml", "tqdm", "prefect", "prefect.flow_engine",
@@ -61,8 +61,8 @@ def running(root: Path, seconds: float = 120.0) -> Iterator[bool]:
     path = root / SOCKET
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    server = subprocess.Popen([sys.executable, "-m", "pipelines.forkserver"], cwd=root, stdin=subprocess.DEVNULL,
-                              preexec_fn=with_parent())  # noqa: PLW1509
+    server = subprocess.Popen([sys.executable, "-m", "pipelines.machinery.forkserver"], cwd=root,
+                              stdin=subprocess.DEVNULL, preexec_fn=with_parent())  # noqa: PLW1509
     end = time.monotonic() + seconds
     while server.poll() is None and not path.exists() and time.monotonic() < end:
         time.sleep(0.05)
@@ -194,7 +194,7 @@ def main() -> int:
     os.environ.clear()
     os.environ.update(job.environment)
     sys.argv = ["pipelines", *job.arguments]
-    from pipelines.stage import run
+    from pipelines.machinery.stage import run
 
     status = run(*job.arguments)
     leaving.append(status)

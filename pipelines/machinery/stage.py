@@ -6,13 +6,13 @@ import functools
 import importlib
 import importlib.util
 
-from pipelines.children import Child
-from pipelines.steps import Broken, Steps
+from pipelines.machinery.children import Child
+from pipelines.machinery.steps import Broken, Steps
 from restore_ml.errors import UserError, prepare_screen, report
 
 
 def run(name: str, key: str = "") -> int:
-    """Run the stage `name` (a module of this package with `stage(step, key)`); returns its exit status.
+    """Run the stage `name` (a module of `pipelines` with `stage(step, key)`); returns its exit status.
 
     What ends it is told by `restore_ml.errors.report`: a sentence (exit status 2), or the stack trace of a bug (1).
     A stage that needs processes of its own names in `CHILDREN` how many and what they do: `work(key)`.
@@ -25,7 +25,7 @@ def run(name: str, key: str = "") -> int:
             raise UserError(f"There is no stage {name!r}; `dvc stage list` shows them.")
         count = getattr(module, "CHILDREN", 0)
         steps = Steps([Child(functools.partial(module.work, key)) for _ in range(count)])  # before there are threads
-        from pipelines import link
+        from pipelines.machinery import link
 
         link.run(name, key, module.stage, steps)
     except Broken as broken:

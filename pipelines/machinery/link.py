@@ -16,9 +16,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from pipelines import server
-from pipelines.client import ended, mark
-from pipelines.steps import Broken, Steps
+from pipelines.machinery import server
+from pipelines.machinery.client import ended, mark
+from pipelines.machinery.steps import Broken, Steps
 from restore_ml import layout
 from restore_ml.errors import UserError
 

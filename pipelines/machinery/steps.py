@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from restore_ml.errors import UserError
 
 if TYPE_CHECKING:
-    from pipelines.children import Child
+    from pipelines.machinery.children import Child
 
 T = TypeVar("T")
 PAUSE = 1.0

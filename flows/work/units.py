@@ -1,0 +1,84 @@
+"""What a rebuild has to do, cut into units that may go side by side.
+
+    validate of a task                       then, of each of its runs,
+    train, restore and score of a run        behind the runs that fill its slots; then
+    compare and champion of a task           when all its runs have ended, however they did
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from restore_ml import layout, settings
+from restore_ml.registry import tables
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Stages that one lane runs one after the other.
+
+    `after`: the units (by name) whose results it reads; `following`: units that must only have ended. `task`: whose it
+    is; `table`: whether it ends with the task's table.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    after: frozenset[str] = frozenset()
+    following: frozenset[str] = frozenset()
+    task: str = ""
+    table: bool = False
+
+
+def data_stages(tasks: Iterable[str]) -> list[str]:
+    """What comes before the units: its stages stay on this machine and send chunks of pictures to the workers."""
+    return ["prepare", *(layout.stage("degrade", task) for task in tasks)]
+
+
+def tasks_of(params: settings.Params, task: str, chosen: Sequence[settings.Run]) -> list[str]:
+    """The tasks that a rebuild of one task, of the runs `chosen`, or of everything takes part in."""
+    if not task and not chosen:
+        return list(params.tasks)
+    wanted = with_slots(params, chosen or params.runs_of(task))
+    return [name for name in params.tasks if name == task or any(run.task == name for run in wanted)]
+
+
+def with_slots(params: settings.Params, runs: Iterable[settings.Run]) -> list[settings.Run]:
+    """The runs and all that fill their slots, and theirs, in the order of the tasks' runs.yaml."""
+    wanted: set[str] = set()
+    waiting = list(runs)
+    while waiting:
+        run = waiting.pop()
+        if run.key not in wanted:
+            wanted.add(run.key)
+            waiting += [params.runs[other] for other in run.slots.values()]
+    return [run for run in params.runs.values() if run.key in wanted]
+
+
+def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run] = ()) -> list[Unit]:
+    """Of everything, of one task, or of the runs `chosen` alone (which get no tables)."""
+    wanted = with_slots(params, chosen or (params.runs_of(task) if task else params.runs.values()))
+    found = []
+    for name in dict.fromkeys(run.task for run in wanted):
+        found.append(Unit(f"validate {name}", (layout.stage("validate", name),), task=name))
+        found += [_run(run) for run in wanted if run.task == name]
+        if not chosen and name in tables() and (not task or name == task):
+            ends = frozenset(run.key for run in wanted if run.task == name)
+            found.append(Unit(f"compare {name}", (layout.stage("compare", name, name),
+                                                  layout.stage("champion", name, name)), following=ends, task=name,
+                              table=True))
+    return found
+
+
+def _run(run: settings.Run) -> Unit:
+    kinds = ("train", "restore", "score") if run.task in tables() else ("train",)
+    return Unit(run.key, tuple(layout.stage(kind, run.task, run.name) for kind in kinds),
+                frozenset({f"validate {run.task}", *run.slots.values()}), task=run.task)
+
+
+def stale(found: list[Unit], changed: set[str]) -> list[Unit]:
+    """The units with a stage in `changed` (what `dvc status` names), or behind such a unit."""
+    names = {unit.name for unit in found if changed & set(unit.stages)}
+    while more := {unit.name for unit in found if (unit.after | unit.following) & names} - names:
+        names |= more
+    return [unit for unit in found if unit.name in names]
