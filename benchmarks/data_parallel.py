@@ -22,8 +22,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from restore_ml import registry
+from restore_ml.base.files import read_json, write_json
 from restore_ml.data import shards
-from restore_ml.files import read_json, write_json
 from restore_ml.seeds import generator
 
 ROOT = Path(__file__).parents[1]

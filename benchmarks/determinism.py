@@ -116,9 +116,9 @@ def work(method: str, threads: int, folder: Path) -> None:
 
     from restore_ml import registry
     from restore_ml.data import shards
-    from restore_ml.evaluation.fidelity import psnr
-    from restore_ml.restoration import load_model
+    from restore_ml.metrics.fidelity import psnr
     from restore_ml.restoring.harness import restore
+    from restore_ml.restoring.loading import load_model
     from restore_ml.training.train import train_run
 
     torch.set_num_threads(threads)

@@ -21,15 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from restore_ml import registry, restoration
+from restore_ml import registry
 from restore_ml.data import embedded_photos, shards
 from restore_ml.data.pictures import pixel_hash, read_picture
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import grey_from_lightness
-from restore_ml.evaluation.colour import psnr_ab, rmse_ab
 from restore_ml.method import Model
 from restore_ml.methods.colorization.gabor_pix2pix import GaborPix2Pix
+from restore_ml.metrics.colour import psnr_ab, rmse_ab
 from restore_ml.nn.gabor import DIRECTIONS, NORMS, SIZES, gabor_kernel, texture
+from restore_ml.restoring import loading as restoration
 from restore_ml.tasks.base import Material, Sample
 from restore_ml.training.loop import Job, fit_networks
 from restore_ml.training.sampler import Sampler

@@ -91,8 +91,8 @@ def measured(name: str, project: Any, entries: dict[str, Any], precision: str) -
 
     import torch
 
-    from restore_ml import layout
-    from restore_ml.files import read_json
+    from restore_ml.base import layout
+    from restore_ml.base.files import read_json
     from tests.walk import checks, exemptions
 
     entry = entries[name]

@@ -137,7 +137,7 @@ def ours(runs: int) -> dict[str, float]:
     sys.path.insert(0, str(ROOT / "src"))
     import dataclasses
 
-    from restore_ml import fingerprints, settings
+    from restore_ml.runs import fingerprints, settings
 
     settings.load(ROOT / "params.yaml")
     began = time.process_time()

@@ -8,7 +8,7 @@ torch's default memory layout, what a straightforward program does; `tiles` is f
 (channels_last, tiled as the method declares); `bf16` the same under autocast; `ONNX` the exported file in the place of
 torch's network. Differences are to `plain`, in 8-bit levels of the restored picture, and as the change of the PSNR
 to the truth (over RGB; in inpainting of what was missing). The last column is the rule's own measurement on the canary
-pictures (`restore_ml.inference`) and what it therefore takes by default.
+pictures (`restore_ml.restoring.arithmetic`) and what it therefore takes by default.
 """
 
 from __future__ import annotations
@@ -34,16 +34,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from serving import holes, photograph
 
-from restore_ml import inference, layout, registry
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from restore_ml.data import domains
 from restore_ml.data.shards import Record
 from restore_ml.degradations.resize import imresize
-from restore_ml.errors import UserError
 from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
-from restore_ml.photos import default_scale, restore_photo
-from restore_ml.restore_command import load_for, run_name
+from restore_ml.restoring import arithmetic as inference
 from restore_ml.restoring.harness import restore
+from restore_ml.serving.photos import default_scale, restore_photo
+from restore_ml.serving.restore_command import load_for, run_name
 
 Work = Callable[[Method, Model], np.ndarray]
 Variant = tuple[str, Method, Model, Callable[[], AbstractContextManager[None]]]
@@ -67,7 +69,7 @@ def wanted(root: Path, runs: list[str]) -> list[tuple[str, str]]:
 
 def registry_task(root: Path, run: str) -> str:
     """The task of a run."""
-    from restore_ml.files import read_json
+    from restore_ml.base.files import read_json
 
     path = next((root / layout.MODELS).glob(f"*/{run}/model.json"), None)
     if path is None:
@@ -180,7 +182,7 @@ def timed(work: Work, method: Method, model: Model, times: int) -> tuple[np.ndar
 
 def measure(root: Path, task: str, run: str, sizes: list[float], until: float) -> None:
     """Print the rows of a run."""
-    from restore_ml.restore_command import load, model_folder
+    from restore_ml.serving.restore_command import load, model_folder
 
     folder = root / layout.model(task, run)
     if not (folder / "model.json").exists():

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restore_ml.evaluation.fidelity import psnr, ssim
 from restore_ml.evaluation.statistics import bootstraps, resamples
+from restore_ml.metrics.fidelity import psnr, ssim
 
 
 def fastest(rounds: int, *ways: Callable[[], Any]) -> list[tuple[float, Any]]:

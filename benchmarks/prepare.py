@@ -25,12 +25,12 @@ import numpy as np
 from PIL import Image
 
 from restore_ml import registry
+from restore_ml.base.files import write_json
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.prepare import prepare
 from restore_ml.degrading import contract_table
 from restore_ml.degrading.cases import degrade_cases
 from restore_ml.degrading.training import degrade_training
-from restore_ml.files import write_json
 
 SIZES = (100, 1_000, 10_000)
 MORE = 10

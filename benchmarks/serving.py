@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 
 PHOTOS = ("super_resolution", "inpainting", "colorization")
 SEAM_SIDE, SEAM_TILE = 384, 256
@@ -64,7 +64,7 @@ def runs(root: Path, wanted: list[str]) -> list[tuple[str, str]]:
 def sample(task: str, method: object, side: int) -> dict[str, np.ndarray]:
     """A task's inputs from the photograph."""
     from restore_ml.degradations.colour import rgb_to_lab
-    from restore_ml.photos import default_scale
+    from restore_ml.serving.photos import default_scale
 
     picture, mask = photograph(side, side), holes(side, side)[:, :, None]
     if task == "super_resolution":
@@ -77,8 +77,8 @@ def sample(task: str, method: object, side: int) -> dict[str, np.ndarray]:
 def seams(root: Path, wanted: list[str]) -> None:
     """Tiled against untiled, in 8-bit levels of the restored RGB picture."""
     from restore_ml.degradations.colour import to_rgb8
-    from restore_ml.restore_command import load_for
     from restore_ml.restoring.harness import restore
+    from restore_ml.serving.restore_command import load_for
 
     print("| run | tile, overlap | of its own | picture | largest | mean | 99.9 % |\n|---|---|---|---|---|---|---|")
     for run, task in runs(root, wanted):
@@ -102,7 +102,7 @@ def seams(root: Path, wanted: list[str]) -> None:
 
 def one(root: Path, task: str, run: str, megapixels: float) -> None:
     """One picture in this process: prints seconds and peak memory before and after, as JSON."""
-    from restore_ml.restore_command import load_for, restore_picture
+    from restore_ml.serving.restore_command import load_for, restore_picture
 
     _, method, model = load_for(root, task, run)
     side = round((megapixels * 1e6) ** 0.5)
@@ -155,7 +155,7 @@ def latency(root: Path, sizes: list[float], seconds: float) -> None:
     print(f"| champion of | run | {' | '.join(f'{size:g} MP' for size in sizes)} |\n|---|---|{'---|' * len(sizes)}")
     for task in PHOTOS:
         try:
-            from restore_ml.restore_command import model_folder, run_name
+            from restore_ml.serving.restore_command import model_folder, run_name
 
             name = run_name(model_folder(root, task, "champion"))
         except UserError:

@@ -37,7 +37,7 @@ def child(arguments: list[str]) -> None:
 
     network: list[float] = []
     if arguments[0] == "restore":
-        import restore_ml.restore_command as command
+        import restore_ml.serving.restore_command as command
 
         real = command.restore_picture
 
@@ -89,8 +89,8 @@ def main() -> None:
     from PIL import Image
     from serving import holes, photograph
 
-    from restore_ml import layout
-    from restore_ml.files import read_json
+    from restore_ml.base import layout
+    from restore_ml.base.files import read_json
 
     root, side = layout.root().resolve(), round((options.megapixels * 1e6) ** 0.5)
     with tempfile.TemporaryDirectory() as name:

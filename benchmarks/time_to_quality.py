@@ -29,8 +29,8 @@ from restore_ml.data.pictures import read_picture
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize, modcrop
-from restore_ml.evaluation.fidelity import psnr, psnr_y
 from restore_ml.method import Method, Model
+from restore_ml.metrics.fidelity import psnr, psnr_y
 from restore_ml.tasks.base import Material
 from restore_ml.training import checkpoint, precision
 from restore_ml.training.loop import Job, fit_networks

@@ -19,9 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml import layout, registry, restoration, settings
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
-from restore_ml.errors import UserError
+from restore_ml.restoring import loading as restoration
+from restore_ml.runs import settings
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol

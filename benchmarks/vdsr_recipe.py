@@ -26,9 +26,9 @@ from restore_ml.data import shards
 from restore_ml.data.pictures import SUFFIXES, pixel_hash, read_picture
 from restore_ml.data.shards import Record
 from restore_ml.degradations.resize import imresize
-from restore_ml.evaluation.fidelity import psnr_y
 from restore_ml.method import Inputs, Model
 from restore_ml.methods.super_resolution.vdsr import VDSR
+from restore_ml.metrics.fidelity import psnr_y
 from restore_ml.tasks.base import Material, Sample
 from restore_ml.training import precision
 from restore_ml.training.divergence import Diverged

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from pipelines.machinery import server
-from restore_ml import layout
-from restore_ml.errors import UserError, report
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError, report
 
 
 def main() -> int:

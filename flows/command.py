@@ -15,8 +15,8 @@ from flows.guard import Call, called
 from pipelines.__main__ import set_threads
 from pipelines.machinery import server
 from pipelines.machinery.steps import Broken
-from restore_ml import layout
-from restore_ml.errors import Terminated, UserError, heeding_termination, prepare_screen, report, sentence
+from restore_ml.base import layout
+from restore_ml.base.errors import Terminated, UserError, heeding_termination, prepare_screen, report, sentence
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -117,7 +117,7 @@ def serve(flow: Flow[..., Any], parameters: dict[str, Any], cron: str = "") -> N
 def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arguments: list[str] | None,
         parameters: Callable[[argparse.Namespace], dict[str, Any]],
         rounds: Callable[[argparse.Namespace], float] = lambda options: 0.0) -> int:
-    """The main function of a flow's command; returns 0, or what `restore_ml.errors.report` gives.
+    """The main function of a flow's command; returns 0, or what `restore_ml.base.errors.report` gives.
 
     `flow` gives the flow once the options are known, so that --help need not wait for Prefect. `rounds`: seconds
     between two calls, for commands that watch; 0 calls once.

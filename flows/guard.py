@@ -19,8 +19,8 @@ from typing import Any
 
 from pipelines.machinery.link import flow_run_id, unmarked
 from pipelines.machinery.steps import Broken, Steps
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 
 LOCK = layout.STATE / "rebuild.lock"
 HOLDER = layout.STATE / "rebuild.json"

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from flows import command
 from flows.work.rebuild import select
 from pipelines.machinery.runners import RUNNER, WORKERS, Runner
-from restore_ml import layout, settings
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.runs import settings
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -2,8 +2,9 @@
 
 import sys
 
-from restore_ml import cli, layout
-from restore_ml.errors import report
+from restore_ml import cli
+from restore_ml.base import layout
+from restore_ml.base.errors import report
 
 
 def main() -> int:

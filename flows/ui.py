@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from pipelines.machinery import server
-from restore_ml import addresses, layout
-from restore_ml.errors import prepare_screen, report
+from restore_ml.base import addresses, layout
+from restore_ml.base.errors import prepare_screen, report
 
 MLFLOW_PORT = 5081
 

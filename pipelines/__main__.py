@@ -28,8 +28,8 @@ def set_threads() -> None:
 
 def _parsed_threads(path: Path) -> object:
     """What the YAML says, however it is written; the default where it says nothing that can be used."""
-    from restore_ml.errors import UserError
-    from restore_ml.plain_yaml import read_mapping
+    from restore_ml.base.errors import UserError
+    from restore_ml.runs.plain_yaml import read_mapping
 
     try:
         threads = read_mapping(path, ["threads"]).get("threads", DEFAULT_THREADS)

@@ -1,7 +1,7 @@
 """The stage `champion`: the champion's stored weights, restored and scored on today's test pictures."""
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
+from restore_ml.base import layout
 
 
 def stage(step: Steps, key: str) -> None:
@@ -12,7 +12,7 @@ def stage(step: Steps, key: str) -> None:
 def score_champion(task: str) -> int:
     """Write scores/champion/<task>.parquet; returns the number of rows."""
     from restore_ml.evaluation.scoring import write_scores
-    from restore_ml.tracking import standing
+    from restore_ml.promotion import champion_scores as standing
 
     root = layout.root()
     rows = standing.score_champion(root, task)

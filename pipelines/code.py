@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.files import write_text
+from restore_ml.base import layout
+from restore_ml.base.files import write_text
 from restore_ml.registry import tables
-from restore_ml.settings import Params
+from restore_ml.runs.settings import Params
 
 
 def stage(step: Steps, key: str) -> None:
@@ -16,8 +16,8 @@ def stage(step: Steps, key: str) -> None:
 
 def fingerprint_code() -> int:
     """Write what every stage and run depends on; returns how many files there are."""
-    from restore_ml.fingerprints import write_code
-    from restore_ml.settings import load
+    from restore_ml.runs.fingerprints import write_code
+    from restore_ml.runs.settings import load
 
     root, params = layout.root(), load()
     files = write_code(root, params)

@@ -1,9 +1,9 @@
 """The stage `compare`: tables, plots and metrics of a task from the scores of its runs."""
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.files import read_json
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json
 
 
 def stage(step: Steps, key: str) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import UserError, conflict
-from restore_ml.files import write_text
+from restore_ml.base.errors import UserError, conflict
+from restore_ml.base.files import write_text
 
 TEMPORARY = Path(".dvc") / "tmp"
 STAGE = re.compile(r"^  (\S.*):\n", re.MULTILINE)

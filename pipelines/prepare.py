@@ -9,8 +9,8 @@ from typing import Any
 from pipelines.machinery.progress import bar
 from pipelines.machinery.runners import Runner
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.files import read_json
+from restore_ml.base import layout
+from restore_ml.base.files import read_json
 
 
 def stage(step: Steps, key: str) -> None:

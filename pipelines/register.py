@@ -1,7 +1,7 @@
 """The stage `register`: MLflow is brought up to date with what was built. It has no outs, so it always really runs."""
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
+from restore_ml.base import layout
 
 
 def stage(step: Steps, key: str) -> None:

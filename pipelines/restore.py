@@ -3,8 +3,8 @@
 from pipelines.machinery.cached import files_of
 from pipelines.machinery.progress import bar
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.files import read_json, write_text
+from restore_ml.base import layout
+from restore_ml.base.files import read_json, write_text
 
 
 def stage(step: Steps, key: str) -> None:
@@ -14,7 +14,7 @@ def stage(step: Steps, key: str) -> None:
 
 def restore_pictures(key: str) -> None:
     """Write restored/<task>/<run>; what DVC's cache holds of the last time is copied where it is the same."""
-    from restore_ml.restoring_stage import restore_run
+    from restore_ml.restoring.stage import restore_run
 
     root, (task, run) = layout.root(), key.split("/")
     spec = read_json(root / layout.code("restore", task, run))

@@ -1,8 +1,8 @@
 """The stage `score`: one row a picture and case of a run, and what the table says of the run."""
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.files import read_json, write_json
+from restore_ml.base import layout
+from restore_ml.base.files import read_json, write_json
 
 
 def stage(step: Steps, key: str) -> None:

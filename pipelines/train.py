@@ -12,9 +12,9 @@ from typing import Any
 from pipelines.machinery.lock import holds
 from pipelines.machinery.progress import bar
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.files import read_json, write_json, write_text
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, write_json, write_text
 
 CHILDREN = 2
 FRESH = "fresh"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.files import write_text
+from restore_ml.base import layout
+from restore_ml.base.files import write_text
 
 
 def stage(step: Steps, key: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipelines.machinery.server import free_port
 from remotes import service
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 USER = "restore"
 OWNER = "postgres"  # the system's user, when root starts it

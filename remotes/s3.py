@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 from remotes import service
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 VENV = service.PROJECT / ".venv-s3"
 REQUIREMENTS = Path(__file__).with_name("requirements-s3.txt")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.machinery.server import free_port
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[1]
 RECORD, LOG = "service.json", "service.log"

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from remotes import service
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 CONFIG = """\
 ListenAddress 127.0.0.1

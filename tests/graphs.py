@@ -8,8 +8,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from restore_ml import layout, settings
+from restore_ml.base import layout
 from restore_ml.registry import tables
+from restore_ml.runs import settings
 
 EMPTY = dict.fromkeys(settings.SLOTS, layout.NONE)
 

@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from restore_ml import costs, layout, registry
+from restore_ml import registry
+from restore_ml.base import costs, layout
+from restore_ml.base.files import read_json, write_json, write_text, write_whole
 from restore_ml.data import shards
 from restore_ml.data.manifest import COLUMNS, MANIFEST
 from restore_ml.data.shards import Record
-from restore_ml.files import read_json, write_json, write_text, write_whole
+from restore_ml.promotion.champion_folders import digest
 from restore_ml.seeds import generator
-from restore_ml.tracking.champion_folders import digest
 from tests.graphs import write_runs
 from tests.tracking.small_project import TASK, picture, rescore, write_lock
 

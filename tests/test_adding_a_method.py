@@ -19,11 +19,12 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from restore_ml import registry, restoration
+from restore_ml import registry
+from restore_ml.restoring import loading as restoration
 from restore_ml.data import shards
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
-from restore_ml.settings import load
+from restore_ml.runs.settings import load
 from restore_ml.tasks.base import Material
 from restore_ml.training.train import train_run
 

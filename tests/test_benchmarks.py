@@ -102,7 +102,7 @@ def test_training_says_that_bf16_is_left_out(capsys, monkeypatch, arguments):
 def test_inference_says_that_there_is_nothing_to_measure(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("profile: quick\n")
-    monkeypatch.setattr("restore_ml.layout.root", lambda: tmp_path)
+    monkeypatch.setattr("restore_ml.base.layout.root", lambda: tmp_path)
     arguments()
     with pytest.raises(SystemExit, match=r"There is no champion in .* to measure; `make repro` builds one"):
         module("inference").main()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from tests.changed import ROOT, Reach, changed
 
 FILES = {
@@ -89,7 +89,7 @@ def test_the_real_project_s_own_tests_are_reached():
     reach = Reach(ROOT)
     assert "tests/walk/test_all_methods.py" in reach.touched(["src/restore_ml/methods/inpainting/glcic.py"])
     assert "tests/nn/test_unet.py" in list(reach.touched(["src/restore_ml/nn/unet.py"]))[:1]
-    assert set(reach.touched(["src/restore_ml/evaluation/ifc.py"])) >= {"tests/evaluation/test_ifc.py"}
+    assert set(reach.touched(["src/restore_ml/metrics/ifc.py"])) >= {"tests/evaluation/test_ifc.py"}
     assert reach.touched(["tests/test_changed.py"]) == {"tests/test_changed.py": 0}
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from restore_ml import cli
-from restore_ml.files import write_json
+from restore_ml.base.files import write_json
 from tests.tracking import small_project
 
 COMMANDS = ("data", "runs", "methods", "compare", "restore", "gallery", "sync", "promote", "rollback", "seeds",
@@ -110,7 +110,7 @@ def test_restore_says_its_arithmetic(project: Path, photo: Path, tmp_path: Path,
 
 
 def test_restore_with_the_champion(project: Path, photo: Path, tmp_path: Path) -> None:
-    from restore_ml.tracking import champions
+    from restore_ml.promotion import champions
 
     arguments = ["restore", "--task", "super_resolution", str(photo), "-o", str(tmp_path / "new.png"), "--scale", "3"]
     champions.install(project, "super_resolution", "bicubic", {"sentence": "a"})

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from restore_ml import registry
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Method
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Method
 
 

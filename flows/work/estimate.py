@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.work.units import Unit
-from restore_ml import layout
-from restore_ml.files import write_json
+from restore_ml.base import layout
+from restore_ml.base.files import write_json
 
 FILE = layout.COSTS / "stages.json"
 """profile -> stage -> seconds and MB of memory of the last time that it ran here."""

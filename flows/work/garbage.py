@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from flows.work import estimate
 from pipelines.machinery.client import die_with_parent
-from restore_ml import layout, registry
-from restore_ml.errors import UserError
-from restore_ml.files import sha256, sha256_of_file
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256, sha256_of_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.programs import dvc, git
 from restore_ml.data import inbox as inboxes
-from restore_ml.programs import dvc, git
 
 POINTER = f"{layout.DATA}.dvc"
 

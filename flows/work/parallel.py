@@ -29,9 +29,10 @@ from pipelines.machinery import jobs
 from pipelines.machinery.client import with_parent
 from pipelines.machinery.lock import in_order
 from pipelines.machinery.runners import Runner
-from restore_ml import costs, layout, settings
-from restore_ml.errors import UserError
-from restore_ml.files import read_json
+from restore_ml.base import costs, layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json
+from restore_ml.runs import settings
 
 UNKNOWN = 1200.0
 """MB of memory that a unit is thought to take when nobody has measured it."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from restore_ml.registry import nearest, tables
 
 
 def work(step: Steps, rollback: str) -> str:
     """The flow's work; returns its sentences."""
-    from restore_ml.tracking import champions
+    from restore_ml.promotion import champions
     from restore_ml.tracking.sync import sync
 
     root = layout.root().resolve()

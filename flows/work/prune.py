@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flows.work import garbage
 from flows.work.garbage import Item
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
+from restore_ml.base import layout
 
 SHOWN = 20
 """Lines of each kind on the screen; the whole list lies in reports/prune.txt."""
@@ -40,7 +40,7 @@ def work(step: Steps, dry_run: bool, keep_days: int, all_commits: bool) -> str:
 
 def write_list(found: list[Item]) -> None:
     """Write every item to reports/prune.txt."""
-    from restore_ml.files import write_text
+    from restore_ml.base.files import write_text
 
     lines = [f"{item.kind}\t{item.size}\t{item.name}\t{item.reason}" for item in found]
     write_text(layout.root() / layout.REPORTS / "prune.txt", "\n".join(lines) + "\n")

@@ -18,10 +18,11 @@ from pipelines.machinery.link import PARENT, flow_run_id
 from pipelines.machinery.lock import mend
 from pipelines.machinery.runners import RUNNER, WORKERS, Runner
 from pipelines.machinery.steps import Steps
-from restore_ml import graph, layout, settings
-from restore_ml.errors import UserError
-from restore_ml.files import sweep
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sweep
 from restore_ml.registry import nearest, tables
+from restore_ml.runs import graph, settings
 
 WRITTEN = (layout.CODE, layout.PREPARED, layout.SAMPLES, layout.VALIDATION, layout.MODELS, layout.RESTORED,
            layout.SCORES, layout.COMPARISON, layout.CHAMPIONS, layout.STATE, layout.REPORTS)
@@ -174,7 +175,7 @@ def live_curves(root: Path, environment: dict[str, str]) -> Iterator[None]:
 
 def _refresh_code(root: Path, environment: dict[str, str]) -> None:
     """DVC sees changed sources and settings; another torch or processor, or an edited package, only this sees."""
-    from restore_ml.fingerprints import stale
+    from restore_ml.runs.fingerprints import stale
 
     params = settings.load(root / layout.PARAMS)
     for force in ((), ("--force",)):
@@ -184,7 +185,7 @@ def _refresh_code(root: Path, environment: dict[str, str]) -> None:
 
 def force_transient(root: Path, task: str, chosen: list[settings.Run], environment: dict[str, str]) -> list[str]:
     """Do again what lacked memory or disk: DVC takes such an end for up to date. Returns the stages."""
-    from restore_ml.files import read_json
+    from restore_ml.base.files import read_json
 
     params = settings.load(root / layout.PARAMS)
     runs = units.with_slots(params, chosen or (params.runs_of(task) if task else params.runs.values()))
@@ -218,7 +219,7 @@ def prune_checkpoints(root: Path) -> list[str]:
 
     What ended trainings of experiments left behind goes as well: their results are DVC's.
     """
-    from restore_ml.files import read_json
+    from restore_ml.base.files import read_json
     from restore_ml.training.train import DONE
 
     over = {path.parent for path in (root / layout.CHECKPOINTS).glob(f"*/{DONE}")}
@@ -236,9 +237,10 @@ def finish(root: Path, tasks: Sequence[str], promote: bool = True) -> list[str]:
     """Promotion (where wanted), MLflow, the gallery and the tables on the screen; promotion's sentences."""
     from restore_ml.data import left_out
     from restore_ml.evaluation.tables import TERMINAL, console_table
+    from restore_ml.promotion import champions
     from restore_ml.report import gallery
     from restore_ml.report.comparison import read_table
-    from restore_ml.tracking import champions, store
+    from restore_ml.tracking import store
     from restore_ml.tracking.sync import sync
 
     asked = [task for task in tasks if task in tables()]

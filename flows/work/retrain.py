@@ -9,9 +9,9 @@ from pathlib import Path
 from flows.work import ingest, rebuild
 from pipelines.machinery.runners import Runner
 from pipelines.machinery.steps import Steps
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.files import write_text
 from restore_ml.data import inbox as inboxes
-from restore_ml.files import write_text
 from restore_ml.registry import tables
 
 REPORTS = layout.REPORTS / "retrain"

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from restore_ml import layout, settings
+from restore_ml.base import layout
 from restore_ml.registry import tables
+from restore_ml.runs import settings
 
 
 @dataclass(frozen=True)

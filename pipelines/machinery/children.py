@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from pipelines.machinery.client import die_with_parent
-from restore_ml.errors import report
+from restore_ml.base.errors import report
 
 GO = "go "
 

@@ -24,9 +24,9 @@ from pipelines.machinery import slots
 from pipelines.machinery.client import DISPATCH, PLAIN, with_parent
 from pipelines.machinery.forkserver import receive
 from pipelines.machinery.progress import FILE
-from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.files import read_json, write_json
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, write_json
 
 PATH = layout.STATE / "dispatch.sock"
 """Relative to the project, where the rebuild runs: the names of sockets may not be long."""

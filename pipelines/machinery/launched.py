@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import UserError, report_bug
-from restore_ml.files import read_json
+from restore_ml.base.errors import UserError, report_bug
+from restore_ml.base.files import read_json
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 ENVIRONMENT = {

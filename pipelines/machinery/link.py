@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.machinery import server
 from pipelines.machinery.client import ended, mark
 from pipelines.machinery.steps import Broken, Steps
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout
-from restore_ml.errors import UserError, conflict
-from restore_ml.files import write_text
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError, conflict
+from restore_ml.base.files import write_text
 
 TEMPORARY = Path(".dvc") / "tmp"
 STAGE = re.compile(r"^  (\S.*):\n", re.MULTILINE)

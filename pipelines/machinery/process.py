@@ -10,8 +10,8 @@ from typing import Any
 
 from pipelines.machinery.client import die_with_parent
 from pipelines.machinery.launched import BUG, ENDED, LOST, MISTAKE, TRANSIENT
-from restore_ml.errors import sentence
-from restore_ml.files import write_json
+from restore_ml.base.errors import sentence
+from restore_ml.base.files import write_json
 
 
 def main(key: str, folder: str, parent: str, word: str = "") -> int:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.__main__ import THREADS
+from restore_ml.base.errors import UserError
 from restore_ml.data.chunks import Mapper
-from restore_ml.errors import UserError
 from restore_ml.registry import nearest
 
 RUNNER, WORKERS = "RESTORE_ML_RUNNER", "RESTORE_ML_WORKERS"

@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 API = "RESTORE_ML_PREFECT_API"
 DATABASE = "RESTORE_ML_PREFECT_DATABASE"

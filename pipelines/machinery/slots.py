@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.machinery import server
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 
 LIMIT = "restore-ml-gpu"
 """The global concurrency limit, shown in Prefect's pages; the file locks hold whether its server is up or not."""

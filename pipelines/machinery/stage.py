@@ -8,13 +8,13 @@ import importlib.util
 
 from pipelines.machinery.children import Child
 from pipelines.machinery.steps import Broken, Steps
-from restore_ml.errors import UserError, prepare_screen, report
+from restore_ml.base.errors import UserError, prepare_screen, report
 
 
 def run(name: str, key: str = "") -> int:
     """Run the stage `name` (a module of `pipelines` with `stage(step, key)`); returns its exit status.
 
-    What ends it is told by `restore_ml.errors.report`: a sentence (exit status 2), or the stack trace of a bug (1).
+    What ends it is told by `restore_ml.base.errors.report`: a sentence (exit status 2), or a bug's stack trace (1).
     A stage that needs processes of its own names in `CHILDREN` how many and what they do: `work(key)`.
     """
     prepare_screen()

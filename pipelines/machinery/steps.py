@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.machinery.children import Child

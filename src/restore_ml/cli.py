@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from restore_ml import layout
-from restore_ml.errors import Terminated, UserError, heeding_termination, prepare_screen, report
+from restore_ml.base import layout
+from restore_ml.base.errors import Terminated, UserError, heeding_termination, prepare_screen, report
 from restore_ml.registry import tables
 
 Command = Callable[[argparse.Namespace], int | None]
@@ -25,7 +25,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit status, or what `restore_ml.errors.report` gives for what ended it."""
+    """Run a command; returns its exit status, or what `restore_ml.base.errors.report` gives for what ended it."""
     prepare_screen()
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(given).parse_args(given)
@@ -163,8 +163,8 @@ def _add_turing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _runs(options: argparse.Namespace) -> None:
-    from restore_ml import settings
     from restore_ml.evaluation.comparison import model_facts
+    from restore_ml.runs import settings
 
     root = layout.project()
     params = settings.load(root / "params.yaml")
@@ -202,7 +202,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from restore_ml.first_run import with_model
+    from restore_ml.serving.first_run import with_model
 
     def restore(model: str) -> int:
         if os.path.isdir(options.picture):  # pathlib raises on names that are too long
@@ -210,7 +210,7 @@ def _restore(options: argparse.Namespace) -> int:
 
             return restore_folder(root, options.task, model, options.picture, options.output, mask=options.mask,
                                   scale=options.scale, seed=options.seed, precision=options.precision)
-        from restore_ml.restore_command import restore_file
+        from restore_ml.serving.restore_command import restore_file
 
         print(restore_file(root, options.task, model, options.picture, options.output, mask=options.mask,
                            scale=options.scale, seed=options.seed, precision=options.precision))
@@ -221,8 +221,8 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from restore_ml.first_run import with_model
     from restore_ml.serving.command import serve
+    from restore_ml.serving.first_run import with_model
     from restore_ml.serving.limits import Limits
 
     def answer(model: str) -> int:
@@ -236,8 +236,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from restore_ml.first_run import with_model
     from restore_ml.serving.export import export
+    from restore_ml.serving.first_run import with_model
 
     def write(model: str) -> int:
         print(export(root, options.task, model, options.output, scale=options.scale))
@@ -279,7 +279,7 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _promote(options: argparse.Namespace) -> None:
-    from restore_ml.tracking.champions import promote
+    from restore_ml.promotion.champions import promote
 
     root = layout.project()
     for sentence in promote(root, [options.task] if options.task else tables(), dry_run=options.dry_run):
@@ -289,7 +289,7 @@ def _promote(options: argparse.Namespace) -> None:
 
 
 def _rollback(options: argparse.Namespace) -> None:
-    from restore_ml.tracking.champions import rollback
+    from restore_ml.promotion.champions import rollback
 
     root = layout.project()
     print(rollback(root, options.task))
@@ -298,7 +298,7 @@ def _rollback(options: argparse.Namespace) -> None:
 
 def _keep(root: Path) -> None:
     """Hand the champions to DVC and show them in MLflow."""
-    from restore_ml.tracking.champions import dvc_add
+    from restore_ml.promotion.champions import dvc_add
     from restore_ml.tracking.sync import sync
 
     folders = dvc_add(root)
@@ -312,20 +312,20 @@ def _keep(root: Path) -> None:
 
 
 def _seeds(options: argparse.Namespace) -> None:
-    from restore_ml.replicates import write
+    from restore_ml.runs.replicates import write
 
     print(write(layout.project(), options.count, options.runs))
 
 
 def _graph(options: argparse.Namespace) -> None:
-    from restore_ml.graph import write
+    from restore_ml.runs.graph import write
 
     changed = write(layout.project())
     print("\n".join(f"{path}: written." for path in changed) or "Nothing to change.")
 
 
 def _migrate(options: argparse.Namespace) -> None:
-    from restore_ml.migration import migrate
+    from restore_ml.runs.migration import migrate
 
     print("\n".join(migrate(layout.project())) or "Nothing to move: the project has the layout of today.")
 

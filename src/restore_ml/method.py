@@ -4,7 +4,7 @@ Five kinds share it: no training (`build` gives no networks), classical fit (`pr
 several networks trained in turn (`phases` with several players), and optimised on the picture (`per_picture`; `restore`
 uses `restore_ml.training.on_picture`). A method says no more than what is its own; the loop in `restore_ml.training`
 owns gradients, backward, clipping, precision, EMA, the NaN guard and checkpoints; the harness in
-`restore_ml.restoration` owns padding, tiling, composition and dtypes.
+`restore_ml.restoring.loading` owns padding, tiling, composition and dtypes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from restore_ml.errors import SettingError, shown
+from restore_ml.base.errors import SettingError, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,7 +124,8 @@ class Model:
     slots: Mapping[str, Any] = field(default_factory=dict)
     """By name, what the runs in the slots give: a feature network itself, of other runs their method and model."""
     precision: str = "fp32"
-    """The arithmetic of the networks in `restore`: fp32, in which runs are scored, or bf16 (`restore_ml.inference`)."""
+    """The arithmetic of the networks in `restore`: fp32, in which runs are scored, or bf16 (see
+    `restore_ml.restoring.arithmetic`)."""
 
 
 class Method:
@@ -168,7 +169,7 @@ class Method:
     """Whether what is seen under a person's mask (a transparent mark) tells something; else the hole is blanked."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Keep the resolved settings (see `restore_ml.settings.resolve`).
+        """Keep the resolved settings (see `restore_ml.runs.settings.resolve`).
 
         Raises `SettingError` for a value that is not among its `choices`, and for no step `per_picture`.
         """

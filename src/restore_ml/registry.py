@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, write_json
 from restore_ml.data import collections, domains
 from restore_ml.data.collections import Report, add, check, describe, list_collections
 from restore_ml.data.public_layouts import Found
 from restore_ml.data.scenes import read_scene
-from restore_ml.errors import UserError
-from restore_ml.files import read_json, write_json
 
 RNG = np.random.default_rng(5)
 

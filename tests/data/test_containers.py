@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from restore_ml.data.containers import Container, read_container
-from restore_ml.restore_command import encode, restore_file
+from restore_ml.serving.restore_command import encode, restore_file
 from tests.serving.conftest import add_model
 
 RNG = np.random.default_rng(8)

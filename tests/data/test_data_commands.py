@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restore_ml.base.errors import UserError
 from restore_ml.data import embedded_photos
 from restore_ml.data.commands import add_parser
 from restore_ml.data.domains import scenes
-from restore_ml.errors import UserError
 
 
 def call(*arguments: str) -> int:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file
 from restore_ml.data import embedded_photos
 from restore_ml.data.collections import PICTURES, describe
 from restore_ml.data.domains import scenes
@@ -15,8 +17,6 @@ from restore_ml.data.embedded_photos import PHOTOGRAPHS, TILE
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.scenes import read_scene
 from restore_ml.degradations.clouds import scene
-from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file
 
 
 @pytest.fixture(scope="module")

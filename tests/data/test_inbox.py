@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restore_ml.base.errors import UserError
 from restore_ml.data import inbox
 from restore_ml.data.collections import describe
 from restore_ml.data.inbox import QUARANTINE, take
-from restore_ml.errors import UserError
 
 
 def picture(path, number, side=32):

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_json
 from restore_ml.data import decoding, ledger
 from restore_ml.data.ledger import ABSENT, Ledger, keep_only, mark
 from restore_ml.data.manifest import read_table
 from restore_ml.data.pictures import pixel_hash
 from restore_ml.data.prepare import PREFIX, prepare
-from restore_ml.errors import UserError
-from restore_ml.files import write_json
 
 
 def hashes(folder: Path) -> dict[str, str]:

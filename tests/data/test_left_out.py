@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from restore_ml import cli
+from restore_ml.base.errors import UserError
 from restore_ml.data.left_out import COLUMNS, LeftOut, in_words, kind_of, left_out
 from restore_ml.data.manifest import write_quarantine
 from restore_ml.data.splits import Quarantined
-from restore_ml.errors import UserError
 
 
 def write(path: Path, rows: list[tuple[str, ...]], schema: pa.Schema = COLUMNS) -> None:

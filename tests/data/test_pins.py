@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.programs import dvc, git
 from restore_ml.data import pins
-from restore_ml.errors import UserError
-from restore_ml.programs import dvc, git
 from tests.data.test_data_commands import call, pictures, project  # noqa: F401 - a fixture
 
 

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file
 from restore_ml.data.collections import add
 from restore_ml.data.embedded import lay_out
 from restore_ml.data.likeness import Crops, Looks, fingerprints, look, luma
@@ -18,8 +20,6 @@ from restore_ml.data.pictures import pixel_hash, read_picture
 from restore_ml.data.prepare import PREFIX, prepare
 from restore_ml.data.shards import Shards
 from restore_ml.data.splits import split_of
-from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file
 from restore_ml.seeds import derive
 
 

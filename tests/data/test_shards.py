@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import DTYPES, Record, Shard, Shards, write, write_together
-from restore_ml.errors import UserError
 
 ARRAY = st.sampled_from(DTYPES).flatmap(lambda dtype: arrays(dtype, array_shapes(min_dims=0, max_dims=3, min_side=0)))
 

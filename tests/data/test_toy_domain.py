@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from restore_ml import cli
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file
 from restore_ml.data import collections, domains, inbox
 from restore_ml.data.domain import identity
 from restore_ml.data.embedded import lay_out
@@ -19,8 +21,6 @@ from restore_ml.data.ledger import Ledger
 from restore_ml.data.manifest import manifests, read_table
 from restore_ml.data.prepare import prepare
 from restore_ml.data.shards import Shards
-from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file
 
 FILE = '''
 """Clips: a folder of frames a record, in a folder for each film, which is never split."""

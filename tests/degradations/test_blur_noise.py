@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import data
 
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.blur import (
     blur_decimate,
     convolve,
@@ -17,7 +18,6 @@ from restore_ml.degradations.blur import (
     motion_kernel,
 )
 from restore_ml.degradations.noise import gaussian_noise, jpeg, salt_and_pepper, speckle
-from restore_ml.errors import UserError
 
 CV_BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "symmetric": cv2.BORDER_REFLECT, "edge": cv2.BORDER_REPLICATE}
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import color, data
 
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import (
     fit_chroma,
     grey,
@@ -20,7 +21,6 @@ from restore_ml.degradations.colour import (
     ycbcr_to_rgb,
     yuv_to_rgb,
 )
-from restore_ml.errors import UserError
 
 LAB = {(0, 0, 0): (0, 0, 0), (255, 255, 255): (100, -0.00245, 0.00465), (128, 128, 128): (53.5850, -0.00147, 0.00279),
        (255, 0, 0): (53.2406, 80.0923, 67.2028), (0, 255, 0): (87.7351, -86.1830, 83.1797),

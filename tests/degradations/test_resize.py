@@ -10,8 +10,8 @@ from scipy.io import loadmat
 from skimage import data
 from torch.nn import functional
 
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.resize import imresize, modcrop, weights
-from restore_ml.errors import UserError
 
 SCALES = (2, 3, 4)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from restore_ml.base.files import sha256_of_file
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.degrading import contract_table
 from restore_ml.degrading.contract_table import write_contract
-from restore_ml.files import sha256_of_file
 
 
 def records(count, value):

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from restore_ml.base.errors import UserError
 from restore_ml.data.collections import add
 from restore_ml.data.embedded import lay_out
 from restore_ml.data.prepare import prepare
 from restore_ml.degrading.contracts import validate
 from restore_ml.degrading.stage import degrade
-from restore_ml.errors import UserError
 from restore_ml.registry import parts
 
 TASKS = ["super_resolution", "inpainting", "representation"]

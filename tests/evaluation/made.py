@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas
 
+from restore_ml.base.files import write_json
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.evaluation.comparison import about_run
-from restore_ml.files import write_json
 from restore_ml.tasks.protocol import protocol
 
 CASES = ("photos/x2", "photos/x3")

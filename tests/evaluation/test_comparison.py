@@ -9,11 +9,11 @@ import numpy as np
 import pandas
 import pytest
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.files import sha256_of_file, write_json, write_text
 from restore_ml.evaluation.comparison import build_table, compare, join_costs, metrics_json
 from restore_ml.evaluation.statistics import paired
 from restore_ml.evaluation.tables import console_table, count, interval
-from restore_ml.files import sha256_of_file, write_json, write_text
 from restore_ml.tasks.protocol import protocol
 from tests.evaluation import made
 
@@ -93,7 +93,7 @@ def test_a_picture_without_a_figure_does_not_unrank(tmp_path: Path) -> None:
 
 
 def test_a_flat_page_decides_no_mean_and_the_table_says_so(tmp_path: Path) -> None:
-    from restore_ml.evaluation.fidelity import psnr
+    from restore_ml.metrics.fidelity import psnr
     from restore_ml.tasks.protocol import capped
 
     page = np.full((100, 100), 255, np.uint8)

@@ -8,7 +8,7 @@ import skimage.data
 from skimage.color import rgb2lab
 
 from restore_ml import registry
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.evaluation.scoring import check
 from restore_ml.tasks.protocol import CAP, protocol
 

@@ -7,14 +7,14 @@ import numpy as np
 import pandas
 import pytest
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_text
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
-from restore_ml.errors import UserError
 from restore_ml.evaluation.comparison import compare
-from restore_ml.evaluation.fidelity import psnr_y
-from restore_ml.evaluation.perceptual import distance_name
 from restore_ml.evaluation.scoring import KEYS, read_scores, score, write_scores
-from restore_ml.files import write_text
+from restore_ml.metrics.fidelity import psnr_y
+from restore_ml.metrics.perceptual import distance_name
 from restore_ml.tasks.protocol import protocol
 from tests.evaluation import made
 from tests.evaluation.test_perceptual import toy

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from restore_ml import graph
-from restore_ml.files import PART, write_json, write_text
+from restore_ml.base.files import PART, write_json, write_text
+from restore_ml.runs import graph
 from tests.graphs import write_runs
 
 ROOT = Path(__file__).parents[2]

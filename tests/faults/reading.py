@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 MEMORY = 12 << 30
 """Address space that a reader may ask for: a length out of a damaged file must not end the process."""
@@ -63,8 +63,8 @@ def _folder_of_shards(path: Path) -> None:
 
 
 def _params(path: Path) -> None:
-    from restore_ml.files import canonical_json
-    from restore_ml.settings import load
+    from restore_ml.base.files import canonical_json
+    from restore_ml.runs.settings import load
 
     params = load(path)
     canonical_json([[run.name, run.settings] for run in params.runs.values()]).encode()

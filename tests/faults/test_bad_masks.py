@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
 from restore_ml.data.data_docs import run
 from restore_ml.data.manifest import read_table
@@ -16,13 +17,12 @@ from restore_ml.data.pictures import read_picture
 from restore_ml.data.shards import Record
 from restore_ml.degrading.contract_table import write_contract
 from restore_ml.degrading.contracts import CONTRACT, task_suites
-from restore_ml.errors import UserError
 from restore_ml.method import Model
-from restore_ml.restore_command import encode, restore_file
 from restore_ml.restoring.harness import restore
 from restore_ml.serving.batch import restore_folder
 from restore_ml.serving.engine import Engine
 from restore_ml.serving.limits import Limits
+from restore_ml.serving.restore_command import encode, restore_file
 from tests.faults import zoo
 from tests.serving.conftest import add_model, as_text
 from tests.serving.test_server import send

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from restore_ml import cli
-from restore_ml.errors import UserError
-from restore_ml.plain_yaml import DEEPEST, MOST_VALUES
-from restore_ml.settings import PROFILES, load, set_profile
+from restore_ml.base.errors import UserError
+from restore_ml.runs.plain_yaml import DEEPEST, MOST_VALUES
+from restore_ml.runs.settings import PROFILES, load, set_profile
 
 GOOD = """\
 profile: cpu
@@ -222,8 +222,8 @@ def test_a_bomb_takes_neither_memory_nor_the_process(params: Path) -> None:
     for case in ("a bomb of aliases", "a bomb of merges", "deep nesting"):
         old, new, _ = CASES[case]
         params.with_name(f"{case}.yaml").write_text(GOOD.replace(old, new, 1))
-    code = ("import sys\nfrom pathlib import Path\nfrom restore_ml.errors import UserError\n"
-            "from restore_ml.settings import load\nfor path in sys.argv[1:]:\n    try:\n        load(Path(path))\n"
+    code = ("import sys\nfrom pathlib import Path\nfrom restore_ml.base.errors import UserError\n"
+            "from restore_ml.runs.settings import load\nfor path in sys.argv[1:]:\n    try:\n        load(Path(path))\n"
             "    except UserError:\n        print('refused')\n")
     files = sorted(map(str, params.parent.glob("*.yaml")))
     done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, timeout=300,

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 
 from restore_ml import cli
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, write_json
 from restore_ml.data import collections, inbox
 from restore_ml.data.manifest import read_table
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.prepare import prepare
 from restore_ml.data.shards import Shards
-from restore_ml.errors import UserError
-from restore_ml.files import read_json, write_json
-from restore_ml.restore_command import restore_file
 from restore_ml.serving.batch import restore_folder
 from restore_ml.serving.engine import Engine
 from restore_ml.serving.limits import Limits
+from restore_ml.serving.restore_command import restore_file
 from tests.faults import zoo
 from tests.serving.conftest import add_model
 from tests.serving.test_server import send
@@ -250,8 +250,8 @@ import csv, os, sys
 from pathlib import Path
 import PIL.PngImagePlugin
 from restore_ml.data import collections, inbox
-from restore_ml.errors import UserError
-from restore_ml.restore_command import read
+from restore_ml.base.errors import UserError
+from restore_ml.serving.restore_command import read
 from restore_ml.serving import batch
 from tests.serving.conftest import add_model
 import restore_ml.methods.super_resolution.bicubic, restore_ml.tasks.super_resolution, restore_ml.tensors, tqdm

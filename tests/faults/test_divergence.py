@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from restore_ml import layout, registry
-from restore_ml.files import read_json
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.base.files import read_json
 from restore_ml.tasks.base import Material
 from restore_ml.training import checkpoint, train
 from restore_ml.training.sampler import Sampler

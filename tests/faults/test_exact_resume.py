@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from restore_ml import layout, registry, settings
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.runs import settings
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
 from restore_ml.training import checkpoint, train

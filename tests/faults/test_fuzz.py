@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from restore_ml.base.files import canonical_json
 from restore_ml.data import shards
 from restore_ml.data.manifest import COLUMNS
-from restore_ml.files import canonical_json
 from tests.faults.mutation import Edit, bounded, damaged, edits
 from tests.faults.reading import Worker
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from flows.work import rebuild
 from pipelines.machinery import client, forkserver, lock, server
-from restore_ml.files import PART, write_text
+from restore_ml.base.files import PART, write_text
 from tests.faults import killing
 from tests.pipelines import toy
 

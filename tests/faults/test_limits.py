@@ -19,10 +19,11 @@ import torch
 from safetensors.torch import save_file
 
 from flows.work import rebuild
-from restore_ml import errors, files, registry
+from restore_ml import registry
+from restore_ml.base import errors, files
+from restore_ml.base.files import read_json
 from restore_ml.data import data_docs, shards
-from restore_ml.files import read_json
-from restore_ml.restoring_stage import restore_run
+from restore_ml.restoring.stage import restore_run
 from restore_ml.training import checkpoint, train
 from tests.faults import killing, limiting
 from tests.pipelines import toy as toy_stage

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, sha256_of_file, write_json
 from restore_ml.evaluation.scoring import score
-from restore_ml.files import read_json, sha256_of_file, write_json
-from restore_ml.restoration import load_model
-from restore_ml.restoring_stage import restore_run
+from restore_ml.restoring.loading import load_model
+from restore_ml.restoring.stage import restore_run
 from tests.tracking import small_project
 
 

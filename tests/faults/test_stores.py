@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from restore_ml import files
-from restore_ml.errors import UserError
+from restore_ml.base import files
+from restore_ml.base.errors import UserError
 from restore_ml.tracking import follow, store
 from restore_ml.training import train
 from tests.faults import limiting
@@ -92,7 +92,7 @@ def test_a_store_that_may_not_be_written_is_a_sentence_and_stays_readable(stored
     path = store.database(stored)
     path.chmod(0o400)
     path.parent.chmod(0o500)
-    script = ("import sys\nfrom pathlib import Path\nfrom restore_ml.errors import UserError\n"
+    script = ("import sys\nfrom pathlib import Path\nfrom restore_ml.base.errors import UserError\n"
               "from restore_ml.tracking import store\nroot = Path(sys.argv[1])\nclient = store.client(root)\n"
               "print([found.name for found in client.search_experiments()])\n"
               "try:\n    with store.explained(root):\n        client.create_run('0')\n"

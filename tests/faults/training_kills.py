@@ -15,13 +15,15 @@ from typing import Any
 
 import torch
 
-from restore_ml import files, layout, registry, settings
+from restore_ml import registry
+from restore_ml.base import files, layout
+from restore_ml.base.files import write_text
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.degradations.clouds import scene
 from restore_ml.evaluation.scoring import score
-from restore_ml.files import write_text
-from restore_ml.restoring_stage import restore_run
+from restore_ml.restoring.stage import restore_run
+from restore_ml.runs import settings
 from restore_ml.training import loop
 from restore_ml.training.history import History
 from restore_ml.training.train import train_run

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import command, guard, promote
-from restore_ml import layout
+from restore_ml.base import layout
 from tests.pipelines.test_stage import alive, wait_until
 from tests.pipelines.toy import environment
 
@@ -97,7 +97,7 @@ def test_a_rebuild_says_its_profile_first(tmp_path, capsys, profile, said):
 
 
 def settings_of(root):
-    from restore_ml.settings import load
+    from restore_ml.runs.settings import load
 
     return load(root / "params.yaml").profile
 

@@ -13,8 +13,8 @@ import pytest
 
 from flows import guard
 from pipelines.machinery.steps import Broken, Steps
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from tests.pipelines.toy import environment
 
 ROOT = Path(__file__).parents[2]

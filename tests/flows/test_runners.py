@@ -15,10 +15,10 @@ import pytest
 
 from pipelines.machinery.runners import AHEAD, Runner
 from restore_ml import degrading, registry
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file
 from restore_ml.data.embedded import lay_out
 from restore_ml.data.prepare import prepare
-from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file
 
 KINDS = ["threads", "processes",
          pytest.param("dask", marks=pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None,

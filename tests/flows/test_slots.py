@@ -10,7 +10,7 @@ import time
 import pytest
 
 from pipelines.machinery import slots
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 HOLD = """
 import sys, time

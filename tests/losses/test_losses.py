@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.losses import adversarial, perceptual, reconstruction, variation
 from restore_ml.nn.features import FeatureNet
 

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from skimage.color import rgb2lab
 
-from restore_ml import registry, restoration
+from restore_ml import registry
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import rgb_to_lab, to_rgb8
 from restore_ml.method import Context, Method, Model
+from restore_ml.restoring import loading as restoration
 from restore_ml.training.train import train_run
 
 SMALL: dict[str, dict[str, Any]] = {

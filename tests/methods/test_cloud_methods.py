@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.degradations.clouds import scene
-from restore_ml.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.cloud_removal import rs_aplus, rs_direct
 from restore_ml.nn.scene_patches import radiometric_map

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Method, Model
 from restore_ml.methods.colorization import colorful_colorization
 from restore_ml.nn.ab_classes import class_centres

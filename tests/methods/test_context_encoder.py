@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Model
 from restore_ml.methods.inpainting import context_encoder
 from restore_ml.methods.inpainting.context_encoder import METHOD, ContextEncoder

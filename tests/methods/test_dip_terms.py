@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.inpainting import dip_watermark
 from tests.methods.holes import Maps, pictures

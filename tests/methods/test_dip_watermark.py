@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.inpainting import dip_watermark
 from restore_ml.nn.features import FeatureNet

@@ -10,7 +10,7 @@ from skimage import color, feature
 from skimage.data import astronaut
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Model
 from restore_ml.methods.inpainting import edge_connect
 from restore_ml.methods.inpainting.edge_connect import METHOD, EdgeConnect, Generator, canny, rgb_to_grey

@@ -12,8 +12,8 @@ import torch
 from skimage import data
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import grey_from_lightness
-from restore_ml.errors import UserError
 from restore_ml.methods.colorization import gabor_pix2pix
 from restore_ml.nn.gabor import DIRECTIONS, SIZES, gabor_kernel, normalise, texture
 from tests.methods.colour_project import batch_of, context, count, error, make, scene, trained

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
-from restore_ml.errors import UserError
 from restore_ml.method import Context, Model
 from restore_ml.methods.inpainting import glcic
 from restore_ml.tasks.base import Material

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from restore_ml import restoration
 from restore_ml.method import Model
+from restore_ml.restoring import loading as restoration
 from tests.methods.colour_project import make
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (13, 11)).astype(np.uint8)

@@ -9,13 +9,14 @@ from skimage import data
 from skimage.color import rgb2lab
 from skimage.filters import threshold_multiotsu
 
-from restore_ml import registry, restoration
+from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import rgb_to_lab, to_rgb8
-from restore_ml.errors import UserError
-from restore_ml.evaluation.colour import rmse_ab
-from restore_ml.evaluation.fidelity import psnr
 from restore_ml.method import Model
 from restore_ml.methods.colorization import gray_slicing, gray_transform
+from restore_ml.metrics.colour import rmse_ab
+from restore_ml.metrics.fidelity import psnr
+from restore_ml.restoring import loading as restoration
 from restore_ml.tasks.base import Material
 from tests.methods.colour_project import error, lightness_of, make, trained
 

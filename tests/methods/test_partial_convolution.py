@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Model
 from restore_ml.methods.inpainting import partial_conv
 from restore_ml.methods.inpainting.partial_conv import METHOD, Decoder, Encoder

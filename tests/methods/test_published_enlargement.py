@@ -10,8 +10,8 @@ from torch import nn
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize
-from restore_ml.evaluation.fidelity import psnr, psnr_y
 from restore_ml.methods.super_resolution.vdsr import VDSRNet
+from restore_ml.metrics.fidelity import psnr, psnr_y
 from tests.methods.enlarging import PARTS, TASK, inputs, method, paper, restored
 
 PUBLISHED = {"Set5": {2: 33.66, 3: 30.39, 4: 28.42}, "Set14": {2: 30.24, 3: 27.55, 4: 26.00}}

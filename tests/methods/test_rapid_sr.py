@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.resize import imresize
-from restore_ml.errors import UserError
 from restore_ml.method import Context, Model
 from restore_ml.methods.super_resolution.rapid_sr import RapidSR, RapidSRNet, SummedConv
 from restore_ml.nn.muon import Muon

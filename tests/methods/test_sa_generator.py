@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import data
 
-from restore_ml.errors import SettingError
+from restore_ml.base.errors import SettingError
 from restore_ml.methods.super_resolution.sa_subpixel_sr import Generator
 from restore_ml.nn import self_attention
 from restore_ml.nn.self_attention import SelfAttention

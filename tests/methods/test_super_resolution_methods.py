@@ -6,13 +6,13 @@ import torch
 from skimage import data
 from torch import nn
 
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize, modcrop
-from restore_ml.errors import UserError
-from restore_ml.evaluation.fidelity import psnr, psnr_y
 from restore_ml.method import Model
 from restore_ml.methods.super_resolution.sa_subpixel_sr import Discriminator, Generator
 from restore_ml.methods.super_resolution.vdsr import VDSRNet, luma
+from restore_ml.metrics.fidelity import psnr, psnr_y
 from restore_ml.nn.self_attention import SelfAttention
 from tests.methods.enlarging import fixed_batch, inputs, method, paper, parameters, restored, step_of
 

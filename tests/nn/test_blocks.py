@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.nn.blocks import ResidualBlock, maybe_spectral, norm_layer
 from restore_ml.nn.partial_conv import PartialBlock
 

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file, write_json
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file, write_json
 from restore_ml.nn.features import CONVOLUTIONS, MEAN, STD, TAPS, FeatureNet, equalise, load_features
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.nn.gabor import DIRECTIONS, SIZES, gabor_bank, gabor_kernel, normalise, texture
 
 

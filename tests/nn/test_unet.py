@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from restore_ml.errors import SettingError, UserError
+from restore_ml.base.errors import SettingError, UserError
 from restore_ml.nn.unet import UNet
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from restore_ml import graph
+from restore_ml.runs import graph
 from tests.graphs import write_runs
 
 ROOT = Path(__file__).parents[2]

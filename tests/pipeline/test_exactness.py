@@ -17,7 +17,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipelines.machinery import forkserver
-from restore_ml import layout
+from restore_ml.base import layout
 from tests.pipeline.conftest import ROOT, Project, make_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]

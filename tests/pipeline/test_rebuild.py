@@ -139,7 +139,7 @@ def test_no_test_picture_trains_anything(built):
     ("src/restore_ml/methods/super_resolution/vdsr.py", "class VDSRNet(nn.Module):",
      "UNUSED = 1\n\n\nclass VDSRNet(nn.Module):", {"train@vdsr"}),
     ("src/restore_ml/degradations/colour.py", "WHITE = (", "UNUSED = 1\nWHITE = (", {"train@vdsr"}),
-    ("src/restore_ml/evaluation/fidelity.py", "_RADIUS = 5", "_RADIUS = 2 + 3", set()),
+    ("src/restore_ml/metrics/fidelity.py", "_RADIUS = 5", "_RADIUS = 2 + 3", set()),
     ("src/restore_ml/training/loop.py", '"""The one training loop:', '"""The only training loop:', set()),
     ("src/restore_ml/losses/variation.py", '"""', '"""More. ', set()),
 ], ids=["settings", "method", "block", "metric", "docstring", "unused loss"])

@@ -12,8 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks import graph as toy
-from restore_ml import graph, layout, settings
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.runs import graph, settings
 from restore_ml.tasks.protocol import protocol
 from tests.graphs import write_runs
 

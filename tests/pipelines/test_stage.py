@@ -14,7 +14,7 @@ import pytest
 from pipelines.machinery.children import Child
 from pipelines.machinery.lock import holds, in_order
 from pipelines.machinery.steps import Broken, Steps
-from restore_ml.files import write_text
+from restore_ml.base.files import write_text
 from tests.pipelines import toy
 
 

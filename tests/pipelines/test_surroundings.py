@@ -15,7 +15,7 @@ import pytest
 
 from pipelines import lock, server
 from pipelines.__main__ import THREADS, set_threads
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from tests.pipelines import toy
 
 
@@ -68,7 +68,6 @@ def test_loopback_is_never_asked_through_a_proxy(proxy: str) -> None:
 
 def test_prefects_client_does_not_ask_a_proxy_either(proxy: str) -> None:
     import httpx
-
     from pipelines.link import settings
 
     settings(f"{proxy}/api")

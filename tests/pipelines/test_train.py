@@ -11,8 +11,8 @@ import pytest
 from pipelines import train
 from pipelines.machinery import launched
 from pipelines.machinery.steps import Steps
-from restore_ml.errors import UserError
-from restore_ml.files import write_json, write_text
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_json, write_text
 from tests.pipelines.test_stage import LOCK
 
 SPEC = {"run": "one", "task": "super_resolution", "method": "bicubic", "slots": {}, "seed": 1, "settings": {},

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 CHILDREN = 1 if sys.argv[-1] == "child" else 0
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pipelines.machinery import server
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.tracking import postgresql, store
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipelines.machinery import server
 from remotes import postgres
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.tracking import postgresql, store
 from restore_ml.tracking.sync import sync
 from tests.pipelines import toy

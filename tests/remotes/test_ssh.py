@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from remotes import service, ssh
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from tests.remotes.repository import Repository, addresses
 
 pytestmark = pytest.mark.slow

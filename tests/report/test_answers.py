@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.report.answers import MOST_BYTES, read, read_all
 from tests.report.conftest import answers, saved
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore_ml import addresses
+from restore_ml.base import addresses
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_json
 from restore_ml.data.shards import Shard
-from restore_ml.errors import UserError
 from restore_ml.evaluation.scoring import read_task
-from restore_ml.files import write_json
 from restore_ml.report.gallery import ASSETS, Files, build, link
 from restore_ml.report.pictures import TaskPictures, first_outputs
 from restore_ml.report.view import choose, spread
@@ -150,7 +150,7 @@ def test_readings_are_marked(project: Path, tmp_path: Path) -> None:
 
 
 def test_costs_are_joined_where_they_were_measured(project: Path, tmp_path: Path) -> None:
-    from restore_ml.files import sha256_of_file
+    from restore_ml.base.files import sha256_of_file
 
     copy = tmp_path / "project"
     shutil.copytree(project, copy)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file
 from restore_ml.report.turing import console, report, wilson
 from tests.report.conftest import answers, saved
 

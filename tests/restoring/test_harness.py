@@ -8,8 +8,9 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from restore_ml import registry, restoration
+from restore_ml import registry
 from restore_ml.method import Method, Model
+from restore_ml.restoring import loading as restoration
 from restore_ml.restoring.harness import _ramp, restore, spans
 
 
@@ -104,7 +105,7 @@ def test_every_task_declares_its_arrays():
 
 
 def test_restoring_needs_a_model(tmp_path):
-    from restore_ml.errors import UserError
+    from restore_ml.base.errors import UserError
 
     with pytest.raises(UserError, match="does not exist"):
         restoration.load_model(tmp_path)

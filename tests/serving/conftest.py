@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from restore_ml.files import sha256_of_file, write_json, write_text
+from restore_ml.base.files import sha256_of_file, write_json, write_text
+from restore_ml.promotion import champions
 from restore_ml.registry import method_class
-from restore_ml.restore_command import encode
 from restore_ml.serving.engine import Engine
 from restore_ml.serving.limits import Limits
-from restore_ml.tracking import champions
+from restore_ml.serving.restore_command import encode
 from tests.tracking import small_project
 
 MODELS = {"vdsr": ("super_resolution", "vdsr", {"layers": 3, "width": 4}), "telea": ("inpainting", "telea", {}),

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from restore_ml import cli
-from restore_ml.errors import UserError
-from restore_ml.restore_command import load_for
+from restore_ml.base.errors import UserError
+from restore_ml.serving.restore_command import load_for
 
 pytest.importorskip("onnxscript", reason="The extra `onnx` is not installed.")
 onnx = pytest.importorskip("onnx", reason="The extra `onnx` is not installed.")

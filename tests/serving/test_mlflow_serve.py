@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restore_ml.restore_command import decode, from_base64, load_for, restore_picture
+from restore_ml.serving.restore_command import decode, from_base64, load_for, restore_picture
 from restore_ml.tracking import store
 from tests.serving.conftest import as_text, picture
 from tests.tracking import small_project
@@ -62,7 +62,7 @@ def ask(port: int, body: object) -> list[np.ndarray]:
 
 @pytest.mark.slow
 def test_both_servers_give_the_same_pictures(tmp_path: Path) -> None:
-    from restore_ml.tracking import champions
+    from restore_ml.promotion import champions
     from restore_ml.tracking.sync import sync
 
     root = small_project.build(tmp_path / "project", pictures=1)

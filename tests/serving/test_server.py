@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_ml.restore_command import decode, restore_picture
 from restore_ml.serving.engine import Engine
+from restore_ml.serving.restore_command import decode, restore_picture
 from restore_ml.serving.server import LOOPBACK, PATHS, create_app, host_name
 from tests.serving.conftest import as_text, mask, picture
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from restore_ml import photos
-from restore_ml.restore_command import load_for, restore_picture
+from restore_ml.serving import photos
+from restore_ml.serving.restore_command import load_for, restore_picture
 from tests.serving.conftest import picture
 
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.clouds import scene
-from restore_ml.errors import UserError
 from restore_ml.seeds import generator
 from restore_ml.tasks.cloud_removal.training import KINDS
 

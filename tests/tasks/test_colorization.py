@@ -5,9 +5,9 @@ import pytest
 from skimage import color, data
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import to_rgb8
-from restore_ml.errors import UserError
 
 TASK = registry.task("colorization")
 PARTS = registry.parts("colorization")

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.irregular_masks import BUCKETS
 from restore_ml.degradations.resize import imresize
-from restore_ml.errors import UserError
 from restore_ml.seeds import generator
 from restore_ml.tasks.inpainting.holes import DIRECT, OBSERVED, POOLED
 

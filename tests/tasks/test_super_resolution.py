@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from skimage import data
 
 from restore_ml import registry
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.blur import gaussian_blur
 from restore_ml.degradations.resize import imresize, modcrop
-from restore_ml.errors import UserError
 from restore_ml.tasks.base import Material
 from restore_ml.training.sampler import Sampler
 

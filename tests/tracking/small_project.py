@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from restore_ml import layout, registry
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.base.files import sha256_of_file, write_json, write_text
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.evaluation.comparison import about_run, compare, read_about
 from restore_ml.evaluation.scoring import score
-from restore_ml.files import sha256_of_file, write_json, write_text
-from restore_ml.restoring_stage import restore_run
+from restore_ml.restoring.stage import restore_run
 from restore_ml.seeds import generator
 from tests.graphs import write_runs, write_task_scores
 

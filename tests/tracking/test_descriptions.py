@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from restore_ml import addresses, costs
-from restore_ml.errors import UserError
-from restore_ml.files import read_json, write_json
+from restore_ml.base import addresses, costs
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, write_json
 from restore_ml.tasks.protocol import protocol
 from restore_ml.tracking import descriptions, door, shared_view, store, writing
 from restore_ml.tracking.entry import Entry

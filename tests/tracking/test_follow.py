@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from flows.work.rebuild import prune_checkpoints
-from restore_ml.files import write_json, write_text
+from restore_ml.base.files import write_json, write_text
 from restore_ml.tracking import store
 from restore_ml.tracking.entry import curves
 from restore_ml.tracking.follow import Follower, follow

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.tracking.provenance import UNCOMMITTED, Lock, commits
 
 

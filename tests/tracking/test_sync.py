@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restore_ml.base.files import read_json, sha256, write_json
 from restore_ml.evaluation.scoring import read_task
-from restore_ml.files import read_json, sha256, write_json
 from restore_ml.tracking import store
 from restore_ml.tracking.sync import sync
 from tests.graphs import edit_runs

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from restore_ml.files import read_json, sha256
+from restore_ml.base.files import read_json, sha256
 from restore_ml.report.turing import report
 from restore_ml.tracking import store
 from restore_ml.tracking.sync import sync

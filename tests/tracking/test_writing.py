@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from restore_ml import registry
+from restore_ml.base.files import read_json, write_json
 from restore_ml.evaluation.scoring import read_task
-from restore_ml.files import read_json, write_json
-from restore_ml.restore_command import load
-from restore_ml.tracking import champions, writing
+from restore_ml.promotion import champions
+from restore_ml.serving.restore_command import load
+from restore_ml.tracking import writing
 from restore_ml.tracking.entry import Entry
 from tests.tracking import small_project
 

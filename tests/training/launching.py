@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from restore_ml import registry
+from restore_ml.base.files import read_json, write_json, write_text
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
-from restore_ml.files import read_json, write_json, write_text
 from tests.tracking.small_project import picture
 from tests.training import toy
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
-from restore_ml.errors import UserError
 from restore_ml.training import checkpoint, loop
 from restore_ml.training.divergence import Diverged
 from restore_ml.training.loop import fit_networks

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restore_ml.errors import SettingError
+from restore_ml.base.errors import SettingError
 from restore_ml.training.on_picture import RunningMean, optimise
 
 

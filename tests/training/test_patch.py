@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from restore_ml.base.errors import UserError
 from restore_ml.data import shards
-from restore_ml.errors import UserError
 from restore_ml.tasks.base import Material
 from restore_ml.training import train
 

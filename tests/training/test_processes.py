@@ -13,7 +13,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.training import processes
 from restore_ml.training.train import train_run
 from tests.training import launching

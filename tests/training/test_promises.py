@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from restore_ml import registry
-from restore_ml.files import read_json
+from restore_ml.base.files import read_json
 from restore_ml.method import Context, Phase, Player
 from restore_ml.training import checkpoint, loop, train
 from restore_ml.training.divergence import Diverged

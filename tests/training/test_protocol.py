@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from restore_ml import fingerprints, registry, restoration
-from restore_ml.errors import SettingError, UserError
+from restore_ml import registry
+from restore_ml.base.errors import SettingError, UserError
 from restore_ml.method import Context, Method, Model
-from restore_ml.settings import Run
+from restore_ml.restoring import loading as restoration
+from restore_ml.runs import fingerprints
+from restore_ml.runs.settings import Run
 from restore_ml.training import train
 from tests.training import toy
 from tests.training.test_train import spec

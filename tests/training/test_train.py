@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from restore_ml import registry
-from restore_ml.files import read_json, sha256
+from restore_ml.base.files import read_json, sha256
 from restore_ml.training import train
 from tests.training import toy
 

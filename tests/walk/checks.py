@@ -23,10 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from restore_ml import layout, registry, restoration
-from restore_ml.errors import UserError
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from restore_ml.evaluation.scoring import check
 from restore_ml.method import Method, Model, Phase, Player
+from restore_ml.restoring import loading as restoration
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol
 from restore_ml.training.train import train_run

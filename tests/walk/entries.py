@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from restore_ml import registry, settings
+from restore_ml import registry
 from restore_ml.method import Method
+from restore_ml.runs import settings
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "docs" / "templates"

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml import layout, registry
+from restore_ml import registry
+from restore_ml.base import layout
 from restore_ml.data import domains, shards
 from restore_ml.data.shards import Record
 from restore_ml.tasks.base import Sample

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Method, Phase, Player
 from tests.walk import checks, exemptions
 from tests.walk.entries import Entry, runs, templates

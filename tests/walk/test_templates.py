@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from restore_ml import restoration, settings
+from restore_ml.restoring import loading as restoration
+from restore_ml.runs import settings
 from tests.walk import checks
 from tests.walk.entries import TEMPLATES, templates
 from tests.walk.material import Project, sample

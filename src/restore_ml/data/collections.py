@@ -20,13 +20,13 @@ from errno import ENAMETOOLONG, ENOENT
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError, shown
+from restore_ml.base.files import read_json, sync_folder, write_json
 from restore_ml.data import domains, folders, likeness
 from restore_ml.data.domain import Domain
 from restore_ml.data.pictures import Refused, read_bytes
 from restore_ml.data.public_layouts import Found
-from restore_ml.errors import UserError, shown
-from restore_ml.files import read_json, sync_folder, write_json
 
 DESCRIPTION, PICTURES = "collection.json", "pictures"
 ROLES, SPLITS = ("train", "test", "mixed"), ("train", "validation", "test")

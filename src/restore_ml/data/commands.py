@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from restore_ml.data import collections, domains, pins
 from restore_ml.data.collections import PICTURES, ROLES, Progress
-from restore_ml.errors import UserError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

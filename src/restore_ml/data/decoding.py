@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256
 from restore_ml.data import domains, likeness
 from restore_ml.data.chunks import CHUNK, Mapper, Progress, pieces
 from restore_ml.data.collections import PICTURES
@@ -25,8 +27,6 @@ from restore_ml.data.ledger import Ledger, Mark, mark
 from restore_ml.data.pictures import Refused
 from restore_ml.data.shards import Record
 from restore_ml.data.splits import NOT_SPILLED, Array, Decoded, Entry, Quarantined
-from restore_ml.errors import UserError
-from restore_ml.files import sha256
 
 PRINTS = "prints.npz"
 

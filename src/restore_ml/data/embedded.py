@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import inside, sha256_of_file, write_json
 from restore_ml.data import collections, domains
 from restore_ml.data.domain import Maker
 from restore_ml.data.embedded_photos import installed
-from restore_ml.errors import UserError
-from restore_ml.files import inside, sha256_of_file, write_json
 
 
 def lay_out(root: Path, without: Collection[str] = (), compare: bool = True) -> list[Path]:

@@ -11,11 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file
 from restore_ml.data import likeness
 from restore_ml.data.domain import Maker
 from restore_ml.data.pictures import read_picture
-from restore_ml.errors import UserError
-from restore_ml.files import sha256_of_file
 
 TILE = 192
 """Side of the test tiles in pixels."""

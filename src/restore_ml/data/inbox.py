@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, sha256_of_file, sync_folder, write_json, write_text
 from restore_ml.data import domains, folders
 from restore_ml.data.collections import DESCRIPTION, NAME, PICTURES, describe, free_name, incoming, printable, remove
 from restore_ml.data.domain import Domain, identity
 from restore_ml.data.pictures import Refused, read_bytes
-from restore_ml.errors import UserError
-from restore_ml.files import read_json, sha256_of_file, sync_folder, write_json, write_text
 
 QUARANTINE = ".quarantine"
 PARTIAL = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".swp", "~")

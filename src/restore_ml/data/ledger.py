@@ -26,8 +26,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout
-from restore_ml.files import canonical_json, sha256, sha256_of_file
+from restore_ml.base import layout
+from restore_ml.base.files import canonical_json, sha256, sha256_of_file
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "safetensors", "scipy")
 """Whose versions may change the bytes that are made."""

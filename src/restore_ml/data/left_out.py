@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from restore_ml.data.manifest import QUARANTINE, read_table
-from restore_ml.errors import UserError
 
 LEFT_OUT = "left_out.parquet"
 COLUMNS = pa.schema([(name, pa.string()) for name in ("id", "name", "collection", "set", "reason")])

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_whole
 from restore_ml.data.splits import Placed, Quarantined
-from restore_ml.errors import UserError
-from restore_ml.files import write_whole
 
 MANIFEST, QUARANTINE = "manifest.parquet", "quarantine.parquet"
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from restore_ml import layout
-from restore_ml.errors import UserError, conflict
-from restore_ml.files import write_text
-from restore_ml.programs import ProgramError, dvc
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError, conflict
+from restore_ml.base.files import write_text
+from restore_ml.base.programs import ProgramError, dvc
 
 POINTER = Path("data.dvc")
 
@@ -97,7 +97,7 @@ def difference(root: Path, pinned: str) -> str:
 
 def without(root: Path) -> list[str]:
     """What data.dvc says was taken out of the embedded pictures: collections, and `<collection>/<file>`."""
-    from restore_ml.plain_yaml import read_mapping
+    from restore_ml.runs.plain_yaml import read_mapping
 
     meta = read_mapping(root / POINTER, ("outs", "meta")).get("meta")
     names = meta.get("without") if isinstance(meta, dict) else None

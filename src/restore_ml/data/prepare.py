@@ -24,6 +24,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import canonical_json, sha256
 from restore_ml.data import domains, folders, likeness, shards
 from restore_ml.data.chunks import CHUNK, Mapper, Progress
 from restore_ml.data.collections import PICTURES, describe, printable
@@ -33,8 +35,6 @@ from restore_ml.data.left_out import kind_of
 from restore_ml.data.manifest import MANIFEST, QUARANTINE, write_manifest, write_quarantine
 from restore_ml.data.shards import Record, Shard
 from restore_ml.data.splits import Entry, Placed, Quarantined, assign
-from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, sha256
 
 PREFIX = 2
 """Shards are cut by the first hexadecimal digits of the picture's hash: at most 16 ** PREFIX files a folder."""

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from restore_ml.errors import UserError
-from restore_ml.files import sha256, write_whole
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256, write_whole
 
 DTYPES = ("uint8", "uint16", "int32", "float32")
 HELD = 2**27

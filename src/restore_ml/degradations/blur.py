@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.resize import modcrop
-from restore_ml.errors import UserError
 
 BORDERS = {"reflect": "mirror", "symmetric": "reflect", "edge": "nearest"}
 """numpy's names for padding -> scipy's. `reflect` does not repeat the edge pixel, `symmetric` does."""

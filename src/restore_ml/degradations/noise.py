@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 
 def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

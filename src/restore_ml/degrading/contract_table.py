@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from restore_ml.base.files import write_whole
 from restore_ml.data.chunks import CHUNK, Mapper
 from restore_ml.data.ledger import Ledger, mark
 from restore_ml.data.shards import Record, Shard
-from restore_ml.files import write_whole
 
 BASE = pa.schema([("split", pa.string()), ("case", pa.string()), ("test_set", pa.string()),
                   ("degradation", pa.string()), ("id", pa.string()), ("name", pa.string()), ("group", pa.string()),

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from restore_ml import registry
 from restore_ml.arrays import CLIP, MASK, PICTURE, ArraySpec
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_json
 from restore_ml.data import domains
 from restore_ml.data.data_docs import Expect, Failure, Suite, run
 from restore_ml.data.manifest import COLUMNS, QUARANTINE, QUARANTINE_COLUMNS, manifests, read_table
 from restore_ml.data.pictures import MAX_PIXELS
-from restore_ml.errors import UserError
-from restore_ml.files import write_json
 
 if TYPE_CHECKING:
     import pandas as pd

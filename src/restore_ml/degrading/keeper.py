@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from restore_ml.base.files import canonical_json, sha256
 from restore_ml.data.chunks import Place
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.shards import Record, Shard
-from restore_ml.files import canonical_json, sha256
 
 
 @dataclass(frozen=True)

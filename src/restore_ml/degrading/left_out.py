@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from restore_ml.base.files import write_whole
 from restore_ml.data.chunks import Chosen, places
 from restore_ml.data.left_out import COLUMNS, LEFT_OUT
 from restore_ml.degrading.keeper import Outcome
-from restore_ml.files import write_whole
 from restore_ml.tasks.base import Task
 
 

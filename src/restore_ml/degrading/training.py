@@ -10,14 +10,14 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import canonical_json, sha256
 from restore_ml.data import domains, shards
 from restore_ml.data.chunks import Chosen, Mapper, Place, Progress, places
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record
 from restore_ml.degrading.keeper import Keeper, Made, Outcome, Source, hash_of_facts, records_by_id
 from restore_ml.degrading.pools import add_up, packed
-from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, sha256
 from restore_ml.tasks.base import Parts
 
 PREFIX = 2

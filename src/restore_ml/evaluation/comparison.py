@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_ml import costs, layout
+from restore_ml.base import costs, layout
+from restore_ml.base.files import read_json, write_json, write_text
 from restore_ml.evaluation.statistics import bootstraps, ranks, wins
 from restore_ml.evaluation.tables import markdown
-from restore_ml.files import read_json, write_json, write_text
 from restore_ml.tasks.protocol import CAP, Protocol, protocol, with_distances
 
 if TYPE_CHECKING:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from restore_ml import layout, registry
+from restore_ml import registry
 from restore_ml.arrays import Arrays, ArraySpec, expected_size
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, write_whole
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.shards import Record, Shard, hash_of
-from restore_ml.errors import UserError
-from restore_ml.evaluation.perceptual import Features, feature_distance
-from restore_ml.files import read_json, write_whole
+from restore_ml.metrics.perceptual import Features, feature_distance
 from restore_ml.tasks.protocol import Protocol, protocol, with_distances
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 
 def discriminator_terms(kind: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 Wrap = Callable[[nn.Module], nn.Module]
 

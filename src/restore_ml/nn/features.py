@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
-from restore_ml.files import read_json, sha256_of_file
-from restore_ml.model_files import fill, read_arrays
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, sha256_of_file
 from restore_ml.nn.initialisation import he
+from restore_ml.restoring.model_files import fill, read_arrays
 
 DEPTHS = (2, 2, 4, 4, 4)
 """Convolutions in each of VGG19's five blocks (Simonyan and Zisserman, ICLR 2015, configuration E)."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 SIZES = (7, 9, 11, 13, 15, 17)
 DIRECTIONS = (0, 45, 90, 135)

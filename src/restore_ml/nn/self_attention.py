@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
 from torch.nn.utils.parametrizations import spectral_norm
 
-from restore_ml.errors import SettingError
+from restore_ml.base.errors import SettingError
 
 POOLED_ABOVE = 4096
 """Positions; with `pool`, larger maps have their keys and values pooled (the method card of `sa_subpixel_sr`)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from restore_ml.errors import SettingError
+from restore_ml.base.errors import SettingError
 from restore_ml.nn.blocks import norm_layer
 from restore_ml.nn.initialisation import normal
 

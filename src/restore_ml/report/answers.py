@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from restore_ml.errors import UserError
-from restore_ml.files import canonical_json
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import canonical_json
 from restore_ml.registry import tables
 
 FORMAT = "restore-ml turing 1"

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml import layout
-from restore_ml.files import canonical_json, sha256, sha256_of_file
+from restore_ml.base import layout
+from restore_ml.base.files import canonical_json, sha256, sha256_of_file
 from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.view import Store, TaskView, spread, title
 from restore_ml.seeds import generator

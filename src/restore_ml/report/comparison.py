@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd

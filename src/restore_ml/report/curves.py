@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout
+from restore_ml.base import layout
 from restore_ml.evaluation.tables import count
 from restore_ml.report.svg import Axis, line
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from restore_ml import addresses, layout
-from restore_ml.errors import UserError
-from restore_ml.files import write_text
+from restore_ml.base import addresses, layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_text
 from restore_ml.registry import tables
 from restore_ml.report.blind import blind
 from restore_ml.report.pictures import fill_png, fill_thumbnail

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_whole
 from restore_ml.data.shards import Record, Shard
-from restore_ml.errors import UserError
-from restore_ml.files import write_whole
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,7 +12,7 @@ HEADINGS = {"promoted": "{run} is the champion", "kept": "{champion} stays the c
 
 
 def page(task: str, records: list[dict[str, Any]]) -> str:
-    """HTML of the decisions `records` (see `restore_ml.tracking.decisions`), oldest first; the last one is shown in
+    """HTML of the decisions `records` (see `restore_ml.promotion.decisions`), oldest first; the last one is shown in
     full. Equal records give equal text."""
     import jinja2
 

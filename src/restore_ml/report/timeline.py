@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout
+from restore_ml.base import layout
+from restore_ml.base.files import sha256
 from restore_ml.evaluation.tables import interval, number
-from restore_ml.files import sha256
 from restore_ml.report.svg import Axis
 from restore_ml.tasks.protocol import Protocol
 

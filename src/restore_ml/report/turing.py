@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_ml import layout
-from restore_ml.errors import UserError
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import sha256_of_file, write_text
 from restore_ml.evaluation.scoring import read_task
 from restore_ml.evaluation.statistics import bootstrap
-from restore_ml.files import sha256_of_file, write_text
 from restore_ml.report.answers import TRUTH, Session, Trial, read_all
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json
 from restore_ml.evaluation.scoring import read_task
-from restore_ml.files import read_json
 from restore_ml.report.board import board
 from restore_ml.report.comparison import read_table
 from restore_ml.report.curves import learning_curves

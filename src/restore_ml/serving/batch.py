@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml import outputs
+from restore_ml.base.errors import UserError, keep, sentence, short
+from restore_ml.base.files import canonical_json, inside, sha256, sha256_of_file
 from restore_ml.data import folders
 from restore_ml.data.containers import read_container
 from restore_ml.data.pictures import PROMISING, SUFFIXES, Refused, read_bytes
-from restore_ml.errors import UserError, keep, sentence, short
-from restore_ml.files import canonical_json, inside, sha256, sha256_of_file
-from restore_ml.restore_command import (
+from restore_ml.serving import outputs
+from restore_ml.serving.engine import TASKS, model_hash
+from restore_ml.serving.report import JOURNAL, Line, append, read_journal, write_journal, write_report
+from restore_ml.serving.restore_command import (
     decode,
     decode_mask,
     encode,
@@ -31,8 +33,6 @@ from restore_ml.restore_command import (
     run_name,
     write_bytes,
 )
-from restore_ml.serving.engine import TASKS, model_hash
-from restore_ml.serving.report import JOURNAL, Line, append, read_journal, write_journal, write_report
 
 if TYPE_CHECKING:
     from restore_ml.method import Method, Model

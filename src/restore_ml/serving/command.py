@@ -7,7 +7,7 @@ import logging
 import socket
 from pathlib import Path
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.serving.limits import Limits
 
 GRACE = 30

@@ -11,14 +11,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, read_json, sha256, sha256_of_file
-from restore_ml.photos import default_scale
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import canonical_json, read_json, sha256, sha256_of_file
 from restore_ml.registry import method_class
-from restore_ml.restore_command import load_for, restore_bytes, run_name
 from restore_ml.serving.limits import Limits, Pixels, Refusal
 from restore_ml.serving.payload import SIGNATURE, Query, Row
+from restore_ml.serving.photos import default_scale
+from restore_ml.serving.restore_command import load_for, restore_bytes, run_name
 
 TASKS = ("super_resolution", "inpainting", "colorization")
 """Tasks whose inputs are photographs."""
@@ -58,7 +58,7 @@ class Engine:
                  threads: int | None = None, precision: str = "auto") -> None:
         """Load the champion of `task`, or the run `model`; `UserError` where that cannot be or takes no photographs.
 
-        `threads`: for torch, None for its own choice. `precision`: see `restore_ml.restore_command.load_for`.
+        `threads`: for torch, None for its own choice. `precision`: see `restore_ml.serving.restore_command.load_for`.
         """
         if task not in TASKS:
             raise UserError(f"{task} takes scenes of several bands and dates, not photographs, so it cannot be served; "

@@ -23,16 +23,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restore_ml import outputs, registry
+from restore_ml import registry
 from restore_ml.arrays import MASK, NUMBER
-from restore_ml.errors import UserError
-from restore_ml.files import read_json
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json
 from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
-from restore_ml.photos import default_scale
-from restore_ml.restore_command import load_for, run_name, write_bytes
 from restore_ml.seeds import generator
+from restore_ml.serving import outputs
 from restore_ml.serving.engine import model_hash
+from restore_ml.serving.photos import default_scale
+from restore_ml.serving.restore_command import load_for, run_name, write_bytes
 
 TOLERANCE = 1e-3
 """Largest difference to torch, as a share of the larger of 1 and torch's largest value."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.registry import nearest
 from restore_ml.serving.limits import Refusal
 
@@ -150,7 +150,7 @@ def _row(record: dict[str, Any]) -> Row:
 
 
 def _file(value: Any, column: str) -> bytes | None:
-    from restore_ml.restore_command import from_base64
+    from restore_ml.serving.restore_command import from_base64
 
     nothing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))  # NaN: pandas' nothing
     if nothing:

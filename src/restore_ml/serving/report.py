@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from restore_ml.files import write_text
+from restore_ml.base.files import write_text
 
 JOURNAL = "journal.jsonl"
 SAME = ("source", "output", "key", "source_sha256", "mask_sha256")

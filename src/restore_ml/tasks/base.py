@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from restore_ml.arrays import Arrays, ArraySpec
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
-from restore_ml.errors import UserError
 from restore_ml.registry import nearest
 
 Partner = Callable[[str], Record]

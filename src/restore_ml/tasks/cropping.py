@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from restore_ml.arrays import Arrays
+from restore_ml.base.errors import UserError
 from restore_ml.degradations.resize import imresize
-from restore_ml.errors import UserError
 
 
 def three_channels(picture: np.ndarray) -> np.ndarray:

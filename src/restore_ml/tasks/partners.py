@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import canonical_json, sha256
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.shards import Record, Shards
-from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, sha256
 from restore_ml.seeds import derive
 from restore_ml.tasks.base import Partner, Task
 

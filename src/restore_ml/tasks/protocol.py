@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from restore_ml.arrays import Arrays
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
-from restore_ml.errors import UserError
 from restore_ml.registry import nearest, tables
 from restore_ml.tasks.base import Sample
 
@@ -71,7 +71,7 @@ class SetRow:
 
 @dataclass(frozen=True)
 class Canary:
-    """What is asked of a restored canary picture (`restore_ml.evaluation.canaries`).
+    """What is asked of a restored canary picture (`restore_ml.promotion.canaries`).
 
     `output`, `truth`: the arrays that are compared. `low`, `high`: what values may be. `shift`: how far the mean over
     the restored pixels may lie from the truth's, a channel. `floor`: a root mean square error below this is sane

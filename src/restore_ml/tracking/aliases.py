@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml import layout
-from restore_ml.files import read_json, sha256
+from restore_ml.base import layout
+from restore_ml.base.files import read_json, sha256
 from restore_ml.tracking.descriptions import Task as Words
 from restore_ml.tracking.entry import Entry
 from restore_ml.tracking.writing import registry_name

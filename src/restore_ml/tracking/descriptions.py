@@ -13,9 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from restore_ml import addresses, layout, registry
+from restore_ml import registry
+from restore_ml.base import addresses, layout
+from restore_ml.base.files import read_json, sha256
 from restore_ml.evaluation.tables import interval, number, tied
-from restore_ml.files import read_json, sha256
 from restore_ml.tasks.protocol import Protocol, protocol
 from restore_ml.tracking.entry import Entry
 from restore_ml.tracking.shared_view import INTERVAL, RANK

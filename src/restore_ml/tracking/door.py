@@ -14,8 +14,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from restore_ml import addresses, layout, registry
-from restore_ml.errors import UserError
+from restore_ml import registry
+from restore_ml.base import addresses, layout
+from restore_ml.base.errors import UserError
 from restore_ml.tracking import shared_view, store, writing
 
 

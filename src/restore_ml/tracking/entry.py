@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml import costs, layout, registry
-from restore_ml.files import canonical_json, read_json, sha256
+from restore_ml import registry
+from restore_ml.base import costs, layout
+from restore_ml.base.files import canonical_json, read_json, sha256
 from restore_ml.tasks.protocol import protocol
 
 if TYPE_CHECKING:

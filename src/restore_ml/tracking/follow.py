@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml import layout, registry
+from restore_ml import registry
+from restore_ml.base import layout
 from restore_ml.tracking import store, writing
 from restore_ml.tracking.entry import curves
 from restore_ml.training.train import DONE

@@ -21,10 +21,10 @@ class Restorer(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Build the method from its settings and fill it from safetensors; the artifact `project` holds models/."""
-        from restore_ml import layout
-        from restore_ml.files import read_json
-        from restore_ml.inference import choose
-        from restore_ml.restoration import load_model
+        from restore_ml.base import layout
+        from restore_ml.base.files import read_json
+        from restore_ml.restoring.arithmetic import choose
+        from restore_ml.restoring.loading import load_model
 
         project = Path(context.artifacts["project"])
         named = read_json(project / "run.json")
@@ -34,8 +34,8 @@ class Restorer(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Restore each row on its own; a row that cannot be restored refuses the request with a sentence."""
-        from restore_ml.errors import UserError
-        from restore_ml.restore_command import from_base64, restore_bytes
+        from restore_ml.base.errors import UserError
+        from restore_ml.serving.restore_command import from_base64, restore_bytes
 
         params = params or {}
         pictures = []

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 
 VARIABLE = "RESTORE_ML_MLFLOW_URI"
 DRIVER = "postgresql+psycopg2"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout
-from restore_ml.errors import UserError, conflict
-from restore_ml.programs import NoRepository, ProgramError, git
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError, conflict
+from restore_ml.base.programs import NoRepository, ProgramError, git
 
 UNCOMMITTED, UNKNOWN = "uncommitted", "unknown"
 HISTORY = 200

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from restore_ml import layout
-from restore_ml.errors import UserError
-from restore_ml.files import write_whole
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_whole
 from restore_ml.tracking import postgresql
 
 if TYPE_CHECKING:

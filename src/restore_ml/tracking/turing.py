@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restore_ml import layout
-from restore_ml.files import canonical_json, sha256, write_text
+from restore_ml.base import layout
+from restore_ml.base.files import canonical_json, sha256, write_text
 from restore_ml.report.turing import FOOLED, Report
 from restore_ml.tracking import store, writing
 from restore_ml.tracking.sync import CURRENT, SUPERSEDED, experiment

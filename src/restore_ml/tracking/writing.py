@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 import restore_ml
-from restore_ml import layout
-from restore_ml.files import write_json, write_text
+from restore_ml.base import layout
+from restore_ml.base.files import write_json, write_text
 from restore_ml.tracking import descriptions
 from restore_ml.tracking.entry import Entry
 

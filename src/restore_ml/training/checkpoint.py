@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
-from restore_ml.files import write_whole
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_whole
 
 
 def save(path: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:

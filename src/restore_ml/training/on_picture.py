@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from restore_ml.errors import SettingError
+from restore_ml.base.errors import SettingError
 
 
 def optimise(parameters: Sequence[Tensor], loss: Callable[[int], Tensor],

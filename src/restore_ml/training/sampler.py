@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
-from restore_ml.errors import UserError
 from restore_ml.seeds import generator, sample_generator
 from restore_ml.tasks.base import Material, Parts, Sample
 from restore_ml.tasks.partners import Partners

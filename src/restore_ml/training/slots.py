@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from restore_ml import layout, registry
-from restore_ml.files import read_json
+from restore_ml import registry
+from restore_ml.base import layout
+from restore_ml.base.files import read_json
 
 WEIGHTS = "vgg19"
 """The file of `weights:` in params.yaml that stands in for a feature network."""
@@ -30,6 +31,6 @@ def load_slot(root: Path, run: str, weights: Mapping[str, str]) -> Any:
         from restore_ml.nn.features import load_features
 
         return load_features(Path(weights[WEIGHTS]) if WEIGHTS in weights else folder)
-    from restore_ml.restoration import load_model
+    from restore_ml.restoring.loading import load_model
 
     return load_model(folder, root)

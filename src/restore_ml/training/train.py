@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml import costs, layout, registry
-from restore_ml.errors import UserError
-from restore_ml.files import canonical_json, scarce, sha256_of_file, write_json, write_text, write_whole
+from restore_ml import registry
+from restore_ml.base import costs, layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import canonical_json, scarce, sha256_of_file, write_json, write_text, write_whole
 from restore_ml.method import Method
 from restore_ml.tasks.base import Material
 

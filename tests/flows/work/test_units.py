@@ -12,7 +12,8 @@ from flows.work.estimate import Cost, Estimate, sentence, words
 from flows.work.parallel import job_name
 from flows.work.units import Unit, stale, tasks_of, units, with_slots
 from flows.work.watching import Watch
-from restore_ml import layout, settings
+from restore_ml.base import layout
+from restore_ml.runs import settings
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ import pkgutil
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from restore_ml.errors import UserError, shown
+from restore_ml.base.errors import UserError, shown
 
 if TYPE_CHECKING:
     from restore_ml.data.domain import Domain

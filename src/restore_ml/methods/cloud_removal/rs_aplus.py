@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from restore_ml.arrays import Arrays
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.method import Method, Model
 from restore_ml.nn.scene_patches import (
     OverlapAverage,

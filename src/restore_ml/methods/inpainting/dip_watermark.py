@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restore_ml.errors import UserError
+from restore_ml.base.errors import UserError
 from restore_ml.losses.perceptual import content, taps_of
 from restore_ml.losses.reconstruction import masked_l1, masked_mse
 from restore_ml.method import Inputs, Method, Model

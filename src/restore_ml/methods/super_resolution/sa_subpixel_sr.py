@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_ml.errors import SettingError
+from restore_ml.base.errors import SettingError
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.losses.perceptual import taps_of, term_name
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player

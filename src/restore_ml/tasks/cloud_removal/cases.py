@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
-from restore_ml.errors import UserError
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Cases, Partner, Sample, no_partner
 from restore_ml.tasks.cloud_removal.gaps import GAPS, PATTERN, hidden, seen

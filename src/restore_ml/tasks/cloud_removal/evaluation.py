@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from restore_ml.arrays import Arrays
-from restore_ml.evaluation.fidelity import psnr, ssim_map, ssim_of_map
-from restore_ml.evaluation.hole import mean_inside, mean_of_known, missing, psnr_hole, seam_error
-from restore_ml.evaluation.spectral import correlation, rmse, spectral_angle
+from restore_ml.metrics.fidelity import psnr, ssim_map, ssim_of_map
+from restore_ml.metrics.hole import mean_inside, mean_of_known, missing, psnr_hole, seam_error
+from restore_ml.metrics.spectral import correlation, rmse, spectral_angle
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
 

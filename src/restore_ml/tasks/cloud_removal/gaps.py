@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
+from restore_ml.base.errors import UserError
 from restore_ml.degradations import clouds, masks
-from restore_ml.errors import UserError
 
 GAPS = {"stripes": masks.stripes, "wedges": masks.wedges}
 PATTERN = re.compile(r"(?P<what>cloud|snow)_(?P<share>[0-9]{1,2})(?P<shadow>_shadow)?")

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from restore_ml.arrays import augment
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
-from restore_ml.errors import UserError
 from restore_ml.tasks.base import Partner, Sample, Training, no_partner
 from restore_ml.tasks.cloud_removal.gaps import hidden, seen
 from restore_ml.tasks.cloud_removal.task import TASK

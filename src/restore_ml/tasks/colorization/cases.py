@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
-from restore_ml.errors import UserError
 from restore_ml.tasks.base import Cases, Partner, Sample, no_partner
 from restore_ml.tasks.colorization.task import TASK, lab_sample
 from restore_ml.tasks.cropping import centre_square, resized_to_short_side

@@ -14,7 +14,7 @@ import numpy as np
 
 from restore_ml.arrays import Arrays
 from restore_ml.degradations.colour import rgb_to_lab, to_rgb8
-from restore_ml.evaluation.colour import (
+from restore_ml.metrics.colour import (
     ab_distance,
     ab_prior,
     auc,
@@ -24,7 +24,7 @@ from restore_ml.evaluation.colour import (
     psnr_ab,
     rmse_ab,
 )
-from restore_ml.evaluation.fidelity import psnr, ssim
+from restore_ml.metrics.fidelity import psnr, ssim
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
 

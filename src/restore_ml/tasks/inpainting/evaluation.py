@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from restore_ml.arrays import Arrays
-from restore_ml.evaluation.fidelity import l1_percent, mae_edgeconnect, psnr, ssim_edgeconnect, ssim_map, ssim_of_map
-from restore_ml.evaluation.hole import l1_hole, mean_inside, mean_of_known, missing, psnr_hole, seam_error
+from restore_ml.metrics.fidelity import l1_percent, mae_edgeconnect, psnr, ssim_edgeconnect, ssim_map, ssim_of_map
+from restore_ml.metrics.hole import l1_hole, mean_inside, mean_of_known, missing, psnr_hole, seam_error
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, as_rgb, capped
 

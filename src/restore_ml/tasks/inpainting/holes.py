@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from restore_ml.base.errors import UserError
 from restore_ml.degradations import dense, masks
 from restore_ml.degradations.irregular_masks import irregular_bucket
 from restore_ml.degradations.watermark import random_watermark
-from restore_ml.errors import UserError
 from restore_ml.registry import nearest
 from restore_ml.tasks.base import Sample
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
 from restore_ml.degradations.blur import blur_decimate, gaussian_blur
 from restore_ml.degradations.noise import gaussian_noise
 from restore_ml.degradations.resize import imresize, modcrop
-from restore_ml.errors import UserError
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Cases, Partner, Sample, no_partner
 from restore_ml.tasks.cropping import three_channels

@@ -8,7 +8,7 @@ import numpy as np
 
 from restore_ml.arrays import Arrays
 from restore_ml.degradations.resize import imresize
-from restore_ml.evaluation.fidelity import luma, ms_ssim, psnr, shaved, ssim
+from restore_ml.metrics.fidelity import luma, ms_ssim, psnr, shaved, ssim
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, as_rgb, capped
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from restore_ml.arrays import augment
+from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.resize import imresize, modcrop
-from restore_ml.errors import UserError
 from restore_ml.tasks.base import Partner, Sample, Training, no_partner
 from restore_ml.tasks.cropping import three_channels
 from restore_ml.tasks.super_resolution.task import TASK

@@ -1,0 +1,1 @@
+"""Pure functions that compare a restored array with the truth, one family a file."""

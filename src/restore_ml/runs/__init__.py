@@ -1,0 +1,1 @@
+"""What is asked for and what is stale: settings, replicates, fingerprints."""

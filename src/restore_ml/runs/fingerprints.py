@@ -1,0 +1,182 @@
+"""What each stage and run depends on, written down exactly: the folder `code`, which DVC tracks.
+
+For every run there is one file with its resolved settings, threads, precision, the versions of torch and numpy, and a
+hash of the sources that its method and its stage use (`restore_ml.runs.sources`). So a new block in `nn` retrains
+only who uses it, a mended bug in a shared loss all who use it, and a metric, a new task or a new test case none.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import read_json, sha256_of_file, write_json
+from restore_ml.data import domains
+from restore_ml.method import Method
+from restore_ml.registry import evaluation_module, method_class, method_module, tables
+from restore_ml.runs.settings import Params, Run
+from restore_ml.runs.sources import Edge, Sources
+from restore_ml.training.precision import resolve
+
+LIBRARIES = ("numpy", "torch")
+"""Whose versions a training or restoring depends on."""
+HERE = Path(__file__).parents[2]
+TRAIN, RESTORE, SLOTS = "restore_ml.training.train", "restore_ml.restoring.stage", "restore_ml.training.slots"
+LOADING, SEEDS = "restore_ml.restoring.loading", "restore_ml.seeds"
+GRADIENTS = ("restore_ml.training.loop", "restore_ml.training.sampler")
+"""What `restore_ml.training.train` imports only for methods that gradients train."""
+NETWORK_OF_FEATURES = "restore_ml.nn.features"
+
+
+def write_code(root: Path, params: Params) -> list[Path]:
+    """Write the folder `code` of the project `root`; files of runs that are gone are removed.
+
+    Returns the files, sorted. A file whose content stays the same is left alone.
+    """
+    out = root / layout.CODE
+    content = code(root, params)
+    for path in sorted(out.rglob("*")) if out.is_dir() else []:
+        if path.is_file() and path.relative_to(out).as_posix() not in content:
+            path.unlink()
+    for name, value in content.items():
+        path = out / name
+        if not path.exists() or _differs(path, value):
+            write_json(path, value)
+    return [out / name for name in sorted(content)]
+
+
+def stale(root: Path, params: Params) -> bool:
+    """Whether the folder `code` no longer says what holds (another torch, another processor, an edited package)."""
+    folder = root / layout.CODE
+    content = code(root, params)
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
+    return found != set(content) or any(_differs(folder / name, value) for name, value in content.items())
+
+
+def _differs(path: Path, value: Any) -> bool:
+    try:
+        return read_json(path) != value
+    except UserError:
+        return True
+
+
+def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str, Any]:
+    """The content of the folder `code`: file names (`train/super_resolution/vdsr.json`) -> JSON values."""
+    sources = sources or Sources([HERE, root])
+    versions = {name: version(name).partition("+")[0] for name in LIBRARIES}
+    common = {"threads": params.threads, "precision": resolve(params.precision), "versions": versions}
+    content: dict[Path, Any] = {layout.CODE / "prepare.json": {
+        "seed": params.seed, "modules": sources.hashes(["pipelines.prepare", "restore_ml.data.prepare", *(
+            f"{domains.__name__}.{name}" for name in domains.names())])}}
+    for task in sorted({*params.tasks, *(run.task for run in params.runs.values())}):
+        content |= _of_task(root, sources, params, task)
+    for run in params.runs.values():
+        content |= _of_run(sources, params, run, common)
+    return {path.relative_to(layout.CODE).as_posix(): value for path, value in content.items()}
+
+
+def _of_task(root: Path, sources: Sources, params: Params, task: str) -> dict[Path, Any]:
+    definition, settings = f"restore_ml.tasks.{task}.task", params.tasks.get(task, {})
+    samples = [f"restore_ml.tasks.{task}.{part}" for part in ("task", "training", "cases", "optional")]
+    content: dict[Path, Any] = {
+        layout.code("degrade", task): {"task": task, "settings": settings, "seed": params.seed, "modules":
+                                       sources.hashes(["pipelines.degrade", "restore_ml.degrading.stage", *samples])},
+        layout.code("validate", task): {"task": task, "modules": sources.hashes(
+            ["pipelines.validate", "restore_ml.degrading.contracts", definition])}}
+    protocol = evaluation_module(task)
+    if protocol is None:
+        return content
+    content[layout.code("score", task)] = {"task": task, "settings": settings, "modules": sources.hashes(
+        ["pipelines.score", "restore_ml.evaluation.scoring", protocol, definition])}
+    content[layout.code("champion", task)] = {"task": task} | _of_champion(root, sources, task, [protocol, definition])
+    content[layout.code("compare", task)] = {
+        "task": task, "primary_case": params.primary_cases.get(task, ""),
+        "runs": [{"run": run.name, "seed": run.seed, "of": run.of, "kind": kind(run)}
+                 for run in params.runs_of(task)],
+        "modules": sources.hashes(["pipelines.compare", "restore_ml.evaluation.comparison", protocol])}
+    return content
+
+
+def _of_champion(root: Path, sources: Sources, task: str, entries: list[str]) -> dict[str, Any]:
+    """What restoring and scoring with the champion's stored weights depends on: its own method, whichever run of
+    today's has it, or none."""
+    entries = ["pipelines.champion", "restore_ml.promotion.champion_scores", RESTORE, *entries]
+    path = root / layout.champion(task) / "model.json"
+    if not path.exists():
+        return {"method": "", "modules": sources.hashes(entries)}
+    about = read_json(path)
+    try:
+        method, module = method_class(task, about["method"]), method_module(task, about["method"])
+    except UserError:  # its method has gone, and the rows will say so
+        return {"method": about["method"], "modules": sources.hashes(entries)}
+    used = {slot: run for slot, run in about.get("slots", {}).items() if slot in method.restoring_slots}
+    return {"method": about["method"], "modules": sources.hashes(
+        [*entries, module], _package(module), _unused(method, used, set(used.values())), overridden(method))}
+
+
+def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) -> dict[Path, Any]:
+    method, module = method_class(run.task, run.method), method_module(run.task, run.method)
+    networks = {filled for filled in run.slots.values() if _is_feature_network(params, filled)}
+    about = {"run": run.name, "task": run.task, "method": run.method, "slots": run.slots, "seed": run.seed,
+             "settings": run.settings, "weights": _weights(params) if networks else {}, **common}
+    skipped, own = _unused(method, run.slots, networks), overridden(method)
+    content: dict[Path, Any] = {layout.code("train", run.task, run.name): about | {
+        "processes": params.processes_of(run) if method.stored_networks else 1,
+        "modules": sources.hashes(["pipelines.train", TRAIN, SEEDS, module, f"restore_ml.tasks.{run.task}.training"],
+                                  _package(module), skipped, own)}}
+    if run.task in tables():
+        content[layout.code("restore", run.task, run.name)] = about | {"modules": sources.hashes(
+            ["pipelines.restore", RESTORE, SEEDS, module, f"restore_ml.tasks.{run.task}.task", *(
+                [f"restore_ml.tasks.{run.task}.optional"] if method.inputs else [])], _package(module), skipped, own)}
+    return content
+
+
+def _package(module: str) -> str:
+    """The package of a method that is not ours, whose modules count as well."""
+    return "" if module.startswith("restore_ml.") else module.partition(".")[0]
+
+
+def _is_feature_network(params: Params, run: str) -> bool:
+    return run in params.runs and method_class(params.runs[run].task, params.runs[run].method).feature_network
+
+
+def _unused(method: type[Method], slots: dict[str, str], networks: set[str]) -> frozenset[Edge]:
+    """Imports that this run never reaches: the loop where nothing is trained, what fills slots where they are empty.
+
+    `networks`: which of the runs in the slots are feature networks.
+    """
+    edges: set[Edge] = set()
+    if not method.stored_networks:
+        edges |= {(TRAIN, module) for module in (*GRADIENTS, SLOTS)}
+    if not slots:
+        edges |= {(TRAIN, SLOTS), (LOADING, SLOTS)}
+    if set(slots.values()) <= networks:
+        edges.add((SLOTS, LOADING))
+    if not networks:
+        edges.add((SLOTS, NETWORK_OF_FEATURES))
+    return frozenset(edges)
+
+
+def overridden(method: type[Method]) -> frozenset[str]:
+    """The names of `Method` that the class or its bases define themselves: their defaults never run."""
+    return frozenset(name for cls in method.__mro__ if cls not in (Method, object) for name in vars(cls))
+
+
+def kind(run: Run) -> str:
+    """`network`, `per picture` (optimised on the picture itself), `fitted` or `no training`."""
+    method = method_class(run.task, run.method)
+    if method.stored_networks:
+        return "network"
+    if method.per_picture:
+        return "per picture"
+    return "fitted" if method.prepare is not Method.prepare else "no training"
+
+
+def _weights(params: Params) -> dict[str, str]:
+    """The files that a user supplies: by path, with their contents' hash, so that a changed file retrains."""
+    given = dict(params.weights)
+    return given | {f"{name}.sha256": sha256_of_file(Path(path)) for name, path in given.items()
+                    if Path(path).is_file()}

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from restore_ml import registry
+from restore_ml.base.errors import UserError
+from restore_ml.registry import method_class
+from restore_ml.runs.settings import load, set_profile
+from tests.graphs import write_runs
+
+GOOD = """
+profile: cpu
+seed: 3
+"""
+GRAPH = """
+task: super_resolution
+tables: [super_resolution]
+judge: none
+samples: {settings: {scales: [2, 3]}, quick: {scales: [2]}}
+margins: {ssim_y: 0.01}
+empty: &empty {features: none, teacher: none, recogniser: none, parts: none}
+runs: &runs
+  bicubic: *empty
+  vdsr: {<<: *empty, settings: {width: 8}, cpu: {layers: 5}, quick: {layers: 3}}
+  vdsr_wide: {<<: *empty, method: vdsr, seed: 9, teacher: super_resolution/vdsr, cpu: {width: 32}}
+tested: *runs
+"""
+
+
+@pytest.fixture
+def params(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(GOOD)
+    graph = tmp_path / "graph" / "super_resolution" / "runs.yaml"
+    graph.parent.mkdir(parents=True)
+    graph.write_text(GRAPH)
+    return path
+
+
+def test_settings_follow_the_profile(params):
+    found = load(params)
+    assert found.tasks["super_resolution"] == {"scales": [2, 3]}
+    runs = {run.name: run for run in found.runs_of("super_resolution")}
+    assert list(found.runs) == [f"super_resolution/{name}" for name in ("bicubic", "vdsr", "vdsr_wide")]
+    assert runs["vdsr"].settings["width"] == 8 and runs["vdsr"].settings["layers"] == 5
+    assert runs["vdsr_wide"].method == "vdsr" and runs["vdsr_wide"].settings["layers"] == 20
+    assert runs["vdsr_wide"].slots == {"teacher": "super_resolution/vdsr"} and runs["vdsr"].slots == {}
+    assert (runs["vdsr"].seed, runs["vdsr_wide"].seed) == (3, 9)
+    assert found.promotion["margins"] == {"super_resolution": {"ssim_y": 0.01}}
+    assert set_profile("quick", params) and not set_profile("quick", params)
+    found = load(params)
+    assert found.tasks["super_resolution"] == {"scales": [2]}
+    assert found.runs["super_resolution/vdsr"].settings["layers"] == 3
+    assert params.read_text().replace("profile: quick", "profile: cpu") == GOOD
+
+
+def test_two_tasks_may_have_runs_of_one_name(params):
+    """`bicubic` of super-resolution names a method of its own task, the other one a method that serves both."""
+    write_runs(params.parent, "inpainting", {"bicubic": {"method": "telea"}})
+    found = load(params)
+    assert {"inpainting/bicubic", "super_resolution/bicubic"} <= set(found.runs)
+    assert found.runs["inpainting/bicubic"].method == "telea"
+
+
+def test_a_method_of_another_task_must_serve_the_run_s_task(params, monkeypatch):
+    write_runs(params.parent, "inpainting", {"enlarged": {"method": "super_resolution.bicubic"}})
+    with pytest.raises(UserError, match=r"serves super_resolution, not inpainting"):
+        load(params)
+    monkeypatch.setattr(method_class("super_resolution", "bicubic"), "serves", ("inpainting",))
+    run = load(params).runs["inpainting/enlarged"]
+    assert run.method == "super_resolution.bicubic"
+    assert registry.method(run.task, run.method, run.settings).task == "inpainting"
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), [
+    ("profile: cpu", "profile: cpuu", "Did you mean 'cpu'"),
+    ("profile: cpu", "profile: cpu\nthreds: 1", "Did you mean 'threads'"),
+    ("seed: 3", "seed: -3", "at least 0"),
+    ("seed: 3", "seed: [", "not readable YAML"),
+    ("seed: 3", "runs: {}", "restore-ml migrate"),
+    ("seed: 3", "promotion: {margins: {}}", r"graph/<task>/runs\.yaml, not in"),
+    ("runs: &", "rums: &", "Did you mean 'runs'"),
+    ("{width: 8}", "{widht: 8}", "Did you mean 'width'"),
+    ("{width: 8}", "{width: wide}", "same kind"),
+    ("{width: 8}", "{steps: -5}", "at least 0"),
+    ("{width: 8}", "[width]", "mapping of settings"),
+    ("teacher: super_resolution/vdsr", "teacher: super_resolution/vdrs", "Did you mean 'super_resolution/vdsr'"),
+    ("teacher: super_resolution/vdsr", "teacher: super_resolution/vdsr_wide", "no other run"),
+    ("teacher: super_resolution/vdsr", "teacher: vdsr", "name a run as task/run"),
+    ("teacher: super_resolution/vdsr", "techer: super_resolution/vdsr", "Did you mean 'teacher'"),
+    ("method: vdsr", "method: vdrs", "Did you mean 'vdsr'"),
+    ("task: super_resolution", "task: inpainting", "it must be super_resolution"),
+    ("tables: [super_resolution]", "tables: [inpainting]", r"it must be \[super_resolution\]"),
+    ("tested: *runs", "tested: {bicubic: *empty}", "must repeat runs"),
+])
+def test_mistakes_are_sentences(params, old, new, sentence):
+    graph = params.parent / "graph" / "super_resolution" / "runs.yaml"
+    path, text = (params, GOOD) if old in GOOD else (graph, GRAPH)
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=sentence):
+        load(params)
+
+
+def test_a_missing_file_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        load(tmp_path / "params.yaml")
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_crashes_the_reader(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text("profile: cpu\n" + text, encoding="utf-8", errors="replace")
+    try:
+        load(path)
+    except UserError as error:
+        assert str(error)
+
+
+def test_what_cannot_be_built_is_told_in_a_sentence():
+    method = method_class("super_resolution", "sa_subpixel_sr")({"width": 4})
+    with pytest.raises(UserError, match=r"cannot be built with its settings in params\.yaml: .*at least 8 channels"):
+        method.networks()
