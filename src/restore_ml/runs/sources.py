@@ -29,9 +29,9 @@ NEUTRAL = frozenset({"restore_ml.base", "restore_ml.base.addresses", "restore_ml
                      "restore_ml.registry"})
 """What may be changed without changing any result: look twice before adding one."""
 METHOD = "restore_ml.method"
-PROTOCOL = frozenset({METHOD, "restore_ml.restoring.loading", "restore_ml.restoring.harness",
-                      "restore_ml.restoring.stage", "restore_ml.tasks.base", "restore_ml.training.divergence", "restore_ml.training.state",
-                      "restore_ml.training.loop", "restore_ml.training.train"})
+PROTOCOL = frozenset({METHOD, "restore_ml.restoring.harness", "restore_ml.restoring.loading",
+                      "restore_ml.restoring.stage", "restore_ml.tasks.base", "restore_ml.training.divergence",
+                      "restore_ml.training.loop", "restore_ml.training.state", "restore_ml.training.train"})
 
 Edge = tuple[str, str]
 """(importer, imported)"""

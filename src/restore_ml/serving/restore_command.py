@@ -161,7 +161,8 @@ def restore_bytes(method: Method, model: Model, image: bytes, mask: bytes | None
 def load_for(root: Path, task: str, model: str, precision: str = "auto") -> tuple[Path, Method, Model]:
     """The folder, method and model of a task's champion or of one of its runs.
 
-    `precision`: `fp32`, `bf16`, or `auto` for the faster of the two that is as good (`restore_ml.restoring.arithmetic`).
+    `precision`: `fp32`, `bf16`, or `auto` for the faster of the two that is as good (see
+    `restore_ml.restoring.arithmetic`).
     """
     folder = model_folder(root, task, model)
     method, loaded = load(folder, root)
