@@ -49,7 +49,7 @@ def stages(root: Path) -> dict[str, str]:
     """What the locks say of every stage (`task: stage` of a task's own), as text: another text is another result."""
     from ruamel.yaml import YAML
 
-    found = {}
+    found: dict[str, str] = {}
     for path in [root / layout.lock_file(), *sorted((root / layout.GRAPH).glob("*/dvc.lock"))]:
         lock = YAML(typ="safe").load(path.read_text(encoding="utf-8")) if path.exists() else {}
         title = "" if path.parent == root else f"{path.parent.name}: "

@@ -24,7 +24,7 @@ def run(name: str, key: str = "") -> int:
     module = None
     if name.isidentifier() and importlib.util.find_spec(f"pipelines.{name}") is not None:
         module = importlib.import_module(f"pipelines.{name}")
-    if not callable(getattr(module, "stage", None)):
+    if module is None or not callable(getattr(module, "stage", None)):
         print(f"There is no stage {name!r}; `dvc stage list` shows them.", file=sys.stderr)
         return 2
     count = getattr(module, "CHILDREN", 0)

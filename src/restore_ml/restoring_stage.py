@@ -155,7 +155,8 @@ class _Restoring:
 
     def restore_case(self, case: str, samples: Shard, out: Path) -> None:
         """Write the case's shard."""
-        entry, sources = self.status["cases"][case], {}
+        entry = self.status["cases"][case]
+        sources: dict[str, str] = {}
         if not write(out, self._outputs(case, samples, sources)) and entry["failed"]:
             entry |= {"status": "failed", "reason": next(iter(entry["failed"].values()))}
         self.earlier.remember(case, out, sources)

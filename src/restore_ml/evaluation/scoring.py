@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
         if _ids(inputs) != _ids(targets):
             raise UserError(f"The inputs and targets of {task} {case} hold different pictures; run `dvc repro`.")
         known = _Known(ledger or Ledger(), case, targets)
-        context = _Once(lambda targets=targets: rules.context(record.arrays for record in targets))
+        context = _Once(partial(_context, rules, targets))
         test_set, degradation = case.split("/")
         for entry in runs:
             own = {"task": task, "run": entry["run"], "case": case, "test_set": test_set, "degradation": degradation,
@@ -146,9 +147,9 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
         else:
             try:
                 made, sample = shard[outputs[target.id]], inputs[number]
-                values = known.values(entry_run, sample, made)
-                if values is None:
-                    values = _measure(rules, sample.arrays, made.arrays, target.arrays, context, features)
+                kept = known.values(entry_run, sample, made)
+                values = kept or _measure(rules, sample.arrays, made.arrays, target.arrays, context, features)
+                if kept is None:
                     known.remember(entry_run, sample, made, values)
             except UserError:
                 said = "failed", f"the run's output {shard.path.name} is broken"
@@ -160,6 +161,10 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
         yield {"picture": target.id, "name": str(facts.get("name", target.id[:16])),
                "group": str(facts.get("group") or target.id), "synthetic": bool(facts.get("synthetic", False)),
                "status": said[0], "reason": said[1], **values}
+
+
+def _context(rules: Protocol, targets: Shard) -> Any:
+    return rules.context(record.arrays for record in targets)
 
 
 def _measure(rules: Protocol, inputs: Arrays, output: Arrays, target: Arrays, context: _Once,
@@ -176,7 +181,8 @@ class _Once:
     """A value that is worked out when it is asked for first."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
-        self._work, self._values = work, []  # type: ignore[var-annotated]
+        self._work = work
+        self._values: list[Any] = []
 
     def value(self) -> Any:
         if not self._values:
