@@ -16,6 +16,7 @@ from typing import Any
 
 from restore_ml import layout, settings
 from restore_ml.errors import UserError
+from restore_ml.evaluation.comparison import first_case
 from restore_ml.evaluation.promotion import Decision, decide
 from restore_ml.evaluation.protocol import protocol
 from restore_ml.evaluation.rule import Rule, resolve
@@ -85,7 +86,7 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
     def probe(run: str, asked: Rule) -> dict[str, Any]:
         from restore_ml.tracking.probes import probe as look
 
-        case = protocol(task).primary_case(scores["case"])
+        case = first_case(protocol(task), scores["case"], asked.primary_case)
         return look(root, task, run, case, asked, decisions.latency(root, task, digest(models / run)))
 
     decision = decide(task, scores, models, held, params.promotion, profile=params.profile, replicates=teams,
