@@ -202,7 +202,8 @@ def _bring_up_to_date(root: Path, tasks: Sequence[str]) -> None:
     left = [champion[task] for task in stale if task not in taken]
     if left:
         _dvc(root, "repro", "--quiet", "--single-item", *left)
-    if stale and "register" not in status:  # it was up to date, and whoever moves a champion syncs MLflow
+    view = _changed(status.get("register", []))
+    if stale and view <= {layout.champion_scores("").parent.as_posix()}:  # whoever moves a champion syncs MLflow
         _dvc(root, "commit", "--force", "--quiet", "register")
 
 
