@@ -1,8 +1,8 @@
 """The test files that a change can touch, nearest first, for at most three minutes: `make test CHANGED=1`.
 
 A change is what differs from the last commit, untracked files included. A changed module touches every test file that
-imports it, directly or through others; `restore_ml.runs.fingerprints.Sources` reads the imports, nothing is run for it. What
-no import statement says is found in words: a test reaches the method, task or benchmark that it names, all of them when
+imports it, directly or through others; `restore_ml.runs.sources` reads the imports, nothing is run for it. What no
+import statement says is found in words: a test reaches the method, task or benchmark that it names, all of them when
 it goes through the registry's lists, the module that a command in it starts, and a file that is no module by its name.
 `EVERYTHING` touches all tests.
 

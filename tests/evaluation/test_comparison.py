@@ -219,3 +219,13 @@ def test_a_task_without_runs_has_an_empty_comparison(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == {}
     assert pandas.read_csv(tmp_path / "out/table.csv").empty
     assert "nothing was scored" in console_table("super_resolution", join_costs(table, "super_resolution", tmp_path))
+
+
+def test_a_task_may_name_another_case_as_the_one_that_ranks(tmp_path: Path) -> None:
+    scores = some(tmp_path)
+    own = build_table("super_resolution", scores, made.about(tmp_path))
+    named = build_table("super_resolution", scores, made.about(tmp_path), "photos/x3")
+    assert set(own.loc[own["primary"], "case"]) == {"photos/x2"} and own["case"].iloc[0] == "photos/x2"
+    assert set(named.loc[named["primary"], "case"]) == {"photos/x3"} and named["case"].iloc[0] == "photos/x3"
+    gone = build_table("super_resolution", scores, made.about(tmp_path), "photos/x9")
+    assert set(gone.loc[gone["primary"], "case"]) == {"photos/x2"}

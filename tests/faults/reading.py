@@ -88,7 +88,7 @@ def _collection(path: Path) -> None:
 
 READERS: dict[str, Callable[[Path], None]] = {
     "picture": _picture, "scene": _scene, "manifest": _manifest, "shard": _shard, "shards": _folder_of_shards,
-    "params": _params, "collection": _collection}
+    "params": _params, "runs": _runs, "collection": _collection}
 
 
 def answer(reader: str, path: Path) -> str:

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from flows.work import rebuild
 from restore_ml import registry
-from restore_ml.base import errors, files
+from restore_ml.base import errors, files, layout
 from restore_ml.base.files import read_json
 from restore_ml.data import data_docs, shards
 from restore_ml.restoring.stage import restore_run
@@ -213,8 +213,9 @@ def test_a_picture_without_memory_is_restored_by_the_next_rebuild(tmp_path, monk
     assert len(shards.Shard(out / "photos/x2.arrow")) == 2  # the others go on
     commands: list[tuple[str, ...]] = []
     monkeypatch.setattr(rebuild, "_dvc", lambda root, environment, *arguments: commands.append(arguments))
-    assert rebuild.force_transient(root, [], {}) == ["vdsr"]
-    assert commands == [("repro", "--force", "--single-item", "restore@vdsr")]
+    stage = layout.stage("restore", small_project.TASK, "vdsr")
+    assert rebuild.force_transient(root, "", [], {}) == [stage]
+    assert commands == [("repro", "--force", "--single-item", stage)]
     restore_run(spec, root, out)  # what that does
     assert {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
 

@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from flows.work import rebuild
+from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
 from restore_ml.data import shards
@@ -158,6 +160,31 @@ def test_what_promote_takes_over_is_what_the_stage_would_find(project: Path) -> 
     champions.promote(project)
     kept = pd.read_parquet(standing.path(project, TASK))
     pd.testing.assert_frame_equal(kept, standing.score_champion(project, TASK).reset_index(drop=True))
+
+
+def test_a_champion_short_of_memory_is_restored_again_by_the_next_rebuild(project: Path,
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    champion_folders.install(project, TASK, "vdsr", {"sentence": "vdsr becomes the first champion."})
+    mark = project / f".state/transient/champion/{TASK}"
+    cls = registry.method_class(TASK, "vdsr")
+    real, calls = cls.restore, [0]
+
+    def restore(self: Any, *given: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 3:  # the second picture: the first one is restored twice
+            raise MemoryError("no memory")
+        return real(self, *given)
+
+    monkeypatch.setattr(cls, "restore", restore)
+    rows = standing.score_champion(project, TASK)
+    assert mark.exists() and sorted(rows["status"]) == ["failed", "ok", "ok"]
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(rebuild, "_dvc", lambda root, environment, *arguments: commands.append(arguments))
+    assert rebuild.force_transient(project, "", [], {}) == [f"graph/{TASK}/dvc.yaml:champion@{TASK}"]
+    assert commands[0][:2] == ("repro", "--force")
+    rows = standing.score_champion(project, TASK)
+    assert not mark.exists() and set(rows["status"]) == {"ok"}
+    assert rebuild.force_transient(project, "", [], {}) == []
 
 
 def grow(root: Path) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from restore_ml import registry
 from restore_ml.base.errors import UserError
+from restore_ml.promotion.rule import resolve
 from restore_ml.registry import method_class
 from restore_ml.runs.settings import load, set_profile
 from tests.graphs import write_runs
@@ -49,11 +50,21 @@ def test_settings_follow_the_profile(params):
     assert runs["vdsr_wide"].slots == {"teacher": "super_resolution/vdsr"} and runs["vdsr"].slots == {}
     assert (runs["vdsr"].seed, runs["vdsr_wide"].seed) == (3, 9)
     assert found.promotion["margins"] == {"super_resolution": {"ssim_y": 0.01}}
+    assert found.primary_cases == {}
     assert set_profile("quick", params) and not set_profile("quick", params)
     found = load(params)
     assert found.tasks["super_resolution"] == {"scales": [2]}
     assert found.runs["super_resolution/vdsr"].settings["layers"] == 3
     assert params.read_text().replace("profile: quick", "profile: cpu") == GOOD
+
+
+def test_a_task_s_own_case_reaches_the_rule_of_promotion(params):
+    graph = params.parent / "graph" / "super_resolution" / "runs.yaml"
+    graph.write_text(GRAPH.replace("margins:", "primary_case: photos/x3\nmargins:"))
+    found = load(params)
+    assert found.primary_cases == {"super_resolution": "photos/x3"}
+    rule = resolve("super_resolution", found.promotion)
+    assert rule.primary_case == "photos/x3" and rule.margins == {"ssim_y": 0.01}
 
 
 def test_two_tasks_may_have_runs_of_one_name(params):

@@ -66,12 +66,23 @@ def build_table(task: str, scores: pandas.DataFrame, about: Mapping[str, Mapping
     facts = {run: {"parameters": math.nan, "training_ops": math.nan, "method": run, "reading": ""} | {
         key: value for key, value in about.get(run, {}).items() if value is not None} for run in runs}
     baseline = _baseline(rules, facts)
-    cases = set(scores["case"])
-    primary = primary_case if primary_case in cases else rules.primary_case(cases)
+    primary = first_case(rules, scores["case"], primary_case)
     rows: list[dict[str, Any]] = []
     for case in sorted(scores["case"].unique(), key=lambda name: (name != primary, name)):
         rows += _case_rows(rules, scores[scores["case"] == case], facts, baseline, case == primary)
     return pandas.DataFrame(rows, columns=columns(rules))
+
+
+def first_case(rules: Protocol, cases: Iterable[str], named: str) -> str:
+    """The case that ranks: the one that the task's runs.yaml names, where it is there, else the protocol's own."""
+    known = set(cases)
+    return named if named in known else rules.primary_case(known)
+
+
+def named_case(root: Path, task: str) -> str:
+    """The case that the task's runs.yaml names, as the stage `code` wrote it down; empty where it names none."""
+    path = root / layout.code("compare", task)
+    return str(read_json(path)["primary_case"]) if path.exists() else ""
 
 
 def columns(rules: Protocol) -> list[str]:

@@ -72,10 +72,6 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
     return frame.sort_values(["run", "case", "picture"], ignore_index=True)
 
 
-def _context(rules: Protocol, targets: Shard) -> Any:
-    return rules.context(record.arrays for record in targets)
-
-
 def _frame(rows: list[dict[str, Any]], metrics: list[str]) -> pandas.DataFrame:
     """Rows with the columns and kinds of `score`."""
     import pandas
@@ -166,6 +162,10 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
                "status": said[0], "reason": said[1], **values}
 
 
+def _context(rules: Protocol, targets: Shard) -> Any:
+    return rules.context(record.arrays for record in targets)
+
+
 def _measure(rules: Protocol, inputs: Arrays, output: Arrays, target: Arrays, context: _Once,
              features: tuple[str, Features] | None) -> dict[str, float]:
     check(rules.task, output, inputs, target)
@@ -180,7 +180,8 @@ class _Once:
     """A value that is worked out when it is asked for first."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
-        self._work, self._values = work, []  # type: ignore[var-annotated]
+        self._work = work
+        self._values: list[Any] = []
 
     def value(self) -> Any:
         if not self._values:

@@ -16,6 +16,7 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_text
 from restore_ml.base.programs import dvc
+from restore_ml.evaluation.comparison import first_case
 from restore_ml.evaluation.scoring import read_task, scored_runs
 from restore_ml.promotion import champion_scores as standing
 from restore_ml.promotion import decisions
@@ -87,7 +88,7 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
     def probe(run: str, asked: Rule) -> dict[str, Any]:
         from restore_ml.promotion.probes import probe as look
 
-        case = protocol(task).primary_case(scores["case"])
+        case = first_case(protocol(task), scores["case"], asked.primary_case)
         return look(root, task, run, case, asked, decisions.latency(root, task, digest(models / run)))
 
     decision = decide(task, scores, models, held, params.promotion, profile=params.profile, replicates=teams,
@@ -203,7 +204,8 @@ def _bring_up_to_date(root: Path, tasks: Sequence[str]) -> None:
     left = [champion[task] for task in stale if task not in taken]
     if left:
         dvc(root, "repro", "--quiet", "--single-item", *left)
-    if stale and "register" not in status:  # it was up to date, and whoever moves a champion syncs MLflow
+    view = _changed(status.get("register", []))
+    if stale and view <= {layout.champion_scores("").parent.as_posix()}:  # whoever moves a champion syncs MLflow
         dvc(root, "commit", "--force", "--quiet", "register")
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from restore_ml.base.errors import UserError
-from restore_ml.evaluation.comparison import model_facts
+from restore_ml.evaluation.comparison import first_case, model_facts
 from restore_ml.promotion import challengers, guards
 from restore_ml.promotion.challengers import Challenger, number
 from restore_ml.promotion.rule import Rule, resolve
@@ -120,7 +120,7 @@ class _Question:
         self.facts: dict[str, Any] = {"task": task, "champion": self.held, "rule": asdict(rule), "metric": rule.metric}
         self.rows = self.scores
         if len(scores):
-            case = self.rules.primary_case(scores["case"])
+            case = first_case(self.rules, scores["case"], self.rule.primary_case)
             self.rows = self.scores[self.scores["case"] == case]
             self.facts |= {"case": case, "synthetic": bool(self.rows["synthetic"].any())}
 

@@ -38,7 +38,9 @@ class TaskPictures:
         found = [case for case in found if (folder / "targets" / f"{case}.arrow").exists()]
         if not found:
             return []
-        first = self.protocol.primary_case(found)
+        from restore_ml.evaluation.comparison import first_case, named_case
+
+        first = first_case(self.protocol, found, named_case(self.root, self.task))
         return [first, *(case for case in found if case != first)]
 
     def samples(self, case: str) -> list[tuple[str, dict[str, object]]]:

@@ -126,7 +126,7 @@ def load(path: Path | None = None) -> Params:
                 raise UserError(f"The slot {slot} of the run {run.key!r} holds {shown(other)}, which is no other run; "
                                 f"name one as task/run.{nearest(other, runs)}")
     return Params(profile, seed, _whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
-                  _weights(raw, path), tasks, runs, promotion | {"margins": margins},
+                  _weights(raw, path), tasks, runs, promotion | {"margins": margins, "primary_case": primary_cases},
                   _whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
                   _seeds(raw.get("seeds") or {}, profile, path), primary_cases)
 

@@ -101,13 +101,15 @@ def _point(client: MlflowClient, name: str, version: Any, run: str, provisional:
 
 def best(task: str, entries: list[Entry]) -> Entry | None:
     """The entry that leads by the primary metric on the primary case; names break ties, those without rows stay out."""
+    from restore_ml.evaluation.comparison import first_case, named_case
     from restore_ml.tasks.protocol import protocol
 
     rules = protocol(task)
     cases = {case for entry in entries if "case" in entry.scores for case in entry.scores["case"]}
     if not cases:
         return None
-    case, metric = rules.primary_case(cases), rules.metric(rules.primary)
+    case = first_case(rules, cases, named_case(entries[0].root, task))
+    metric = rules.metric(rules.primary)
     found = []
     for entry in entries:
         rows = entry.scores
