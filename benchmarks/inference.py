@@ -44,8 +44,9 @@ from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
 from restore_ml.restoring import arithmetic as inference
 from restore_ml.restoring.harness import restore
-from restore_ml.serving.photos import default_scale, restore_photo
+from restore_ml.serving.photos import restore_photo
 from restore_ml.serving.restore_command import load_for, run_name
+from restore_ml.tasks.photos import default_scale
 
 Work = Callable[[Method, Model], np.ndarray]
 Variant = tuple[str, Method, Model, Callable[[], AbstractContextManager[None]]]

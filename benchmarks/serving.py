@@ -64,7 +64,7 @@ def runs(root: Path, wanted: list[str]) -> list[tuple[str, str]]:
 def sample(task: str, method: object, side: int) -> dict[str, np.ndarray]:
     """A task's inputs from the photograph."""
     from restore_ml.degradations.colour import rgb_to_lab
-    from restore_ml.serving.photos import default_scale
+    from restore_ml.tasks.photos import default_scale
 
     picture, mask = photograph(side, side), holes(side, side)[:, :, None]
     if task == "super_resolution":
@@ -215,7 +215,8 @@ def onnx(root: Path, wanted: list[str], side: int = 256) -> None:
                 continue
             _, method, model = exporting.load_for(root, task, run)
             form = said.split(": ")[1].split(" of ")[0]
-            traced = next(one for one in exporting._candidates(method, model, exporting.default_scale(method))
+            factor = exporting.of_task(method.task).factor(method, None)
+            traced = next(one for one in exporting._candidates(method, model, factor)
                           if not isinstance(one, str) and one.form == form)
             data, given = path.read_bytes(), traced.samples[-1]
             session = exporting.open_session(data, torch.get_num_threads())

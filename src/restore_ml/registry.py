@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from restore_ml.method import Method
     from restore_ml.tasks.base import Parts, Task
+    from restore_ml.tasks.photos import Photos
 
 HERE = Path(__file__).parent
 
@@ -73,6 +74,12 @@ def parts(name: str) -> Parts:
 
     return Parts(task(name), _part(name, "training", "TRAINING"), _part(name, "cases", "CASES"),
                  _part(name, "optional", "OPTIONAL"))
+
+
+def photos(name: str) -> Photos | None:
+    """What a person gives of the task and gets; None for a task that takes no photographs."""
+    _check(name)
+    return _part(name, "photos", "PHOTOS")
 
 
 def evaluation_module(task_name: str) -> str | None:

@@ -53,7 +53,7 @@ def test_inpainting_keeps_known_pixels_and_needs_its_mask():
 
 
 def test_scenes_are_no_photographs():
-    with pytest.raises(UserError, match="several bands"):
+    with pytest.raises(UserError, match="takes scenes, not photographs"):
         restore_photo(method_class("cloud_removal", "rs_direct")({}), Model(), np.zeros((20, 20, 3), np.uint8))
 
 

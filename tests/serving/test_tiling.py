@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from restore_ml.serving import photos
+from restore_ml.base.errors import UserError
 from restore_ml.serving.restore_command import load_for, restore_picture
+from restore_ml.tasks.colorization import photos as colour_photos
+from restore_ml.tasks.inpainting import photos
 from tests.serving.conftest import picture
 
 
@@ -70,15 +72,15 @@ def test_large_inpainting_is_tiled_where_its_holes_are(served: Path, monkeypatch
     assert (found[hole > 0] != 0).any() and method.tile is None, "the method itself stays as it is"
 
 
-def test_a_mask_without_a_hole_gives_the_picture_back(served: Path) -> None:
+def test_a_mask_without_a_hole_is_refused(served: Path) -> None:
     _, method, model = load_for(served, "inpainting", "glcic")
-    shown = picture(5, 40, 60)
-    assert np.array_equal(restore_picture(method, model, shown, np.zeros((40, 60), np.uint8)), shown)
+    with pytest.raises(UserError, match="marks nothing"):
+        restore_picture(method, model, picture(5, 40, 60), np.zeros((40, 60), np.uint8))
 
 
 def test_strips_change_no_colour(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, method, model = load_for(served, "colorization", "colorful")
     shown = picture(6, 70, 90)
     whole = restore_picture(method, model, shown)
-    monkeypatch.setattr(photos, "STRIP", 90 * 16)
+    monkeypatch.setattr(colour_photos, "STRIP", 90 * 16)
     assert np.abs(restore_picture(method, model, shown).astype(int) - whole.astype(int)).max() <= 1

@@ -27,7 +27,6 @@ PICTURES = 40
 """The most that are shown of a task: the source's number of test pairs."""
 SIDE = 256
 """Pixels of the screen that a picture takes."""
-SHRUNK = ("colorization",)
 
 
 def blind(root: Path, view: TaskView, files: Store) -> dict[str, Any] | None:
@@ -45,7 +44,7 @@ def blind(root: Path, view: TaskView, files: Store) -> dict[str, Any] | None:
     if not shown:
         return None
     part = {"task": view.task, "title": title(view.task), "case": case, "side": SIDE,
-            "shrink": view.task in SHRUNK, "pictures": shown,
+            "shrink": view.rules.shrinks_in_blind_test, "pictures": shown,
             "runs": [{"name": run, "model": sha256_of_file(root / layout.model(view.task, run) / "model.json")[:16]}
                      for run in runs]}
     return part | {"page": sha256(canonical_json(part).encode())[:16]}

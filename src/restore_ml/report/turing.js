@@ -214,7 +214,8 @@
   }
   if (tests.length) {
     fields.task.replaceChildren(...tests.map((entry) => new Option(entry.title, entry.task)));
-    if (tests.some((entry) => entry.task === "colorization")) fields.task.value = "colorization";
+    const smaller = tests.find((entry) => entry.shrink);
+    if (smaller) fields.task.value = smaller.task;
     offer();
     home();
   }

@@ -1,8 +1,8 @@
 """Which arithmetic a person's pictures are restored in: what was scored (fp32), or bf16 where that is as good.
 
 Tables, promotion and the champion's standing are always computed in fp32. For `restore-ml restore`, `restore-ml serve`
-and MLflow the rule `auto` takes bf16 when the task is one of `FASTER`, the processor multiplies bf16 fast (AMX) and the
-model holds the tolerance: on no canary picture does an 8-bit value of the result differ from fp32 by more than
+and MLflow the rule `auto` takes bf16 when the task says that it wins enough, the processor multiplies bf16 fast (AMX)
+and the model holds the tolerance: on no canary picture does an 8-bit value of the result differ from fp32 by more than
 `LEVELS`, and over all of them the PSNR to the truth changes by at most `DECIBELS`. For enlarging, the canaries' hard
 edges and pure colours are harder than photographs (20 layers of VDSR: 8 levels on them, 4 on photographs, so fp32; 8
 layers of 32: 1 on both). The same model on the same kind of processor always gets the same answer: nothing is timed.
@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from restore_ml.arrays import Arrays
+from restore_ml import registry
 from restore_ml.method import Method, Model
 from restore_ml.restoring.harness import restore
-from restore_ml.serving.photos import default_scale
 from restore_ml.training import precision as arithmetic
 
 CHOICES = ("auto", "fp32", "bf16")
@@ -26,10 +25,6 @@ LEVELS = 1
 """Largest difference between the 8-bit results."""
 DECIBELS = 0.01
 """Largest change of the PSNR (over RGB; of what was missing, in inpainting)."""
-FASTER = ("super_resolution",)
-"""Where bf16 wins something (4 times). Holes: 1.1 times, and -0.013 dB on a photograph (partial_conv). Colour: 1.2
-times, as the network sees a small picture, and 2 levels and 0.014 dB (colorful_colorization)."""
-DEGRADATIONS = {"inpainting": ("irregular_3", "centre"), "colorization": ("lab_grey",)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,8 @@ def choose(method: Method, model: Model, wanted: str = "auto") -> str:
         return "fp32"
     if wanted != "auto":
         return wanted
-    fast = method.task in FASTER and arithmetic.fast_cpu()
+    photos = registry.photos(method.task)
+    fast = photos is not None and photos.faster_in_bf16 and arithmetic.fast_cpu()
     return "bf16" if fast and tolerable(method, model) else "fp32"
 
 
@@ -69,20 +65,21 @@ def difference(method: Method, model: Model) -> Difference | None:
     """bf16 against fp32 over the canary pictures; None for a task or method that cannot restore them."""
     from restore_ml.promotion import canaries
 
-    names = DEGRADATIONS.get(method.task, (f"x{default_scale(method)}",) if method.task == "super_resolution" else ())
-    degradation = next((name for name in names if method.unsupported(name) is None), None)
-    if degradation is None:
+    photos = registry.photos(method.task)
+    degradation = next((name for name in (photos.probes(method) if photos else ())
+                        if method.unsupported(name) is None), None)
+    if photos is None or degradation is None:
         return None
     gaps, scored, faster, before = [], [], [], model.precision
     try:
         for sample in canaries.samples(method.task, degradation).values():
             missing = sample.inputs["mask"][..., 0] > 0 if "mask" in sample.inputs else np.s_[:]
-            truth = _picture(sample.inputs, sample.target)[missing]
+            truth = photos.shown(sample.inputs, sample.target)[missing]
             shown = []
             for precision in ("fp32", "bf16"):
                 model.precision = precision
                 output = restore(method, model, sample.inputs, 1)
-                shown.append(_picture(sample.inputs, output)[missing])
+                shown.append(photos.shown(sample.inputs, output)[missing])
             gaps.append(_apart(*shown))
             scored.append(_apart(shown[0], truth))
             faster.append(_apart(shown[1], truth))
@@ -95,12 +92,3 @@ def difference(method: Method, model: Model) -> Difference | None:
 
 def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.abs(one.astype(np.int64) - other).ravel()
-
-
-def _picture(inputs: Arrays, output: Arrays) -> np.ndarray:
-    """The 8-bit picture of a task's output or target, as a person gets it."""
-    from restore_ml.degradations.colour import to_rgb8
-
-    if "ab" in output:
-        return to_rgb8(inputs["L"], output["ab"])
-    return next(output[name] for name in ("sr", "hr", "image") if name in output)

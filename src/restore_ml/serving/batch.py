@@ -22,7 +22,8 @@ from restore_ml.data import folders
 from restore_ml.data.containers import read_container
 from restore_ml.data.pictures import PROMISING, SUFFIXES, Refused, read_bytes
 from restore_ml.serving import outputs
-from restore_ml.serving.engine import TASKS, model_hash
+from restore_ml.serving.engine import model_hash
+from restore_ml.serving.photos import of_task
 from restore_ml.serving.report import JOURNAL, Line, append, read_journal, write_journal, write_report
 from restore_ml.serving.restore_command import (
     decode,
@@ -56,13 +57,11 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     `mask`: a folder with masks of the same names (any picture format), or one file for all. Raises `UserError` for a
     folder without pictures, an unknown model, or an output folder that is the input folder.
     """
-    if task not in TASKS:
-        raise UserError(f"{task} takes scenes of several bands and dates, not photographs; restore them with the "
-                        "pipeline.")
+    photos = of_task(task)
     outputs.check_folder(out)
     if folder.resolve() == out.resolve():
         raise UserError("The pictures would be written among their originals; name another folder with -o.")
-    if task == "inpainting" and mask is None:
+    if photos.takes_mask and mask is None:
         raise UserError("Inpainting needs masks: give --mask with a folder of masks of the same names, white where to "
                         "fill, or with one mask for all.")
     if mask is not None and not os.path.exists(mask):

@@ -17,11 +17,8 @@ from restore_ml.base.files import canonical_json, read_json, sha256, sha256_of_f
 from restore_ml.registry import method_class
 from restore_ml.serving.limits import Limits, Pixels, Refusal
 from restore_ml.serving.payload import SIGNATURE, Query, Row
-from restore_ml.serving.photos import default_scale
+from restore_ml.serving.photos import of_task
 from restore_ml.serving.restore_command import load_for, restore_bytes, run_name
-
-TASKS = ("super_resolution", "inpainting", "colorization")
-"""Tasks whose inputs are photographs."""
 
 
 class Worker:
@@ -60,9 +57,7 @@ class Engine:
 
         `threads`: for torch, None for its own choice. `precision`: see `restore_ml.serving.restore_command.load_for`.
         """
-        if task not in TASKS:
-            raise UserError(f"{task} takes scenes of several bands and dates, not photographs, so it cannot be served; "
-                            f"serve {', '.join(TASKS)}.")
+        self.photos = of_task(task)
         self.limits = limits or Limits()
         self.folder, self.method, self.model = load_for(root, task, model, precision)
         self.task, self.run = task, run_name(self.folder)
@@ -78,8 +73,8 @@ class Engine:
 
     def check(self, query: Query) -> None:
         """Refuse by the files' headers what would be too large, is of another kind or lacks its mask."""
-        scale = query.scale or default_scale(self.method)
-        pixels = Pixels(self.limits, scale * scale if self.task == "super_resolution" and 1 <= scale <= 16 else 1)
+        scale = self.photos.factor(self.method, query.scale)
+        pixels = Pixels(self.limits, scale * scale if 1 <= scale <= 16 else 1)
         for number, row in enumerate(query.rows):
             size = pixels.check(row.image, "image")
             self._check_mask(row, size, number)
@@ -87,10 +82,10 @@ class Engine:
                 raise Refusal(422, f"The mask of row {number} is not of its picture's size, {size[0]} x {size[1]}.")
 
     def _check_mask(self, row: Row, size: tuple[int, int], number: int) -> None:
-        if self.task == "inpainting" and row.mask is None:
-            raise Refusal(422, f"Row {number} has no mask; inpainting needs one of the picture's size, "
+        if self.photos.takes_mask and row.mask is None:
+            raise Refusal(422, f"Row {number} has no mask; {self.task} needs one of the picture's size, "
                                f"{size[0]} x {size[1]}, white where to fill.")
-        if self.task != "inpainting" and row.mask is not None:
+        if not self.photos.takes_mask and row.mask is not None:
             raise Refusal(422, f"Row {number} has a mask, but {self.task} takes none; leave it out.")
 
     def _restore(self, query: Query, stop: threading.Event) -> list[str]:

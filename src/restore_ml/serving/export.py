@@ -32,7 +32,7 @@ from restore_ml.nn.pieces import in_one_piece
 from restore_ml.seeds import generator
 from restore_ml.serving import outputs
 from restore_ml.serving.engine import model_hash
-from restore_ml.serving.photos import default_scale
+from restore_ml.serving.photos import of_task
 from restore_ml.serving.restore_command import load_for, run_name, write_bytes
 
 TOLERANCE = 1e-3
@@ -67,16 +67,17 @@ def export(root: Path, task: str, model: str, target: Path, scale: int | None = 
     outputs.check_file(target)
     folder, method, loaded = load_for(root, task, model, "fp32")
     run = run_name(folder)
-    if scale is not None and task != "super_resolution":
+    photos = of_task(task)
+    if scale is not None and not photos.enlarges:
         raise UserError(f"{task} takes no scale; leave it out.")
-    factor = scale or default_scale(method)
-    if task == "super_resolution" and method.unsupported(f"x{factor}"):
+    factor = photos.factor(method, scale)
+    if photos.enlarges and method.unsupported(f"x{factor}"):
         raise UserError(f"This model cannot enlarge by {factor}: {method.unsupported(f'x{factor}')}.")
     if not loaded.networks and not loaded.arrays:
         raise UserError(f"{run} ({type(method).__name__}) has learned nothing that a file could hold: it computes or "
                         "optimises on each picture, so there is no network to export.")
     facts = read_json(folder / "model.json") | {"model_sha256": model_hash(folder, root)}
-    facts |= {"scale": factor} if task == "super_resolution" else {}
+    facts |= {"scale": factor} if photos.enlarges else {}
     reasons = []
     for candidate in _candidates(method, loaded, factor):
         if isinstance(candidate, str):

@@ -136,13 +136,14 @@ def load(folder: Path, root: Path) -> tuple[Method, Model]:
 def restore_picture(method: Method, model: Model, picture: np.ndarray, mask: np.ndarray | None = None,
                     scale: int | None = None, seed: int = 1) -> np.ndarray:
     """Restore one picture (H x W x C uint8, any size): H x W x 3 uint8. `mask`: H x W, 1 = missing; `scale`: factor."""
-    from restore_ml.serving.photos import restore_photo
+    from restore_ml.serving.photos import of_task, restore_photo
 
     if scale is not None and not 1 <= scale <= 16:
         raise UserError(f"The scale is {scale}; give a whole number such as 2, 3 or 4.")
-    if mask is not None and method.task != "inpainting":
+    photos = of_task(method.task)
+    if mask is not None and not photos.takes_mask:
         raise UserError(f"{method.task} takes no mask; leave it out, or restore with --task inpainting.")
-    if scale is not None and method.task != "super_resolution":
+    if scale is not None and not photos.enlarges:
         raise UserError(f"{method.task} takes no scale; leave it out, or restore with --task super_resolution.")
     return restore_photo(method, model, picture, mask, scale, seed)
 
@@ -196,9 +197,9 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
 
 def sides_of(method: Method, picture: np.ndarray, scale: int | None) -> tuple[int, int]:
     """Width and height in pixels of what becomes of a picture."""
-    from restore_ml.serving.photos import default_scale
+    from restore_ml.serving.photos import of_task
 
-    factor = (scale or default_scale(method)) if method.task == "super_resolution" else 1
+    factor = of_task(method.task).factor(method, scale)
     return picture.shape[1] * factor, picture.shape[0] * factor
 
 

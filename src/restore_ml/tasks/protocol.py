@@ -102,6 +102,8 @@ class Protocol(ABC):
     """The metric that ranks."""
     primary_set: ClassVar[str]
     primary_degradation: ClassVar[str]
+    shrinks_in_blind_test: ClassVar[bool] = False
+    """Whether the blind test shows pictures made smaller, as the source of the test does for colour."""
     baselines: ClassVar[tuple[str, ...]]
     """Methods without training, the first one present is what the table's differences are against."""
     guards: ClassVar[tuple[Guard, ...]] = ()
