@@ -1,5 +1,8 @@
 """The stage `score`: one row a picture and case of a run, and what the table says of the run."""
 
+from pathlib import Path
+from typing import Any
+
 from pipelines.machinery.steps import Steps
 from restore_ml.base import layout
 from restore_ml.base.files import read_json, write_json
@@ -15,13 +18,25 @@ def score_pictures(key: str) -> int:
     from restore_ml.data.ledger import Ledger
     from restore_ml.evaluation.comparison import about_run
     from restore_ml.evaluation.scoring import score, write_scores
+    from restore_ml.evaluation.set_figures import set_figures
 
     root, (task, run) = layout.root(), key.split("/")
-    ledger = Ledger.of_stage(root, f"score-{task}-{run}", read_json(root / layout.code("score", task)))
+    spec = read_json(root / layout.code("score", task))
+    ledger = Ledger.of_stage(root, f"score-{task}-{run}", spec)
     status = read_json(root / layout.restored(task, run) / "status.json")
     rows = score(task, root / layout.samples(task), root / layout.restored(task),
                  [{"run": run, "seed": status["seed"]}], ledger=ledger)
     ledger.save()
     write_scores(root / layout.scores(task, run), rows)
-    write_json(root / layout.about(task, run), about_run(root / layout.model(task, run)))
+    figures = set_figures(task, root / layout.samples(task), root / layout.restored(task, run), _judge(root, spec))
+    write_json(root / layout.about(task, run), about_run(root / layout.model(task, run)) | {"figures": figures})
     return len(rows)
+
+
+def _judge(root: Path, spec: dict[str, Any]) -> Any:
+    """What the run gives that the task's figures of whole sets need; None where none is named."""
+    if spec["judge"] == layout.NONE:
+        return None
+    from restore_ml.training.slots import load_slot
+
+    return load_slot(root, spec["judge"], {})

@@ -88,9 +88,10 @@ def named_case(root: Path, task: str) -> str:
 def columns(rules: Protocol) -> list[str]:
     """The columns of the table, in order."""
     gains = [f"{name}{end}" for name in ("vs_baseline", "vs_best") for end in ("", "_low", "_high")]
+    of_sets = [metric.name for metric in rules.set_metrics if metric not in rules.metrics]
     return ["case", "primary", "rank", "run", "method", "status", "reason", "pictures", "pictures_ok", "groups",
-            *(metric.name for metric in rules.metrics), f"{rules.primary}_low", f"{rules.primary}_high", *gains, "wins",
-            "capped", "baseline", "parameters", "training_ops", "reading", "synthetic"]
+            *(metric.name for metric in rules.metrics), *of_sets, f"{rules.primary}_low", f"{rules.primary}_high",
+            *gains, "wins", "capped", "baseline", "parameters", "training_ops", "reading", "synthetic"]
 
 
 def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[str, Any]], baseline: str,
@@ -118,6 +119,7 @@ def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[
                "method": facts[run]["method"], "status": status, "reason": reason, "pictures": len(order),
                "pictures_ok": int((own["status"] == "ok").sum()), "groups": len(set(groups))}
         row |= {entry.name: _mean(own[entry.name].to_numpy(np.float64)) for entry in rules.metrics}
+        row |= facts[run].get("figures", {}).get(row["case"], {})
         row |= {f"{metric.name}_low": estimate.low, f"{metric.name}_high": estimate.high}
         for column in others:
             gain = next(estimates)

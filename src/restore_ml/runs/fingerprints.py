@@ -89,8 +89,10 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str) -> dict[Pa
     protocol = evaluation_module(task)
     if protocol is None:
         return content
-    content[layout.code("score", task)] = {"task": task, "settings": settings, "modules": sources.hashes(
-        ["pipelines.score", "restore_ml.evaluation.scoring", protocol, definition])}
+    content[layout.code("score", task)] = {
+        "task": task, "settings": settings, "judge": params.judges.get(task, layout.NONE), "modules": sources.hashes(
+            ["pipelines.score", "restore_ml.evaluation.scoring", "restore_ml.evaluation.set_figures", protocol,
+             definition])}
     content[layout.code("champion", task)] = {"task": task} | _of_champion(root, sources, task, [protocol, definition])
     content[layout.code("compare", task)] = {
         "task": task, "primary_case": params.primary_cases.get(task, ""),

@@ -25,7 +25,7 @@ TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "we
 OLD_KEYS = ("tasks", "runs", "support")
 """Of params.yaml before each task had a file of its own."""
 GRAPH_KEYS = ("task", "tables", "primary_case", "judge", "samples", "margins", "empty", "runs", "tested")
-"""Of a task's runs.yaml; `task`, `tables`, `judge`, `empty` and `tested` stand there for dvc.yaml."""
+"""Of a task's runs.yaml; `task`, `tables`, `empty` and `tested` stand there for dvc.yaml."""
 SLOTS = ("features", "teacher", "recogniser", "parts")
 """Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
 RUN_KEYS = ("method", *SLOTS, "seed", "settings", *PROFILES)
@@ -79,6 +79,8 @@ class Params:
     """How many seeds of a run the active profile asks for before the run may become champion."""
     primary_cases: dict[str, str] = field(default_factory=dict)
     """The case that ranks, of the tasks that name another one than their protocol's own."""
+    judges: dict[str, str] = field(default_factory=dict)
+    """The run (`task/run`) whose model a task's scores need, of the tasks that name one."""
 
     def processes_of(self, run: Run) -> int:
         """The largest number of processes, up to `processes`, that share the run's batch evenly."""
@@ -106,7 +108,7 @@ def load(path: Path | None = None) -> Params:
     promotion = _section(raw, "promotion", path)
     if "margins" in promotion:
         raise UserError(f"margins of promotion stand in {layout.GRAPH}/<task>/runs.yaml, not in {path}.")
-    tasks, runs, margins, primary_cases = {}, {}, {}, {}
+    tasks, runs, margins, primary_cases, judges = {}, {}, {}, {}, {}
     for name in (*support(), *tables()):
         file = path.parent / layout.runs_file(name)
         if not file.exists():
@@ -116,6 +118,8 @@ def load(path: Path | None = None) -> Params:
         margins[name] = _section(graph, "margins", file)
         if graph.get("primary_case") is not None:
             primary_cases[name] = str(graph["primary_case"])
+        if graph.get("judge", layout.NONE) != layout.NONE:
+            judges[name] = str(graph["judge"])
         entries = _mapping(graph, "runs", file)
         for run_name in entries:
             run = _read_run(name, run_name, entries, profile, seed, file)
@@ -125,10 +129,14 @@ def load(path: Path | None = None) -> Params:
             if other not in runs or other == run.key:
                 raise UserError(f"The slot {slot} of the run {run.key!r} holds {shown(other)}, which is no other run; "
                                 f"name one as task/run.{nearest(other, runs)}")
+    for name, other in judges.items():
+        if other not in runs:
+            raise UserError(f"judge of {name} is {shown(other)}, which is no run; name one as task/run, or none."
+                            f"{nearest(other, runs)}")
     return Params(profile, seed, _whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
                   _weights(raw, path), tasks, runs, promotion | {"margins": margins, "primary_case": primary_cases},
                   _whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
-                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases)
+                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges)
 
 
 def graph_tasks(root: Path) -> list[str]:

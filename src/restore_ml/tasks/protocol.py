@@ -110,10 +110,6 @@ class Protocol(ABC):
     minimum_gain: ClassVar[float] = 0.0
     """Least mean gain of the primary metric with which a challenger replaces the champion."""
 
-    slots: ClassVar[tuple[str, ...]] = ()
-    """The models that figures need (`recogniser`, `segmenter`): names of entries of `scoring:` in the task's runs.yaml,
-    each a `task/run` that scoring then depends on. They reach `measure` and `measure_set` as `models`."""
-
     def context(self, targets: Iterable[Arrays]) -> Any:
         """What the metrics need of a whole case (class frequencies), from its targets; computed once a case."""
         return None
@@ -125,10 +121,12 @@ class Protocol(ABC):
         Arrays are those of the task on disk (channels last); raises `ValueError` where shapes do not fit.
         """
 
-    def measure_set(self, rows: Iterable[SetRow], context: Any, models: Mapping[str, Any]) -> dict[str, float]:
+    def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
         """Figures of a whole case (rank-1, macro-F1, a Frechet distance), by name: each must be among `set_metrics`.
 
-        `rows`: the samples that the run restored, in the order of ids, read once and lazily.
+        `rows`: the samples that the run restored, in the order of ids, read once and lazily. `judge`: what the run that
+        the task's runs.yaml names under `judge:` gives (a recogniser, a segmenter: its method and model, or a feature
+        network), which scoring depends on; None where it names none.
         """
         return {}
 
@@ -175,8 +173,11 @@ def protocol(name: str) -> Protocol:
 
 
 def with_distances(rules: Protocol, columns: Iterable[str]) -> Protocol:
-    """The protocol with a metric more for each feature distance (`feat_dist@<network>`) among a table's columns."""
-    extra = tuple(Metric(name, -1, 4) for name in columns if str(name).startswith(DISTANCE))
+    """The protocol with a metric more for each feature distance (`feat_dist@<network>`) and each figure of a whole set
+    among a table's columns."""
+    names = set(map(str, columns))
+    extra = (*(Metric(name, -1, 4) for name in sorted(names) if name.startswith(DISTANCE)),
+             *(metric for metric in rules.set_metrics if metric.name in names))
     wider = copy.copy(rules)
     wider.__dict__["metrics"] = rules.metrics + extra
     return wider
