@@ -45,14 +45,14 @@ def tasks_of(params: settings.Params, task: str, chosen: Sequence[settings.Run])
 
 
 def with_slots(params: settings.Params, runs: Iterable[settings.Run]) -> list[settings.Run]:
-    """The runs and all that fill their slots, and theirs, in the order of the tasks' runs.yaml."""
+    """The runs and all that they and their scores need, and those, in the order of the tasks' runs.yaml."""
     wanted: set[str] = set()
     waiting = list(runs)
     while waiting:
         run = waiting.pop()
         if run.key not in wanted:
             wanted.add(run.key)
-            waiting += [params.runs[other] for other in run.slots.values()]
+            waiting += [params.runs[other] for other in params.needs_of(run)]
     return [run for run in params.runs.values() if run.key in wanted]
 
 
@@ -62,7 +62,7 @@ def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run
     found = []
     for name in dict.fromkeys(run.task for run in wanted):
         found.append(Unit(f"validate {name}", (layout.stage("validate", name),), task=name))
-        found += [_run(run) for run in wanted if run.task == name]
+        found += [_run(params, run) for run in wanted if run.task == name]
         if not chosen and name in tables() and (not task or name == task):
             ends = frozenset(run.key for run in wanted if run.task == name)
             found.append(Unit(f"compare {name}", (layout.stage("compare", name, name),
@@ -71,10 +71,10 @@ def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run
     return found
 
 
-def _run(run: settings.Run) -> Unit:
+def _run(params: settings.Params, run: settings.Run) -> Unit:
     kinds = ("train", "restore", "score") if run.task in tables() else ("train",)
     return Unit(run.key, tuple(layout.stage(kind, run.task, run.name) for kind in kinds),
-                frozenset({f"validate {run.task}", *run.slots.values()}), task=run.task)
+                frozenset({f"validate {run.task}", *params.needs_of(run)}), task=run.task)
 
 
 def stale(found: list[Unit], changed: set[str]) -> list[Unit]:

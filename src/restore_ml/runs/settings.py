@@ -87,6 +87,11 @@ class Params:
         batch = run.settings.get("batch") or 1
         return max(number for number in range(1, self.processes + 1) if batch % number == 0)
 
+    def needs_of(self, run: Run) -> set[str]:
+        """The runs (`task/run`) whose models a run or its scores need: those in its slots, and its task's judge."""
+        judge = self.judges.get(run.task)
+        return {*run.slots.values(), *([judge] if judge else [])}
+
     def runs_of(self, task: str) -> list[Run]:
         """The runs of a task in the order of its runs.yaml."""
         return [run for run in self.runs.values() if run.task == task]
@@ -115,7 +120,8 @@ def load(path: Path | None = None) -> Params:
             continue
         graph = _graph(file, name)
         tasks[name] = _sample_settings(name, _section(graph, "samples", file), profile)
-        margins[name] = _section(graph, "margins", file)
+        if name in tables():
+            margins[name] = _section(graph, "margins", file)
         if graph.get("primary_case") is not None:
             primary_cases[name] = str(graph["primary_case"])
         if graph.get("judge", layout.NONE) != layout.NONE:
