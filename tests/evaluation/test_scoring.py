@@ -17,7 +17,7 @@ from restore_ml.metrics.fidelity import psnr_y
 from restore_ml.metrics.perceptual import distance_name
 from restore_ml.tasks.protocol import protocol
 from tests.evaluation import made
-from tests.evaluation.test_perceptual import toy
+from tests.metrics.test_perceptual import toy
 
 
 def run_rows(scores: pandas.DataFrame, run: str, case: str = "photos/x2") -> pandas.DataFrame:

@@ -11,7 +11,7 @@ from skimage.color import lab2rgb, rgb2lab
 
 from restore_ml.metrics import colour, fidelity
 from restore_ml.nn.ab_classes import class_centres
-from tests.evaluation.test_fidelity import procedural
+from tests.metrics.test_fidelity import procedural
 
 GREY_ROWS = {"astronaut": (17.8029, 31.2276, 19.9680, 0.860466, 72.6052),
              "chelsea": (19.4030, 24.6687, 22.0158, 0.845080, 37.9574),

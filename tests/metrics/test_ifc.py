@@ -6,7 +6,7 @@ import skimage.data
 from scipy.ndimage import gaussian_filter
 
 from restore_ml.metrics.ifc import ifc_freq
-from tests.evaluation.test_fidelity import procedural
+from tests.metrics.test_fidelity import procedural
 
 
 def test_figures_of_the_card() -> None:
