@@ -203,3 +203,10 @@ def test_training_takes_an_equal_share_of_each_scene_under_a_mask(tmp_path):
             key = min(clear, key=lambda k: np.abs(np.frombuffer(k) - row).max())
             np.testing.assert_allclose(np.frombuffer(key), row, atol=1e-6)
             np.testing.assert_allclose(clear[key], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_scene_without_a_rim_gets_the_reference(hidden):
+    target, reference, _ = dates(2, 6, 5)
+    out = rs_direct.clone_gradient(target, reference, np.full((6, 5), hidden))
+    assert np.array_equal(out, reference)
