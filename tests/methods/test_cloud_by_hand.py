@@ -80,9 +80,13 @@ def test_the_seam_by_a_dense_system():
         np.testing.assert_allclose(out[..., band][missing], np.linalg.solve(matrix, right), atol=1e-9)
 
 
-def test_prediction_with_one_hand_set_regression():
+@pytest.mark.parametrize(("chunk", "mostly_hidden"), [(16384, False), (7, False), (7, True)])
+def test_prediction_with_one_hand_set_regression(monkeypatch, chunk, mostly_hidden):
     """Radiometric map + mean over all windows that cover a pixel of M (standardised window), times the deviation."""
+    monkeypatch.setattr(rs_aplus, "CHUNK", chunk)
     target, reference, missing = dates(2)
+    if mostly_hidden:  # more windows are touched than clear
+        missing[:, 4:] = True
     rng, size = generator("map"), 3 * 3 * 2
     axes = np.linalg.qr(rng.standard_normal((size, 5)))[0]
     matrix = rng.standard_normal((size, 5))
