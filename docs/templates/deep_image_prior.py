@@ -12,7 +12,7 @@ from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Method
 from restore_ml.nn.hourglass import Hourglass
 from restore_ml.seeds import derive
-from restore_ml.training.on_picture import optimise
+from restore_ml.training.on_picture import RunningMean, optimise
 
 
 class DeepImagePrior(Method):
@@ -43,9 +43,16 @@ class DeepImagePrior(Method):
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(derive(seed, "init"))
             network = Hourglass(s["channels"], s["widths"], s["skip"]).to(image.device)
-        output, _ = optimise(network, noise, lambda made: masked_mse(made, image, known), s["steps"], s["lr"],
-                             derive(seed, "jitter"), s["average"], s["jitter"])
-        return {"image": output}
+        average, jitter = RunningMean(s["average"]), torch.Generator().manual_seed(derive(seed, "jitter"))
+
+        def loss(step):
+            shaken = noise + s["jitter"] * torch.randn(noise.shape, generator=jitter).to(noise.device)
+            output = network(shaken)
+            average.add(output)
+            return masked_mse(output, image, known)
+
+        optimise(list(network.parameters()), loss, lambda p: torch.optim.Adam(p, s["lr"]), s["steps"])
+        return {"image": average.value}
 
 
 METHOD = DeepImagePrior

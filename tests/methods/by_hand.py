@@ -33,7 +33,8 @@ def step_with(inputs: dict[str, Tensor], target: dict[str, Tensor], networks: di
 
 def optimiser_of(player: Player, networks: dict[str, nn.Module]) -> torch.optim.Optimizer:
     """The player's optimiser of the parameters that it moves."""
-    return player.optimiser([parameter for name in player.networks for parameter in networks[name].parameters()])
+    return player.optimiser([(f"{network}.{name}", parameter) for network in player.networks
+                             for name, parameter in networks[network].named_parameters()])
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

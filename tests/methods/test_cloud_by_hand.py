@@ -80,9 +80,13 @@ def test_the_seam_by_a_dense_system():
         np.testing.assert_allclose(out[..., band][missing], np.linalg.solve(matrix, right), atol=1e-9)
 
 
-def test_prediction_with_one_hand_set_regression():
+@pytest.mark.parametrize(("chunk", "mostly_hidden"), [(16384, False), (7, False), (7, True)])
+def test_prediction_with_one_hand_set_regression(monkeypatch, chunk, mostly_hidden):
     """Radiometric map + mean over all windows that cover a pixel of M (standardised window), times the deviation."""
+    monkeypatch.setattr(rs_aplus, "CHUNK", chunk)
     target, reference, missing = dates(2)
+    if mostly_hidden:  # more windows are touched than clear
+        missing[:, 4:] = True
     rng, size = generator("map"), 3 * 3 * 2
     axes = np.linalg.qr(rng.standard_normal((size, 5)))[0]
     matrix = rng.standard_normal((size, 5))
@@ -203,3 +207,10 @@ def test_training_takes_an_equal_share_of_each_scene_under_a_mask(tmp_path):
             key = min(clear, key=lambda k: np.abs(np.frombuffer(k) - row).max())
             np.testing.assert_allclose(np.frombuffer(key), row, atol=1e-6)
             np.testing.assert_allclose(clear[key], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_scene_without_a_rim_gets_the_reference(hidden):
+    target, reference, _ = dates(2, 6, 5)
+    out = rs_direct.clone_gradient(target, reference, np.full((6, 5), hidden))
+    assert np.array_equal(out, reference)

@@ -96,3 +96,10 @@ def test_otsu_s_thresholds_are_the_best_of_all(slices: int) -> None:
 def test_no_colour() -> None:
     output = restored("gray_ab0")
     assert output["ab"].shape == (13, 11, 2) and not output["ab"].any() and set(output) == {"ab"}
+
+
+def test_uniform_thresholds_cut_256_levels_into_equal_slices() -> None:
+    from restore_ml.methods.colorization.gray_slicing import uniform_levels
+
+    np.testing.assert_allclose(uniform_levels(5), [51.2, 102.4, 153.6, 204.8])
+    assert uniform_levels(1) == []

@@ -87,6 +87,13 @@ def test_bicubic_is_the_resize():
     assert np.abs(difference).max() <= 1 and (difference != 0).mean() < 1e-3  # halves, in float32
 
 
+def test_bicubic_stays_in_the_range_where_the_cubic_overshoots():
+    edge = torch.tensor([0.0, 0, 0, 1, 1, 1]).expand(1, 3, 6, 6)
+    found = method("bicubic").restore(Model(), {"lr": edge, "scale": torch.tensor([4])}, 1)["sr"]
+    assert (found.min(), found.max()) == (0, 1)
+    assert imresize(edge, 4.0).min() < -0.01 and imresize(edge, 4.0).max() > 1.01
+
+
 def test_bicubic_figures_of_the_card():
     for name, figures in (("astronaut", {2: 31.7127, 4: 26.8439, 8: 23.0598}), ("camera", {2: 29.8939, 4: 26.1696})):
         image = getattr(data, name)()

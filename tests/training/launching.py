@@ -43,6 +43,12 @@ def task(name):
     return ToyTask()
 
 
+def parts(name):
+    from tests.training.toy import PARTS
+
+    return PARTS
+
+
 def stumble():
     """End rank 1 before its eighth step, as MODE says."""
     from restore_ml.training import loop
@@ -60,7 +66,7 @@ def stumble():
     loop._step = step
 
 
-registry.method_class, registry.task = Classes(), task
+registry.method_class, registry.task, registry.parts = Classes(), task, parts
 train.train_run.__kwdefaults__["checkpoint_seconds"] = 0.0
 if MODE and os.environ.get("RANK") == "1":
     stumble()

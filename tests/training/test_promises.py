@@ -325,6 +325,7 @@ def test_finish_sees_the_average_in_evaluation_mode_and_what_it_changes_is_store
 
     monkeypatch.setattr(registry, "method_class", lambda task, method: Finishing)
     monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
+    monkeypatch.setattr(registry, "parts", lambda name: toy.PARTS)
     toy.material(tmp_path / "samples/toy/train")
     for decay in (0.0, 0.9):
         seen.clear()
@@ -340,6 +341,7 @@ def test_the_stored_model_is_the_average(tmp_path, monkeypatch):
 
     monkeypatch.setattr(registry, "method_class", lambda task, method: toy.ToyMethod)
     monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
+    monkeypatch.setattr(registry, "parts", lambda name: toy.PARTS)
     toy.material(tmp_path / "samples/toy/train")
     facts = train.train_run(spec(ema=0.9), tmp_path, tmp_path / "models/toy")
     stored = load_file(tmp_path / "models/toy/weights.safetensors")

@@ -148,6 +148,7 @@ def project(tmp_path, monkeypatch):
     classes = {"brightened": Brightened, "halved": Halved, "signs": Signs, "toy": toy.ToyMethod, "constants": Constants}
     monkeypatch.setattr(registry, "method_class", lambda task, method: classes[method])
     monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
+    monkeypatch.setattr(registry, "parts", lambda name: toy.PARTS)
     toy.material(tmp_path / "samples/toy/train")
     return tmp_path
 

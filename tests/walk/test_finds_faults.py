@@ -187,9 +187,9 @@ def test_what_the_copies_were_made_of_is_sound(sound: type[Method], project: Pro
 
 def test_a_method_that_writes_into_its_inputs_or_a_task_that_keeps_nothing_is_found(project, monkeypatch) -> None:
     """The task puts known pixels back whatever a method does, so the task is broken here."""
-    from restore_ml.tasks import inpainting
+    from restore_ml.tasks.inpainting.task import Inpainting
 
-    monkeypatch.setattr(inpainting.Inpainting, "compose", lambda self, inputs, output: output)
+    monkeypatch.setattr(Inpainting, "compose", lambda self, inputs, output: output)
     telea = runs()["telea"]
 
     class Blurs(telea.method):

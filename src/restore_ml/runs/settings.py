@@ -130,6 +130,15 @@ def load(path: Path | None = None) -> Params:
         for run_name in entries:
             run = _read_run(name, run_name, entries, profile, seed, file)
             runs[run.key] = run
+    _check_named(runs, judges)
+    return Params(profile, seed, _whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
+                  _weights(raw, path), tasks, runs, promotion | {"margins": margins, "primary_case": primary_cases},
+                  _whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
+                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges)
+
+
+def _check_named(runs: dict[str, Run], judges: dict[str, str]) -> None:
+    """Refuse a slot or a judge that holds a run there is not."""
     for run in runs.values():
         for slot, other in run.slots.items():
             if other not in runs or other == run.key:
@@ -139,10 +148,6 @@ def load(path: Path | None = None) -> Params:
         if other not in runs:
             raise UserError(f"judge of {name} is {shown(other)}, which is no run; name one as task/run, or none."
                             f"{nearest(other, runs)}")
-    return Params(profile, seed, _whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
-                  _weights(raw, path), tasks, runs, promotion | {"margins": margins, "primary_case": primary_cases},
-                  _whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
-                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges)
 
 
 def graph_tasks(root: Path) -> list[str]:

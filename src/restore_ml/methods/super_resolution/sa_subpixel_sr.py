@@ -19,9 +19,15 @@ from restore_ml.training import schedules
 
 MIDDLE = 0.45
 """Of RGB, about its mean over photographs."""
-HALF_STEP = (0.2266, 0.8672, -0.0703)
-"""Keys' cubic (a = -1/2) a quarter of a pixel before the middle of three pixels; its fourth weight (-0.02) is left out,
-because the sub-pixel layers see three."""
+BICUBIC: dict[int, tuple[list[tuple[float, float, float]], tuple[float, float, float]]] = {
+    2: ([(0.11342, 1.02315, -0.13657)], (0.17157, 0.65686, 0.17157)),
+    4: ([(0.10695, 1.02661, -0.13356), (0.32507, 0.60727, 0.06766)], (0.0, 1.0, 0.0)),
+    8: ([(0.11272, 1.02032, -0.13304), (0.31088, 0.68932, -0.0002), (0.35024, 0.54618, 0.10358)], (0.0, 1.0, 0.0)),
+}
+"""By scale, for each sub-pixel layer the weights of three pixels for the output pixel a quarter of a pixel before their
+middle, and the weights of three pixels in the last convolution. They were fitted by least squares so that all together
+enlarge as Keys' cubic (a = -1/2) does: exactly for 2, within 0.3 % of its kernel's norm for 4 and 8. (The cubic's own
+weights in each layer are another kernel, 0.3 dB worse on photographs at 4.)"""
 
 
 class ResidualBlock(nn.Module):
@@ -74,27 +80,28 @@ class Generator(nn.Module):
         """Change the first weights, in place, so that the network enlarges about as bicubic interpolation does.
 
         The first three channels carry the colours, less their mean, so that zeros beyond the border are no black frame:
-        a 1 in the first and in the last convolution, the taps of an interpolation by 2 in each sub-pixel layer, slopes
-        of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as in Goyal et al.,
+        a 1 in the first convolution, the weights of `BICUBIC` in each sub-pixel layer and in the last convolution,
+        slopes of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as Goyal et al.,
         2017), the other channels a hundredth of what they would.
         """
         colours, first, last = range(3), self.head[0], self.body[-1]
-        taps = torch.tensor(HALF_STEP) / sum(HALF_STEP)
-        by_phase = (taps, taps.flip(0))  # of the output pixel before and behind the middle
+        layers = [layer for layer in self.up if isinstance(layer, nn.Conv2d)]
+        weights, smooth = BICUBIC[2 ** len(layers)]
         assert isinstance(first, nn.Conv2d) and first.bias is not None and self.tail.bias is not None
         assert isinstance(last, nn.BatchNorm2d)
         last.weight.zero_()
         for layer in (*self.head, *self.up):
             if isinstance(layer, nn.PReLU):
                 layer.weight.fill_(1)
-        for layer in self.up:
-            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                layer.weight[:12].zero_()
-                layer.bias[:12].zero_()
-                for colour in colours:
-                    for phase in range(4):
-                        kernel = torch.outer(by_phase[phase // 2], by_phase[phase % 2])
-                        layer.weight[4 * colour + phase, colour] = kernel
+        for layer, taps in zip(layers, weights, strict=True):
+            by_phase = (torch.tensor(taps), torch.tensor(taps[::-1]))  # of the output pixel before and behind
+            assert layer.bias is not None
+            layer.weight[:12].zero_()
+            layer.bias[:12].zero_()
+            for colour in colours:
+                for phase in range(4):
+                    kernel = torch.outer(by_phase[phase // 2], by_phase[phase % 2])
+                    layer.weight[4 * colour + phase, colour] = kernel
         first.weight[:3].zero_()
         first.bias[:3] = -MIDDLE
         self.tail.weight.mul_(0.01)
@@ -102,7 +109,7 @@ class Generator(nn.Module):
         self.tail.bias.fill_(MIDDLE)
         for colour in colours:
             first.weight[colour, colour, 4, 4] = 1
-            self.tail.weight[colour, colour, 4, 4] = 1
+            self.tail.weight[colour, colour, 3:6, 3:6] = torch.outer(torch.tensor(smooth), torch.tensor(smooth))
 
 
 class Discriminator(nn.Module):
