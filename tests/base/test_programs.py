@@ -13,8 +13,8 @@ import pytest
 
 from restore_ml.base import programs
 from restore_ml.base.programs import NoRepository, ProgramError, dvc, git
+from restore_ml.base.provenance import UNCOMMITTED, UNKNOWN, commits
 from restore_ml.promotion import decisions
-from restore_ml.tracking.provenance import UNCOMMITTED, UNKNOWN, commits
 
 
 @pytest.fixture

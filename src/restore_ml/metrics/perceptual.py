@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from restore_ml.tasks.protocol import DISTANCE
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,6 +17,9 @@ Array = np.ndarray
 Features = Callable[["Tensor"], "Mapping[str, Tensor]"]
 """N x 3 x H x W float32 in [0, 1] -> feature maps by name (normalisation of the input is the network's affair)."""
 
+
+DISTANCE = "feat_dist@"
+"""How the names of feature distances start: they name their network, and are neither LPIPS nor comparable with it."""
 
 LPIPS_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 """The maps of VGG that LPIPS compares; hand `functools.partial(network, taps=LPIPS_TAPS)` to a distance."""

@@ -21,6 +21,12 @@ CHAMPION, PREVIOUS = "champion", "previous"
 NEXT, OLD, SWAP = ".next", ".old", ".swap"
 
 
+def champion_folder(root: Path, task: str) -> Path | None:
+    """champions/<task>/champion where promote has put a model and its decision, else None."""
+    folder = root / layout.champion(task)
+    return folder if all((folder / name).exists() for name in ("model.json", "decision.json")) else None
+
+
 def digest(folder: Path) -> str:
     """The SHA-256 of a model folder's model.json, which names its settings and the hash of its weights; empty where
     there is none."""

@@ -16,6 +16,7 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_text
 from restore_ml.base.programs import dvc
+from restore_ml.base.provenance import Lock
 from restore_ml.evaluation.comparison import first_case
 from restore_ml.evaluation.scoring import read_task, scored_runs
 from restore_ml.promotion import champion_scores as standing
@@ -26,7 +27,6 @@ from restore_ml.promotion.rule import Rule, resolve
 from restore_ml.registry import tables
 from restore_ml.runs import settings
 from restore_ml.tasks.protocol import protocol
-from restore_ml.tracking.provenance import Lock
 
 WAIT = 600.0
 """Seconds that a second process waits for the first."""

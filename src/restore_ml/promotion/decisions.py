@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from restore_ml.base import layout
 from restore_ml.base.files import canonical_json, read_json, sha256, write_json
 from restore_ml.base.programs import NoRepository, ProgramError, git
+from restore_ml.base.provenance import UNKNOWN
 from restore_ml.promotion.champion_folders import digest
 from restore_ml.promotion.rule import Rule
-from restore_ml.tracking.provenance import UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,12 +11,12 @@ import numpy as np
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
 from restore_ml.evaluation.scoring import read_task
+from restore_ml.promotion.champion_folders import champion_folder
 from restore_ml.report.board import board
 from restore_ml.report.comparison import read_table
 from restore_ml.report.curves import learning_curves
 from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.timeline import history
-from restore_ml.tracking.aliases import champion_folder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,6 +17,7 @@ import numpy as np
 from restore_ml.arrays import Arrays
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
+from restore_ml.metrics.perceptual import DISTANCE
 from restore_ml.registry import nearest, tables
 from restore_ml.tasks.base import Sample
 
@@ -24,10 +25,6 @@ CAP = 60.0
 """The most dB that a PSNR counts in a score row. Rounding to 8 bits alone makes an error of 58.9 dB (a variance of 1/12
 level), so nobody sees a difference beyond; uncapped, one flat page (71 dB, or infinite where nothing was changed)
 decides the mean of all other pictures."""
-
-
-DISTANCE = "feat_dist@"
-"""How the names of feature distances start: they name their network, and are neither LPIPS nor comparable with it."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_ml.base import layout
 from restore_ml.base.files import read_json, sha256
+from restore_ml.promotion.champion_folders import champion_folder
 from restore_ml.tracking.descriptions import Task as Words
 from restore_ml.tracking.entry import Entry
 from restore_ml.tracking.writing import registry_name
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PROVISIONAL = "provisional"
-
-
-def champion_folder(root: Path, task: str) -> Path | None:
-    """champions/<task>/champion where promote has put a model and its decision, else None."""
-    folder = root / layout.champion(task)
-    return folder if all((folder / name).exists() for name in ("model.json", "decision.json")) else None
 
 
 def ensure(client: MlflowClient, task: str) -> None:

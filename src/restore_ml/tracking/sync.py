@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.files import canonical_json, read_json, sha256
+from restore_ml.base.provenance import UNCOMMITTED, Lock, commits
 from restore_ml.evaluation.scoring import read_scores, read_task
 from restore_ml.promotion import champion_scores as standing
 from restore_ml.promotion import decisions
@@ -24,7 +25,6 @@ from restore_ml.runs import settings
 from restore_ml.tracking import aliases, descriptions, shared_view, store, writing
 from restore_ml.tracking.entry import VIEW, Entry
 from restore_ml.tracking.follow import KILLED, RUNNING, end, finished
-from restore_ml.tracking.provenance import UNCOMMITTED, Lock, commits
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

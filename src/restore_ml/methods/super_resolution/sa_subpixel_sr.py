@@ -81,7 +81,7 @@ class Generator(nn.Module):
 
         The first three channels carry the colours, less their mean, so that zeros beyond the border are no black frame:
         a 1 in the first convolution, the weights of `BICUBIC` in each sub-pixel layer and in the last convolution,
-        slopes of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as Goyal et al.,
+        slopes of 1 between them. The body adds nothing at first (its last normalisation has gain 0: Goyal et al.,
         2017), the other channels a hundredth of what they would.
         """
         colours, first, last = range(3), self.head[0], self.body[-1]

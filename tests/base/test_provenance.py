@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from restore_ml.base.errors import UserError
-from restore_ml.tracking.provenance import UNCOMMITTED, Lock, commits
+from restore_ml.base.provenance import UNCOMMITTED, Lock, commits
 
 
 def test_the_hashes_of_a_lock(tmp_path: Path) -> None:
