@@ -60,7 +60,8 @@ def test_a_baseline_may_be_champion(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("change", "word"), [
     ({"profile": "quick"}, "quick"), ({"pictures": 9, "groups": 9}, "at least 10"),
-    ({"settings": {"min_pictures": 13}}, "at least 13")])
+    ({"settings": {"min_pictures": 13}}, "at least 13"),
+    ({"settings": {"default": {"super_resolution": "vdsr"}}}, "people get its default, vdsr")])
 def test_too_little_moves_nothing(tmp_path: Path, change: dict[str, Any], word: str) -> None:
     runs = {"bicubic": {"psnr_y": 28.0}, "vdsr": {"psnr_y": 35.0}}
     for champion in (None, {"run": "bicubic"}):

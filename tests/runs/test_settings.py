@@ -58,6 +58,16 @@ def test_settings_follow_the_profile(params):
     assert params.read_text().replace("profile: quick", "profile: cpu") == GOOD
 
 
+def test_a_task_may_name_the_run_that_people_get(params):
+    graph = params.parent / "graph/super_resolution/runs.yaml"
+    graph.write_text(GRAPH.replace("judge: none", "judge: none\ndefault: vdsr"))
+    assert load(params).defaults == {"super_resolution": "vdsr"}
+    assert resolve("super_resolution", load(params).promotion).default == "vdsr"
+    graph.write_text(GRAPH.replace("judge: none", "judge: none\ndefault: vdsrr"))
+    with pytest.raises(UserError, match="default of super_resolution is 'vdsrr', which is no run of it. Did you mean"):
+        load(params)
+
+
 def test_a_task_s_own_case_reaches_the_rule_of_promotion(params):
     graph = params.parent / "graph" / "super_resolution" / "runs.yaml"
     graph.write_text(GRAPH.replace("margins:", "primary_case: photos/x3\nmargins:"))

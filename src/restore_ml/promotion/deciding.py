@@ -132,6 +132,9 @@ class _Question:
         """Why nothing at all can be decided, or an empty text."""
         if self.scores.empty:
             return f"{self.task} has no score rows; nothing can be promoted."
+        if self.rule.default:
+            return (f"No metric chooses the champion of {self.task}: people get its default, {self.rule.default}, "
+                    f"until graph/{self.task}/runs.yaml names another.")
         pictures = int(self.rows["picture"].nunique())
         if profile == "quick":
             return "The profile quick trains too little to choose a champion; rebuild with cpu, gpu or paper."

@@ -14,7 +14,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.registry import nearest, tables
 from restore_ml.tasks.protocol import Guard, Protocol, protocol
 
-KEYS = ("metric", "primary_case", "confidence", "minimum_gain", "min_pictures", "min_photographs", "margins",
+KEYS = ("metric", "primary_case", "default", "confidence", "minimum_gain", "min_pictures", "min_photographs", "margins",
         "max_parameters", "max_megabytes", "max_ms_per_megapixel", "canaries", "canary_tolerance")
 
 
@@ -28,7 +28,8 @@ class Rule:
     the champion's (None switches the protocol's own margin off). `max_parameters`, `max_megabytes` (10^6 bytes of
     safetensors) and `max_ms_per_megapixel`: limits, None for no limit. `canaries`: whether the canary pictures must be
     restored sanely, `canary_tolerance`: dB that one may lie below the trivial restoration. `primary_case`:
-    the case that decides, where the task's runs.yaml names another than the protocol's own.
+    the case that decides, where the task's runs.yaml names another than the protocol's own. `default`: the run that
+    people get where no metric can choose one; such a task has no champion by metric.
     """
 
     metric: str
@@ -43,6 +44,7 @@ class Rule:
     canaries: bool = True
     canary_tolerance: float = 3.0
     primary_case: str = ""
+    default: str = ""
 
     def guards(self, rules: Protocol) -> list[Guard]:
         """The protocol's guards with these margins in place of its own, then the metrics that only `margins` names.
@@ -75,7 +77,8 @@ def resolve(task: str, settings: dict[str, Any]) -> Rule:
                 _whole(settings, "min_pictures", task, 10), _whole(settings, "min_photographs", task, 5),
                 _margins(rules, settings), _limit(settings, "max_parameters", task),
                 _limit(settings, "max_megabytes", task), _limit(settings, "max_ms_per_megapixel", task), canaries,
-                _number(settings, "canary_tolerance", task, 3.0), str(_of_task(settings, "primary_case", task, "")))
+                _number(settings, "canary_tolerance", task, 3.0), str(_of_task(settings, "primary_case", task, "")),
+                str(_of_task(settings, "default", task, "")))
 
 
 def _of_task(settings: dict[str, Any], key: str, task: str, default: Any) -> Any:

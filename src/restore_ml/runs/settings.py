@@ -10,7 +10,6 @@ refused in a sentence that names the nearest right one, and so is what JSON cann
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from typing import Any
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError, short, shown
 from restore_ml.registry import method_class, nearest, parts, support, tables
-from restore_ml.runs.plain_yaml import LARGEST, read_mapping
+from restore_ml.runs.checks import known, mapping, one_of, right_one, same_kind, section, whole
+from restore_ml.runs.plain_yaml import read_mapping
 
 PROFILES = ("quick", "cpu", "gpu", "paper")
 TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "weights", "promotion")
 OLD_KEYS = ("tasks", "runs", "support")
 """Of params.yaml before each task had a file of its own."""
-GRAPH_KEYS = ("task", "tables", "primary_case", "judge", "samples", "margins", "empty", "runs", "tested")
+GRAPH_KEYS = ("task", "tables", "primary_case", "judge", "default", "samples", "margins", "empty", "runs", "tested")
 """Of a task's runs.yaml; `task`, `tables`, `empty` and `tested` stand there for dvc.yaml."""
 SLOTS = ("features", "teacher", "recogniser", "parts")
 """Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
@@ -81,6 +81,8 @@ class Params:
     """The case that ranks, of the tasks that name another one than their protocol's own."""
     judges: dict[str, str] = field(default_factory=dict)
     """The run (`task/run`) whose model a task's scores need, of the tasks that name one."""
+    defaults: dict[str, str] = field(default_factory=dict)
+    """The run that restores where there is no champion, of the tasks that name one: those whose metrics choose none."""
 
     def processes_of(self, run: Run) -> int:
         """The largest number of processes, up to `processes`, that share the run's batch evenly."""
@@ -106,39 +108,42 @@ def load(path: Path | None = None) -> Params:
     if old:
         raise UserError(f"{path} has {' and '.join(old)}, as projects of an earlier version had; `restore-ml migrate` "
                         f"moves them to {layout.GRAPH}/<task>/runs.yaml.")
-    _known(raw, TOP_KEYS, str(path))
-    profile = _one_of(raw.get("profile"), PROFILES, f"profile in {path}")
-    precision = _one_of(raw.get("precision", "auto"), PRECISIONS, f"precision in {path}")
-    seed = _whole(raw.get("seed", 1), "seed", 0)
-    promotion = _section(raw, "promotion", path)
+    known(raw, TOP_KEYS, str(path))
+    profile = one_of(raw.get("profile"), PROFILES, f"profile in {path}")
+    precision = one_of(raw.get("precision", "auto"), PRECISIONS, f"precision in {path}")
+    seed = whole(raw.get("seed", 1), "seed", 0)
+    promotion = section(raw, "promotion", path)
     if "margins" in promotion:
         raise UserError(f"margins of promotion stand in {layout.GRAPH}/<task>/runs.yaml, not in {path}.")
-    tasks, runs, margins, primary_cases, judges = {}, {}, {}, {}, {}
+    tasks, runs, margins, primary_cases, judges, defaults = {}, {}, {}, {}, {}, {}
     for name in (*support(), *tables()):
         file = path.parent / layout.runs_file(name)
         if not file.exists():
             continue
         graph = _graph(file, name)
-        tasks[name] = _sample_settings(name, _section(graph, "samples", file), profile)
+        tasks[name] = _sample_settings(name, section(graph, "samples", file), profile)
         if name in tables():
-            margins[name] = _section(graph, "margins", file)
+            margins[name] = section(graph, "margins", file)
         if graph.get("primary_case") is not None:
             primary_cases[name] = str(graph["primary_case"])
         if graph.get("judge", layout.NONE) != layout.NONE:
             judges[name] = str(graph["judge"])
-        entries = _mapping(graph, "runs", file)
+        if graph.get("default") is not None:
+            defaults[name] = str(graph["default"])
+        entries = mapping(graph, "runs", file)
         for run_name in entries:
             run = _read_run(name, run_name, entries, profile, seed, file)
             runs[run.key] = run
-    _check_named(runs, judges)
-    return Params(profile, seed, _whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
-                  _weights(raw, path), tasks, runs, promotion | {"margins": margins, "primary_case": primary_cases},
-                  _whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
-                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges)
+    _check_named(runs, judges, defaults)
+    promotion |= {"margins": margins, "primary_case": primary_cases, "default": defaults}
+    return Params(profile, seed, whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
+                  _weights(raw, path), tasks, runs, promotion,
+                  whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
+                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges, defaults)
 
 
-def _check_named(runs: dict[str, Run], judges: dict[str, str]) -> None:
-    """Refuse a slot or a judge that holds a run there is not."""
+def _check_named(runs: dict[str, Run], judges: dict[str, str], defaults: dict[str, str]) -> None:
+    """Refuse a slot, a judge or a default that holds a run there is not."""
     for run in runs.values():
         for slot, other in run.slots.items():
             if other not in runs or other == run.key:
@@ -148,20 +153,24 @@ def _check_named(runs: dict[str, Run], judges: dict[str, str]) -> None:
         if other not in runs:
             raise UserError(f"judge of {name} is {shown(other)}, which is no run; name one as task/run, or none."
                             f"{nearest(other, runs)}")
+    for name, other in defaults.items():
+        if f"{name}/{other}" not in runs:
+            own = [run.name for run in runs.values() if run.task == name]
+            raise UserError(f"default of {name} is {shown(other)}, which is no run of it.{right_one(other, own)}")
 
 
 def graph_tasks(root: Path) -> list[str]:
     """The tasks that have a runs.yaml in the project, feature networks first; a folder that is no task is refused."""
     found = {path.parent.name for path in (root / layout.GRAPH).glob("*/runs.yaml")}
     for name in sorted(found):
-        _one_of(name, (*tables(), *support()), f"the folder {layout.GRAPH}/{name}")
+        one_of(name, (*tables(), *support()), f"the folder {layout.GRAPH}/{name}")
     return [name for name in (*support(), *tables()) if name in found]
 
 
 def _graph(file: Path, name: str) -> dict[str, Any]:
     """A task's runs.yaml; what stands there for DVC alone must say what it has to."""
     graph = read_mapping(file, GRAPH_KEYS)
-    _known(graph, GRAPH_KEYS, str(file))
+    known(graph, GRAPH_KEYS, str(file))
     if graph.get("task", name) != name:
         raise UserError(f"task in {file} is {shown(graph['task'])}; it must be {name}.")
     if graph.get("tables", []) not in ([], [name]):
@@ -176,8 +185,8 @@ def _read_run(task_name: str, name: str, entries: dict[str, Any], profile: str, 
         raise UserError(f"{shown(name)} under runs in {file} is no name for a run; use letters, digits, dots, - and _, "
                         f"a letter or digit first, and not {layout.NONE!r}.")
     entry = entries[name] or {}
-    whole = _inherited(name, entry, entries, seed)
-    return _run(task_name, name, whole, profile, seed, str(entry.get("of", "")))
+    entire = _inherited(name, entry, entries, seed)
+    return _run(task_name, name, entire, profile, seed, str(entry.get("of", "")))
 
 
 def set_profile(profile: str, path: Path | None = None) -> bool:
@@ -185,7 +194,7 @@ def set_profile(profile: str, path: Path | None = None) -> bool:
     from restore_ml.base.files import write_text
 
     path = path or layout.root() / layout.PARAMS
-    _one_of(profile, PROFILES, "PROFILE")
+    one_of(profile, PROFILES, "PROFILE")
     try:
         text = path.read_bytes().decode("utf-8")  # as it is: line ends and a byte order mark stay
     except UnicodeDecodeError as error:
@@ -205,8 +214,8 @@ def _seeds(entry: Any, profile: str, path: Path) -> int:
         raise UserError(f"seeds in {path} is {shown(entry)}; it must be a mapping from profiles to numbers of seeds a "
                         "run.")
     for name, count in entry.items():
-        _one_of(name, PROFILES, f"a profile under seeds in {path}")
-        _whole(count, f"seeds of {name} in {path}", 1)
+        one_of(name, PROFILES, f"a profile under seeds in {path}")
+        whole(count, f"seeds of {name} in {path}", 1)
     return int(entry.get(profile, 1))
 
 
@@ -215,7 +224,7 @@ def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: 
     if "of" not in entry:
         return entry
     where = f"the run {name!r}, a replicate,"
-    _known(entry, REPLICATE_KEYS, where)
+    known(entry, REPLICATE_KEYS, where)
     base = entries.get(str(entry["of"]))
     if not isinstance(base, dict) or "of" in base:
         singles = [run for run, other in entries.items() if "of" not in (other or {})]
@@ -225,32 +234,32 @@ def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: 
         if (entry.get(slot) or layout.NONE) != (base.get(slot) or layout.NONE):
             raise UserError(f"{where} has another {slot} than {entry['of']!r}, which it repeats; write "
                             f"{slot}: {base.get(slot) or layout.NONE}.")
-    if _whole(entry.get("seed"), f"seed of {where[:-1]}", 0) == base.get("seed", seed):
+    if whole(entry.get("seed"), f"seed of {where[:-1]}", 0) == base.get("seed", seed):
         raise UserError(f"{where} has the seed of {entry['of']!r}, which it repeats; give it another one.")
     return {"method": entry["of"], **base, "seed": entry["seed"]}
 
 
 def _run(task_name: str, name: str, entry: dict[str, Any], profile: str, seed: int, of: str = "") -> Run:
     where = f"the run {name!r} of {task_name}"
-    _known(entry, RUN_KEYS, where)
+    known(entry, RUN_KEYS, where)
     method = str(entry.get("method") or name)
     cls = method_class(task_name, method)
     settings = _merge(entry, profile, where)
     for key, value in settings.items():
         if key not in cls.paper:
             raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
-                            f"{_right_one(key, cls.paper)}")
-        _same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.zero_allowed) else 1)
+                            f"{right_one(key, cls.paper)}")
+        same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.zero_allowed) else 1)
     resolved = {**cls.paper, **settings}
     if isinstance(cls.paper.get("steps"), dict):
         phases = tuple(cls.paper["steps"])
-        _known(resolved["steps"], phases, f"steps of {where}")
+        known(resolved["steps"], phases, f"steps of {where}")
         if missing := [name for name in phases if name not in resolved["steps"]]:
             raise UserError(f"steps of {where} lacks {', '.join(missing)}; write 0 for a phase that is left out.")
     for key in ("steps", "batch", "patch"):
         for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
-            _whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
-    return Run(name, task_name, method, _slots(entry, where), _whole(entry.get("seed", seed), f"seed of {where}", 0),
+            whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
+    return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
                resolved, of)
 
 
@@ -269,13 +278,13 @@ def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:
 
 def _sample_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str, Any]:
     where = f"samples of {name}"
-    _known(entry, SAMPLE_KEYS, where)
+    known(entry, SAMPLE_KEYS, where)
     settings = _merge(entry, profile, where)
     if settings:
         described = parts(name)
         for key, value in settings.items():
             if key in described.defaults:
-                _same_kind(described.defaults[key], value, f"{key} of {where}")
+                same_kind(described.defaults[key], value, f"{key} of {where}")
         described.check_settings(settings)
     return settings
 
@@ -291,68 +300,9 @@ def _merge(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
     return merged
 
 
-def _section(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
-    value = raw.get(key) or {}
-    if not isinstance(value, dict):
-        raise UserError(f"{key} in {path} is {shown(value)}; it must be a mapping.")
-    return dict(value)
-
-
 def _weights(raw: dict[str, Any], path: Path) -> dict[str, str]:
-    value = _section(raw, "weights", path)
+    value = section(raw, "weights", path)
     for name, place in value.items():
         if not isinstance(place, str):
             raise UserError(f"{short(name)} under weights in {path} is {shown(place)}; it must be the path of a file.")
     return value
-
-
-def _mapping(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
-    value = _section(raw, key, path)
-    for name, entry in value.items():
-        if not isinstance(entry, dict | None):
-            raise UserError(f"{short(name)} under {key} in {path} is {shown(entry)}; it must be a mapping.")
-    return value
-
-
-def _known(entry: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
-    for key in entry:
-        if key not in keys:
-            raise UserError(f"{where} has the unknown key {shown(key)}.{_right_one(key, keys)}")
-
-
-def _right_one(word: str, words: Iterable[str]) -> str:
-    """The nearest of `words`, or all of them where none is near."""
-    return nearest(word, words) or f" There are {', '.join(words) or 'none'}."
-
-
-def _one_of(value: Any, choices: tuple[str, ...], where: str) -> str:
-    if value not in choices:
-        raise UserError(f"{where} is {shown(value)}; it must be one of {', '.join(choices)}."
-                        f"{nearest(str(value), choices)}")
-    return str(value)
-
-
-def _whole(value: Any, where: str, least: int, most: int = LARGEST) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        at_most = f" and at most {most}" if most < LARGEST else ""
-        raise UserError(f"{where} is {shown(value)}; it must be a whole number of at least {least}{at_most}.")
-    return value
-
-
-def _same_kind(default: Any, value: Any, where: str, least: int = 0) -> None:
-    """A number for a number (a whole one for a whole one), a list or mapping for one, with entries of the same kind;
-    None always, anything for None. What is above 0 by default may not be negative, whole numbers not below `least`."""
-    if default is None or value is None:
-        return
-    kind = int | float if isinstance(default, float) else type(default)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{where} is {shown(value)}; it must be of the same kind as {default!r}.")
-    least = least if kind is int else 0
-    if isinstance(default, int | float) and value < least and default >= max(least, 1e-300):
-        raise UserError(f"{where} is {value}; it must be at least {least}.")
-    if isinstance(value, list) and default:
-        for inner in value:
-            _same_kind(default[0], inner, f"an entry of {where}", least)
-    if isinstance(value, dict) and default:
-        for inner in value.values():
-            _same_kind(next(iter(default.values())), inner, f"an entry of {where}", least)

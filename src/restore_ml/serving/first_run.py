@@ -69,7 +69,8 @@ def offer(root: Path, task: str, model: str, missing: NoModel) -> Offer:
         built = [run for run in runs if (root / layout.model(task, run) / "model.json").exists()]
         if built:
             raise NoModel(f"{missing} There are {', '.join(built)}.")
-        run = next((run for named, run in FIGURES if named == task and run in runs), next(iter(runs), ""))
+        first = next((run for named, run in FIGURES if named == task and run in runs), next(iter(runs), ""))
+        run = params.defaults.get(task, first)
     else:
         run = model
     if run not in runs:

@@ -18,6 +18,7 @@ RUNS = """\
 task: motion
 tables: [motion]
 judge: representation/features
+default: mover
 samples: {}
 margins: {}
 empty: &empty {features: none, teacher: none, recogniser: none, parts: none}
