@@ -64,7 +64,7 @@ def test_a_task_may_name_the_run_that_people_get(params):
     assert load(params).defaults == {"super_resolution": "vdsr"}
     assert resolve("super_resolution", load(params).promotion).default == "vdsr"
     graph.write_text(GRAPH.replace("judge: none", "judge: none\ndefault: vdsrr"))
-    with pytest.raises(UserError, match="default of super_resolution is 'vdsrr', which is no run of it. Did you mean"):
+    with pytest.raises(UserError, match=r"default of super_resolution is 'vdsrr', which is no run of it. Did you mean"):
         load(params)
 
 

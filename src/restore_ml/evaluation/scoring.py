@@ -172,7 +172,8 @@ def _measure(rules: Protocol, inputs: Arrays, output: Arrays, target: Arrays, co
     values = rules.measure(inputs, output, target, context.value())
     if features is not None:
         shown = rules.show(inputs, output, target)
-        values[features[0]] = feature_distance(features[1], shown["output"], shown["truth"])
+        if "truth" in shown:
+            values[features[0]] = feature_distance(features[1], shown["output"], shown["truth"])
     return values
 
 

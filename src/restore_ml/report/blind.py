@@ -30,14 +30,16 @@ SIDE = 256
 
 
 def blind(root: Path, view: TaskView, files: Store) -> dict[str, Any] | None:
-    """A task's part of the page, or None where no run has a picture. `page` is the hash of all the rest: answers with
-    the same `page` are answers to the same pictures."""
+    """A task's part of the page, or None where no run has a picture or nobody knows a truth. `page` is the hash of all
+    the rest: answers with the same `page` are answers to the same pictures."""
     pictures = view.pictures
     cases = pictures.cases()
     case = str(view.table["case"].iloc[0])
     if case not in cases:
         return None
     chosen = [identity for identity, _ in spread(pictures.samples(case), PICTURES)]
+    if chosen and "truth" not in pictures.show(case, chosen[0]):
+        return None
     runs = [run for run in view.runs if pictures.restored(case, run)]
     shown = [_picture(pictures, case, identity, chosen, runs, files) for identity in chosen]
     shown = [picture for picture in shown if any(picture["runs"])]

@@ -89,7 +89,7 @@
     const shots = [{ key: "input", label: "input", src: file(picture.input), figures: "" },
       ...seen(picture).filter((tile) => tile.picture).map((tile) => (
         { key: data.runs[tile.run], label: data.runs[tile.run], src: file(tile.picture), figures: figures(tile) })),
-      { key: "truth", label: "truth", src: file(picture.truth), figures: "" }];
+      ...(picture.truth ? [{ key: "truth", label: "truth", src: file(picture.truth), figures: "" }] : [])];
     const step = (by) => {
       const all = listed(), place = all.indexOf(picture);
       const next = all[(place + by + all.length) % all.length];
@@ -105,7 +105,7 @@
     const heading = make("h3", {}, picture.name);
     if (picture.synthetic) heading.append(" ", make("span", { class: "tag" }, "synthetic"));
     return make("section", { class: "picture", "data-name": picture.name, "aria-label": picture.name }, heading,
-      make("div", { class: "grid" }, given(picture.input, "input"), given(picture.truth, "truth"),
+      make("div", { class: "grid" }, given(picture.input, "input"), ...(picture.truth ? [given(picture.truth, "truth")] : []),
         ...tiles.map((tile) => tileOf(picture, tile, best))));
   }
   function draw() {

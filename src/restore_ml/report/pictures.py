@@ -48,7 +48,7 @@ class TaskPictures:
         return [(record.id, record.facts) for record in self._records("inputs", case).values()]
 
     def show(self, case: str, picture: str, run: str | None = None) -> Arrays:
-        """`input`, `truth` and, for a run that has restored it, `output`: H x W x 3 uint8."""
+        """`input`, `truth` where there is one and, for a run that has restored it, `output`: H x W x 3 uint8."""
         inputs = self._records("inputs", case)[picture].arrays
         target = self._records("targets", case)[picture].arrays
         output = None

@@ -85,7 +85,7 @@ class TaskView:
         return "" if folder is None else str(read_json(folder / "model.json")["run"])
 
     def _cover(self, rows: dict[str, Any], case: dict[str, Any]) -> dict[str, Any] | None:
-        """Input, best picture and truth of the first shown picture, for the first page."""
+        """Input, best picture and truth (None where nobody knows it) of the first shown picture, for the first page."""
         for picture in case["pictures"][:1]:
             for row in rows["rows"]:
                 tile = next((tile for tile in picture["tiles"] if self.runs[tile["run"]] == row["run"]), None)
@@ -120,12 +120,13 @@ class TaskView:
     def _picture(self, case: str, identity: str, facts: dict[str, Any], rows: list[dict[str, Any]],
                  by_place: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
         shown = self.pictures.show(case, identity)
-        truth = self.files.add(shown["truth"])
+        truth = self.files.add(shown["truth"])["ref"] if "truth" in shown else None
+        seen = self.files.add(shown["input"])
         tiles = [self._tile(case, identity, row, by_place.get((row["run"], identity))) for row in rows
                  if row["status"] != "unsupported"]
         return {"name": str(facts.get("name") or identity[:16]), "id": identity[:16],
-                "synthetic": bool(facts.get("synthetic")), "input": self.files.add(shown["input"])["ref"],
-                "truth": truth["ref"], "width": truth["width"], "height": truth["height"],
+                "synthetic": bool(facts.get("synthetic")), "input": seen["ref"],
+                "truth": truth, "width": seen["width"], "height": seen["height"],
                 "tiles": [tile for tile in tiles if tile.get("status") != "unsupported"]}
 
     def _tile(self, case: str, identity: str, row: dict[str, Any], score: dict[str, Any] | None) -> dict[str, Any]:

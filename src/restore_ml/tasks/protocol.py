@@ -138,7 +138,8 @@ class Protocol(ABC):
 
     @abstractmethod
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
-        """`input`, `truth` and, unless `output` is None, `output`: H x W x 3 uint8 pictures of one size."""
+        """`input`, `truth` where there is one and, unless `output` is None, `output`: H x W x 3 uint8 pictures of one
+        size."""
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; the sentence of a `UserError` names the nearest right one."""
