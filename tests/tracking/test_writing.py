@@ -101,3 +101,13 @@ def test_costs_and_commits_are_no_part_of_it(project: Path) -> None:
         path.unlink()
     small_project.write_lock(project)
     assert entry(project).fingerprint == before
+
+
+def test_the_figures_are_those_of_the_case_that_ranks(project: Path) -> None:
+    rows = read_task(project, TASK)
+    rows = rows[rows["run"] == "vdsr"]
+    own = rows.assign(case="mine/x2", psnr_y=20.0)
+    run = Entry(project, TASK, "vdsr", project / f"models/{TASK}/vdsr", pd.concat([rows, own]), "d")
+    assert run.metrics()["psnr_y"] == pytest.approx(rows["psnr_y"].mean(), abs=0.01) != 20.0
+    write_json(project / f"code/compare/{TASK}.json", {"primary_case": "mine/x2"})
+    assert run.metrics()["psnr_y"] == 20.0
