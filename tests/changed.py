@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from restore_ml.base.errors import UserError
-from restore_ml.runs.fingerprints import Sources
+from restore_ml.runs.sources import Sources
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 170
 EVERYTHING = ("pyproject.toml", "constraints.txt", "tests/conftest.py")
 CODE = ("restore_ml", "pipelines", "flows", "remotes", "tests", "benchmarks")
 """Packages whose imports are followed, `restore_ml` lying in src."""
-BY_NAME = ("restore_ml.methods.", "restore_ml.tasks.")
-"""Modules that the registry imports when somebody names them."""
-LISTS = re.compile(r"\b(?:method_names|tables|task_names)\b")
+METHODS, TASKS = "restore_ml.methods.", "restore_ml.tasks."
+"""Modules that the registry imports when somebody names them: a method's, and all in the folder of a task."""
+LISTS = re.compile(r"\b(?:method_names|task_names)\b|\bregistry(?:\.| import [\w, ]*\b)(?:tables|support)\b")
 STARTED = re.compile(r"\b(?:flows|pipelines|remotes|benchmarks|restore_ml)(?:[./]\w+)+")
 STAGES = re.compile(r"""["']-m["'], ["']pipelines["']|-m pipelines""")
 STARTS = {"flows.work.rebuild": "pipelines.", "flows.work.lane": "pipelines.", "pipelines.__main__": "pipelines."}
@@ -51,7 +51,7 @@ class Reach:
                       for folder in folders for path in sorted(folder.rglob("*.py"))}
         self.files = [path.relative_to(root).as_posix() for path in self.paths.values()
                       if path.name.startswith("test_") and path.is_relative_to(root / "tests")]
-        self.named = [name for name in self.paths if name.startswith(BY_NAME)]
+        self.named = {name: called for name, path in self.paths.items() if (called := _called(name, path))}
 
     def touched(self, changed: Iterable[str]) -> dict[str, int]:
         """Test files that a change of these files (paths from the root) can touch -> through how many imports; nearest
@@ -94,7 +94,8 @@ class Reach:
         return {}
 
     def _read_edges(self, name: str) -> set[str]:
-        found = {other for other in self.sources.imports(name) if other.partition(".")[0] in CODE}
+        read = self.sources.module(name)
+        found = {other for other in (read.imports if read else ()) if other.partition(".")[0] in CODE}
         parts = name.split(".")
         packages = [".".join(parts[:count]) for count in range(1, len(parts))]
         found |= set(packages)
@@ -109,7 +110,7 @@ class Reach:
         """What a test reaches without importing it: modules that it names, lists or starts."""
         text = self._text(name)
         words = set(re.findall(r"\w+", text))
-        found = {other for other in self.named if LISTS.search(text) or _called(other) in words}
+        found = {other for other, called in self.named.items() if LISTS.search(text) or called in words}
         if "benchmarks" in words:
             found |= {other for other in self.paths if other.startswith("benchmarks.")
                       and other.rpartition(".")[2] in words}
@@ -132,17 +133,18 @@ class Reach:
         return self.paths[name].read_text(encoding="utf-8")
 
 
+def _called(name: str, path: Path) -> str:
+    """The word that stands for a module which the registry imports: a method's or a task's name; else nothing."""
+    if name.startswith(METHODS):
+        return name.rpartition(".")[2]
+    return name.split(".")[2] if name.startswith(TASKS) and path.parent.parent.name == "tasks" else ""
+
+
 def module(path: str) -> str:
     """The dotted name of a Python file (a path from the root)."""
     parts = Path(path).with_suffix("").parts
     parts = parts[1:] if parts[:1] == ("src",) else parts
     return ".".join(parts[:-1] if parts[-1:] == ("__init__",) else parts)
-
-
-def _called(name: str) -> str:
-    """What a test calls a module of the registry by: a method its own name, a part of a task the task's."""
-    parts = name.split(".")
-    return parts[2] if parts[1] == "tasks" else parts[-1]
 
 
 def changed(root: Path) -> list[str]:

@@ -22,9 +22,8 @@ FILES = {
     "src/restore_ml/methods/colour/__init__.py": "",
     "src/restore_ml/methods/colour/blue.py": "from restore_ml import low",
     "src/restore_ml/methods/colour/red.py": "",
-    "src/restore_ml/tasks/__init__.py": "",
-    "src/restore_ml/tasks/colour/__init__.py": "",
-    "src/restore_ml/tasks/colour/cases.py": "",
+    "src/restore_ml/tasks/__init__.py": "", "src/restore_ml/tasks/base.py": "",
+    "src/restore_ml/tasks/colour/__init__.py": "", "src/restore_ml/tasks/colour/cases.py": "",
     "pipelines/__init__.py": "", "pipelines/__main__.py": "", "pipelines/train.py": "from restore_ml import middle",
     "flows/__init__.py": "", "flows/rebuild.py": "",
     "docs/page.md": "",
@@ -59,6 +58,7 @@ def project(tmp_path_factory) -> Path:
     ("src/restore_ml/methods/colour/red.py", ["test_all"]),
     ("src/restore_ml/methods/colour/deleted.py", []),
     ("src/restore_ml/tasks/colour/cases.py", ["test_blue", "test_all"]),
+    ("src/restore_ml/tasks/base.py", []),
     ("pipelines/train.py", ["test_stage"]),
     ("flows/rebuild.py", ["test_flow"]),
     ("docs/page.md", ["test_page"]),
@@ -93,7 +93,8 @@ def test_the_real_project_s_own_tests_are_reached():
     reach = Reach(ROOT)
     assert "tests/walk/test_all_methods.py" in reach.touched(["src/restore_ml/methods/inpainting/glcic.py"])
     assert "tests/nn/test_unet.py" in list(reach.touched(["src/restore_ml/nn/unet.py"]))[:1]
-    assert set(reach.touched(["src/restore_ml/metrics/ifc.py"])) >= {"tests/evaluation/test_ifc.py"}
+    assert set(reach.touched(["src/restore_ml/metrics/ifc.py"])) >= {"tests/metrics/test_ifc.py"}
+    assert set(reach.touched(["src/restore_ml/tasks/inpainting/cases.py"])) >= {"tests/walk/test_all_methods.py"}
     assert reach.touched(["tests/test_changed.py"]) == {"tests/test_changed.py": 0}
 
 

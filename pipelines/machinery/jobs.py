@@ -118,13 +118,15 @@ def _serve(root: Path, connection: socket.socket, submit: Submit) -> None:
                 os.close(stream)
             job = make(root, given.arguments, given.environment)
             over = threading.Event()
-            threading.Thread(target=_watch, args=(connection, root / FOLDER / f"{job['name']}.stop", over),
-                             daemon=True).start()
+            watch = threading.Thread(target=_watch, args=(connection, root / FOLDER / f"{job['name']}.stop", over),
+                                     daemon=True)
+            watch.start()
             try:
                 submit(job)()
                 answer = read_json(root / FOLDER / f"{job['name']}.json")
             finally:
                 over.set()
+                watch.join()  # it looks at the connection, which is closed below
             if answer["id"] == job["id"]:
                 connection.sendall(f"{answer['status']}\n".encode())
         except Exception as error:  # the runner's own: the stage then runs in its own process, as without a runner

@@ -1,7 +1,7 @@
 """Finds tasks and methods by name; imports only the one that is asked for.
 
-A task is a module or a package of `restore_ml.tasks` that defines `TASK`; it has tables when it has an evaluation
-(`restore_ml.tasks.<task>.evaluation`, or `restore_ml.evaluation.tasks.<task>`), else it only feeds other runs.
+A task is a folder of `restore_ml.tasks` whose `task` defines `TASK`; it has tables when it has an `evaluation`, else it
+only feeds other runs.
 
 A method `vdsr` of the task `super_resolution` is `restore_ml.methods.super_resolution.vdsr.METHOD`; one that another
 package ships is found through the entry-point group `restore_ml.methods` (name `super_resolution.vdsr`, value

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import lock, server
+from pipelines.machinery import lock, server
 from pipelines.__main__ import THREADS, set_threads
 from restore_ml.base.errors import UserError
 from tests.pipelines import toy
