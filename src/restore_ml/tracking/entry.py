@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from restore_ml import registry
 from restore_ml.base import costs, layout
 from restore_ml.base.files import canonical_json, read_json, sha256
+from restore_ml.evaluation.comparison import first_case, named_case
 from restore_ml.tasks.protocol import protocol
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Entry:
         """Equal for equal code, data, settings and result, whatever the machine, the day or the commit."""
         history = self.folder / "history.csv"
         parts = {"view": VIEW, "key": self.key, "task": self.task, "data": self.data, "code": self.code,
-                 "model": self.model, "status": self.status,
+                 "model": self.model, "status": self.status, "case": named_case(self.root, self.task),
                  "history": sha256(history.read_bytes()) if history.exists() else "",
                  "scores": sha256(self.scores.to_csv(index=False).encode())}
         return sha256(canonical_json(parts).encode())[:32]
@@ -96,7 +97,7 @@ class Entry:
         if self.task not in registry.tables() or not len(self.scores):
             return figures
         rules = protocol(self.task)
-        case = self.scores["case"] == rules.primary_case(self.scores["case"])
+        case = self.scores["case"] == first_case(rules, self.scores["case"], named_case(self.root, self.task))
         rows = self.scores[case & (self.scores["status"] == "ok")]
         for metric in dict.fromkeys((rules.primary, *(guard.metric for guard in rules.guards))):
             if metric in rows and rows[metric].notna().any():
