@@ -44,7 +44,7 @@ def test_forty_rows_fit_a_terminal_and_what_is_left_out_is_said(tmp_path: Path) 
     runs: dict[str, dict[str, Any]] = {name: {"psnr_y": BASE + place / 10} for place, name in enumerate(names)}
     runs |= {f"broken_{number}": {"status": "failed", "reason": "diverged at step 3"} for number in range(9)}
     runs |= {f"other_{number}": {"status": "unsupported", "reason": "made for x4"} for number in range(3)}
-    table = build_table("super_resolution", made.rows("super_resolution", runs), tmp_path)
+    table = build_table("super_resolution", made.rows("super_resolution", runs), made.about(tmp_path))
     table = join_costs(table, "super_resolution", tmp_path)
     lines = console_table("super_resolution", table, most=20).splitlines()
     assert max(map(len, lines)) <= 120
@@ -103,13 +103,13 @@ def test_a_flat_page_decides_no_mean_and_the_table_says_so(tmp_path: Path) -> No
     left_alone, better = capped(psnr(page, page)), np.append(BASE[:11] + 0.5, capped(psnr(dotted, page)))
     rows = made.rows("super_resolution", {"bicubic": {"psnr_y": np.append(BASE[:11], left_alone)},
                                           "vdsr": {"psnr_y": better}})
-    table = build_table("super_resolution", rows, tmp_path).set_index("run")
+    table = build_table("super_resolution", rows, made.about(tmp_path)).set_index("run")
     assert table.index[0] == "vdsr", "it is better on every picture on which a difference can be seen"
     assert table.loc["vdsr", "vs_baseline"] == pytest.approx(0.5 * 11 / 12) and list(table["capped"]) == [1, 1]
-    text = compare("super_resolution", rows, tmp_path, tmp_path / "out")
+    text = compare("super_resolution", rows, made.about(tmp_path), tmp_path / "out")
     assert "at most 60 dB in psnr_y" in (tmp_path / "out/table.md").read_text() and len(text) == 2
     assert "up to 1 of the 12 pictures" in console_table("super_resolution", text)
-    compare("super_resolution", some(tmp_path), tmp_path, tmp_path / "out")
+    compare("super_resolution", some(tmp_path), made.about(tmp_path), tmp_path / "out")
     assert "at most 60 dB" not in (tmp_path / "out/table.md").read_text()
 
 

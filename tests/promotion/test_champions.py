@@ -352,7 +352,8 @@ def test_dvc_stays_clean_and_scores_the_champion_again(project: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    command = (f"{sys.executable} -c \"from pathlib import Path; from restore_ml.tracking import standing as s; "
+    command = (f"{sys.executable} -c \"from pathlib import Path; "
+               f"from restore_ml.promotion import champion_scores as s; "
                f"from restore_ml.evaluation.scoring import write_scores as w; r = Path('.'); "
                f"w(s.path(r, '{TASK}'), s.score_champion(r, '{TASK}'))\"")
     (project / f"graph/{TASK}/dvc.yaml").write_text(json.dumps({"stages": {

@@ -18,6 +18,15 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "-
          "--disable-background-networking", "--disable-component-update", "--force-prefers-reduced-motion")
 
 
+@pytest.fixture(autouse=True)
+def _no_log_of_others(request: pytest.FixtureRequest) -> None:
+    """The log of the browser holds what this test opened: the tests of this folder share one browser."""
+    if "browser" in request.fixturenames:
+        driver = request.getfixturevalue("browser")
+        driver.get("about:blank")  # a page of before may go on asking its server
+        driver.get_log("browser")
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     webdriver = pytest.importorskip("selenium.webdriver", reason="The clicks need selenium (the extra `dev`).")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from restore_ml import cli
-from restore_ml.base import costs
+from restore_ml.base import costs, layout
 from restore_ml.base.files import write_json
 from restore_ml.registry import tables
 from restore_ml.serving import first_run
@@ -25,6 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
     root.mkdir()
     shutil.copyfile(ROOT / "params.yaml", root / "params.yaml")
+    shutil.copytree(ROOT / "graph", root / "graph")
     Image.fromarray(small_project.picture(5, 60)).save(tmp_path / "old.png")
     monkeypatch.setenv("RESTORE_ML_ROOT", str(root))
     return root
@@ -109,7 +110,7 @@ def test_the_seconds_come_from_the_last_build_here(project: Path, capsys: pytest
     for run, profile, seconds in (("rapid_sr", "cpu", 30.2), ("rapid_sr", "quick", 3.0), ("vdsr", "cpu", 55.0)):
         text = (ROOT / "params.yaml").read_text().replace("profile: cpu", f"profile: {profile}")
         (project / "params.yaml").write_text(text)
-        model = project / "models" / run / "model.json"
+        model = project / layout.model("super_resolution", run) / "model.json"
         write_json(model, {"run": run, "profile": profile})
         costs.write(project, "train", model, {"seconds": seconds})
     status = project / "restored/super_resolution/rapid_sr/status.json"
@@ -118,7 +119,9 @@ def test_the_seconds_come_from_the_last_build_here(project: Path, capsys: pytest
     shutil.rmtree(project / "models")
     assert restore(project) == 2
     assert "Building the run rapid_sr (profile cpu) took 41 s here before" in capsys.readouterr().err
-    assert costs.of_run(project, "rapid_sr", "quick") == 3.0 and costs.of_run(project, "telea", "cpu") is None
+    assert costs.of_run(project, "super_resolution", "rapid_sr", "quick") == 3.0
+    assert costs.of_run(project, "inpainting", "telea", "cpu") is None
+    assert costs.of_run(project, "inpainting", "rapid_sr", "quick") is None, "a run of that name of another task"
 
 
 @pytest.mark.parametrize("task", [task for task in tables() if task != "cloud_removal"])

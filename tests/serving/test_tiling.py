@@ -72,10 +72,14 @@ def test_large_inpainting_is_tiled_where_its_holes_are(served: Path, monkeypatch
     assert (found[hole > 0] != 0).any() and method.tile is None, "the method itself stays as it is"
 
 
-def test_a_mask_without_a_hole_is_refused(served: Path) -> None:
+def test_a_mask_without_a_hole_is_refused_however_large_the_picture(served: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     _, method, model = load_for(served, "inpainting", "glcic")
-    with pytest.raises(UserError, match="marks nothing"):
-        restore_picture(method, model, picture(5, 40, 60), np.zeros((40, 60), np.uint8))
+    shown = picture(5, 40, 60)
+    for tile in (photos.FILL_TILE, 32):
+        monkeypatch.setattr(photos, "FILL_TILE", tile)
+        with pytest.raises(UserError, match="marks nothing"):
+            restore_picture(method, model, shown, np.zeros((40, 60), np.uint8))
 
 
 def test_strips_change_no_colour(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from restore_ml.base import addresses, costs
+from restore_ml.base import addresses, costs, layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_json
+from restore_ml.evaluation.scoring import read_scores
 from restore_ml.tasks.protocol import protocol
 from restore_ml.tracking import descriptions, door, shared_view, store, writing
 from restore_ml.tracking.entry import Entry
@@ -32,8 +33,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def entry(root: Path, run: str) -> Entry:
-    scores = pd.read_parquet(root / f"scores/{TASK}.parquet")
-    return Entry(root, TASK, run, root / "models" / run, scores[scores["run"] == run], "data")
+    scores = read_scores(root / layout.scores(TASK, run))
+    return Entry(root, TASK, run, root / layout.model(TASK, run), scores, "data")
 
 
 def test_the_view_shows_current_runs_best_first_with_the_guards() -> None:
@@ -85,7 +86,7 @@ def test_an_experiment_and_a_model_say_who_leads_and_why(built: Path) -> None:
 
 def test_a_rollback_has_little_to_say_and_that_is_said(built: Path, tmp_path: Path) -> None:
     home = tmp_path / f"champions/{TASK}/champion"
-    write_json(home / "model.json", read_json(built / "models/vdsr_00/model.json"))
+    write_json(home / "model.json", read_json(built / layout.model(TASK, "vdsr_00") / "model.json"))
     write_json(home / "decision.json", {"kind": "rollback", "sentence": "vdsr_00 is the champion again."})
     text = descriptions.Task(tmp_path, TASK).registered_model("vdsr_00", "1", "", provisional=False)
     assert "vdsr_00 is the champion again." in text and "guard" not in text
@@ -93,13 +94,28 @@ def test_a_rollback_has_little_to_say_and_that_is_said(built: Path, tmp_path: Pa
 
 def test_the_times_of_a_run_are_those_of_its_costs(built: Path) -> None:
     one = entry(built, "vdsr_00")
-    files = [costs.path(built, "train", built / "models/vdsr_00/model.json"),
+    files = [costs.path(built, "train", built / layout.model(TASK, "vdsr_00") / "model.json"),
              costs.path(built, "restore", built / f"restored/{TASK}/vdsr_00/status.json")]
     for path, time in zip(files, (1000, 2000), strict=True):
         os.utime(path, (time, time))
     assert [read_json(path)["seconds"] for path in files] == [3.0, 1.5]
     assert one.times() == (2_000_000 - 4500, 2_000_000)
     assert one.costs()["training_seconds"] == 3.0 and one.costs()["restoring_seconds"] == 1.5
+
+
+def test_the_case_that_a_task_names_is_the_one_whose_figures_are_shown(built: Path) -> None:
+    rows = read_scores(built / layout.scores(TASK, "vdsr_00"))
+    means = rows.groupby("case")["psnr_y"].mean()
+    assert abs(means["photos/x2"] - means["holiday/x2"]) > 0.001, "else one case could pass for the other"
+    ours = entry(built, "vdsr_00")
+    before = ours.fingerprint  # of now: it is read once
+    assert ours.metrics()["psnr_y"] == pytest.approx(means["photos/x2"], abs=1e-4)
+    named = built / layout.code("compare", TASK)
+    write_json(named, {"primary_case": "holiday/x2"})
+    other = entry(built, "vdsr_00")
+    assert other.metrics()["psnr_y"] == pytest.approx(means["holiday/x2"], abs=1e-4)
+    assert other.fingerprint != before, "so that the next sync writes it"
+    named.unlink()
 
 
 @pytest.fixture(scope="module")

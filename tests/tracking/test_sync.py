@@ -196,7 +196,7 @@ def test_a_champion_whose_run_was_trained_anew_keeps_its_version(short: Path) ->
 def test_models_hold_no_pickle(synced: Path) -> None:
     names = {path.suffix for path in store.artifacts(synced).rglob("*") if path.is_file()}
     assert not names & {".pkl", ".pickle", ".pt", ".pth", ".bin"}
-    assert list(store.artifacts(synced).rglob("code/restore_ml/restoration.py"))
+    assert list(store.artifacts(synced).rglob("code/restore_ml/restoring/harness.py"))
 
 
 PREDICT = """

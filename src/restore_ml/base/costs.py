@@ -18,21 +18,22 @@ from restore_ml.base.files import read_json, sha256_of_file, write_json
 
 
 def write(root: Path, kind: str, result: Path, figures: dict[str, Any]) -> None:
-    """Write `figures`, the run, the profile, the process's peak memory and the machine to
-    .state/costs/<kind>-<hash of result>.json."""
+    """Write `figures`, the task, the run, the profile, the process's peak memory and the machine to
+    .state/costs/<kind>-<hash of result>.json. `result`: <task>/<run>/<file>."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     write_json(path(root, kind, result), figures | {"peak_memory_mb": round(peak, 1), "machine": machine(),
-                                                    "run": result.parent.name, "profile": _profile(root)})
+                                                    "task": result.parent.parent.name, "run": result.parent.name,
+                                                    "profile": _profile(root)})
 
 
-def of_run(root: Path, run: str, profile: str) -> float | None:
-    """Seconds of training and restoring that `run` took last under `profile` on this machine; None where no training is
-    recorded."""
+def of_run(root: Path, task: str, run: str, profile: str) -> float | None:
+    """Seconds of training and restoring that the run of the task took last under `profile` on this machine; None where
+    no training is recorded. Two tasks may have runs of the same name."""
     seconds: dict[str, float] = {}
     for file in sorted((root / layout.COSTS).glob("*.json"), key=lambda file: file.stat().st_mtime):
         try:
             facts = read_json(file)
-            if (facts["run"], facts["profile"], facts["machine"]) == (run, profile, machine()):
+            if tuple(facts[key] for key in ("task", "run", "profile", "machine")) == (task, run, profile, machine()):
                 seconds[file.name.partition("-")[0]] = float(facts["seconds"])
         except (UserError, KeyError, TypeError, ValueError):  # of an earlier version, or broken: nothing hangs on it
             continue

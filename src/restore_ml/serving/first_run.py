@@ -80,7 +80,7 @@ def offer(root: Path, task: str, model: str, missing: NoModel) -> Offer:
 
 
 def _cost(root: Path, task: str, run: str, profile: str) -> str:
-    recorded = costs.of_run(root, run, profile)
+    recorded = costs.of_run(root, task, run, profile)
     if recorded is not None:
         return f"took {recorded:.0f} s here before, beside the preparation of its pictures"
     seconds, megabytes = FIGURES.get((task, run), (None, 360)) if profile == "cpu" else (None, 360)

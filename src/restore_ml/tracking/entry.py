@@ -70,7 +70,7 @@ class Entry:
         """Equal for equal code, data, settings and result, whatever the machine, the day or the commit."""
         history = self.folder / "history.csv"
         parts = {"view": VIEW, "key": self.key, "task": self.task, "data": self.data, "code": self.code,
-                 "model": self.model, "status": self.status,
+                 "model": self.model, "status": self.status, "case": named_case(self.root, self.task),
                  "history": sha256(history.read_bytes()) if history.exists() else "",
                  "scores": sha256(self.scores.to_csv(index=False).encode())}
         return sha256(canonical_json(parts).encode())[:32]

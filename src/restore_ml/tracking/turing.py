@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from restore_ml.base import layout
 from restore_ml.base.files import canonical_json, sha256, write_text
 from restore_ml.report.turing import FOOLED, Report
-from restore_ml.tracking import store, writing
+from restore_ml.tracking import descriptions, shared_view, store, writing
 from restore_ml.tracking.sync import CURRENT, SUPERSEDED, experiment
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def log(root: Path, made: Report) -> str:
         aside = store.migrate(root)
         client = store.client(root)
         place = experiment(client, root, made.task)
+        shared_view.ensure(client, place, made.task, descriptions.Task(root, made.task).experiment())
         runs = _runs(client, place)
         known = next((run for run in runs if run.data.tags.get("fingerprint") == mark and writing.intact(run)), None)
         for run in runs:
