@@ -63,5 +63,5 @@ def player(name: str, slope: float | Callable[[Context], float] = 1.0, rate: flo
 
 def job(folder: Path, method: Scripted, **options: Any) -> Job:
     data = toy.material(folder / "samples") if not (folder / "samples").exists() else toy.Material(folder / "samples")
-    return Job(method, "scripted", 7, Sampler(toy.ToyTask(), data, method.settings, 7), folder / "checkpoint",
+    return Job(method, "scripted", 7, Sampler(toy.PARTS, data, method.settings, 7), folder / "checkpoint",
                **options)
