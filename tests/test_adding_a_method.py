@@ -20,7 +20,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from restore_ml import registry
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring.harness import restore
+from restore_ml.restoring.loading import load_model
 from restore_ml.data import shards
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
@@ -40,9 +41,9 @@ shards.write(folder / "a.arrow", records)
 spec = {"run": "espcn", "task": run.task, "method": run.method, "slots": {}, "seed": 1, "settings": run.settings,
         "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 facts = train_run(spec, root, root / "models/espcn")
-method, model = restoration.load_model(root / "models/espcn", root)
+method, model = load_model(root / "models/espcn", root)
 lr = imresize(picture, 1 / 3)
-sr = restoration.restore(method, model, {"lr": lr, "scale": np.array(3, np.int32)}, 1)["sr"]
+sr = restore(method, model, {"lr": lr, "scale": np.array(3, np.int32)}, 1)["sr"]
 mse = float(((sr.astype(float) - picture) ** 2).mean())
 print(json.dumps({"facts": facts, "shape": sr.shape, "mse": mse, "names": registry.method_names("super_resolution")}))
 """
