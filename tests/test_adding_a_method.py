@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 DOCS = Path(__file__).parents[1] / "docs" / "adding-a-method.md"
 TEMPLATES = DOCS.parent / "templates"
+SLOTS = "empty: &empty {features: none, teacher: none, recogniser: none, parts: none}\n"
+"""What every runs.yaml says before its runs."""
 
 SCRIPT = """
 import json, sys
@@ -75,8 +78,7 @@ def test_the_example_is_found_and_trains(installed):
     (installed / "params.yaml").write_text("profile: quick\n")
     graph = installed / "graph" / "super_resolution"
     graph.mkdir(parents=True)
-    empty = "empty: &empty {features: none, teacher: none, recogniser: none, parts: none}\n"
-    (graph / "runs.yaml").write_text("task: super_resolution\n" + empty + entry)
+    (graph / "runs.yaml").write_text("task: super_resolution\n" + SLOTS + entry)
     environment = os.environ | {"PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(installed)], env=environment, capture_output=True,
                           text=True, check=False)
@@ -93,7 +95,10 @@ def test_what_the_page_quotes_stands_in_the_templates():
     files = [path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))]
     for block in blocks("python"):
         assert any(block in text for text in files), block
-    assert blocks("yaml")[0] in (TEMPLATES / "runs.yaml").read_text(encoding="utf-8")
+    quoted = YAML(typ="safe").load(SLOTS + blocks("yaml")[0])
+    listed = YAML(typ="safe").load(TEMPLATES / "runs.yaml")["runs"]
+    assert quoted["runs"] == {"espcn": quoted["empty"] | {key: value for key, value in listed["espcn"].items()
+                                                          if key != "task"}}
 
 
 def test_the_page_leads_to_every_template():

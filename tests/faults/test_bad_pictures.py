@@ -255,37 +255,46 @@ def test_without_permission(plain_folder: Path) -> None:
 
 NOBODY = 65534
 SHUT = """
-import csv, encodings.utf_8_sig, os, sys
+import contextlib, csv, io, os, sys, tempfile
 from pathlib import Path
-import PIL.PngImagePlugin
 from restore_ml.data import collections, inbox
 from restore_ml.base.errors import UserError
-from restore_ml.serving.restore_command import read
+from restore_ml.serving.restore_command import encode, read
 from restore_ml.serving import batch
+from tests.faults import zoo
 from tests.serving.conftest import add_model
-import restore_ml.methods.super_resolution.bicubic, restore_ml.tasks.super_resolution.task, tqdm
+
+def visit(source, work):
+    report = collections.add(work, "mine", source)
+    print("add:", report.good, "good", report.refused)
+    shut = work / "data/mine/pictures/shut.png"
+    shut.write_bytes(b"x")
+    shut.chmod(0)
+    for report in collections.check(work):
+        print("check:", report.good, "good", report.refused)
+    for name in ("shut.png", "closed/inside.png"):
+        try:
+            read(source / name)
+        except UserError as error:
+            print("command:", error)
+    code = batch.restore_folder(work, "super_resolution", "bicubic", source, work / "out")
+    rows = csv.DictReader((work / "out/report.csv").read_text(encoding="utf-8").splitlines())
+    print("folder:", code, [[row["source"], row["reason"]] for row in rows if row["reason"]])
+    print("inbox:", inbox.take(work, source, "other", "test", settle=0.01))
+
 source, work = map(Path, sys.argv[1:])
 add_model(work, "bicubic")
 if os.geteuid() == 0:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        (Path(folder) / "in").mkdir()
+        for name in ("good.png", "other.png"):
+            (Path(folder) / "in" / name).write_bytes(encode(zoo.pixels(len(name))))
+        add_model(Path(folder) / "work", "bicubic")
+        visit(Path(folder) / "in", Path(folder) / "work")  # brings what Python loads late: nobody may read its folder
     for path in (work, *work.rglob("*")):
         os.chown(path, 65534, 65534)
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
-report = collections.add(work, "mine", source)
-print("add:", report.good, "good", report.refused)
-shut = work / "data/mine/pictures/shut.png"
-shut.write_bytes(b"x")
-shut.chmod(0)
-for report in collections.check(work):
-    print("check:", report.good, "good", report.refused)
-for name in ("shut.png", "closed/inside.png"):
-    try:
-        read(source / name)
-    except UserError as error:
-        print("command:", error)
-code = batch.restore_folder(work, "super_resolution", "bicubic", source, work / "out")
-rows = csv.DictReader((work / "out/report.csv").read_text().splitlines())
-print("folder:", code, [[row["source"], row["reason"]] for row in rows if row["reason"]])
-print("inbox:", inbox.take(work, source, "other", "test", settle=0.01))
+visit(source, work)
 """
 
 
