@@ -11,16 +11,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 DOCS = Path(__file__).parents[1] / "docs" / "adding-a-method.md"
 TEMPLATES = DOCS.parent / "templates"
+SLOTS = "empty: &empty {features: none, teacher: none, recogniser: none, parts: none}\n"
+"""What every runs.yaml says before its runs."""
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
 from restore_ml import registry
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring.harness import restore
+from restore_ml.restoring.loading import load_model
 from restore_ml.data import shards
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
@@ -40,9 +44,9 @@ shards.write(folder / "a.arrow", records)
 spec = {"run": "espcn", "task": run.task, "method": run.method, "slots": {}, "seed": 1, "settings": run.settings,
         "threads": 1, "precision": "fp32", "versions": {}, "modules": {}}
 facts = train_run(spec, root, root / "models/espcn")
-method, model = restoration.load_model(root / "models/espcn", root)
+method, model = load_model(root / "models/espcn", root)
 lr = imresize(picture, 1 / 3)
-sr = restoration.restore(method, model, {"lr": lr, "scale": np.array(3, np.int32)}, 1)["sr"]
+sr = restore(method, model, {"lr": lr, "scale": np.array(3, np.int32)}, 1)["sr"]
 mse = float(((sr.astype(float) - picture) ** 2).mean())
 print(json.dumps({"facts": facts, "shape": sr.shape, "mse": mse, "names": registry.method_names("super_resolution")}))
 """
@@ -74,8 +78,7 @@ def test_the_example_is_found_and_trains(installed):
     (installed / "params.yaml").write_text("profile: quick\n")
     graph = installed / "graph" / "super_resolution"
     graph.mkdir(parents=True)
-    empty = "empty: &empty {features: none, teacher: none, recogniser: none, parts: none}\n"
-    (graph / "runs.yaml").write_text("task: super_resolution\n" + empty + entry)
+    (graph / "runs.yaml").write_text("task: super_resolution\n" + SLOTS + entry)
     environment = os.environ | {"PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(installed)], env=environment, capture_output=True,
                           text=True, check=False)
@@ -92,7 +95,10 @@ def test_what_the_page_quotes_stands_in_the_templates():
     files = [path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.py"))]
     for block in blocks("python"):
         assert any(block in text for text in files), block
-    assert blocks("yaml")[0] in (TEMPLATES / "runs.yaml").read_text(encoding="utf-8")
+    quoted = YAML(typ="safe").load(SLOTS + blocks("yaml")[0])
+    listed = YAML(typ="safe").load(TEMPLATES / "runs.yaml")["runs"]
+    assert quoted["runs"] == {"espcn": quoted["empty"] | {key: value for key, value in listed["espcn"].items()
+                                                          if key != "task"}}
 
 
 def test_the_page_leads_to_every_template():

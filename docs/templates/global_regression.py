@@ -1,7 +1,7 @@
 """Global regression: one ridge regression from low-resolution patches to the pixels that belong to their centre.
 
 Source: the global case of anchored neighbourhood regression (Timofte, De Smet, Van Gool, ICCV 2013, equations 4-5).
-The template for a classical fit: `fit` gives arrays instead of networks, and `restore` reads them.
+The template for a classical fit: `prepare` gives arrays instead of networks, and `restore` reads them.
 """
 
 from typing import Any, ClassVar

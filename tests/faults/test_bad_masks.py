@@ -200,14 +200,14 @@ def test_the_contract_sees_a_sample_without_a_hole_or_without_a_known_pixel(tmp_
         shards.write(tmp_path / f"samples/inpainting/{part}/photos/centre.arrow", samples)
     write_contract(tmp_path / "samples/inpainting")
     table = read_table(tmp_path / "samples/inpainting" / CONTRACT).to_pandas()
-    assert list(table["hole_ratio"]) == [0.0, 1.0]
+    assert list(table["inputs.mask.mean"]) == [0.0, 1.0]
     suites = task_suites(registry.task("inpainting"), table, {}, tmp_path / "prepared")
     said = "\n".join(map(str, run(suites, tmp_path / "docs")))
-    assert "hole_ratio" in said and all(f"{number:064x}" in said for number in range(2)), said
+    assert "inputs.mask.mean" in said and all(f"{number:064x}" in said for number in range(2)), said
 
 
 def test_a_mask_of_the_wrong_size_never_becomes_a_sample() -> None:
-    from restore_ml.degrading import check
+    from restore_ml.degrading.cases import check
     from restore_ml.tasks.base import Sample
 
     task, image = registry.task("inpainting"), zoo.pixels(1)

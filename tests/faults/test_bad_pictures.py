@@ -7,6 +7,7 @@ import csv
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def test_check_and_prepare_name_what_was_put_there_by_hand(tmp_path: Path, monke
                                                            capsys: pytest.CaptureFixture[str]) -> None:
     zoo.fill(tmp_path / "data/zoo/pictures", tmp_path / "outside")
     write_json(tmp_path / "data/zoo/collection.json", BEFORE)
+    (tmp_path / "params.yaml").write_text("profile: quick\n")
     (report,) = collections.check(tmp_path)
     assert report.good == len(zoo.READ) + len(zoo.RENAMED)
     found = dict(report.refused)
@@ -211,15 +213,22 @@ def test_serving(engine: Engine) -> None:
         assert "/tmp" not in reply.text
 
 
-def test_without_permission(tmp_path: Path) -> None:
+@pytest.fixture
+def plain_folder() -> Iterator[Path]:
+    """A folder that is not pytest's, which closes its own to other users whenever another run of it starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_without_permission(plain_folder: Path) -> None:
     """Every entrance in a process that may not read one file and one folder."""
-    source, work = tmp_path / "in", tmp_path / "work"
+    source, work = plain_folder / "in", plain_folder / "work"
     (source / "closed").mkdir(parents=True)
     work.mkdir()
     for name in ("good.png", "shut.png", "closed/inside.png"):
         (source / name).write_bytes(zoo.encoded(zoo.pixels(len(name))))
     if os.geteuid() == 0:  # who may read everything: the process becomes nobody once it has its modules
-        for folder in (tmp_path, *tmp_path.parents):
+        for folder in (plain_folder, *plain_folder.parents):
             if not folder.stat().st_mode & 0o001:
                 folder.chmod(folder.stat().st_mode | 0o011)
         for path in (source, work, *source.rglob("*")):
@@ -246,37 +255,46 @@ def test_without_permission(tmp_path: Path) -> None:
 
 NOBODY = 65534
 SHUT = """
-import csv, os, sys
+import contextlib, csv, io, os, sys, tempfile
 from pathlib import Path
-import PIL.PngImagePlugin
 from restore_ml.data import collections, inbox
 from restore_ml.base.errors import UserError
-from restore_ml.serving.restore_command import read
+from restore_ml.serving.restore_command import encode, read
 from restore_ml.serving import batch
+from tests.faults import zoo
 from tests.serving.conftest import add_model
-import restore_ml.methods.super_resolution.bicubic, restore_ml.tasks.super_resolution, restore_ml.tensors, tqdm
+
+def visit(source, work):
+    report = collections.add(work, "mine", source)
+    print("add:", report.good, "good", report.refused)
+    shut = work / "data/mine/pictures/shut.png"
+    shut.write_bytes(b"x")
+    shut.chmod(0)
+    for report in collections.check(work):
+        print("check:", report.good, "good", report.refused)
+    for name in ("shut.png", "closed/inside.png"):
+        try:
+            read(source / name)
+        except UserError as error:
+            print("command:", error)
+    code = batch.restore_folder(work, "super_resolution", "bicubic", source, work / "out")
+    rows = csv.DictReader((work / "out/report.csv").read_text(encoding="utf-8").splitlines())
+    print("folder:", code, [[row["source"], row["reason"]] for row in rows if row["reason"]])
+    print("inbox:", inbox.take(work, source, "other", "test", settle=0.01))
+
 source, work = map(Path, sys.argv[1:])
 add_model(work, "bicubic")
 if os.geteuid() == 0:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        (Path(folder) / "in").mkdir()
+        for name in ("good.png", "other.png"):
+            (Path(folder) / "in" / name).write_bytes(encode(zoo.pixels(len(name))))
+        add_model(Path(folder) / "work", "bicubic")
+        visit(Path(folder) / "in", Path(folder) / "work")  # brings what Python loads late: nobody may read its folder
     for path in (work, *work.rglob("*")):
         os.chown(path, 65534, 65534)
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
-report = collections.add(work, "mine", source)
-print("add:", report.good, "good", report.refused)
-shut = work / "data/mine/pictures/shut.png"
-shut.write_bytes(b"x")
-shut.chmod(0)
-for report in collections.check(work):
-    print("check:", report.good, "good", report.refused)
-for name in ("shut.png", "closed/inside.png"):
-    try:
-        read(source / name)
-    except UserError as error:
-        print("command:", error)
-code = batch.restore_folder(work, "super_resolution", "bicubic", source, work / "out")
-rows = csv.DictReader((work / "out/report.csv").read_text().splitlines())
-print("folder:", code, [[row["source"], row["reason"]] for row in rows if row["reason"]])
-print("inbox:", inbox.take(work, source, "other", "test", settle=0.01))
+visit(source, work)
 """
 
 

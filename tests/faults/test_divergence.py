@@ -38,7 +38,7 @@ class Fitted(toy.Method):
 def project(tmp_path, monkeypatch):
     classes = {"toy": toy.ToyMethod, "fitted": Fitted}
     monkeypatch.setattr(registry, "method_class", lambda task, method: classes[method])
-    monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
+    toy.register(monkeypatch)
     toy.material(tmp_path / "samples/toy/train")
     return tmp_path
 

@@ -45,7 +45,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add(root, "both", both, role="mixed")
     prepare(root / "data", root / "prepared", 1)
     for name in ("super_resolution", "inpainting"):
-        degrade_training(registry.task(name), root / "prepared", root / f"samples/{name}", 1, SETTINGS[name])
+        degrade_training(registry.parts(name), root / "prepared", root / f"samples/{name}", 1, SETTINGS[name])
     return root
 
 

@@ -137,7 +137,7 @@ class GreedyFit(toy.Method):
 def project(tmp_path, monkeypatch):
     classes = {"toy": toy.ToyMethod, "greedy": Greedy, "greedy_fit": GreedyFit}
     monkeypatch.setattr(registry, "method_class", lambda task, method: classes[method])
-    monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
+    toy.register(monkeypatch)
 
     def make(root):
         toy.material(root / "samples" / "toy" / "train")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.machinery import lock, server
 from pipelines.__main__ import THREADS, set_threads
+from pipelines.machinery import lock, server
 from restore_ml.base.errors import UserError
 from tests.pipelines import toy
 

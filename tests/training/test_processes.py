@@ -96,7 +96,8 @@ def test_a_bug_in_one_process_is_shown_once(tmp_path):
     launching.toy_project(tmp_path, 2)
     status, text, facts = launching.train(tmp_path, "toy", TOY_MODE="bug")
     assert status == 1 and not facts
-    assert text.count("Traceback") == 1 and "ZeroDivisionError: a bug in the toy" in text
+    assert text.count("Traceback (most recent call last)") == text.count("\nZeroDivisionError: a bug in the toy") == 1
+    assert text.count("This is a bug of restore-ml") == 1
 
 
 def test_they_listen_on_the_loopback_alone_and_end_with_their_parent(tmp_path):

@@ -324,8 +324,7 @@ def test_finish_sees_the_average_in_evaluation_mode_and_what_it_changes_is_store
                 networks["net"][0].bias.fill_(7.0)
 
     monkeypatch.setattr(registry, "method_class", lambda task, method: Finishing)
-    monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
-    monkeypatch.setattr(registry, "parts", lambda name: toy.PARTS)
+    toy.register(monkeypatch)
     toy.material(tmp_path / "samples/toy/train")
     for decay in (0.0, 0.9):
         seen.clear()
@@ -340,8 +339,7 @@ def test_the_stored_model_is_the_average(tmp_path, monkeypatch):
     from safetensors.torch import load_file
 
     monkeypatch.setattr(registry, "method_class", lambda task, method: toy.ToyMethod)
-    monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
-    monkeypatch.setattr(registry, "parts", lambda name: toy.PARTS)
+    toy.register(monkeypatch)
     toy.material(tmp_path / "samples/toy/train")
     facts = train.train_run(spec(ema=0.9), tmp_path, tmp_path / "models/toy")
     stored = load_file(tmp_path / "models/toy/weights.safetensors")

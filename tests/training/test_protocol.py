@@ -10,7 +10,8 @@ from torch import nn
 from restore_ml import registry
 from restore_ml.base.errors import SettingError, UserError
 from restore_ml.method import Context, Method, Model
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring.harness import restore
+from restore_ml.restoring.loading import load_model
 from restore_ml.runs import fingerprints
 from restore_ml.runs.settings import Run
 from restore_ml.training import train
@@ -147,8 +148,7 @@ class Constants(toy.ToyMethod):
 def project(tmp_path, monkeypatch):
     classes = {"brightened": Brightened, "halved": Halved, "signs": Signs, "toy": toy.ToyMethod, "constants": Constants}
     monkeypatch.setattr(registry, "method_class", lambda task, method: classes[method])
-    monkeypatch.setattr(registry, "task", lambda name: toy.ToyTask())
-    monkeypatch.setattr(registry, "parts", lambda name: toy.PARTS)
+    toy.register(monkeypatch)
     toy.material(tmp_path / "samples/toy/train")
     return tmp_path
 
@@ -156,19 +156,19 @@ def project(tmp_path, monkeypatch):
 def trained(project, name, **settings):
     facts = train.train_run(spec(name, **settings), project, project / "models" / name)
     assert facts["status"] == "ok", facts["reason"]
-    return restoration.load_model(project / "models" / name)
+    return load_model(project / "models" / name)
 
 
 def test_a_classical_method_works_on_the_arrays_of_the_disk(project):
     method, model = trained(project, "brightened")
     image = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
-    assert np.array_equal(restoration.restore(method, model, {"image": image}, 1)["image"], image + 20)
+    assert np.array_equal(restore(method, model, {"image": image}, 1)["image"], image + 20)
     assert np.array_equal(method.constants["offset"], [20])
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None] / 255  # as every other method is called
     torch.testing.assert_close(method.restore(model, {"image": tensor}, 1)["image"], tensor + 20 / 255)
     halved, model = trained(project, "halved")
     want = np.rint(image / 2).astype(np.uint8)
-    assert np.array_equal(restoration.restore(halved, model, {"image": image}, 1)["image"], want)
+    assert np.array_equal(restore(halved, model, {"image": image}, 1)["image"], want)
 
 
 def test_a_method_with_networks_has_the_same_hook_and_keeps_its_constants(project):
@@ -186,7 +186,7 @@ def test_a_deployed_form_is_stored_and_loaded_by_its_own_hooks(project):
     assert torch.equal(weight.abs(), stored["scale"].expand_as(weight))
     assert torch.equal(weight > 0, stored["signs"].bool()) and 0 < stored["signs"].sum() < weight.numel()
     image = np.full((4, 4, 3), 100, np.uint8)
-    assert restoration.restore(method, model, {"image": image}, 1)["image"].shape == (4, 4, 3)
+    assert restore(method, model, {"image": image}, 1)["image"].shape == (4, 4, 3)
 
 
 def test_weights_that_do_not_fit_are_a_sentence(project, monkeypatch):
@@ -199,7 +199,7 @@ def test_weights_that_do_not_fit_are_a_sentence(project, monkeypatch):
     trained(project, "toy")
     monkeypatch.setattr(registry, "method_class", lambda task, method: Wider)
     with pytest.raises(UserError, match="does not fit the settings"):
-        restoration.load_model(project / "models/toy")
+        load_model(project / "models/toy")
 
 
 def test_stored_names_are_those_of_the_networks():
@@ -216,7 +216,7 @@ def test_stored_names_are_those_of_the_networks():
 
 
 def test_a_model_without_arrays_or_networks_is_empty():
-    assert (Model().networks, Model().arrays, Model().features) == ({}, {}, None)
+    assert (Model().networks, Model().arrays, Model().slots) == ({}, {}, {})
 
 
 @pytest.mark.parametrize(("task", "method", "kind"), [

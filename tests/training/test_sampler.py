@@ -14,7 +14,7 @@ from restore_ml import registry
 from restore_ml.arrays import FLOAT, MASK, PICTURE, ArraySpec, augment
 from restore_ml.data import shards
 from restore_ml.seeds import sample_generator
-from restore_ml.tasks.base import Material, Parts
+from restore_ml.tasks.base import Material, Parts, no_partner
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
@@ -153,10 +153,10 @@ def test_a_batch_that_spans_epochs_takes_up_each_where_the_last_one_stopped(mate
 
 def test_samples_of_two_sizes_are_no_batch(tmp_path):
     class Uneven(type(PARTS.training)):
-        def sample(self, record, *rest):
-            cut = super().sample(record, *rest)
-            cut.inputs["lr"] = cut.inputs["lr"][:int(record.id, 16) + 1]
-            return cut
+        def sample(self, record, pools, rng, run, options, partner=no_partner):
+            made = super().sample(record, pools, rng, run, options, partner)
+            made.inputs["lr"] = made.inputs["lr"][:int(record.id, 16) + 1]
+            return made
 
     shards.write(tmp_path / "a.arrow", [shards.Record(f"{number:064x}", {
         "hr": np.zeros((8, 8, 3), np.uint8), "lr_x2": np.zeros((4, 4, 3), np.uint8)}) for number in range(2)])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from restore_ml import registry
 from restore_ml.arrays import PICTURE, ArraySpec, augment
 from restore_ml.data import shards
 from restore_ml.method import Context, Method, Phase, Player
@@ -38,6 +39,12 @@ class ToyTraining(Training):
 
 
 PARTS = Parts(ToyTask(), ToyTraining())
+
+
+def register(monkeypatch) -> None:
+    """Let the registry know the toy task, and no other."""
+    monkeypatch.setattr(registry, "task", lambda name: PARTS.task)
+    monkeypatch.setattr(registry, "parts", lambda name: PARTS)
 
 
 class ToyMethod(Method):
