@@ -91,7 +91,8 @@ def picture(number: int, side: int, value: int | None = None) -> Record:
 @pytest.fixture(autouse=True)
 def _paintings(monkeypatch):
     """A second kind of data, read as photographs are."""
-    monkeypatch.setattr(domains, "get", lambda name, photos=domains.get("photos"): photos)
+    photos = domains.get("photos")
+    monkeypatch.setattr(domains, "get", lambda name: photos)
 
 
 @pytest.fixture

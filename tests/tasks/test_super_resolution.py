@@ -68,6 +68,8 @@ def test_variants_are_what_their_names_say(picture):
     assert np.abs(np.diff(blur, axis=1)).mean() < 0.9 * np.abs(np.diff(plain, axis=1)).mean()
     other = PARTS.cases.sample(picture, "x2_noise", 2, {}).inputs["lr"]
     assert (other != noise).any()
+    namesake = Record("b" * 64, picture.arrays)
+    assert (PARTS.cases.sample(namesake, "x2_noise", 1, {}).inputs["lr"] != noise).any()  # noise of its own
     stronger = PARTS.cases.sample(picture, "x2_noise", 1, {"noise_sigma": 20.0}).inputs["lr"]
     assert (stronger - plain)[inside].std() == pytest.approx(20, rel=0.1)
 

@@ -81,8 +81,8 @@ class Generator(nn.Module):
 
         The first three channels carry the colours, less their mean, so that zeros beyond the border are no black frame:
         a 1 in the first convolution, the weights of `BICUBIC` in each sub-pixel layer and in the last convolution,
-        slopes of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as in Goyal et al.,
-        2017), the other channels a hundredth of what they would.
+        slopes of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as in Goyal et
+        al., 2017), the other channels a hundredth of what they would.
         """
         colours, first, last = range(3), self.head[0], self.body[-1]
         layers = [layer for layer in self.up if isinstance(layer, nn.Conv2d)]
@@ -94,7 +94,7 @@ class Generator(nn.Module):
             if isinstance(layer, nn.PReLU):
                 layer.weight.fill_(1)
         for layer, taps in zip(layers, weights, strict=True):
-            by_phase = (torch.tensor(taps), torch.tensor(taps[::-1]))  # of the output pixel before and behind the middle
+            by_phase = (torch.tensor(taps), torch.tensor(taps[::-1]))  # before and behind the middle
             assert layer.bias is not None
             layer.weight[:12].zero_()
             layer.bias[:12].zero_()
