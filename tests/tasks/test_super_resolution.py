@@ -83,6 +83,11 @@ def test_bd_is_shifted_against_imresize():
     assert abs(difference[:, 4:-4].mean() - 1.5) <= 0.5
 
 
+def test_bd_keeps_every_pixel_of_the_blurred_picture_s_grid(picture):
+    lr = PARTS.cases.sample(picture, "x4_bd", 1, {"blur_sigma": 1.1, "blur_size": 7}).inputs["lr"]
+    np.testing.assert_array_equal(lr, gaussian_blur(picture.arrays["image"][:128, :156], 1.1, 7)[::4, ::4])
+
+
 def test_grey_and_small_pictures():
     assert TASK.accepts(np.zeros((31, 100, 3), np.uint8), {}) == "smaller than 32 pixels"
     assert TASK.accepts(np.zeros((40, 100, 4), np.uint8), {}) == "4 channels"
