@@ -93,8 +93,11 @@ def test_wrong_settings_and_names_are_refused():
 
 def test_representation_gives_clean_crops():
     assert REPRESENTATION.accepts(data.camera()[..., None], {}) == "no colour channels"
+    assert REPRESENTATION.accepts(data.astronaut()[:31], {}) == "smaller than 32 pixels"
+    assert REPRESENTATION.accepts(data.astronaut()[:32], {}) is None
     training = registry.parts("representation").training
     stored = next(training.records([record(data.coffee())], 1, {}))
+    np.testing.assert_array_equal(stored.arrays["image"], data.coffee())
     for patch in (64, 700):
         sample = training.sample(stored, {}, np.random.default_rng(0), {"patch": patch}, {})
         assert sample.inputs["image"].shape == (patch, patch, 3)
