@@ -229,6 +229,12 @@ def work(preload: list[str]) -> int:
     for name in preload:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    if "hypothesis" in sys.modules:
+        from hypothesis import Phase, settings
+
+        # A failure is enough; the search for its smallest example would take most of the time.
+        settings.register_profile("mutants", phases=[Phase.explicit, Phase.reuse, Phase.generate])
+        settings.load_profile("mutants")
     for line in sys.stdin:
         tests, limit = json.loads(line)
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:

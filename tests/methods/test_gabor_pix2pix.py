@@ -30,6 +30,9 @@ def test_gabor_networks_have_pix2pix_s_parameters() -> None:
         assert paper["discriminator"](torch.empty(1, 4, 256, 256)).shape == (1, 1, 30, 30)
         small = make("gabor_pix2pix", patch=64, levels=6, width=16, dropout=False).build()["generator"]
         assert count(small) == 1_830_051
+        both = registry.method_class("colorization", "gabor_pix2pix")({"input": "concat"}).build()
+        # one channel more in each first convolution, 4 x 4 to 64
+        assert [count(both[name]) - count(paper[name]) for name in ("generator", "discriminator")] == [1024, 1024]
 
 
 def test_the_condition_is_the_texture_or_grey_and_texture() -> None:

@@ -130,3 +130,63 @@ def test_composition_is_band_by_band_and_exact():
     assert composed.dtype == np.float32
     assert np.array_equal(composed[hole], output[hole])
     assert np.array_equal(composed[~hole], sample.target["truth"][~hole])
+
+
+def test_the_share_that_changed_is_of_the_hidden_pixels_with_labels_from_100_on():
+    left = np.arange(64) < 20
+    labels = np.broadcast_to(np.where(left, 100, 99)[None, :, None], (64, 64, 1)).astype(np.uint8)
+    sample = PARTS.cases.sample(Record("c" * 64, record().arrays | {"labels": labels}), "cloud_20", 1, {})
+    hole = sample.inputs["mask"][..., 0] > 0
+    assert sample.facts["changed_ratio"] == pytest.approx(hole[:, left].sum() / hole.sum())
+    assert 0 < sample.facts["changed_ratio"] < 1
+
+
+def test_a_gap_is_0_in_the_inputs_and_snow_darkens_towards_the_last_band():
+    for case in ("stripes", "wedges"):
+        sample = PARTS.cases.sample(record(), case, 1, {})
+        assert not sample.inputs["target"][sample.inputs["mask"][..., 0] > 0].any()
+    sample = PARTS.cases.sample(record(), "snow_30", 1, {})
+    snow = sample.inputs["target"][sample.inputs["mask"][..., 0] > 0]
+    np.testing.assert_allclose(snow[:, 3] / snow[:, 0], 0.9, atol=1e-3)
+    assert snow[:, 0].min() > 0.69 and snow[:, 0].max() < 0.91
+
+
+def test_the_masks_of_the_pool_are_of_their_kinds_and_differ(pools):
+    masks = {entry.id: entry for entry in pools["masks"]}
+    assert len({entry.arrays["mask"].tobytes() for entry in masks.values()}) == len(masks)
+    for entry in masks.values():
+        mask = entry.arrays["mask"]
+        assert entry.facts["ratio"] == mask.mean()
+        if entry.facts["kind"] == "stripes":
+            assert (mask == mask[:, :1]).all()  # whole rows
+        else:
+            assert abs(mask.mean() - int(entry.facts["kind"][-2:]) / 100) < 0.01
+
+
+def test_training_draws_each_kind_and_each_mask_of_the_pool(pools):
+    run, kinds, drawn = {"patch": 48, "masks": ["cloud_05", "cloud_40", "cloud_40"]}, [], set()
+    for visit in range(120):
+        sample = PARTS.training.sample(record(), pools, generator("kinds", visit), run, {})
+        mask = sample.inputs["mask"][..., 0]
+        kinds.append(sample.facts["kind"])
+        assert abs(mask.mean() - int(kinds[-1][-2:]) / 100) < 0.01
+        sums = [np.sort(mask.sum(axis)).tobytes() for axis in (0, 1)]  # turning leaves them, or exchanges the two
+        drawn.add((kinds[-1], *sorted(sums)))
+    assert 20 < kinds.count("cloud_05") < 60 and len(drawn) == 6  # three masks of each
+
+
+def test_training_crops_of_both_dates_are_turned_in_all_eight_ways(pools):
+    corner = np.zeros((48, 48, 1), np.float32)
+    corner[:20, :10] = 0.5
+    dates = Record("d" * 64, {"target": corner, "reference": corner + 1})
+    (kept,) = PARTS.training.records([dates], 1, SETTINGS)
+    seen, masks = set(), set()
+    for visit in range(80):
+        sample = PARTS.training.sample(kept, pools, generator("turns", visit), {"patch": 48, "masks": ["stripes"]}, {})
+        assert np.array_equal(sample.inputs["reference"], sample.target["truth"] + 1)
+        seen.add(sample.target["truth"].tobytes())
+        mask = sample.inputs["mask"][..., 0]
+        masks.add(bool((mask == mask[:, :1]).all()))
+    turned = [np.rot90(part, turns) for part in (corner, corner[:, ::-1]) for turns in range(4)]
+    assert seen == {np.ascontiguousarray(part).tobytes() for part in turned}
+    assert masks == {True, False}  # the mask is turned as well

@@ -93,10 +93,49 @@ def test_wrong_settings_and_names_are_refused():
 
 def test_representation_gives_clean_crops():
     assert REPRESENTATION.accepts(data.camera()[..., None], {}) == "no colour channels"
+    assert REPRESENTATION.accepts(data.astronaut()[:31], {}) == "smaller than 32 pixels"
+    assert REPRESENTATION.accepts(data.astronaut()[:32], {}) is None
     training = registry.parts("representation").training
     stored = next(training.records([record(data.coffee())], 1, {}))
+    np.testing.assert_array_equal(stored.arrays["image"], data.coffee())
     for patch in (64, 700):
         sample = training.sample(stored, {}, np.random.default_rng(0), {"patch": patch}, {})
         assert sample.inputs["image"].shape == (patch, patch, 3)
         np.testing.assert_array_equal(sample.inputs["image"], sample.target["image"])
     assert registry.parts("representation").cases is None
+
+
+@pytest.mark.parametrize("task", ["colorization", "representation"])
+def test_a_training_crop_is_a_part_of_the_picture_mirrored_left_to_right_in_half_of_the_visits(task):
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    windows = {}
+    for top in range(9):
+        for left in range(9):
+            part = image[top:top + 32, left:left + 32]
+            windows[part.tobytes()] = top, left, False
+            windows[np.ascontiguousarray(part[:, ::-1]).tobytes()] = top, left, True
+    name, training = ("rgb" if task == "colorization" else "image"), registry.parts(task).training
+    drawn = [windows[training.sample(Record("a" * 64, {name: image}), {}, np.random.default_rng(visit), {"patch": 32},
+                                     {}).target[name].tobytes()] for visit in range(120)]
+    assert len({place[:2] for place in drawn}) > 40 and 40 < sum(place[2] for place in drawn) < 80
+
+
+def test_a_small_picture_is_mirrored_at_its_edges_with_the_edge_pixel_twice():
+    image = np.random.default_rng(1).integers(0, 256, (20, 32, 3), dtype=np.uint8)
+    whole = np.concatenate([image, image[:-13:-1]])  # 12 rows more, the last one first
+    for visit in range(8):
+        rgb = PARTS.training.sample(record_of(image), {}, np.random.default_rng(visit), {"patch": 32}, {}).target["rgb"]
+        assert np.array_equal(rgb, whole) or np.array_equal(rgb, whole[:, ::-1])
+
+
+def record_of(rgb: np.ndarray) -> Record:
+    return Record("a" * 64, {"rgb": rgb})
+
+
+def test_the_histogram_is_skimage_s_of_the_same_pixels():
+    image = data.astronaut()[:64, :64]
+    counts = PARTS.training.pools([record(image)], 1, {"size": 64})["ab_histogram"][0].arrays["counts"]
+    ab = np.rint(color.rgb2lab(image)[..., 1:]).astype(int) + 110
+    expected = np.zeros((221, 221))
+    np.add.at(expected, (ab[..., 0], ab[..., 1]), 1)
+    assert np.abs(counts - expected).sum() < 0.01 * counts.sum()  # halves may turn

@@ -56,6 +56,7 @@ def test_a_test_sample_is_the_truth_outside_its_mask_and_nothing_under_a_hole(ca
 def test_dense_cases_are_to_be_restored_everywhere(case):
     sample = PARTS.cases.sample(photo(), case, 1, SIZE)
     assert sample.inputs["mask"].all() and not np.array_equal(sample.inputs["image"], sample.target["image"])
+    assert np.array_equal(sample.target["image"], PARTS.cases.sample(photo(), "centre", 1, SIZE).target["image"])
 
 
 def test_draws_come_from_seed_picture_and_degradation_alone():

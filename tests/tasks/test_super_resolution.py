@@ -68,6 +68,8 @@ def test_variants_are_what_their_names_say(picture):
     assert np.abs(np.diff(blur, axis=1)).mean() < 0.9 * np.abs(np.diff(plain, axis=1)).mean()
     other = PARTS.cases.sample(picture, "x2_noise", 2, {}).inputs["lr"]
     assert (other != noise).any()
+    namesake = Record("b" * 64, picture.arrays)
+    assert (PARTS.cases.sample(namesake, "x2_noise", 1, {}).inputs["lr"] != noise).any()  # noise of its own
     stronger = PARTS.cases.sample(picture, "x2_noise", 1, {"noise_sigma": 20.0}).inputs["lr"]
     assert (stronger - plain)[inside].std() == pytest.approx(20, rel=0.1)
 
@@ -79,6 +81,11 @@ def test_bd_is_shifted_against_imresize():
     difference = (PARTS.cases.sample(record, "x4", 1, {}).inputs["lr"].astype(float)
                   - PARTS.cases.sample(record, "x4_bd", 1, {}).inputs["lr"])
     assert abs(difference[:, 4:-4].mean() - 1.5) <= 0.5
+
+
+def test_bd_keeps_every_pixel_of_the_blurred_picture_s_grid(picture):
+    lr = PARTS.cases.sample(picture, "x4_bd", 1, {"blur_sigma": 1.1, "blur_size": 7}).inputs["lr"]
+    np.testing.assert_array_equal(lr, gaussian_blur(picture.arrays["image"][:128, :156], 1.1, 7)[::4, ::4])
 
 
 def test_grey_and_small_pictures():
