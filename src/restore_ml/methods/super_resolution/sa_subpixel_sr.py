@@ -81,8 +81,8 @@ class Generator(nn.Module):
 
         The first three channels carry the colours, less their mean, so that zeros beyond the border are no black frame:
         a 1 in the first convolution, the weights of `BICUBIC` in each sub-pixel layer and in the last convolution,
-        slopes of 1 between them. The body adds nothing at first (a gain of 0 in its last normalisation, as in Goyal et
-        al., 2017), the other channels a hundredth of what they would.
+        slopes of 1 between them. The body adds nothing at first (its last normalisation has gain 0: Goyal et al.,
+        2017), the other channels a hundredth of what they would.
         """
         colours, first, last = range(3), self.head[0], self.body[-1]
         layers = [layer for layer in self.up if isinstance(layer, nn.Conv2d)]
@@ -94,7 +94,7 @@ class Generator(nn.Module):
             if isinstance(layer, nn.PReLU):
                 layer.weight.fill_(1)
         for layer, taps in zip(layers, weights, strict=True):
-            by_phase = (torch.tensor(taps), torch.tensor(taps[::-1]))  # before and behind the middle
+            by_phase = (torch.tensor(taps), torch.tensor(taps[::-1]))  # of the output pixel before and behind
             assert layer.bias is not None
             layer.weight[:12].zero_()
             layer.bias[:12].zero_()
@@ -137,8 +137,8 @@ class SelfAttentionSubPixelSR(Method):
     task = "super_resolution"
     reading = ("the paper's text was not available: attention after half of the residual blocks and after the last, "
                "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; large pictures are "
-               "restored in tiles of 64 x 64, so that 4,096 positions attend to each other at most; without `needs:` "
-               "there is no perceptual term, with it the features are those of the run it names; `start: "
+               "restored in tiles of 64 x 64, so that 4,096 positions attend to each other at most; without "
+               "`features:` there is no perceptual term, with it the features are those of the run it names; `start: "
                "interpolation` for short trainings is ours")
     stored_networks = ("generator",)
     tile = 64
@@ -218,12 +218,13 @@ class SelfAttentionSubPixelSR(Method):
         judged = context.networks["discriminator"](restored)
         terms = {"adversarial": settings["adversarial_weight"] * generator_term("bce", judged),
                  "mse": settings["pixel_weight"] * functional.mse_loss(restored, truth)}
-        if context.features is not None and settings["perceptual_weight"] > 0:
+        features = context.slots.get("features")
+        if features is not None and settings["perceptual_weight"] > 0:
             tap = settings["perceptual_tap"]
             with torch.no_grad():
-                target = taps_of(context.features, truth, [tap])[tap]
-            error = functional.mse_loss(taps_of(context.features, restored, [tap])[tap], target)
-            terms[term_name("perceptual", context.features)] = settings["perceptual_weight"] * error
+                target = taps_of(features, truth, [tap])[tap]
+            error = functional.mse_loss(taps_of(features, restored, [tap])[tap], target)
+            terms[term_name("perceptual", features)] = settings["perceptual_weight"] * error
         return terms
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
