@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.machinery import lock, server
 from pipelines.__main__ import THREADS, set_threads
+from pipelines.machinery import lock, server
 from restore_ml.base.errors import UserError
 from tests.pipelines import toy
 
@@ -68,6 +68,7 @@ def test_loopback_is_never_asked_through_a_proxy(proxy: str) -> None:
 
 def test_prefects_client_does_not_ask_a_proxy_either(proxy: str) -> None:
     import httpx
+
     from pipelines.machinery.link import settings
 
     settings(f"{proxy}/api")
