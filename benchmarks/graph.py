@@ -33,7 +33,7 @@ w() { mkdir -p "${1%/*}"; echo "$2" > "$1"; }
 task=${2%/*}; run=${2#*/}
 case $1 in
   prepare) w prepared/photos/a x;;
-  degrade) w samples/$2/contract.parquet x; w samples/$2/inputs/a x; w samples/$2/targets/a x; w samples/$2/train/a x;;
+  degrade) for name in contract.parquet left_out.parquet inputs/a targets/a train/a; do w samples/$2/$name x; done;;
   validate) w validation/$2.json x;;
   train) w models/$task/$run/model.json $2;;
   restore) w restored/$task/$run/status.json $2;;

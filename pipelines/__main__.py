@@ -41,8 +41,8 @@ def _parsed_threads(path: Path) -> object:
 def main(arguments: list[str]) -> int:
     """Run the stage that the arguments name; returns its exit status."""
     if not 1 <= len(arguments) <= 2:
-        print("Give the name of a stage and, where it has one, its key: python -m pipelines train vdsr",
-              file=sys.stderr)
+        print("Give the name of a stage and, where it has one, its key: "
+              "python -m pipelines train super_resolution/vdsr", file=sys.stderr)
         return 2
     parent = os.getppid()
     set_threads()

@@ -39,4 +39,6 @@ def run(name: str, key: str = "") -> int:
 
 
 def _is_module(name: str) -> bool:
-    return name.isidentifier() and importlib.util.find_spec(f"pipelines.{name}") is not None
+    """Whether `pipelines` has a module, not a package, of that name."""
+    spec = importlib.util.find_spec(f"pipelines.{name}") if name.isidentifier() else None
+    return spec is not None and spec.submodule_search_locations is None

@@ -94,7 +94,7 @@ def test_a_mistake_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_term_ends_in_order_with_a_word(project: Path) -> None:
-    code = ("import sys, time\nfrom restore_ml import errors\n"
+    code = ("import sys, time\nfrom restore_ml.base import errors\n"
             "try:\n    with errors.heeding_termination():\n"
             "        try:\n            print('ready', flush=True)\n            time.sleep(60)\n"
             "        finally:\n            print('tidied', flush=True)\n"
@@ -115,7 +115,7 @@ def test_after_the_block_term_ends_the_process_as_ever() -> None:
 
 
 def test_names_that_the_terminal_cannot_show_are_shown_as_escapes() -> None:
-    code = ("from restore_ml import errors\nerrors.prepare_screen()\nprint('写真', '\\udcff')\n"
+    code = ("from restore_ml.base import errors\nerrors.prepare_screen()\nprint('写真', '\\udcff')\n"
             "errors.report(errors.UserError('写真'), 'x')")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False,
                           env={**os.environ, "PYTHONIOENCODING": "latin-1"})

@@ -68,7 +68,8 @@ def test_loopback_is_never_asked_through_a_proxy(proxy: str) -> None:
 
 def test_prefects_client_does_not_ask_a_proxy_either(proxy: str) -> None:
     import httpx
-    from pipelines.link import settings
+
+    from pipelines.machinery.link import settings
 
     settings(f"{proxy}/api")
     assert httpx.get(f"{proxy}/health").json()["asked"] == "/health"

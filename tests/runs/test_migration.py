@@ -41,7 +41,7 @@ runs:
   sa_subpixel_sr:
     task: super_resolution
     needs: features
-    cpu: {steps: {pixel: 5, settle: 0, gan: 5}}
+    cpu: {steps: {pixel: 0, gan: 5}}
   vdsr_s2: {of: vdsr, task: super_resolution, needs: none, seed: 4}
   telea: {task: inpainting, needs: none}
 
@@ -84,7 +84,7 @@ def test_runs_margins_and_champions_move_and_collections_stay(root: Path, monkey
     assert list(params.runs) == ["representation/features", *(f"super_resolution/{name}" for name in (
         "bicubic", "vdsr", "sa_subpixel_sr", "vdsr_s2")), "inpainting/telea"]
     assert params.runs["super_resolution/sa_subpixel_sr"].slots == {"features": "representation/features"}
-    assert params.runs["super_resolution/sa_subpixel_sr"].settings["steps"] == {"pixel": 5, "settle": 0, "gan": 5}
+    assert params.runs["super_resolution/sa_subpixel_sr"].settings["steps"] == {"pixel": 0, "gan": 5}
     assert (params.runs["super_resolution/vdsr_s2"].of, params.runs["super_resolution/vdsr_s2"].seed) == ("vdsr", 4)
     assert params.promotion["confidence"] == 0.9
     assert params.promotion["margins"]["super_resolution"] == {"ssim_y": 0.002}
@@ -115,10 +115,10 @@ def test_runs_margins_and_champions_move_and_collections_stay(root: Path, monkey
 
 
 def test_what_would_be_refused_is_left_as_it_was(root: Path) -> None:
-    write_text(root / "params.yaml", OLD.replace("settle: 0", "setle: 0"))
-    with pytest.raises(UserError, match="Did you mean 'settle'"):
+    write_text(root / "params.yaml", OLD.replace("pixel: 0", "pixl: 0"))
+    with pytest.raises(UserError, match="Did you mean 'pixel'"):
         migration.migrate(root)
-    assert "setle" in (root / "params.yaml").read_text() and (root / "dvc.lock").exists()
+    assert "pixl" in (root / "params.yaml").read_text() and (root / "dvc.lock").exists()
     assert not (root / "graph/super_resolution").exists() and (root / "models/vdsr").exists()
 
 

@@ -77,6 +77,14 @@ def test_a_task_s_own_case_reaches_the_rule_of_promotion(params):
     assert rule.primary_case == "photos/x3" and rule.margins == {"ssim_y": 0.01}
 
 
+def test_feature_networks_have_no_margins(params):
+    write_runs(params.parent, "representation", {"features": {}}, margins={})
+    assert resolve("super_resolution", load(params).promotion).margins == {"ssim_y": 0.01}
+    write_runs(params.parent, "representation", {"features": {}}, margins={"psnr": 0.1})
+    with pytest.raises(UserError, match="margins of promotion names the unknown task 'representation'"):
+        resolve("super_resolution", load(params).promotion)
+
+
 def test_two_tasks_may_have_runs_of_one_name(params):
     """`bicubic` of super-resolution names a method of its own task, the other one a method that serves both."""
     write_runs(params.parent, "inpainting", {"bicubic": {"method": "telea"}})
