@@ -47,7 +47,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
                                                  "pictures. Run it in the project's folder.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_data(commands, given)
-    runs = _add(commands, "runs", _runs, "list the runs of params.yaml and what became of them",
+    runs = _add(commands, "runs", _runs, "list the runs of all tasks and what became of them",
                 "restore-ml runs --task inpainting")
     runs.add_argument("--task", choices=tables(), help="only the runs of this task")
     methods = _add(commands, "methods", _methods, "list the methods that a run can use", "restore-ml methods")

@@ -1,6 +1,6 @@
 """Who may challenge a champion: the runs of a task with their replicates, and what each shows on the primary case.
 
-A *replicate* is a run with the settings of another (`of:` in params.yaml) under another seed. A run and its replicates
+A *replicate* is a run with the settings of another (`of:` in runs.yaml) under another seed. A run and its replicates
 are one challenger: what it shows of a picture is the mean over them, so that a lucky seed wins nothing, and what would
 be installed is the median one by the deciding metric (of an even number the worse of the two in the middle; equal ones
 by name).
@@ -78,7 +78,7 @@ def _missing(run: str, members: Sequence[str], by_run: Mapping[str, pandas.DataF
     """Why a team cannot challenge, or an empty text."""
     if len(members) < wanted:
         return (f"it has {len(members)} of the {wanted} seeds that the profile asks for; `restore-ml seeds` adds the "
-                "others to params.yaml")
+                "others to its task's runs.yaml")
     for member in members:
         own = by_run.get(member)
         reason = "it has no score rows" if own is None else _unfit(own, models, member, metric)

@@ -88,7 +88,7 @@ def decide(task: str, scores: pandas.DataFrame, models: Path, champion: dict[str
            seeds: Mapping[str, int] | None = None, probe: Probe | None = None) -> Decision:
     """Whether a run becomes champion of the task.
 
-    `scores`: the task's score rows, in any order; `models`: the folder models/; `champion`: None, or `run`,
+    `scores`: the task's score rows, in any order; `models`: the folder models/<task>; `champion`: None, or `run`,
     `model_sha256`, `weights_sha256` and, where its stored weights were scored again, `scored_as`, the run under which
     those rows stand in `scores`; `settings`: `promotion:` of params.yaml; `profile`: the active one; `replicates` and
     `seeds`: see `challengers.gather`; `probe`: canaries and latency (None: neither is looked at). `UserError` for

@@ -66,7 +66,7 @@ def _mean(rows: pandas.DataFrame, metric: str) -> float:
 
 
 def size_checks(rule: Rule, models: Path, run: str) -> list[Check]:
-    """The parameters and the megabytes (10^6 bytes of safetensors, the features of `needs:` not counted) of a run."""
+    """The parameters and the megabytes (10^6 bytes of safetensors, what fills its slots not counted) of a run."""
     parameters = model_facts(models, run)["parameters"]
     size = sum(path.stat().st_size for path in (models / run).glob("*.safetensors")) / 1e6
     return [limit("parameters", parameters, rule.max_parameters), limit("megabytes", size, rule.max_megabytes)]

@@ -2,7 +2,7 @@
 
 One experiment and one registered model a task; one entry a run of ours, joined to its files by a fingerprint of code,
 data, settings and result. An entry whose fingerprint the store has is kept, any other is written; what an entry
-replaces stays as `superseded`; a run that left params.yaml is `archived` and hidden. Tags that may change without the
+replaces stays as `superseded`; a run that left its runs.yaml is `archived` and hidden. Tags that may change without the
 result (git commit, profile, state) are refreshed in place.
 """
 
