@@ -54,8 +54,8 @@ CASES = {
                              "Did you mean 'parts'?"),
     "profile of a run": ("cpu: {steps: 10}", "cpus: {steps: 10}", "Did you mean 'cpu'?"),
     "unknown setting": ("{width: 8}", "{widht: 8}", "has no setting 'widht' (the run 'vdsr'"),
-    "unknown setting of a task": ("{size: 64}", "{sise: 64}", "has no setting 'sise'; it has size, cases, "
-                                  "pool. Did you mean 'size'?"),
+    "unknown setting of a task": ("{size: 64}", "{sise: 64}",
+                                  "has no setting 'sise'; it has size, cases, pool. Did you mean 'size'?"),
     "unknown case": ("{size: 64}", "{cases: [strooks]}", "Did you mean 'strokes'?"),
     "unknown phase": ("pixel: 5", "pixle: 5", "Did you mean 'pixel'?"),
     "a phase is missing": (", gan: 5", "", "steps of the run 'gan' of super_resolution lacks gan; write 0"),
