@@ -8,6 +8,7 @@ from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import to_rgb8
+from restore_ml.degradations.resize import imresize
 
 TASK = registry.task("colorization")
 PARTS = registry.parts("colorization")
@@ -39,6 +40,18 @@ def test_the_centre_of_the_picture_is_tested():
     image[:, 100:200] = (200, 30, 60)
     rgb = PARTS.cases.sample(record(image), "lab_grey", 1, {"size": 50}).target["rgb"]
     np.testing.assert_array_equal(rgb[:, 3:-3], np.broadcast_to([200, 30, 60], (50, 44, 3)))
+
+
+def test_the_whole_short_side_is_tested():
+    image = data.coffee()  # 400 x 600
+    rgb = PARTS.cases.sample(record(image), "lab_grey", 1, {"size": 64}).target["rgb"]
+    np.testing.assert_array_equal(rgb, imresize(image, output_size=(64, 96))[:, 16:80])
+
+
+@pytest.mark.parametrize(("saturation", "answer"), [(3.5, "nearly grey"), (6.5, None)])
+def test_a_picture_is_coloured_from_5_units_of_ab_on(saturation, answer):
+    lab = np.broadcast_to([60.0, saturation, 0.0], (40, 40, 3))
+    assert TASK.accepts(np.rint(255 * color.lab2rgb(lab)).astype(np.uint8), {}) == answer
 
 
 def test_near_grey_pictures_are_refused():

@@ -118,8 +118,7 @@ def _margins(rules: Protocol, settings: dict[str, Any]) -> dict[str, float | Non
     if not isinstance(value, dict) or any(not isinstance(entry, dict | None) for entry in value.values()):
         raise UserError("margins of promotion must be a mapping from tasks to mappings from metrics to margins.")
     found: dict[str, float | None] = {}
-    asked = {name: margins for name, margins in value.items() if margins}  # feature networks have none
-    for metric, margin in (_of_task({"margins": asked}, "margins", rules.task, {}) or {}).items():
+    for metric, margin in (_of_task(settings, "margins", rules.task, {}) or {}).items():
         if rules.metric(str(metric)).direction == 0:
             raise UserError(f"margins of promotion names {metric}, of which neither way is better.")
         if margin is not None and (not _is_number(margin) or margin < 0):
