@@ -190,6 +190,9 @@ def main() -> int:
     for stream, given in enumerate(job.streams):
         os.dup2(given, stream)
         os.close(given)
+    # Python's own remember whether the server's could seek: one that was a file fails as a pipe.
+    sys.stdout, sys.stderr = (open(stream, "w", 1, old.encoding, old.errors, closefd=False)  # noqa: SIM115
+                              for stream, old in ((1, sys.stdout), (2, sys.stderr)))
     os.chdir(job.folder)
     os.environ.clear()
     os.environ.update(job.environment)

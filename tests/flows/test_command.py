@@ -108,7 +108,7 @@ def test_a_flow_that_is_ended_by_term_says_so_and_takes_what_it_started_with_it(
     (tmp_path / "params.yaml").write_text("profile: quick\n")
     code = (
         "import os, subprocess, sys\nfrom flows import command, promote\nfrom flows.work import promote as working\n"
-        "from pipelines.client import with_parent\n"
+        "from pipelines.machinery.client import with_parent\n"
         "def work(step, rollback):\n"
         "    child = subprocess.Popen(['sleep', '100'], preexec_fn=with_parent())\n"
         "    print('ready', child.pid, flush=True)\n"

@@ -14,11 +14,12 @@ import time
 import pytest
 
 from pipelines.machinery.runners import AHEAD, Runner
-from restore_ml import degrading, registry
+from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file
 from restore_ml.data.embedded import lay_out
 from restore_ml.data.prepare import prepare
+from restore_ml.degrading.stage import degrade
 
 KINDS = ["threads", "processes",
          pytest.param("dask", marks=pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None,
@@ -36,7 +37,7 @@ def plain(tmp_path_factory):
     root = tmp_path_factory.mktemp("plain")
     lay_out(root)
     prepare(root / "data", root / "prepared", 1)
-    degrading.degrade(registry.task("colorization"), root / "prepared", root / "samples", 1, {"size": 64})
+    degrade(registry.parts("colorization"), root / "prepared", root / "samples", 1, {"size": 64})
     return root
 
 
@@ -73,8 +74,8 @@ def test_a_cluster_that_is_there_already_gives_the_same_bytes(plain, tmp_path, c
 def check(plain, tmp_path, kind):
     with Runner.parse(kind, 2).mapper(patience=0.0) as mapper:
         prepare(plain / "data", tmp_path / "prepared", 1, mapper=mapper, chunk=7)
-        degrading.degrade(registry.task("colorization"), tmp_path / "prepared", tmp_path / "samples", 1, {"size": 64},
-                          mapper=mapper, chunk=7)
+        degrade(registry.parts("colorization"), tmp_path / "prepared", tmp_path / "samples", 1, {"size": 64},
+                mapper=mapper, chunk=7)
     for name in ("prepared", "samples"):
         assert hashes(tmp_path / name) == hashes(plain / name)
 
