@@ -68,7 +68,7 @@ def test_a_script_is_told_which_run_and_what_it_costs(project: Path, built: list
     assert restore(project) == 2
     said = capsys.readouterr().err
     assert "Building the run rapid_sr (profile cpu) takes about 110 s of processor time and 360 MB of disk" in said
-    assert "Give --yes to have it built, or run `make repro METHODS=rapid_sr`" in said and not built
+    assert "Give --yes to have it built, or run `make repro METHODS=super_resolution/rapid_sr`" in said and not built
 
 
 @pytest.mark.parametrize(("answer", "status", "runs"), [

@@ -1,7 +1,7 @@
 """What to build so that a person's picture can be restored in a project where nothing is built yet: one run.
 
 It is offered with what it costs, from the records of earlier builds where there are some, and built by the flow
-`rebuild`, as `make repro METHODS=RUN` does.
+`rebuild`, as `make repro METHODS=TASK/RUN` does.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def build(root: Path, offered: Offer) -> None:
                           cwd=root, check=False)
     if done.returncode:
         raise UserError(f"The run {offered.run} could not be built for the reason above; `make repro "
-                        f"METHODS={offered.run}` tries again.")
+                        f"METHODS={offered.task}/{offered.run}` tries again.")
     facts = read_json(root / layout.model(offered.task, offered.run) / "model.json")
     if facts["status"] != "ok":
         raise UserError(f"The run {offered.run} was built and is {facts['status']}: {facts['reason']}.")
@@ -107,6 +107,7 @@ def agreed(offered: Offer, yes: bool) -> bool:
         print(offered.sentence, file=sys.stderr)
         return True
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UserError(f"{offered.sentence} Give --yes to have it built, or run `make repro METHODS={offered.run}`.")
+        raise UserError(f"{offered.sentence} Give --yes to have it built, or run `make repro "
+                        f"METHODS={offered.task}/{offered.run}`.")
     print(f"{offered.sentence} Build it now? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
