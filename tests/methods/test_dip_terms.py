@@ -148,7 +148,8 @@ def test_the_first_weights_follow_the_seed_alone() -> None:
     image, mask = holed()
     method = dip_watermark.METHOD({"widths": [4, 4], "extra_levels": 0, "steps": 1, "jitter": 0.0, "average": 0.0,
                                    "perceptual": 0.0})
-    first, second, again = (method.restore(Model(), {"image": image, "mask": mask}, seed)["image"] for seed in (3, 4, 3))
+    first, second, again = (method.restore(Model(), {"image": image, "mask": mask}, seed)["image"]
+                            for seed in (3, 4, 3))
     assert torch.equal(first, again) and not torch.allclose(first, second, atol=1e-3)
 
 
