@@ -139,6 +139,18 @@ def test_jitter_is_normal_noise_on_the_input_anew_each_step() -> None:
     again, other = painted(steps=3, jitter=0.03, perceptual=0.0)
     again.restore(Model(), {"image": image, "mask": mask}, 3)
     assert all(torch.equal(a, b) for a, b in zip(network.shown, other.shown, strict=True))
+    third, different = painted(steps=3, jitter=0.03, perceptual=0.0)
+    third.restore(Model(), {"image": image, "mask": mask}, 4)
+    assert not torch.equal(network.shown[0], different.shown[0])  # the seed's own
+
+
+def test_the_first_weights_follow_the_seed_alone() -> None:
+    image, mask = holed()
+    method = dip_watermark.METHOD({"widths": [4, 4], "extra_levels": 0, "steps": 1, "jitter": 0.0, "average": 0.0,
+                                   "perceptual": 0.0})
+    first, second, again = (method.restore(Model(), {"image": image, "mask": mask}, seed)["image"]
+                            for seed in (3, 4, 3))
+    assert torch.equal(first, again) and not torch.allclose(first, second, atol=1e-3)
 
 
 def test_the_perceptual_target_is_the_known_part_of_the_picture() -> None:
