@@ -41,7 +41,7 @@ runs:
   sa_subpixel_sr:
     task: super_resolution
     needs: features
-    cpu: {steps: {pixel: 0, gan: 5}}
+    cpu: {skip: bicubic, steps: {pixel: 0, settle: 3, gan: 5}}
   vdsr_s2: {of: vdsr, task: super_resolution, needs: none, seed: 4}
   telea: {task: inpainting, needs: none}
 
@@ -78,6 +78,7 @@ def test_runs_margins_and_champions_move_and_collections_stay(root: Path, monkey
     assert cli.main(["migrate"]) == 0
     said = capsys.readouterr().out
     assert "graph/super_resolution/runs.yaml: 4 runs of params.yaml." in said
+    assert "sa_subpixel_sr: its network begins as interpolation" in said and "vdsr:" not in said
     params = settings.load(root / "params.yaml")
     assert (params.profile, params.seed, params.threads) == ("cpu", 3, 2)
     assert params.tasks["super_resolution"] == {"scales": [2, 3]}
@@ -85,6 +86,7 @@ def test_runs_margins_and_champions_move_and_collections_stay(root: Path, monkey
         "bicubic", "vdsr", "sa_subpixel_sr", "vdsr_s2")), "inpainting/telea"]
     assert params.runs["super_resolution/sa_subpixel_sr"].slots == {"features": "representation/features"}
     assert params.runs["super_resolution/sa_subpixel_sr"].settings["steps"] == {"pixel": 0, "gan": 5}
+    assert params.runs["super_resolution/sa_subpixel_sr"].settings["start"] == "interpolation"
     assert (params.runs["super_resolution/vdsr_s2"].of, params.runs["super_resolution/vdsr_s2"].seed) == ("vdsr", 4)
     assert params.promotion["confidence"] == 0.9
     assert params.promotion["margins"]["super_resolution"] == {"ssim_y": 0.002}

@@ -22,6 +22,8 @@ from restore_ml.runs import graph, settings
 
 NEEDS_TASK = "representation"
 """All that `needs:` could name were its runs."""
+RETIRED = "sa_subpixel_sr"
+"""The method that lost settings with the old layout: `skip` is `start` now, and the phase `settle` is gone."""
 EMPTY = {slot: layout.NONE for slot in settings.SLOTS}
 
 
@@ -72,6 +74,7 @@ def _params(root: Path, raw: Any) -> list[str]:
         if file.exists():
             raise UserError(f"{file} exists, and {path} has {', '.join(settings.OLD_KEYS)} as well; remove one.")
         samples = (raw.get("tasks") or {}).get(name) or {}
+        moved += [sentence for run, entry in entries.items() if (sentence := _without_retired(run, entry))]
         files[file] = runs_text(name, samples, margins.get(name) or {}, entries)
         moved.append(f"{layout.runs_file(name)}: {len(entries)} runs of params.yaml.")
     for key in settings.OLD_KEYS:
@@ -92,6 +95,25 @@ def _params(root: Path, raw: Any) -> list[str]:
             shutil.rmtree(file.parent)
         raise
     return moved
+
+
+def _without_retired(run: str, entry: dict[str, Any]) -> str:
+    """Take from an entry, in place, what its method no longer has; a sentence where there was any."""
+    if entry.get("method", run) != RETIRED:
+        return ""
+    found = False
+    for part in ("settings", *settings.PROFILES):
+        values = entry.get(part)
+        if not isinstance(values, dict):
+            continue
+        skip = values.pop("skip", None)
+        if skip == "bicubic":
+            values["start"] = "interpolation"
+        steps = values.get("steps")
+        settle = steps.pop("settle", None) if isinstance(steps, dict) else None
+        found |= skip is not None or settle is not None
+    return (f"{run}: its network begins as interpolation (`start:`) where `skip: bicubic` stood, and its phase settle "
+            "is left out; the method has neither any more.") if found else ""
 
 
 def runs_text(task: str, samples: dict[str, Any], margins: dict[str, Any], runs: dict[str, Any]) -> str:
