@@ -30,7 +30,7 @@ from restore_ml.method import Model
 from restore_ml.methods.colorization.gabor_pix2pix import GaborPix2Pix
 from restore_ml.metrics.colour import psnr_ab, rmse_ab
 from restore_ml.nn.gabor import DIRECTIONS, NORMS, SIZES, gabor_kernel, texture
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring import harness
 from restore_ml.tasks.base import Material, Sample
 from restore_ml.training.loop import Job, fit_networks
 from restore_ml.training.sampler import Sampler
@@ -79,7 +79,7 @@ def clipped(samples: list[Sample], kernel: Tensor) -> float:
 def row(method: GaborPix2Pix, material: Material, samples: list[Sample], seed: int) -> tuple[float, float, float]:
     """(share clipped, PSNR on ab, RMSE of ab), means over the validation pictures."""
     model = train(method, material, seed)
-    restored = [restoration.restore(method, model, sample.inputs, seed)["ab"] for sample in samples]
+    restored = [harness.restore(method, model, sample.inputs, seed)["ab"] for sample in samples]
     pairs = [(ab, sample.target["ab"]) for ab, sample in zip(restored, samples, strict=True)]
     return (clipped(samples, method.kernel), float(np.mean([psnr_ab(*pair) for pair in pairs])),
             float(np.mean([rmse_ab(*pair) for pair in pairs])))

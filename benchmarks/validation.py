@@ -23,7 +23,8 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring import harness
+from restore_ml.restoring.loading import load_model
 from restore_ml.runs import settings
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
@@ -89,7 +90,7 @@ def samples(root: Path, params: settings.Params, task: str, case: str, crops: in
 
 
 def train(root: Path, params: settings.Params, run: settings.Run, changes: dict[str, Any], seed: int) -> Any:
-    """Train in a scratch project that borrows the data; gives what `restoration.load_model` gives."""
+    """Train in a scratch project that borrows the data; gives what `load_model` gives."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         for name in (layout.PREPARED, layout.SAMPLES):
@@ -104,12 +105,12 @@ def train(root: Path, params: settings.Params, run: settings.Run, changes: dict[
         facts = train_run(spec, scratch, scratch / layout.model(run.task, run.name))
         if facts["status"] != "ok":
             raise SystemExit(f"{run.name} with {changes}: {facts['status']}, {facts['reason']}")
-        return restoration.load_model(scratch / layout.model(run.task, run.name), scratch)
+        return load_model(scratch / layout.model(run.task, run.name), scratch)
 
 
 def measure(loaded: Any, rules: Any, tests: list[Sample]) -> float:
     method, model = loaded
-    values = [rules.measure(sample.inputs, restoration.restore(method, model, sample.inputs, 1), sample.target,
+    values = [rules.measure(sample.inputs, harness.restore(method, model, sample.inputs, 1), sample.target,
                             rules.context([sample.target]))[rules.primary] for sample in tests]
     return float(np.mean(values))
 

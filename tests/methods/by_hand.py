@@ -28,7 +28,7 @@ def step_with(inputs: dict[str, Tensor], target: dict[str, Tensor], networks: di
     """One training step on these tensors."""
     count = len(next(iter(target.values())))
     return Context(inputs, target, ["a" * 64] * count, networks, step=0, steps=10,
-                   generator=torch.Generator().manual_seed(0), features=features)
+                   generator=torch.Generator().manual_seed(0), slots={"features": features})
 
 
 def optimiser_of(player: Player, networks: dict[str, nn.Module]) -> torch.optim.Optimizer:

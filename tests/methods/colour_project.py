@@ -12,7 +12,8 @@ from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import rgb_to_lab, to_rgb8
 from restore_ml.method import Context, Method, Model
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring import harness
+from restore_ml.restoring.loading import load_model
 from restore_ml.training.train import train_run
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -74,13 +75,13 @@ def trained(project: Path, name: str, **changes: Any) -> tuple[Method, Model, di
             "slots": {}, "precision": "fp32", "threads": 1}
     facts = train_run(spec, project, project / "models" / name, fresh=True)
     assert (facts["status"], facts["reason"]) == ("ok", "")
-    return *restoration.load_model(project / "models" / name), facts
+    return *load_model(project / "models" / name), facts
 
 
 def error(method: Method, model: Model, seed: int = 100) -> tuple[float, float]:
     """Root mean square ab error of the restored and of the grey picture, on a scene that was not trained on."""
     lab = rgb2lab(scene(seed)).astype(np.float32)
-    output = restoration.restore(method, model, {"L": lab[..., :1]}, 1)
+    output = harness.restore(method, model, {"L": lab[..., :1]}, 1)
     assert output["ab"].shape == (48, 48, 2) and np.isfinite(output["ab"]).all()
     restored, grey = (float(np.sqrt(np.square(ab - lab[..., 1:]).sum(-1).mean())) for ab in (output["ab"], 0))
     return restored, grey

@@ -79,4 +79,5 @@ def context_of(truth: Tensor, mask: Tensor, networks: dict[str, nn.Module], feat
                step: int = 7) -> Context:
     """A step on damaged pictures; what lies under the hole is 0."""
     return Context({"image": truth * (1 - mask), "mask": mask}, {"image": truth}, [str(n) for n in range(len(truth))],
-                   networks, step=step, steps=10, features=features, generator=torch.Generator().manual_seed(step))
+                   networks, step=step, steps=10, slots={"features": features},
+                   generator=torch.Generator().manual_seed(step))

@@ -114,7 +114,7 @@ def test_restoring_fits_the_known_pixels_and_gives_the_average_of_the_steps() ->
     features = Maps()
     method, network = painted(steps=4, average=0.5, lr=0.01, jitter=0.0, perceptual=0.01)
     wild = torch.where(mask > 0, torch.tensor(0.9), image)
-    made = method.restore(Model(features=features), {"image": wild, "mask": mask}, 3)["image"]
+    made = method.restore(Model(slots={"features": features}), {"image": wild, "mask": mask}, 3)["image"]
     assert len(network.gave) == 4 and torch.equal(network.gave[0], torch.full((1, 3, 8, 8), 0.2))
     assert all(torch.equal(shown, method.given(wild, mask, 3)) for shown in network.shown)
     weights = torch.tensor([1.0, 2, 4, 8]) / 15
@@ -124,7 +124,7 @@ def test_restoring_fits_the_known_pixels_and_gives_the_average_of_the_steps() ->
     assert len(features.seen) == 5  # the picture's own maps once, then one pass a step
     bare, network = painted(steps=2, perceptual=0.0)
     features = Maps()
-    bare.restore(Model(features=features), {"image": image, "mask": mask}, 3)
+    bare.restore(Model(slots={"features": features}), {"image": image, "mask": mask}, 3)
     assert not features.seen and len(network.gave) == 2
 
 
@@ -158,6 +158,6 @@ def test_the_perceptual_target_is_the_known_part_of_the_picture() -> None:
     mask = holed()[1]
     image = torch.where(mask > 0, torch.tensor(0.9), torch.tensor(0.2)).expand(1, 3, 8, 8)
     method, network = painted(steps=2, jitter=0.0, perceptual=1.0)
-    made = method.restore(Model(features=Maps()), {"image": image, "mask": mask}, 3)["image"]
+    made = method.restore(Model(slots={"features": Maps()}), {"image": image, "mask": mask}, 3)["image"]
     torch.testing.assert_close(made, torch.full((1, 3, 8, 8), 0.2), atol=1e-6, rtol=0)
     assert torch.equal(network.gave[1], network.gave[0])

@@ -227,14 +227,14 @@ def test_picture_terms() -> None:
 
     assert wanted["style@imagenet-89abcdef"].item() == pytest.approx(
         40 * 30 * (gram(made.detach()) - gram(real)).abs().mean().item(), rel=1e-4)  # 1 + 4 + 9 + 16
-    assert set(context.features.seen) == {(edge_connect.CONTENT, False), (edge_connect.STYLE, False)}
+    assert set(context.slots["features"].seen) == {(edge_connect.CONTENT, False), (edge_connect.STYLE, False)}
     gradient, = torch.autograd.grad(wanted["adversarial"], made, retain_graph=True)
     assert (gradient < 0).all()
     gradient, = torch.autograd.grad(wanted["l1"], made)
     assert (gradient[mask.expand_as(gradient) == 0] != 0).all()  # known pixels count too
     own, context, _ = step(Maps(), normalise_features=True)
     own.colour_loss(context, True)
-    assert {flag for _, flag in context.features.seen} == {True}
+    assert {flag for _, flag in context.slots["features"].seen} == {True}
     own, context, _ = step()
     assert set(own.colour_loss(context, True)) == {"l1", "adversarial"}
 

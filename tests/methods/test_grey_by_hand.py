@@ -7,7 +7,7 @@ import pytest
 from skimage.color import rgb2lab
 
 from restore_ml.method import Model
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring import harness
 from tests.methods.colour_project import make
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (13, 11)).astype(np.uint8)
@@ -15,7 +15,7 @@ LIGHTNESS = rgb2lab(np.repeat(LEVELS[..., None], 3, -1) / 255)[..., :1].astype(n
 
 
 def restored(name: str, model: Model | None = None, **settings: Any) -> dict[str, np.ndarray]:
-    return restoration.restore(make(name, **settings), model or Model(), {"L": LIGHTNESS}, 1)
+    return harness.restore(make(name, **settings), model or Model(), {"L": LIGHTNESS}, 1)
 
 
 def rainbow(levels: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from restore_ml.method import Model
 from restore_ml.methods.colorization import gray_slicing, gray_transform
 from restore_ml.metrics.colour import rmse_ab
 from restore_ml.metrics.fidelity import psnr
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring import harness
 from restore_ml.tasks.base import Material
 from tests.methods.colour_project import error, lightness_of, make, trained
 
@@ -101,7 +101,7 @@ def test_gray_ab0_reproduces_the_published_grey_figures() -> None:
     picture = data.astronaut()
     lab = rgb_to_lab(picture / 255.0)
     lightness = lab[..., :1].astype(np.float32)
-    ab = restoration.restore(registry.method_class("colorization", "gray_ab0")({}), Model(), {"L": lightness}, 1)["ab"]
+    ab = harness.restore(registry.method_class("colorization", "gray_ab0")({}), Model(), {"L": lightness}, 1)["ab"]
     assert not ab.any() and ab.shape == (512, 512, 2)
     assert psnr(to_rgb8(lightness, ab), picture) == pytest.approx(17.8029, abs=2e-3)
     assert rmse_ab(ab, lab[..., 1:].astype(np.float32)) == pytest.approx(31.2276, abs=1e-3)

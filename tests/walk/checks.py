@@ -28,7 +28,8 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.evaluation.scoring import check
 from restore_ml.method import Method, Model, Phase, Player
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring import harness
+from restore_ml.restoring.loading import load_model
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol
 from restore_ml.training.train import train_run
@@ -169,7 +170,7 @@ def restoring(entry: Entry, project: Project) -> list[str]:
     if not registry.task(entry.task).output:
         return []
     with given_class(entry.method):
-        method, model = restoration.load_model(project.root / layout.model(entry.task, entry.name), project.root)
+        method, model = load_model(project.root / layout.model(entry.task, entry.name), project.root)
     cases = [case for case in project.degradations(entry.task) if method.unsupported(case) is None]
     if not cases:
         return ["supports no case of its task"]
@@ -183,7 +184,7 @@ def restoring(entry: Entry, project: Project) -> list[str]:
         torch.manual_seed(number)  # nobody may draw from it
         given = copy.deepcopy(samples[case].inputs)
         try:
-            output = restoration.restore(method, model, given, SEED)
+            output = harness.restore(method, model, given, SEED)
         except Exception as error:
             found.append(f"fails on {case} of {size[0]} x {size[1]}: {told(error)}")
             break
@@ -210,7 +211,7 @@ def _size(entry: Entry, method: Method, model: Model, case: str) -> tuple[tuple[
         return ODD, []
     side = int(method.settings["patch"])
     try:
-        restoration.restore(method, model, sample(entry.task, case, 100, ODD).inputs, SEED)
+        harness.restore(method, model, sample(entry.task, case, 100, ODD).inputs, SEED)
     except UserError:
         return (side, side), []
     except Exception as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from restore_ml.restoring import loading as restoration
+from restore_ml.restoring import harness
 from restore_ml.runs import settings
 from tests.walk import checks
 from tests.walk.entries import TEMPLATES, templates
@@ -70,7 +70,7 @@ def test_the_prior_fits_the_known_pixels_and_leaves_the_random_state_alone() -> 
     method = templates()["deep_image_prior"].method({"steps": 120, "widths": [8, 16], "channels": 8, "average": 0.9})
     given = sample("inpainting", "strokes", 5, (32, 32))
     state = torch.get_rng_state()
-    output = restoration.restore(method, checks.Model(), given.inputs, 3)["image"]
+    output = harness.restore(method, checks.Model(), given.inputs, 3)["image"]
     assert torch.equal(state, torch.get_rng_state())
     hole = given.inputs["mask"][..., 0] > 0
     truth = given.target["image"].astype(float)
