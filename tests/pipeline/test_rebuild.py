@@ -56,7 +56,7 @@ def built(project):
 
 def test_one_command_leaves_tables_models_gallery_and_docs(built):
     runs = {"super_resolution": ("bicubic", "vdsr"), "inpainting": ("telea",), "colorization": ("gray_ab0",)}
-    stages = {"code", "prepare", "register"}
+    stages = {"code", "prepare", "register", "representation:degrade"}
     for task, names in runs.items():
         stages |= {f"{task}:{stage}" for stage in ("degrade", "validate", f"champion@{task}", f"compare@{task}")}
         stages |= {f"{task}:{stage}@{name}" for name in names for stage in ("train", "restore", "score")}
@@ -138,7 +138,8 @@ def test_no_test_picture_trains_anything(built):
     ("graph/super_resolution/runs.yaml", "steps: 20", "steps: 21", {"train@vdsr"}),
     ("src/restore_ml/methods/super_resolution/vdsr.py", "class VDSRNet(nn.Module):",
      "UNUSED = 1\n\n\nclass VDSRNet(nn.Module):", {"train@vdsr"}),
-    ("src/restore_ml/degradations/colour.py", "WHITE = (", "UNUSED = 1\nWHITE = (", {"train@vdsr"}),
+    ("src/restore_ml/degradations/colour.py", "WHITE = (", "UNUSED = 1\nWHITE = (",
+     {"train@vdsr", "train@gray_ab0"}),  # a sample of colorization is in Lab
     ("src/restore_ml/metrics/fidelity.py", "_RADIUS = 5", "_RADIUS = 2 + 3", set()),
     ("src/restore_ml/training/loop.py", '"""The one training loop:', '"""The only training loop:', set()),
     ("src/restore_ml/losses/variation.py", '"""', '"""More. ', set()),

@@ -7,7 +7,7 @@ import pytest
 from restore_ml.tracking import store
 
 
-@pytest.mark.parametrize("module", ["store", "sync", "follow", "aliases", "provenance"])
+@pytest.mark.parametrize("module", ["store", "sync", "follow", "aliases"])
 def test_importing_costs_no_mlflow(module: str) -> None:
     code = f"import sys, restore_ml.tracking.{module}; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

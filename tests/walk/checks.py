@@ -92,7 +92,7 @@ def trained(entry: Entry, project: Project, needed: dict[str, Entry], precision:
             "settings": {**entry.method.paper, **entry.settings}, "threads": torch.get_num_threads(),
             "precision": precision, "versions": {}, "modules": {}}
     watch = Watch(entry.method, steps or exemptions.MORE_STEPS.get(entry.name, (1, ""))[0])
-    with given_class(watch.method):
+    with given_class(entry, watch.method):
         out = project.root / layout.model(entry.task, entry.name)
         facts = train_run(spec, project.root, out, fresh=True, **options)
     if facts["status"] != "ok":
@@ -169,7 +169,7 @@ def restoring(entry: Entry, project: Project) -> list[str]:
     other global random states, so that what is drawn without a seed or kept from picture to picture is seen."""
     if not registry.task(entry.task).output:
         return []
-    with given_class(entry.method):
+    with given_class(entry, entry.method):
         method, model = load_model(project.root / layout.model(entry.task, entry.name), project.root)
     cases = [case for case in project.degradations(entry.task) if method.unsupported(case) is None]
     if not cases:
@@ -311,10 +311,11 @@ def _weights(model: Model) -> dict[str, Tensor]:
 
 
 @contextmanager
-def given_class(method: type[Method]) -> Iterator[None]:
-    """The registry gives this class to whoever asks for a method."""
+def given_class(entry: Entry, method: type[Method]) -> Iterator[None]:
+    """The registry gives this class to whoever asks for the entry's method."""
     real = registry.method_class
-    registry.method_class = lambda task, name: method
+    registry.method_class = lambda task, name: (
+        method if (task, name) == (entry.task, entry.name) else real(task, name))
     try:
         yield
     finally:

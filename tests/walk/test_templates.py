@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from restore_ml.restoring import harness
 from restore_ml.runs import settings
+from tests.graphs import write_runs
 from tests.walk import checks
 from tests.walk.entries import TEMPLATES, templates
 from tests.walk.material import Project, sample
@@ -20,13 +22,16 @@ def test_a_template_does_what_is_asked_of_all_methods(name: str, project: Projec
 
 
 @pytest.mark.parametrize("profile", settings.PROFILES)
-def test_the_entries_are_accepted_as_runs_of_params_yaml(profile, tmp_path, monkeypatch) -> None:
-    tasks = "tasks: {super_resolution: {}, inpainting: {}, colorization: {}}\n"
-    (tmp_path / "params.yaml").write_text(f"profile: {profile}\n{tasks}" + (TEMPLATES / "runs.yaml").read_text())
+def test_the_entries_are_accepted_as_runs(profile, tmp_path, monkeypatch) -> None:
+    (tmp_path / "params.yaml").write_text(f"profile: {profile}\n")
+    entries = yaml.safe_load((TEMPLATES / "runs.yaml").read_text())["runs"]
+    for task in {entry["task"] for entry in entries.values()}:
+        write_runs(tmp_path, task, {name: {key: value for key, value in entry.items() if key != "task"}
+                                    for name, entry in entries.items() if entry["task"] == task})
     found = {entry.name: entry.method for entry in templates().values()}
     monkeypatch.setattr(settings, "method_class", lambda task, name: found[name])
     runs = settings.load(tmp_path / "params.yaml").runs
-    assert set(runs) == set(found)
+    assert {run.name for run in runs.values()} == set(found)
 
 
 def test_the_network_has_the_paper_s_parameters() -> None:
