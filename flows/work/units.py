@@ -60,11 +60,12 @@ def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run
     """Of everything, of one task, or of the runs `chosen` alone (which get no tables)."""
     wanted = with_slots(params, chosen or (params.runs_of(task) if task else params.runs.values()))
     found = []
-    for name in dict.fromkeys(run.task for run in wanted):
+    everything = () if task or chosen else params.tasks  # a task without runs has samples that must be right as well
+    for name in dict.fromkeys((*everything, *(run.task for run in wanted))):
         found.append(Unit(f"validate {name}", (layout.stage("validate", name),), task=name))
         found += [_run(params, run) for run in wanted if run.task == name]
-        if not chosen and name in tables() and (not task or name == task):
-            ends = frozenset(run.key for run in wanted if run.task == name)
+        ends = frozenset(run.key for run in wanted if run.task == name)
+        if ends and not chosen and name in tables() and (not task or name == task):
             found.append(Unit(f"compare {name}", (layout.stage("compare", name, name),
                                                   layout.stage("champion", name, name)), following=ends, task=name,
                               table=True))

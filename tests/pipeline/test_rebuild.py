@@ -56,7 +56,7 @@ def built(project):
 
 def test_one_command_leaves_tables_models_gallery_and_docs(built):
     runs = {"super_resolution": ("bicubic", "vdsr"), "inpainting": ("telea",), "colorization": ("gray_ab0",)}
-    stages = {"code", "prepare", "register", "representation:degrade"}
+    stages = {"code", "prepare", "register", "representation:degrade", "representation:validate"}
     for task, names in runs.items():
         stages |= {f"{task}:{stage}" for stage in ("degrade", "validate", f"champion@{task}", f"compare@{task}")}
         stages |= {f"{task}:{stage}@{name}" for name in names for stage in ("train", "restore", "score")}
