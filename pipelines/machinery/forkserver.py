@@ -74,15 +74,22 @@ def running(root: Path, seconds: float = 120.0) -> Iterator[bool]:
         server.wait()
 
 
-def serve() -> Job:
-    """Accept stages for ever; returns only in a forked child, with its job."""
-    SOCKET.parent.mkdir(parents=True, exist_ok=True)
-    SOCKET.unlink(missing_ok=True)
+def listen(path: Path, waiting: int) -> socket.socket:
+    """A socket at `path` (relative: the names of sockets are short) that only this user may write to; at most `waiting`
+    wait to be accepted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)  # nobody else may hand us work
-    listener.bind(str(SOCKET))
+    listener.bind(str(path))
     os.umask(mask)
-    listener.listen(16)
+    listener.listen(waiting)
+    return listener
+
+
+def serve() -> Job:
+    """Accept stages for ever; returns only in a forked child, with its job."""
+    listener = listen(SOCKET, 16)
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ, None)
     while True:

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipelines.machinery import slots
 from pipelines.machinery.client import DISPATCH, PLAIN, with_parent
-from pipelines.machinery.forkserver import receive
+from pipelines.machinery.forkserver import listen, receive
 from pipelines.machinery.progress import FILE
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
@@ -83,12 +83,7 @@ def dispatching(root: Path, submit: Submit) -> Iterator[dict[str, str]]:
     """Take stages over the socket while the block runs; yields what the lanes need in their environment."""
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     path = root / PATH
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)  # nobody else may hand us work
-    listener.bind(str(PATH))
-    os.umask(mask)
-    listener.listen(64)
+    listener = listen(PATH, 64)
     threading.Thread(target=_accept, args=(root, listener, submit), daemon=True).start()
     try:
         yield {DISPATCH: str(PATH)}
