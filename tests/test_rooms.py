@@ -13,9 +13,9 @@ from pathlib import Path
 import restore_ml
 
 LIBRARY = Path(restore_ml.__file__).parent
-ROOMS = ("seeds", "base", "arrays", "registry", "method", "data", "degradations", "metrics", "tasks", "degrading",
-         "losses", "training", "runs", "restoring", "nn", "methods", "evaluation", "promotion", "report", "tracking",
-         "serving", "cli")
+ROOMS = ("seeds", "base", "kinds", "arrays", "registry", "method", "data", "degradations", "metrics", "tasks",
+         "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "evaluation", "promotion", "report",
+         "tracking", "serving", "commands", "cli")
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

@@ -10,8 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.work import estimate
-from pipelines.machinery.client import die_with_parent
 from restore_ml import registry
 from restore_ml.base import layout
-from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256, sha256_of_file
+from restore_ml.base.programs import NoRepository, dvc, git
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -161,8 +158,10 @@ def _logged_models(client: MlflowClient, run: Any) -> list[Any]:
 
 
 def _run_size(client: MlflowClient, run: Any) -> int:
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
     places = [run.info.artifact_uri, *(model.artifact_location for model in _logged_models(client, run))]
-    return sum(size_of(Path(re.sub(r"^file://", "", place))) for place in places)
+    return sum(size_of(Path(local_file_uri_to_path(place))) for place in places)
 
 
 def held_models(root: Path) -> set[str]:
@@ -213,6 +212,7 @@ def _for_good(root: Path, method: str, names: list[str]) -> None:
     """Delete rows and files of what is marked deleted: what `mlflow gc` does, but of nothing else."""
     from mlflow.cli import _get_store
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.utils.file_utils import local_file_uri_to_path
 
     from restore_ml.tracking import store
 
@@ -224,7 +224,7 @@ def _for_good(root: Path, method: str, names: list[str]) -> None:
             place = backend.get_logged_model(name, allow_deleted=True).artifact_location
         get_artifact_repository(place).delete_artifacts()
         getattr(backend, method)(name)
-        folder = Path(re.sub(r"^file://", "", place))
+        folder = Path(local_file_uri_to_path(place))
         if folder.name == "artifacts" and folder.parent.is_dir() and not any(folder.parent.iterdir()):
             folder.parent.rmdir()
 
@@ -244,7 +244,7 @@ def dvc_objects(root: Path, all_commits: bool) -> list[Item]:
 
 def shared_cache(root: Path) -> bool:
     """Whether the cache lies outside the project: others may need what this project does not."""
-    place = _dvc(root, "cache", "dir").strip()
+    place = dvc(root, "cache", "dir").strip()
     return not Path(place).resolve().is_relative_to((root / ".dvc").resolve())
 
 
@@ -258,17 +258,12 @@ def _dvc_gc(root: Path, all_commits: bool, *more: str) -> str:
     kept = ["--workspace"]
     if _git(root, "rev-parse", "HEAD"):
         kept += ["--all-commits"] if all_commits else ["--all-branches", "--all-tags", "--rev", "HEAD"]
-    return _dvc(root, "gc", *kept, "--force", *more)
-
-
-def _dvc(root: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True,
-                          check=False, preexec_fn=die_with_parent)
-    if done.returncode:
-        raise UserError(f"`dvc {arguments[0]}` said: {' '.join((done.stderr or done.stdout).split())[-500:]}")
-    return done.stdout
+    return dvc(root, "gc", *kept, "--force", *more)
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else ""
+    """What git says; nothing where there is no repository of it."""
+    try:
+        return git(root, *arguments)
+    except NoRepository:
+        return ""

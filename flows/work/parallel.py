@@ -12,7 +12,6 @@ end each lock is put into the order of its dvc.yaml, so that its bytes do not te
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from flows.work.dvc import changed, dvc
 from flows.work.estimate import Cost, Estimate, megabytes_on_disk, sentence
 from flows.work.units import Unit, data_stages, stale, tasks_of, units
 from flows.work.watching import Watch
@@ -51,10 +51,10 @@ def build(root: Path, runner: Runner, environment: dict[str, str], task: str, ch
     """
     params = settings.load(root / layout.PARAMS)
     tasks = tasks_of(params, task, chosen)
-    _dvc(root, environment | runner.environment(), "repro", "code", *data_stages(tasks))
+    dvc(root, environment | runner.environment(), "repro", "code", *data_stages(tasks))
     found = units(params, task, chosen)
     asked = sorted({stage for unit in found for stage in unit.stages}) if task or chosen else []
-    waiting = stale(found, _changed(root, environment, asked))
+    waiting = stale(found, changed(root, environment, asked))
     failed: list[str] = []
     if waiting:
         estimate = Estimate(root, params.profile)
@@ -66,9 +66,9 @@ def build(root: Path, runner: Runner, environment: dict[str, str], task: str, ch
             failed = _Build(root, estimate, watch).run(
                 waiting, _Lanes(root, environment | address, workers))
     if not failed and not chosen:
-        _dvc(root, environment, "repro", *([layout.stages_file(task).as_posix()] if task else []))
+        dvc(root, environment, "repro", *([layout.stages_file(task).as_posix()] if task else []))
     elif not chosen and not task:
-        _dvc(root, environment, "repro", "--single-item", "register")
+        dvc(root, environment, "repro", "--single-item", "register")
     in_order(root, {name: [run.name for run in params.runs_of(name)] for name in params.tasks})
     return failed
 
@@ -240,23 +240,6 @@ def available_megabytes() -> float | None:
             return next(int(line.split()[1]) / 1024 for line in file if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
-
-
-def _changed(root: Path, environment: dict[str, str], stages: list[str]) -> set[str]:
-    """The stages that `dvc status` names, of `stages` or of all."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "status", "--json", *stages], cwd=root, env=environment,
-                          capture_output=True, text=True, check=False, preexec_fn=with_parent())
-    try:
-        return set(json.loads(done.stdout))
-    except ValueError:
-        raise UserError(f"`dvc status` said: {' '.join((done.stderr or done.stdout).split())[-500:]}") from None
-
-
-def _dvc(root: Path, environment: dict[str, str], *arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, check=False,
-                          preexec_fn=with_parent())
-    if done.returncode:
-        raise UserError(f"`dvc {arguments[0]}` stopped for the reason above; what was finished is kept.")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flows.work import parallel, units
+from flows.work.dvc import dvc
 from pipelines.__main__ import set_threads
 from pipelines.machinery import forkserver
 from pipelines.machinery.client import REBUILD, mark, with_parent
@@ -180,7 +181,7 @@ def _refresh_code(root: Path, environment: dict[str, str]) -> None:
     params = settings.load(root / layout.PARAMS)
     for force in ((), ("--force",)):
         if (root / layout.CODE).is_dir() and stale(root, params):
-            _dvc(root, environment, "repro", *force, "--single-item", "code")
+            dvc(root, environment, "repro", *force, "--single-item", "code")
 
 
 def force_transient(root: Path, task: str, chosen: list[settings.Run], environment: dict[str, str]) -> list[str]:
@@ -202,16 +203,8 @@ def force_transient(root: Path, task: str, chosen: list[settings.Run], environme
                    if (root / layout.retry_mark("champion", name)).exists()]
     if stages:
         print(f"Tried again, because they ended for want of memory or disk: {', '.join(stages)}.")
-        _dvc(root, environment, "repro", "--force", "--single-item", *stages)
+        dvc(root, environment, "repro", "--force", "--single-item", *stages)
     return stages
-
-
-def _dvc(root: Path, environment: dict[str, str], *arguments: str) -> None:
-    """Run DVC in the project; its own words are on the screen when it fails."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, check=False,
-                          preexec_fn=with_parent())
-    if done.returncode:
-        raise UserError(f"`dvc {' '.join(arguments[:1])}` stopped for the reason above; what was finished is kept.")
 
 
 def prune_checkpoints(root: Path) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from restore_ml import registry
-from restore_ml.arrays import FLOAT, ArraySpec
+from restore_ml.arrays import ArraySpec
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256, sha256_of_file
 from restore_ml.data import shards
@@ -19,6 +19,7 @@ from restore_ml.degrading.cases import CHUNKS, degrade_cases
 from restore_ml.degrading.contract_table import write_contract
 from restore_ml.degrading.stage import degrade
 from restore_ml.degrading.training import degrade_training
+from restore_ml.kinds import FLOAT
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Cases, Parts, Sample, Task, Training, no_partner
 

@@ -212,7 +212,7 @@ def test_a_picture_without_memory_is_restored_by_the_next_rebuild(tmp_path, monk
     assert "allocate" in next(iter(case["failed"].values()))
     assert len(shards.Shard(out / "photos/x2.arrow")) == 2  # the others go on
     commands: list[tuple[str, ...]] = []
-    monkeypatch.setattr(rebuild, "_dvc", lambda root, environment, *arguments: commands.append(arguments))
+    monkeypatch.setattr(rebuild, "dvc", lambda root, environment, *arguments: commands.append(arguments))
     stage = layout.stage("restore", small_project.TASK, "vdsr")
     assert rebuild.force_transient(root, "", [], {}) == [stage]
     assert commands == [("repro", "--force", "--single-item", stage)]

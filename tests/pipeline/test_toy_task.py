@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from restore_ml.arrays import LABELS
 from restore_ml.data.shards import Shard
+from restore_ml.kinds import LABELS
 from tests.pipeline import toy
 from tests.pipeline.conftest import Project, make_project
 

@@ -179,7 +179,7 @@ def test_a_champion_short_of_memory_is_restored_again_by_the_next_rebuild(projec
     rows = standing.score_champion(project, TASK)
     assert mark.exists() and sorted(rows["status"]) == ["failed", "ok", "ok"]
     commands: list[tuple[str, ...]] = []
-    monkeypatch.setattr(rebuild, "_dvc", lambda root, environment, *arguments: commands.append(arguments))
+    monkeypatch.setattr(rebuild, "dvc", lambda root, environment, *arguments: commands.append(arguments))
     assert rebuild.force_transient(project, "", [], {}) == [f"graph/{TASK}/dvc.yaml:champion@{TASK}"]
     assert commands[0][:2] == ("repro", "--force")
     rows = standing.score_champion(project, TASK)

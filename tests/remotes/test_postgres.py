@@ -20,6 +20,7 @@ from remotes import postgres
 from restore_ml.base.errors import UserError
 from restore_ml.tracking import postgresql, store
 from restore_ml.tracking.sync import sync
+from tests.graphs import edit_runs
 from tests.pipelines import toy
 from tests.remotes.repository import addresses
 from tests.tracking import small_project
@@ -52,8 +53,7 @@ def project(tmp_path, _built):
 @pytest.fixture(scope="module")
 def _built(tmp_path_factory):
     root = small_project.build(tmp_path_factory.mktemp("built") / "project", pictures=1)
-    params = root / "params.yaml"
-    params.write_text("".join(line for line in params.read_text().splitlines(True) if "  bicubic" not in line))
+    edit_runs(root, small_project.TASK, bicubic=None)
     return root
 
 

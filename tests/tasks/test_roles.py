@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from restore_ml import registry
-from restore_ml.arrays import FLOAT, PICTURE, VECTOR, ArraySpec
+from restore_ml.arrays import ArraySpec
 from restore_ml.data import domains, shards
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.shards import Record, Shard, Shards
 from restore_ml.degrading.cases import degrade_cases
 from restore_ml.degrading.training import degrade_training
+from restore_ml.kinds import FLOAT, PICTURE, VECTOR
 from restore_ml.method import Method, Model
 from restore_ml.restoring.harness import restore
 from restore_ml.tasks.base import Cases, Material, OptionalInputs, Parts, Sample, Task, Training, no_partner

@@ -11,8 +11,9 @@ import torch
 from scipy import stats
 
 from restore_ml import registry
-from restore_ml.arrays import FLOAT, MASK, PICTURE, ArraySpec, augment
+from restore_ml.arrays import ArraySpec, augment
 from restore_ml.data import shards
+from restore_ml.kinds import FLOAT, MASK, PICTURE
 from restore_ml.seeds import sample_generator
 from restore_ml.tasks.base import Material, Parts, no_partner
 from restore_ml.training.sampler import Sampler

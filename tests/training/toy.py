@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from restore_ml import registry
-from restore_ml.arrays import PICTURE, ArraySpec, augment
+from restore_ml.arrays import ArraySpec, augment
 from restore_ml.data import shards
+from restore_ml.kinds import PICTURE
 from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.tasks.base import Material, Parts, Sample, Task, Training, no_partner
 from restore_ml.training.loop import Job

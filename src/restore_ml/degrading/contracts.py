@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_ml import registry
-from restore_ml.arrays import CLIP, MASK, PICTURE, ArraySpec
+from restore_ml.arrays import ArraySpec
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_json
 from restore_ml.data import domains
 from restore_ml.data.data_docs import Expect, Failure, Suite, run
 from restore_ml.data.manifest import COLUMNS, QUARANTINE, QUARANTINE_COLUMNS, manifests, read_table
 from restore_ml.data.pictures import MAX_PIXELS
+from restore_ml.kinds import CLIP, MASK, PICTURE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from restore_ml import registry
-from restore_ml.arrays import MASK, NUMBER
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
+from restore_ml.kinds import MASK, NUMBER
 from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
 from restore_ml.seeds import generator

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from restore_ml.arrays import FLOAT, MASK, Arrays, ArraySpec
+from restore_ml.arrays import Arrays, ArraySpec
+from restore_ml.kinds import FLOAT, MASK
 from restore_ml.tasks.base import Task
 
 SMALLEST = 32

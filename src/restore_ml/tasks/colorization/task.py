@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from restore_ml.arrays import FLOAT, PICTURE, ArraySpec
+from restore_ml.arrays import ArraySpec
 from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import rgb_to_lab
+from restore_ml.kinds import FLOAT, PICTURE
 from restore_ml.tasks.base import Sample, Task
 
 NEAR_GREY = 5.0

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from restore_ml.arrays import MASK, PICTURE, Arrays, ArraySpec
+from restore_ml.arrays import Arrays, ArraySpec
+from restore_ml.kinds import MASK, PICTURE
 from restore_ml.tasks.base import Task
 
 SHORTEST_SIDE = 32

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from restore_ml.arrays import PICTURE, ArraySpec
+from restore_ml.arrays import ArraySpec
+from restore_ml.kinds import PICTURE
 from restore_ml.tasks.base import Task
 
 SHORTEST_SIDE = 32

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from restore_ml.arrays import NUMBER, PICTURE, ArraySpec
+from restore_ml.arrays import ArraySpec
 from restore_ml.base.errors import UserError
+from restore_ml.kinds import NUMBER, PICTURE
 from restore_ml.tasks.base import Task
 
 LARGEST_SCALE = 8
