@@ -32,7 +32,7 @@ TOY = """\
 w() { mkdir -p "${1%/*}"; echo "$2" > "$1"; }
 task=${2%/*}; run=${2#*/}
 case $1 in
-  prepare) w prepared/photos/a x;;
+  prepare) w prepared/photos/a x; w prepared/quarantine.parquet x;;
   degrade) for name in contract.parquet left_out.parquet inputs/a targets/a train/a; do w samples/$2/$name x; done;;
   validate) w validation/$2.json x;;
   train) w models/$task/$run/model.json $2;;
@@ -55,7 +55,8 @@ def build(root: Path, tasks: int, runs: int, one_lock: bool = False) -> int:
              for number in range(tasks)}
     template = (ROOT / "graph" / "task.yaml").read_text(encoding="utf-8").replace("python -m pipelines", "sh toy.sh")
     stages: dict[str, dict[str, object]] = {
-        "prepare": {"cmd": "sh toy.sh prepare", "deps": ["code/prepare.json"], "outs": ["prepared"]}}
+        "prepare": {"cmd": "sh toy.sh prepare", "deps": ["code/prepare.json"],
+                    "outs": ["prepared/photos", "prepared/quarantine.parquet"]}}
     for task, own in names.items():
         _code(root, task, own)
         if one_lock:
@@ -65,7 +66,8 @@ def build(root: Path, tasks: int, runs: int, one_lock: bool = False) -> int:
         folder.mkdir(parents=True)
         (folder / "dvc.yaml").write_text(template)
         slots = ", ".join(f"{slot}: none" for slot in SLOTS)
-        lines = [f"task: {task}", f"tables: [{task}]", "judge: none", f"empty: &empty {{{slots}}}", "runs: &runs",
+        lines = [f"task: {task}", f"tables: [{task}]", "domain: photos", "other_domain: photos", "judge: none",
+                 f"empty: &empty {{{slots}}}", "runs: &runs",
                  *(f"  {run}: *empty" for run in own), "tested: *runs"]
         (folder / "runs.yaml").write_text("\n".join(lines) + "\n")
     stages["register"] = {"cmd": "true", "deps": ["comparison", "models", "scores/champion"]}
@@ -88,7 +90,8 @@ def _stages(template: str, task: str, runs: list[str]) -> dict[str, dict[str, ob
     for name, entry in YAML(typ="safe").load(template)["stages"].items():
         keys = ([""] if "foreach" not in entry else [task] if entry["foreach"] == "${tables}" else runs)
         for key in keys:
-            values = {"task": task, "key": key, "item": key, "judge": "none"}
+            values = {"task": task, "key": key, "item": key, "judge": "none", "domain": "photos",
+                      "other_domain": "photos"}
             text = re.sub(r"\$\{(?:item\.)?(\w+)\}", lambda match, values=values: values.get(match[1], "none"),
                           _dumped(entry.get("do", entry)))
             stage = YAML(typ="safe").load(text)

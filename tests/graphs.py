@@ -9,8 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from restore_ml.base import layout
-from restore_ml.registry import tables
-from restore_ml.runs import settings
+from restore_ml.registry import tables, task_names
+from restore_ml.runs import graph, settings
 
 EMPTY = dict.fromkeys(settings.SLOTS, layout.NONE)
 
@@ -20,7 +20,9 @@ def write_runs(root: Path, task: str, runs: dict[str, dict[str, Any]], **more: A
     keys of the file, as `samples` and `margins`. Returns the file."""
     whole = {name: {**EMPTY, **entry} for name, entry in runs.items()}
     shown = [task] if task in tables() else []
-    content = {"task": task, "tables": shown, "judge": layout.NONE, "samples": {}, "margins": {}, **more,
+    domain, other = graph.domains_of(task) if task in task_names() else ("photos", "photos")
+    content = {"task": task, "tables": shown, "domain": domain, "other_domain": other, "judge": layout.NONE,
+               "samples": {}, "margins": {}, **more,
                "runs": whole, "tested": whole if shown else {}}
     out = io.StringIO()
     yaml = YAML(typ="safe")
@@ -36,8 +38,8 @@ def edit_runs(root: Path, task: str, **changes: Any) -> None:
     """Change runs of a task (None takes one away), whatever else its runs.yaml holds."""
     content = YAML(typ="safe").load((root / layout.runs_file(task)).read_text(encoding="utf-8"))
     runs = {name: entry for name, entry in {**content["runs"], **changes}.items() if entry is not None}
-    write_runs(root, task, runs, **{key: value for key, value in content.items()
-                                    if key not in ("task", "tables", "judge", "runs", "tested", "empty")})
+    mine = ("task", "tables", "domain", "other_domain", "judge", "runs", "tested", "empty")
+    write_runs(root, task, runs, **{key: value for key, value in content.items() if key not in mine})
 
 
 def write_task_scores(root: Path, task: str, rows: Any) -> None:

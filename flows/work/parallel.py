@@ -141,13 +141,15 @@ class _Build:
     def __init__(self, root: Path, estimate: Estimate, watch: Watch) -> None:
         self.root, self.estimate, self.watch = root, estimate, watch
         self.failed: dict[str, str] = {}
+        self.pages: ThreadPoolExecutor | None = None
 
     def run(self, waiting: list[Unit], lanes: _Lanes) -> list[str]:
         """Run all that can be run; the names of the units that failed, in the order in which they did."""
         left = {unit.name: unit for unit in waiting}
         order = {name: place for place, name in enumerate(dict.fromkeys(unit.task for unit in waiting))}
         under_way: dict[Future[str], Unit] = {}
-        with ThreadPoolExecutor(lanes.count) as pool, lanes, self.watch.watching():  # the lanes end first
+        with (ThreadPoolExecutor(1) as self.pages, ThreadPoolExecutor(lanes.count) as pool,
+              lanes, self.watch.watching()):  # the lanes end first
             while left or under_way:
                 busy = {unit.name for unit in under_way.values()}
                 ready = [unit for unit in left.values() if not unit.after & {*left, *busy, *self.failed}
@@ -189,6 +191,17 @@ class _Build:
             print(words, file=sys.stderr, flush=True)
         elif unit.table:
             self.watch.say(_table(self.root, unit.task))
+            if self.pages:
+                self.pages.submit(self._page, unit.task)
+
+    def _page(self, task: str) -> None:
+        """Show the task's page of the gallery while the others are built; it is written again at the end."""
+        from restore_ml.report.gallery import build_page
+
+        try:
+            self.watch.say(f"Page: {build_page(self.root, self.root / layout.REPORTS / 'gallery', task)}")
+        except Exception as error:
+            self.watch.say(f"The page of {task} waits for the end: {error}")
 
 
 def _costs(root: Path, unit: Unit) -> dict[str, Cost]:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from benchmarks import graph as toy
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
+from restore_ml.data import domains
 from restore_ml.runs import graph, settings
 from restore_ml.tasks.protocol import protocol
 from tests.graphs import write_runs
@@ -47,6 +48,15 @@ def test_restoring_never_sees_the_truth_and_training_never_the_tests(stages):
     assert samples("restore") == ["samples/${task}/inputs"]
     assert samples("train") == ["samples/${task}/train"]
     assert "validation/${task}.json" in stages["train"]["do"]["deps"]
+
+
+def test_a_task_is_made_from_its_own_kinds_of_data_alone(stages):
+    own = ["prepared/${domain}", "prepared/${other_domain}"]
+    assert [dep for dep in stages["degrade"]["deps"] if dep.startswith("prepared")] == own
+    assert [dep for dep in stages["validate"]["deps"] if dep.startswith("prepared")] == [
+        *own, "prepared/quarantine.parquet"]
+    outs = [next(iter(out)) for out in read(ROOT / "dvc.yaml")["stages"]["prepare"]["outs"]]
+    assert outs == [*(f"prepared/{name}" for name in domains.names()), "prepared/quarantine.parquet"]
 
 
 def test_settings_reach_dvc_through_the_code_folder_alone_and_tables_see_no_model(stages):
@@ -86,7 +96,12 @@ def test_what_dvc_would_say_in_its_own_words_is_a_sentence(tmp_path):
     assert {file.name for file in graph.write(tmp_path)} == {"dvc.yaml"} and graph.write(tmp_path) == []
     graph.check(tmp_path)
     assert re.findall(r"graph/\w+/runs.yaml", (tmp_path / "dvc.yaml").read_text()) == ["graph/inpainting/runs.yaml"]
-    path.write_text(path.read_text().replace("teacher: none", "seed: 1", 1))
+    good = path.read_text()
+    path.write_text(good.replace("domain: photos", "domain: scenes", 1))
+    with pytest.raises(UserError, match=r"says `domain: scenes` and `other_domain: photos`; inpainting draws from "
+                                        r"`domain: photos` and `other_domain: photos`"):
+        graph.check(tmp_path)
+    path.write_text(good.replace("teacher: none", "seed: 1", 1))
     with pytest.raises(UserError, match=r"lacks teacher; write `<<: .empty`"):
         graph.check(tmp_path)
 

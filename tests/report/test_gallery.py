@@ -14,7 +14,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_json
 from restore_ml.data.shards import Shard
 from restore_ml.evaluation.scoring import read_task
-from restore_ml.report.gallery import ASSETS, Files, build, link
+from restore_ml.report.gallery import ASSETS, Files, build, build_page, link
 from restore_ml.report.pictures import TaskPictures, first_outputs
 from restore_ml.report.view import choose, spread
 from tests.tracking import small_project
@@ -25,6 +25,19 @@ TASK = "super_resolution"
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_project.build(tmp_path_factory.mktemp("gallery") / "project", pictures=4)
+
+
+def test_the_page_of_one_task_stands_alone_and_leaves_the_others(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "inpainting.html"
+    other.write_text("from before")
+    page = build_page(project, tmp_path, TASK)
+    assert page == tmp_path / f"{TASK}.html" and other.read_text() == "from before"
+    alone = Page(page)
+    assert not (tmp_path / "index.html").exists() and "inpainting.html" in alone.links
+    shown = [ref for picture in alone.pictures() for ref in (picture["input"], picture["truth"])]
+    assert shown and all((tmp_path / link(ref)).is_file() for ref in shown)
+    build(project, tmp_path)
+    assert Page(page).data == alone.data and not other.exists()
 
 
 class Page(HTMLParser):

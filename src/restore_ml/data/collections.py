@@ -25,6 +25,7 @@ from restore_ml.base.errors import UserError, shown
 from restore_ml.base.files import read_json, sync_folder, write_json
 from restore_ml.data import domains, folders, likeness
 from restore_ml.data.domain import Domain
+from restore_ml.data.parts import expand, read_all
 from restore_ml.data.pictures import Refused, read_bytes
 from restore_ml.data.public_layouts import Found
 
@@ -125,8 +126,8 @@ def _copy_good(source: Path, target: Path, found: list[Found], domain: Domain, f
         safe = free_name(printable(item.path), taken)
         try:
             if not domain.promises(item.path):
-                domain.read(source / item.path, source)  # before it is copied: it may be a film of many gigabytes
-            _copy_record(source, target, item.path, safe, members.get(item.path, [item.path]), domain)
+                read_all(domain, source / item.path, source)  # before it is copied: it may be a film of many gigabytes
+            ids, bad = _copy_record(source, target, item.path, safe, members.get(item.path, [item.path]), domain)
         except Refused as error:
             taken.discard(safe.casefold())
             if domain.promises(item.path):
@@ -136,18 +137,22 @@ def _copy_good(source: Path, target: Path, found: list[Found], domain: Domain, f
         else:
             if safe != item.path:
                 report.renamed[item.path] = safe
-            report.good += 1
-            facts = {key: value for key, value in (("split", item.split), ("group", item.group)) if value}
-            if facts:
-                described[safe] = facts
+            report.good += len(ids)
+            report.refused += [(f"{item.path}/{part}", reason) for part, reason in bad]
+            for part in ids:
+                group = item.group or (domain.group(f"{item.path}/{part}") if part else "")
+                facts = {key: value for key, value in (("split", item.split), ("group", group)) if value}
+                if facts or part:
+                    described[f"{safe}/{part}" if part else safe] = facts
         if progress:
             progress(f"reading {report.name}", number, len(found))
     return described
 
 
-def _copy_record(source: Path, target: Path, record: str, safe: str, files: list[str], domain: Domain) -> None:
-    """Copy a record's files under its new name and read the copy, so that what is kept is what was checked; a record
-    that is `Refused` leaves nothing behind."""
+def _copy_record(source: Path, target: Path, record: str, safe: str, files: list[str],
+                 domain: Domain) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Copy a record's files under its new name and read the copy, so that what is kept is what was checked; returns
+    what `parts.read_all` says. A record that is `Refused` leaves nothing behind."""
     copy = target / safe
     names: set[str] = set()
     try:
@@ -156,7 +161,7 @@ def _copy_record(source: Path, target: Path, record: str, safe: str, files: list
             data = read_bytes(source / file, source, most=domain.max_bytes)
             (copy / inner).parent.mkdir(parents=True, exist_ok=True)
             (copy / inner).write_bytes(data)
-        domain.read(copy, target)
+        return read_all(domain, copy, target)
     except Refused:
         remove(copy)
         for folder in copy.parents[:len(copy.relative_to(target).parts) - 1]:
@@ -216,7 +221,7 @@ def check(root: Path, progress: Progress | None = None) -> list[Report]:
         folder, domain = root / layout.DATA / about["name"] / PICTURES, domains.get(about["domain"])
         listing = folders.walk(folder)
         report = Report(about["name"], refused=listing.closed, excluded=listing.excluded, what=domain.what)
-        records = sorted(domain.records(listing.files))
+        records = sorted(expand(domain.records(listing.files), about["pictures"]))
         for number, name in enumerate(records, 1):
             try:
                 domain.read(folder / name, folder)
@@ -225,7 +230,7 @@ def check(root: Path, progress: Progress | None = None) -> list[Report]:
                 report.refused.append((name, error.reason))
             if progress:
                 progress(f"checking {about['name']}", number, len(records))
-        missing = sorted(set(about.get("pictures", {})) - set(records))
+        missing = sorted(set(about["pictures"]) - set(records))
         report.refused += [(name, "named in collection.json but not there") for name in missing]
         reports.append(report)
     return reports

@@ -87,7 +87,7 @@ class _Decoding:
         self.pictures.append(known)
         self.done += 1
         if keep_prints:
-            self.prints[entry] = np.frombuffer(self.ledger.raw(_file(self.data, entry)), np.uint64)
+            self.prints[entry] = np.frombuffer(self.ledger.raw(_file(self.data, entry), _part(entry)), np.uint64)
         return True
 
     def _take_decoded(self, decoded: _Chunk, keep_prints: bool) -> None:
@@ -106,7 +106,13 @@ class _Decoding:
 
 
 def _file(data: Path, entry: Entry) -> Path:
-    return data / entry.collection / PICTURES / entry.file
+    """The file or folder that an entry's record is in: what changes when the record does."""
+    return data / entry.collection / PICTURES / (entry.held_by or entry.file)
+
+
+def _part(entry: Entry) -> str:
+    """The record's name in that file or folder, or an empty text."""
+    return entry.file.removeprefix(entry.held_by).lstrip("/") if entry.held_by else ""
 
 
 def _remember(ledger: Ledger, data: Path, picture: Decoded, prints: np.ndarray, state: Mark | None,
@@ -117,13 +123,14 @@ def _remember(ledger: Ledger, data: Path, picture: Decoded, prints: np.ndarray, 
     arrays = [[array.name, array.dtype, list(array.shape)] for array in picture.arrays]
     value = {"id": picture.id, "arrays": arrays, "look": picture.look.as_json(), "overlaps": picture.overlaps,
              "tested": tested}
-    ledger.put(_file(data, picture.entry), json.dumps(value), picture.entry.domain, prints.tobytes(), state)
+    ledger.put(_file(data, picture.entry), json.dumps(value), picture.entry.domain, prints.tobytes(), state,
+               _part(picture.entry))
 
 
 def _known(ledger: Ledger, data: Path, entry: Entry, spill: Path, tested: str) -> Decoded | None:
     """A picture whose file has not changed; compared anew where other pictures are tested on than then."""
     file = _file(data, entry)
-    text = ledger.get(file, entry.domain)
+    text = ledger.get(file, entry.domain, _part(entry))
     if text is None:
         return None
     value = json.loads(text)
@@ -131,7 +138,7 @@ def _known(ledger: Ledger, data: Path, entry: Entry, spill: Path, tested: str) -
     picture = Decoded(entry, value["id"], arrays, likeness.Look.from_json(value["look"]), value["overlaps"])
     if value["tested"] == tested:
         return picture
-    prints = np.frombuffer(ledger.raw(file), np.uint64)
+    prints = np.frombuffer(ledger.raw(file, _part(entry)), np.uint64)
     picture = replace(picture, overlaps=_overlap(spill, entry, prints) if tested else "")
     _remember(ledger, data, picture, prints, mark(file), tested)
     return picture

@@ -49,8 +49,14 @@ class Domain:
         """The files (relative paths with `/`) that make one record each, by the record's path: a file or a folder."""
         return {file: [file] for file in files}
 
+    def parts(self, path: Path, within: Path | None = None) -> Sequence[str]:
+        """Where the file or folder at `path` holds several records: their names in it, each of which `read` takes as
+        `path / name` (a slice of a volume, a shot of a film). Empty where it is one record itself."""
+        return ()
+
     def group(self, record: str) -> str:
-        """What must not be on both sides of a split (a person, clip, patient), from the record's path; "": nothing."""
+        """What must not be on both sides of a split (a person, clip, patient), from the record's path (which ends with
+        the name of its part where there is one); "": nothing."""
         return ""
 
     def read(self, path: Path, within: Path | None = None) -> dict[str, np.ndarray]:

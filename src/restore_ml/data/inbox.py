@@ -23,7 +23,8 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, sha256_of_file, sync_folder, write_json, write_text
 from restore_ml.data import domains, folders
 from restore_ml.data.collections import DESCRIPTION, NAME, PICTURES, describe, free_name, incoming, printable, remove
-from restore_ml.data.domain import Domain, identity
+from restore_ml.data.domain import Domain
+from restore_ml.data.parts import identity_of, read_all
 from restore_ml.data.pictures import Refused, read_bytes
 
 QUARANTINE = ".quarantine"
@@ -199,7 +200,7 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
             copy = staging / f"{number}{Path(name).suffix}"
             try:
                 copied = _copied(inbox, name, files, copy, domain)
-                value = identity(domain.read(copied, staging))
+                ids, bad = read_all(domain, copied, staging)
             except Refused as error:
                 if states(inbox, files) == files:
                     found.refused.append((name, error.reason))
@@ -207,13 +208,13 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
                 else:
                     found.growing.append(name)
                 continue
+            value = identity_of(ids)
             twin = by_hash.get(value)
             if states(inbox, files) != files:  # saved again while it was copied
                 found.growing.append(name)
             elif twin is None:
-                if not (target.parent / DESCRIPTION).exists():
-                    write_json(target.parent / DESCRIPTION, about)
                 safe = free_name(printable(name), names)
+                _describe(target.parent / DESCRIPTION, about, domain, name, safe, list(ids), bad)
                 _put_in(copied, target / safe)
                 by_hash[value] = f"{collection}/{PICTURES}/{safe}"
                 found.added.append(name)
@@ -226,6 +227,17 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
                 found.duplicates.append((name, f"duplicate of {twin}"))
                 quarantine(inbox, name, f"duplicate of {twin}")
             remove(copied)
+
+
+def _describe(file: Path, about: dict[str, Any], domain: Domain, name: str, safe: str, parts: list[str],
+              refused: list[tuple[str, str]]) -> None:
+    """Write into collection.json what is known of a record before it lies there: its group, or its parts."""
+    facts = {f"{safe}/{part}" if part else safe: domain.group(f"{name}/{part}" if part else name) for part in parts}
+    about["pictures"] |= {path: {"group": group} if group else {} for path, group in facts.items()
+                          if group or path != safe}
+    about["refused"] |= {f"{safe}/{part}": reason for part, reason in refused}
+    if not file.exists() or read_json(file) != about:
+        write_json(file, about)
 
 
 def _copied(inbox: Path, record: str, files: Iterable[str], copy: Path, domain: Domain) -> Path:
@@ -288,7 +300,7 @@ def hashes(root: Path) -> dict[str, str]:
             fresh[name] = old
             continue
         try:
-            fresh[name] = [*state, identity(domain.read(record, record.parent))]
+            fresh[name] = [*state, identity_of(read_all(domain, record, record.parent)[0])]
         except Refused:
             fresh[name] = [*state, ""]
     if fresh != known:

@@ -35,6 +35,9 @@ ABSENT = (-1, -1, -1)
 PATIENCE = 5.0
 """Seconds to wait for another process that writes to the same ledger."""
 
+FORMAT = 2
+"""Of the table: entries of another one are forgotten."""
+
 Mark = tuple[int, int, int]
 """Size, time of change in nanoseconds and inode of a plain file; ABSENT where there is none."""
 
@@ -82,7 +85,7 @@ class Ledger:
     def __init__(self, path: Path | None = None, maker: Any = None) -> None:
         self._database: sqlite3.Connection | None = None
         if path is not None:
-            text = sha256(canonical_json({"maker": maker, "libraries": _libraries()}).encode())
+            text = sha256(canonical_json({"maker": maker, "libraries": _libraries(), "format": FORMAT}).encode())
             for last in (False, True):
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,23 +109,26 @@ class Ledger:
         """Whether anything is remembered."""
         return self._database is not None
 
-    def get(self, file: Path, key: str | None = "") -> str | None:
-        """The value put for `file`, if it is still that file and was made from `key` (None: from anything)."""
-        found = self._row("SELECT size, changed, inode, key, value FROM made WHERE file = ?", file)
+    def get(self, file: Path, key: str | None = "", part: str = "") -> str | None:
+        """The value put for `file`, or for a `part` of it, if it is still that file and was made from `key` (None: from
+        anything)."""
+        found = self._row("SELECT size, changed, inode, key, value FROM made WHERE file = ? AND part = ?", file, part)
         if found is None or (key is not None and found[3] != key) or mark(file) != tuple(found[:3]):
             return None
         return str(found[4])
 
-    def raw(self, file: Path) -> bytes:
-        """The bytes put for `file`; call it after `get`."""
-        found = self._row("SELECT raw FROM made WHERE file = ?", file)
+    def raw(self, file: Path, part: str = "") -> bytes:
+        """The bytes put for `file` or a part of it; call it after `get`."""
+        found = self._row("SELECT raw FROM made WHERE file = ? AND part = ?", file, part)
         return bytes(found[0]) if found else b""
 
-    def put(self, file: Path, value: str, key: str = "", raw: bytes = b"", seen: Mark | None = None) -> None:
-        """Remember `value` for the file as it is now, or as it was when its mark was `seen`."""
+    def put(self, file: Path, value: str, key: str = "", raw: bytes = b"", seen: Mark | None = None,
+            part: str = "") -> None:
+        """Remember `value` for the file (or a part of it) as it is now, or as it was when its mark was `seen`."""
         seen = seen or mark(file)
         if seen is not None:
-            self._do("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?, ?)", (str(file), *seen, key, value, raw))
+            self._do("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                     (str(file), part, *seen, key, value, raw))
 
     def digest(self, file: Path) -> str:
         """SHA-256 of a file's bytes, read only where it has changed."""
@@ -137,9 +143,9 @@ class Ledger:
         """Forget the files below `folder` that are not among `files`."""
         wanted, below = {str(file) for file in files}, f"{folder}{os.sep}"
         try:
-            known = self._database.execute("SELECT file FROM made").fetchall() if self._database is not None else []
-            gone = [(file,) for file, in known if file.startswith(below) and file not in wanted]
             if self._database is not None:
+                known = self._database.execute("SELECT DISTINCT file FROM made").fetchall()
+                gone = [(file,) for file, in known if file.startswith(below) and file not in wanted]
                 self._database.executemany("DELETE FROM made WHERE file = ?", gone)
         except sqlite3.Error:
             self._database = None
@@ -152,8 +158,8 @@ class Ledger:
         except sqlite3.Error:
             self._database = None
 
-    def _row(self, question: str, file: Path) -> tuple[Any, ...] | None:
-        found = self._do(question, (str(file),))
+    def _row(self, question: str, file: Path, part: str) -> tuple[Any, ...] | None:
+        found = self._do(question, (str(file), part))
         try:
             return None if found is None else found.fetchone()
         except sqlite3.Error:
@@ -177,8 +183,8 @@ def _opened(path: Path, maker: str) -> sqlite3.Connection:
             database.execute("DROP TABLE IF EXISTS made")
             database.execute("DELETE FROM maker")
             database.execute("INSERT INTO maker VALUES (?)", (maker,))
-        database.execute("CREATE TABLE IF NOT EXISTS made (file TEXT PRIMARY KEY, size INTEGER, changed INTEGER, "
-                         "inode INTEGER, key TEXT, value TEXT, raw BLOB)")
+        database.execute("CREATE TABLE IF NOT EXISTS made (file TEXT, part TEXT, size INTEGER, changed INTEGER, "
+                         "inode INTEGER, key TEXT, value TEXT, raw BLOB, PRIMARY KEY (file, part))")
         database.commit()
     except BaseException:
         database.close()

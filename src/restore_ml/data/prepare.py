@@ -33,6 +33,7 @@ from restore_ml.data.decoding import again, chunk_starts, decode, values
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.left_out import kind_of
 from restore_ml.data.manifest import MANIFEST, QUARANTINE, write_manifest, write_quarantine
+from restore_ml.data.parts import expand
 from restore_ml.data.shards import Record, Shard
 from restore_ml.data.splits import Entry, Placed, Quarantined, assign
 
@@ -111,7 +112,8 @@ def scan(data: Path) -> Scan:
             else:
                 kept.append(file)
         stated = {file for file in about["pictures"] if not _not_taken(file)}
-        entries += [_entry(about, record) for record in sorted({*domains.get(about["domain"]).records(kept), *stated})]
+        there = expand(domains.get(about["domain"]).records(kept), stated)
+        entries += [_entry(about, record, there.get(record, record)) for record in sorted({*there, *stated})]
         refused += [Quarantined(f"{name}/{PICTURES}/{file}", name, "", "", f"left out when it was added: {reason}")
                     for file, reason in sorted(about["refused"].items())]
         reserved.setdefault(about["domain"], {}).update(
@@ -130,12 +132,12 @@ def _not_taken(file: str) -> str:
     return f"left out: put there by a disk or program ({apart})" if apart else ""
 
 
-def _entry(about: dict[str, Any], record: str) -> Entry:
-    """A record with what collection.json says of it."""
+def _entry(about: dict[str, Any], record: str, held_by: str) -> Entry:
+    """A record with what collection.json says of it, and the file or folder that holds it."""
     facts = about["pictures"].get(record, {})
     stated = "test" if about["role"] == "test" else facts.get("split", "")
     return Entry(about["name"], record, about["domain"], stated, facts.get("group", ""), about["synthetic"],
-                 facts.get("licence", about["licence"]))
+                 facts.get("licence", about["licence"]), held_by)
 
 
 def home(placed: Placed) -> str:

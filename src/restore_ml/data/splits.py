@@ -30,7 +30,8 @@ NOT_SPILLED = -1
 class Entry:
     """A record to prepare: where it lies (a file or a folder) and what its collection says of it.
 
-    `stated`: its split, or empty; `group`: its group, or empty where it is its own.
+    `stated`: its split, or empty; `group`: its group, or empty where it is its own; `held_by`: the file or folder that
+    holds it beside other records, or empty where it is a file or folder itself.
     """
 
     collection: str
@@ -40,6 +41,7 @@ class Entry:
     group: str
     synthetic: bool
     licence: str
+    held_by: str = ""
 
     @property
     def path(self) -> str:
@@ -49,8 +51,8 @@ class Entry:
     @property
     def name(self) -> str:
         """The file's path in its collection without the suffix."""
-        stem, _, _ = self.file.rpartition(".")
-        return stem or self.file
+        folder, slash, last = self.file.rpartition("/")
+        return folder + slash + (last.rpartition(".")[0] or last)
 
     @property
     def shown_group(self) -> str:

@@ -43,22 +43,44 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
     shown, tests = [], []
     for task in there:
         view = TaskView(root, task, files, pictures)
-        facts = view.gather()
-        write_text(out / f"{task}.html", templates.get_template("task.html.j2").render(
-            task=facts, tasks=there, first=FIRST, mlflow=f"{addresses.UI}/mlflow/{task}"))
-        shown.append(facts)
+        shown.append(_write_page(out, view, there))
         tests.append(blind(root, view, files))
     tests = [test for test in tests if test is not None]
     files.settle()
     write_text(out / "index.html", templates.get_template("index.html.j2").render(
         shown=shown, tasks=there, mlflow=f"{addresses.UI}/mlflow/"))
     write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=there))
-    for name in ASSETS:
-        write_text(out / "assets" / name, asset(name))
+    _write_assets(out)
     files.sweep()
     for stale in set(out.glob("*.html")) - {out / f"{name}.html" for name in (*there, "index", "turing")}:
         stale.unlink()
     return f"{out / 'index.html'}: {len(there)} tasks, {len(files.used)} pictures, {files.written} of them new."
+
+
+def build_page(root: Path, out: Path, task: str, pictures: int = 12) -> Path:
+    """Write the page of one task whose comparison is there, and leave every other page as it is; returns the page.
+
+    It links to the pages that are there; `build` writes the index and deletes what is shown no longer.
+    """
+    files = Files(out)
+    there = [name for name in tables() if name == task or (out / f"{name}.html").exists()]
+    _write_page(out, TaskView(root, task, files, pictures), there)
+    files.settle()
+    _write_assets(out)
+    return out / f"{task}.html"
+
+
+def _write_page(out: Path, view: TaskView, tasks: list[str]) -> dict[str, Any]:
+    """Write a task's page, which links to those of `tasks`; returns what it shows."""
+    facts = view.gather()
+    write_text(out / f"{view.task}.html", environment().get_template("task.html.j2").render(
+        task=facts, tasks=tasks, first=FIRST, mlflow=f"{addresses.UI}/mlflow/{view.task}"))
+    return facts
+
+
+def _write_assets(out: Path) -> None:
+    for name in ASSETS:
+        write_text(out / "assets" / name, asset(name))
 
 
 class Files:

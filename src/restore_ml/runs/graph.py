@@ -2,7 +2,7 @@
 
 graph/task.yaml holds the stages of a task, once. DVC follows no symbolic links in earlier commits, so each task has a
 copy of it, graph/<task>/dvc.yaml, byte for byte. The root's dvc.yaml names each runs.yaml (their folder holds the locks
-as well, which DVC itself writes) and what is plotted of each table.
+as well, which DVC itself writes), the folder of each kind of data and what is plotted of each table.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_text
+from restore_ml.data import domains
+from restore_ml.data.manifest import QUARANTINE
 from restore_ml.registry import tables
 from restore_ml.runs.plain_yaml import read_mapping
 from restore_ml.runs.settings import GRAPH_KEYS, SLOTS, graph_tasks
 
 TEMPLATE = layout.GRAPH / "task.yaml"
 RUNS_LINE = re.compile(rf"^      - {layout.GRAPH}/[^/\n]+/runs\.yaml\n", re.MULTILINE)
-NEEDED = ("task", "tables", "judge", "runs", "tested")
+DOMAIN_LINES = re.compile(rf"^      - {layout.PREPARED}/[^/.\n]+:\n          persist: true\n", re.MULTILINE)
+NEEDED = ("task", "tables", "domain", "other_domain", "judge", "runs", "tested")
 """What graph/task.yaml asks of a runs.yaml."""
 
 
@@ -54,10 +58,13 @@ def wanted(root: Path) -> dict[Path, str]:
     text = RUNS_LINE.sub("", (root / layout.STAGES).read_text(encoding="utf-8"))
     lines = "".join(f"      - {layout.runs_file(task)}\n" for task in sorted(tasks))
     text, count = re.subn(r"(?<=^      - constraints\.txt\n)", lines, text, flags=re.MULTILINE)
+    kinds = "".join(f"      - {layout.PREPARED}/{name}:\n          persist: true\n" for name in domains.names())
+    text, outs = re.subn(rf"(?=^      - {layout.PREPARED}/{QUARANTINE}:)", kinds, DOMAIN_LINES.sub("", text),
+                         flags=re.MULTILINE)
     start = text.find("\nplots:\n")
-    if count != 1 or start < 0:
-        raise UserError(f"{root / layout.STAGES} lacks the line `- constraints.txt` or `plots:`; take it from the "
-                        "repository.")
+    if count != 1 or outs != 1 or start < 0:
+        raise UserError(f"{root / layout.STAGES} lacks the line `- constraints.txt`, "
+                        f"`- {layout.PREPARED}/{QUARANTINE}:` or `plots:`; take it from the repository.")
     return files | {root / layout.STAGES: text[:start] + "\nplots:\n" + "".join(_plots(task) for task in tables()
                                                                             if task in shown)}
 
@@ -74,7 +81,20 @@ def _check_runs(root: Path, task: str) -> bool:
         if missing:
             raise UserError(f"The run {name!r} in {path} lacks {', '.join(missing)}; write `<<: *empty` first in its "
                             "entry (DVC wants every slot to be there).")
+    stated, asked = [graph["domain"], graph["other_domain"]], domains_of(task)
+    if stated != asked:
+        raise UserError(f"{path} says `domain: {stated[0]}` and `other_domain: {stated[1]}`; {task} draws from "
+                        f"`domain: {asked[0]}` and `other_domain: {asked[1]}`.")
     return bool(graph["tables"])
+
+
+def domains_of(task: str) -> list[str]:
+    """The two kinds of data that a runs.yaml names for DVC: what is degraded is made from these alone. The second one
+    is that of the other roles; a task of one kind has it twice, since DVC takes no lists."""
+    kinds = list(dict.fromkeys(registry.task(task).roles.values()))
+    if len(kinds) > 2:
+        raise UserError(f"{task} draws from {', '.join(kinds)}; {TEMPLATE} has room for two kinds of data.")
+    return [kinds[0], kinds[-1]]
 
 
 def _plots(task: str) -> str:

@@ -120,6 +120,7 @@ def runs_text(task: str, samples: dict[str, Any], margins: dict[str, Any], runs:
     """A runs.yaml of the entries of an old params.yaml."""
     lines = [f"# {task.replace('_', ' ').capitalize()}: what is tested and learned from, and which runs there are.",
              f"task: {task}", f"tables: [{task if task in tables() else ''}]",
+             *(f"{key}: {kind}" for key, kind in zip(("domain", "other_domain"), graph.domains_of(task), strict=True)),
              f"judge: {layout.NONE}  # a run (task/run) whose model the scores need"]
     lines += [f"samples: {_flow(samples)}"] if not samples else [
         "samples:", *(f"  {key}: {_flow(value)}" for key, value in samples.items())]

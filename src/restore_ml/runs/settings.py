@@ -24,8 +24,9 @@ PROFILES = ("quick", "cpu", "gpu", "paper")
 TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "weights", "promotion")
 OLD_KEYS = ("tasks", "runs", "support")
 """Of params.yaml before each task had a file of its own."""
-GRAPH_KEYS = ("task", "tables", "primary_case", "judge", "default", "samples", "margins", "empty", "runs", "tested")
-"""Of a task's runs.yaml; `task`, `tables`, `empty` and `tested` stand there for dvc.yaml."""
+GRAPH_KEYS = ("task", "tables", "domain", "other_domain", "primary_case", "judge", "default", "samples", "margins",
+              "empty", "runs", "tested")
+"""Of a task's runs.yaml; `task`, `tables`, the domains, `empty` and `tested` stand there for dvc.yaml."""
 SLOTS = ("features", "teacher", "recogniser", "parts")
 """Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
 RUN_KEYS = ("method", *SLOTS, "seed", "settings", *PROFILES)

@@ -17,6 +17,8 @@ PLACES = {"clips.py": "data/domains", "task.py": "tasks/motion", "training.py": 
 RUNS = """\
 task: motion
 tables: [motion]
+domain: clips
+other_domain: photos
 judge: representation/features
 default: mover
 samples: {}
