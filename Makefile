@@ -13,6 +13,7 @@ EXTRAS ?= dev
 TEST_WORKERS ?= 2
 INSTALLED := .venv/.installed
 READY := .state/.ready
+SHELF := .state/shelf/.fetched
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
@@ -31,7 +32,7 @@ repro: $(READY)
 	@$(BIN)/python -m flows.rebuild --profile "$(PROFILE)" --task "$(TASK)" --methods "$(METHODS)" \
 		--runner "$(PARALLEL)" --workers "$(WORKERS)"
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(SHELF)
 ifdef CHANGED
 	@$(BIN)/python -m tests.changed
 else
@@ -56,7 +57,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip check
 	touch $@
 
-$(READY): $(INSTALLED) $(wildcard data.dvc)
+$(SHELF): $(INSTALLED) src/restore_ml/data/shelf_packages.py
+	@$(BIN)/restore-ml shelf --fetch
+	@mkdir -p $(@D) && touch $@
+
+$(READY): $(INSTALLED) $(SHELF) $(wildcard data.dvc)
 	@mkdir -p .state
 	@$(BIN)/python -m flows.setup
 	@touch $@

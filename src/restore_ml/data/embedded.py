@@ -2,68 +2,109 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
+from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import inside, sha256_of_file, write_json
-from restore_ml.data import collections, domains
+from restore_ml.data import collections, domains, folders
 from restore_ml.data.domain import Maker
 from restore_ml.data.embedded_photos import installed
+from restore_ml.data.parts import expand
+from restore_ml.data.shelf import Missing
 
 
 def lay_out(root: Path, without: Collection[str] = (), compare: bool = True) -> list[Path]:
     """Lay the embedded collections under root/data; returns their folders, new or already there.
 
-    Run again it changes nothing. Every collection appears whole or not at all. `without`: collections, and pictures as
-    `<collection>/<file>`, that are left out. `UserError` when a wheel's files differ from the table (nothing is written
-    then), or, with `compare`, when a folder of that name holds something else.
+    Run again it changes nothing. Every collection appears whole or not at all. A collection whose package cannot be had
+    (`shelf.Missing`) is empty and says why under `absent` in its collection.json; it is filled the next time that the
+    package is there. `without`: collections, and pictures as `<collection>/<file>`, that are left out. `UserError` when
+    a wheel's files differ from the table (nothing is written then), or, with `compare`, when a folder of that name
+    holds something else.
     """
-    folders = []
-    for name, make in _makers().items():
+    laid = []
+    for name, (domain, make) in _makers().items():
         target = root / layout.DATA / name
-        if name in without or (target.exists() and not compare):
+        empty = target.exists() and "absent" in collections.describe(target)
+        if name in without or (target.exists() and not compare and not empty):
             continue
         with collections.incoming(root) as folder:
-            write_json(folder / collections.DESCRIPTION, {"name": name, **make(folder / collections.PICTURES)})
+            write_json(folder / collections.DESCRIPTION,
+                       {"name": name, **_made(domain, make, folder / collections.PICTURES)})
             for left_out in without:
                 collection, _, file = left_out.partition("/")
                 if collection == name:
                     inside(folder / collections.PICTURES, file).unlink(missing_ok=True)
+            if empty:
+                shutil.rmtree(target)
             if target.exists():
                 _same_files(folder, target)
             else:
                 collections.put_in_place(folder, target)
-        folders.append(target)
-    return folders
+        laid.append(target)
+    return laid
 
 
-def absent(root: Path, put_back: bool = False) -> list[str]:
-    """Which embedded collections, and pictures as `<collection>/<file>`, are not under root/data; with `put_back` the
-    pictures are there afterwards."""
+def absent(root: Path) -> list[str]:
+    """Which embedded collections, and pictures of them as `<collection>/<file>`, are not under root/data.
+
+    The pictures are those that collection.json names; one whose package is missing has none."""
     missing = []
-    for name, make in _makers().items():
+    for name, (domain, _) in _makers().items():
         target = root / layout.DATA / name
         if not target.exists():
             missing.append(name)
             continue
-        with collections.incoming(root) as folder:
-            pictures, there = folder / collections.PICTURES, target / collections.PICTURES
-            make(pictures)
-            for path in sorted(path for path in pictures.rglob("*") if path.is_file()):
-                place = there / path.relative_to(pictures)
-                if not place.exists():
-                    missing.append(f"{name}/{path.relative_to(pictures).as_posix()}")
-                    if put_back:
-                        place.parent.mkdir(parents=True, exist_ok=True)
-                        path.replace(place)
+        there = expand(domains.get(domain).records(folders.walk(target / collections.PICTURES).files),
+                       stated := collections.describe(target)["pictures"])
+        missing += [f"{name}/{file}" for file in sorted(set(stated) - set(there))]
     return missing
 
 
-def _makers() -> dict[str, Maker]:
-    """What fills the folder of pictures of each embedded collection and gives its description."""
-    return {name: make for domain in domains.names() for name, make in domains.get(domain).embedded().items()}
+def put_back(root: Path) -> None:
+    """Lay out again what was taken out of the embedded collections; nothing that is there is touched."""
+    for name in {item.partition("/")[0] for item in absent(root) if "/" in item}:
+        target = root / layout.DATA / name / collections.PICTURES
+        with collections.incoming(root) as folder:
+            _makers()[name][1](folder / collections.PICTURES)
+            for path in sorted(path for path in (folder / collections.PICTURES).rglob("*") if path.is_file()):
+                place = target / path.relative_to(folder / collections.PICTURES)
+                if not place.exists():
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(place)
+
+
+def lacking(root: Path) -> list[str]:
+    """A sentence for each embedded collection that is empty because its package cannot be had: what, and why."""
+    said = []
+    for name, (domain, _) in _makers().items():
+        target = root / layout.DATA / name
+        if target.exists() and "absent" in (about := collections.describe(target)):
+            tables = [task for task in registry.tables() if domain in registry.task(task).roles.values()]
+            differ = f"the tables of {', '.join(tables)} will differ" if tables else "no table needs it"
+            said.append(f"{name} is empty, and {differ}: {about['absent']}")
+    return said
+
+
+def _makers() -> dict[str, tuple[str, Maker]]:
+    """Of each embedded collection its domain, and what fills its folder of pictures and gives its description."""
+    return {name: (domain, make) for domain in domains.names()
+            for name, make in domains.get(domain).embedded().items()}
+
+
+def _made(domain: str, make: Maker, pictures: Path) -> dict[str, Any]:
+    """What the maker says of the pictures; an empty collection with the reason where its package cannot be had."""
+    try:
+        return make(pictures)
+    except Missing as error:
+        shutil.rmtree(pictures, ignore_errors=True)
+        return {"role": "mixed", "domain": domain, "synthetic": False, "source": "not there", "licence": "not stated",
+                "pictures": {}, "absent": str(error)}
 
 
 def _same_files(made: Path, there: Path) -> None:
