@@ -166,3 +166,10 @@ def test_nothing_of_the_shelf_is_importable() -> None:
     tops = {file.partition("/")[0] for item in PACKAGES if item.archive for file in item.files}
     assert tops and all(importlib.util.find_spec(top) is None for top in tops if not top.endswith(".data"))
     assert str(shelf.folder()) not in sys.path
+
+
+def test_the_page_of_licences_names_every_package_as_the_table_does() -> None:
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    for item in PACKAGES:
+        how = f"shelf, {item.megabytes:.1f} MB" if item.archive else "dependency"
+        assert f"| {item.name} {item.version} | {item.what} | {item.licence} | {how} |" in page
