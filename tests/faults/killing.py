@@ -153,7 +153,9 @@ def save(path: Path, number: int, side: int = 96) -> None:
 
 def forget(project: Project) -> None:
     """Take away all that was built, and every cache of it; servers and pictures stay."""
-    for name in (*RESULTS, "champions", "reports", ".dvc/cache", ".dvc/tmp", ".state/checkpoints", ".state/costs",
+    built = [name for name in RESULTS if name != "graph"]  # which holds settings beside the locks
+    for name in (*built, *(path.relative_to(project.root) for path in project.root.glob("graph/*/dvc.lock")),
+                 "champions", "reports", ".dvc/cache", ".dvc/tmp", ".state/checkpoints", ".state/costs",
                  ".state/mlflow", ".state/transient"):
         path = project.root / name
         if path.is_dir():
@@ -191,8 +193,10 @@ def complaints(project: Project, reference: dict[str, bytes]) -> list[str]:
 
 
 def unfinished(project: Project) -> list[tuple[str, str]]:
-    """MLflow's runs that say they are at work."""
+    """MLflow's runs that say they are at work; none where a rebuild failed before it made the store."""
     path = project.root / ".state/mlflow/mlflow.db"
+    if not path.exists():
+        return []
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as store:
         return list(store.execute("SELECT name, status FROM runs WHERE status IN ('RUNNING', 'SCHEDULED')"))
 
