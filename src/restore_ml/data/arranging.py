@@ -94,25 +94,25 @@ def read_table(source: Path, file: str) -> Table:
         Refused: not readable, no text.
     """
     found = Table()
-    for number, line in enumerate(read_lines(source, file)):
+    for number, line in read_lines(source, file).items():
         cells = [cell.strip() for cell in line.split(",")] if file.lower().endswith(".csv") else line.split()
         name = PurePosixPath(cells[0]).name if cells else ""
         if re.fullmatch(r".+\.(?:jpg|jpeg|png)", name, re.IGNORECASE):
             if name in found.rows:
                 found.twice.add(name)
             found.rows[name] = cells[1:]
-        elif len(cells) > 1 and number < 2:
+        elif len(cells) > 1 and number <= 2:
             found.columns = cells[1:] if file.lower().endswith(".csv") else cells
     return found
 
 
-def read_lines(source: Path, file: str) -> list[str]:
-    """The lines of a text file that have something in them; `Refused` where it is none."""
+def read_lines(source: Path, file: str) -> dict[int, str]:
+    """The lines of a text file that have something in them, by their numbers from 1; `Refused` where it is no text."""
     try:
         text = read_bytes(source / file, source).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refused("no text in UTF-8") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
 
 
 def named(files: Sequence[str], *names: str) -> str | None:

@@ -65,7 +65,7 @@ def _list(source: Path, files: Sequence[str], role: str, target: Path) -> Arrang
         except Refused as error:
             into.refuse(file, error.reason)
             continue
-        for number, line in enumerate(lines, 1):
+        for number, line in lines.items():
             try:
                 person, pair, mat = _pair(line, PurePosixPath(file).parent, there)
             except Refused as error:

@@ -135,7 +135,7 @@ def _helen(source: Path, files: Sequence[str], role: str, target: Path) -> Arran
 
 def _lines(into: Folders, file: str) -> list[str]:
     try:
-        return read_lines(into.source, file) if file else []
+        return list(read_lines(into.source, file).values()) if file else []
     except Refused as error:
         into.refuse(file, error.reason)
         return []
@@ -143,7 +143,7 @@ def _lines(into: Folders, file: str) -> list[str]:
 
 def _points(source: Path, file: str) -> list[list[float]]:
     """The landmarks of a text file, counted from 0: a .pts file's own are counted from 1."""
-    lines = read_lines(source, file)
+    lines = list(read_lines(source, file).values())
     if file.lower().endswith(".pts"):
         body = [line for line in lines if line not in ("{", "}") and ":" not in line]
         stated = next((line.partition(":")[2].strip() for line in lines if line.startswith("n_points")), str(len(body)))
