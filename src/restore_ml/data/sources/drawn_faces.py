@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,10 @@ def pose(name: str, number: int) -> Pose:
                 u(0.45, 0.95, (4, 3)), u(0.1, 0.8, 3))
 
 
+@lru_cache(maxsize=512)
 def draw(name: str, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
     """A picture: SIZE x SIZE x 3 uint8, its parsing map (x 1, uint8), its landmarks (5 x 2 whole 1/64 pixels) and its
-    attributes by name."""
+    attributes by name; drawn once a process, and not to be written to."""
     who, how = person(name), pose(name, number)
     rng = generator("drawn face", "noise", name, number)
     labels = _labels(who, how, *_face_grid(how, SIZE))
@@ -106,8 +108,9 @@ def draw(name: str, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, di
     x, y = _face_grid(how, fine)
     colour = _paint(who, how, x, y, _labels(who, how, x, y), smooth(rng, fine, 3), smooth(rng, fine, 48))
     colour = (colour[::2, ::2] + colour[1::2, ::2] + colour[::2, 1::2] + colour[1::2, 1::2]) / 4
-    return (np.rint(np.clip(colour, 0, 1) * 255).astype(np.uint8), labels[:, :, None], _landmarks(who, how),
-            _attributes(who, how))
+    image = np.rint(np.clip(colour, 0, 1) * 255).astype(np.uint8)
+    image.flags.writeable = labels.flags.writeable = False
+    return image, labels[:, :, None], _landmarks(who, how), _attributes(who, how)
 
 
 def smooth(rng: np.random.Generator, size: int | tuple[int, int], length: float) -> np.ndarray:
@@ -190,12 +193,12 @@ def _paint(who: Person, how: Pose, x: np.ndarray, y: np.ndarray, labels: np.ndar
     apart, up, a, b = who.eye
     for side in (-1, 1):
         u, v = x - side * apart, y - who.centre + up
-        radius = np.hypot(u, v)
+        radius = u * u + v * v
         eye = labels == 4
-        colour[eye & (radius < 1.1 * b)] = who.iris
-        colour[eye & (radius < 0.5 * b)] = 0.03
-        ring = np.hypot(u / (1.5 * a), v / (1.2 * a))
+        colour[eye & (radius < (1.1 * b)**2)] = who.iris
+        colour[eye & (radius < (0.5 * b)**2)] = 0.03
         if who.glasses:
+            ring = np.hypot(u / (1.5 * a), v / (1.2 * a))
             bridge = (np.abs(v) < 0.012) & (side * u < 0) & (ring > 1) & (x * side > 0)
             colour[(np.abs(ring - 1) < 0.10) | bridge] = 0.08
     angle, strength = how.light
