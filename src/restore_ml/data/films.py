@@ -54,14 +54,15 @@ def frames(path: Path, first: int, last: int, within: Path | None = None, by: in
             raise Refused(f"too small: {found[0].shape[1]} x {found[0].shape[0]}, the shorter side must be at least "
                           f"{MIN_SIDE}")
     if len(found) < last - first + 1:
-        raise Refused(f"the film breaks off after {film.next} frames")
+        raise Refused(f"the film breaks off at frame {max(0, film.next - 1)}")
     return np.stack(found)
 
 
 def scan(path: Path, within: Path | None = None) -> tuple[int, int, int, list[int]]:
     """Decode a film once: how many frames it has and how many it promises, pixels of a frame, and where scenes change.
 
-    `Refused` where nothing of it can be decoded.
+    Of a film that breaks off the last frame does not count, for half of it may be missing. `Refused` where nothing of
+    it can be decoded.
     """
     _close()
     film, thumbnails, pixels = _open(path, within), [], 0
@@ -71,6 +72,8 @@ def scan(path: Path, within: Path | None = None) -> tuple[int, int, int, list[in
         thumbnails.append(np.asarray(grey).astype(np.int64))
     promised = film.promised
     _close()
+    if promised > len(thumbnails):
+        thumbnails = thumbnails[:-1]
     if not thumbnails:
         raise Refused("no frame of it can be decoded")
     return len(thumbnails), max(promised, len(thumbnails)), pixels, scene_changes(np.stack(thumbnails))

@@ -72,7 +72,7 @@ class Clips(Domain):
         else:
             count, promised, pixels, cuts = films.scan(path, within)
             found = films.cut(count, cuts, _longest(pixels))
-            found += [(count, promised - 1)] if promised > count else []
+            found += [(count, min(promised, count + LONGEST) - 1)] if promised > count else []
         return [part_name(*item) for item in sorted(found)] if len(found) > 1 else ()
 
     def read(self, path: Path, within: Path | None = None) -> dict[str, np.ndarray]:
@@ -84,15 +84,12 @@ class Clips(Domain):
         if holder.suffix.lower() in SUFFIXES:
             raise Refused("a single picture; put the frames of each clip into a folder of their own")
         if part is None:
-            count, _, _, cuts = films.scan(holder, within)
-            if count > LONGEST or cuts:
-                raise Refused(f"a film of {count} frames and {len(cuts) + 1} scenes, of which nothing says how it is "
-                              "cut: take it in with `restore-ml data add`")
-            _check_length(count)
-            return {"frames": films.frames(holder, 0, count - 1, within)}
-        first, last, by = int(part["first"]), int(part["last"]), int(part["by"] or 1)
-        _check_length(last - first + 1)
-        return {"frames": films.frames(holder, first, last, within, by)}
+            count, promised, _, cuts = films.scan(holder, within)
+            if count > LONGEST or cuts or promised > count:
+                raise Refused(f"a film of {promised} frames, {count} of them whole, and {len(cuts) + 1} scenes, and "
+                              "nothing says how it is cut: take it in with `restore-ml data add`")
+            return _read_film(holder, 0, count - 1, 1, within)
+        return _read_film(holder, int(part["first"]), int(part["last"]), int(part["by"] or 1), within)
 
     def luma(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         """That of the first frame."""
@@ -125,11 +122,18 @@ def _longest(pixels: int) -> int:
     return max(SHORTEST, min(LONGEST, MAX_PIXELS // pixels))
 
 
-def _check_length(count: int) -> None:
-    if count < SHORTEST:
-        raise Refused(f"too short: {count} frame{'s' if count != 1 else ''}, at least {SHORTEST} are needed")
+def _check_length(count: int, least: int = SHORTEST) -> None:
+    if count < least:
+        raise Refused(f"too short: {count} frame{'s' if count != 1 else ''}, at least {least} are needed")
     if count > LONGEST:
         raise Refused(f"too long: {count} frames, at most {LONGEST} are read")
+
+
+def _read_film(film: Path, first: int, last: int, by: int, within: Path | None) -> dict[str, np.ndarray]:
+    _check_length(last - first + 1, 1)
+    found = films.frames(film, first, last, within, by)  # what is missing is said before what is short
+    _check_length(len(found))
+    return {"frames": found}
 
 
 def _frame_names(folder: Path) -> dict[int, str]:

@@ -116,12 +116,12 @@ def swirls(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     x, y = slopes(blurred(grey_of(picture), 4))
     coarse = rng.integers(-160, 161, (2, side // 24 + 2, side // 24 + 2))
     drift = blurred(np.moveaxis(coarse.repeat(24, axis=1).repeat(24, axis=2)[:, :side, :side], 0, 2), 12)
-    along, down = _directed(blurred(-y, 4) + drift[..., 0], blurred(x, 4) + drift[..., 1])
+    along, down = _directed(3 * blurred(-y, 4) + drift[..., 0], 3 * blurred(x, 4) + drift[..., 1])
     noise = rng.integers(0, 256, (side, side))
     rows, columns = np.indices((side, side))
     total = noise.copy()
     for sign in (1, -1):
-        at_y, at_x = rows * _STAND, columns * _STAND
+        at_y, at_x = rows * _STAND + _STAND // 2, columns * _STAND + _STAND // 2
         for _ in range(reach):
             row, column = (np.clip(at // _STAND, 0, side - 1) for at in (at_y, at_x))
             at_y, at_x = at_y + sign * down[row, column], at_x + sign * along[row, column]
