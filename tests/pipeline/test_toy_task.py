@@ -45,11 +45,11 @@ def test_no_other_run_is_touched(built: tuple[Project, dict[str, str], object]) 
 
 def test_clips_become_class_maps(built: tuple[Project, dict[str, str], object]) -> None:
     project, _, _ = built
-    inputs = Shard(project.root / "samples/motion/inputs/clips/plain.arrow")
+    inputs = Shard(project.root / "samples/motion/inputs/films/plain.arrow")
     assert len(inputs) == 3 and inputs[0].arrays["clip"].shape == (3, 36, 48, 3)
     assert inputs[0].arrays["beside"].shape == (16, 16, 3)
     for run in ("still", "mover"):
-        outputs = Shard(project.root / f"restored/motion/{run}/clips/plain.arrow")
+        outputs = Shard(project.root / f"restored/motion/{run}/films/plain.arrow")
         assert len(outputs) == 3
         for record in outputs:
             value = record.arrays["map"]
@@ -60,7 +60,7 @@ def test_the_table_has_the_figures_of_the_set(built: tuple[Project, dict[str, st
     project, _, said = built
     table = pd.read_csv(project.root / "comparison/motion/table.csv").set_index("run")
     assert set(table.index) == {"still", "mover"} and set(table["status"]) == {"ok"}
-    maps = [record.arrays["map"] for record in Shard(project.root / "restored/motion/mover/clips/plain.arrow")]
+    maps = [record.arrays["map"] for record in Shard(project.root / "restored/motion/mover/films/plain.arrow")]
     assert table["moving"]["mover"] == pytest.approx(sum(value.mean() for value in maps) / 3, abs=1e-5)
     assert table["moving"]["still"] == 0 and table["seen"]["still"] == table["seen"]["mover"] > 0
     assert table["quiet"]["still"] == 1

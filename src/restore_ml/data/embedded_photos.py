@@ -6,10 +6,13 @@ A package that ships other files than the table below is noticed and refused, no
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file
@@ -175,3 +178,11 @@ def test_tiles(folder: Path, sources: dict[str, Path]) -> dict[str, Any]:
 def _collection(role: str, pictures: dict[str, Any], source: str) -> dict[str, Any]:
     return {"role": role, "domain": "photos", "synthetic": False, "source": source, "licence": "per picture",
             "pictures": pictures}
+
+
+def decoded(splits: Collection[str]) -> Iterator[tuple[Photograph, np.ndarray]]:
+    """The whole photographs of these splits, H x W x C uint8: what drawn collections are made from."""
+    sources = _sources()
+    for photo in PHOTOGRAPHS:
+        if photo.split in splits:
+            yield photo, read_picture(sources[photo.name])

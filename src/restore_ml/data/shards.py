@@ -23,7 +23,7 @@ import pyarrow as pa
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256, write_whole
 
-DTYPES = ("uint8", "uint16", "int32", "float32")
+DTYPES = ("uint8", "uint16", "int16", "int32", "float32")
 HELD = 2**27
 """Bytes of a folder's shards that reading keeps in memory; where they are larger, pages are given back in between."""
 AROUND = 2**17
@@ -32,7 +32,7 @@ AROUND = 2**17
 
 @dataclass(frozen=True)
 class Record:
-    """`id` (mostly a picture's pixel hash), `facts` (JSON values) and `arrays` (uint8, uint16, int32 or float32)."""
+    """`id` (mostly a picture's pixel hash), `facts` (JSON values) and `arrays` (of the types of `DTYPES`)."""
 
     id: str
     arrays: dict[str, np.ndarray]

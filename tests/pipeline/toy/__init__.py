@@ -10,14 +10,14 @@ import shutil
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PLACES = {"clips.py": "data/domains", "task.py": "tasks/motion", "training.py": "tasks/motion",
+PLACES = {"films.py": "data/domains", "task.py": "tasks/motion", "training.py": "tasks/motion",
           "cases.py": "tasks/motion", "evaluation.py": "tasks/motion", "still.py": "methods/motion",
           "mover.py": "methods/motion"}
 """Each file's folder below src/restore_ml."""
 RUNS = """\
 task: motion
 tables: [motion]
-domain: clips
+domain: films
 other_domain: photos
 judge: representation/features
 default: mover
