@@ -1,4 +1,4 @@
-"""Reading and writing volumes; the expected values are those of nibabel 5.4.2 on the same bytes, or of hand counting."""
+"""Reading and writing volumes; expected values are those of nibabel 5.4.2 on the same bytes, or counted by hand."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _layout(header: bytes, order: str) -> tuple[tuple[int, int, int], np.dtype, 
         raise Refused(f"a wrong header: the dimensions {dims}")
     if math.prod(dims[4:count + 1]) > 1:
         raise Refused(f"{math.prod(dims[4:count + 1])} volumes in one file, where one is needed")
-    x, y, z = (dims[1:count + 1] + [1, 1])[:3]
+    x, y, z = [*dims[1:count + 1], 1, 1][:3]
     code, bits = _numbers(header, order, "i2", 70, 2).tolist()
     if code not in _DTYPES:
         raise Refused(f"voxels of the data type {code}, which is not read: save them as whole or real numbers")
