@@ -25,7 +25,7 @@ from restore_ml.base.errors import UserError, shown
 from restore_ml.base.files import read_json, sync_folder, write_json
 from restore_ml.data import domains, folders, likeness
 from restore_ml.data.domain import Domain
-from restore_ml.data.parts import expand, read_all
+from restore_ml.data.parts import expand, place_in, read_all
 from restore_ml.data.pictures import Refused, read_bytes
 from restore_ml.data.public_layouts import Found
 
@@ -170,7 +170,8 @@ def _copy_record(source: Path, target: Path, record: str, safe: str, files: list
     closed: list[tuple[str, str]] = []
     try:
         for file in files:
-            inner = "" if file == record else free_name(printable(file.removeprefix(f"{record}/")), names)
+            inside = place_in(record, file)
+            inner = free_name(printable(inside), names) if inside else ""
             try:
                 data = read_bytes(source / file, source, most=domain.max_bytes)
             except Refused as error:

@@ -24,7 +24,7 @@ from restore_ml.base.files import read_json, sha256_of_file, sync_folder, write_
 from restore_ml.data import domains, folders
 from restore_ml.data.collections import DESCRIPTION, NAME, PICTURES, describe, free_name, incoming, printable, remove
 from restore_ml.data.domain import Domain
-from restore_ml.data.parts import identity_of, read_all
+from restore_ml.data.parts import identity_of, place_in, read_all
 from restore_ml.data.pictures import Refused, read_bytes
 
 QUARANTINE = ".quarantine"
@@ -112,7 +112,7 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
     records = kind.records(sorted(after))
     waiting = {parent.as_posix() for name in growing for parent in (PurePosixPath(name), *PurePosixPath(name).parents)}
     ready = {record: {name: after[name] for name in names} for record, names in sorted(records.items())
-             if record not in waiting}
+             if record not in waiting and growing.isdisjoint(names)}
     found.growing = sorted(growing)
     if not ready:
         return found
@@ -204,7 +204,7 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
             except Refused as error:
                 if states(inbox, files) == files:
                     found.refused.append((name, error.reason))
-                    quarantine(inbox, name, error.reason)
+                    quarantine(inbox, name, error.reason, files)
                 else:
                     found.growing.append(name)
                 continue
@@ -225,7 +225,7 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
                 found.taken |= {inbox / file: state for file, state in files.items()}
             else:
                 found.duplicates.append((name, f"duplicate of {twin}"))
-                quarantine(inbox, name, f"duplicate of {twin}")
+                quarantine(inbox, name, f"duplicate of {twin}", files)
             remove(copied)
 
 
@@ -243,7 +243,7 @@ def _describe(file: Path, about: dict[str, Any], domain: Domain, name: str, safe
 def _copied(inbox: Path, record: str, files: Iterable[str], copy: Path, domain: Domain) -> Path:
     """Copy a record's files to the project's disk and flush them; `Refused` where one cannot be read."""
     for file in files:
-        target = copy if file == record else copy / printable(file.removeprefix(f"{record}/"))
+        target = copy / printable(place_in(record, file))
         data = read_bytes(inbox / file, inbox, most=domain.max_bytes)
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "wb") as stream:
@@ -269,8 +269,11 @@ def _same_bytes(first: Path, second: Path) -> bool:
     return hashed(first) == hashed(second)
 
 
-def quarantine(inbox: Path, name: str, reason: str) -> Path:
-    """Move a file to the inbox's quarantine, the reason beside it; nothing there is ever overwritten."""
+def quarantine(inbox: Path, name: str, reason: str, files: Iterable[str] = ()) -> Path:
+    """Move a file or folder to the inbox's quarantine, the reason beside it; nothing there is ever overwritten.
+
+    A record that is neither, but `files` beside each other, becomes a folder of them.
+    """
     folder = inbox / QUARANTINE
     folder.mkdir(exist_ok=True)
     flat = printable(name).replace("/", "__")
@@ -280,7 +283,12 @@ def quarantine(inbox: Path, name: str, reason: str) -> Path:
         number += 1
         target = folder / f"{number}_{flat}"
     write_text(folder / f"{target.name}.reason.txt", f"{printable(name)}: {reason}\n")
-    os.replace(inbox / name, target)
+    if os.path.lexists(inbox / name):
+        os.replace(inbox / name, target)
+        return target
+    target.mkdir()
+    for file in files:
+        os.replace(inbox / file, target / PurePosixPath(file).name)
     return target
 
 

@@ -54,5 +54,17 @@ def expand(records: Iterable[str], stated: Collection[str]) -> dict[str, str]:
     return {name: name for name in sorted(there - full)} | dict(sorted(holding.items()))
 
 
+def place_in(record: str, file: str) -> str:
+    """Where a file of a record lies in it: nowhere deeper for the record itself, and by its name for one that lies
+    elsewhere, such as a picture and the label map beside it, which become one folder.
+
+    >>> place_in("a.png", "a.png"), place_in("film", "film/cut/1.png"), place_in("field/a", "field/a.instances.png")
+    ('', 'cut/1.png', 'a.instances.png')
+    """
+    if file == record:
+        return ""
+    return file.removeprefix(f"{record}/") if file.startswith(f"{record}/") else PurePosixPath(file).name
+
+
 def _parents(name: str) -> Iterator[str]:
     return (parent.as_posix() for parent in PurePosixPath(name).parents)
