@@ -30,9 +30,12 @@ from restore_ml.data.pictures import Refused, read_bytes
 from restore_ml.data.public_layouts import Found
 
 DESCRIPTION, PICTURES = "collection.json", "pictures"
+ARRANGED = "arranged"
 ROLES, SPLITS = ("train", "test", "mixed"), ("train", "validation", "test")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
+Ids = tuple[dict[str, str], list[tuple[str, str]]]
+"""What `parts.read_all` says of a file or folder."""
 Progress = Callable[[str, int, int], None]
 """`progress(what, done, total)`."""
 
@@ -99,10 +102,19 @@ def add(root: Path, name: str, path: Path, role: str = "test", source: str = "",
     if path.resolve().is_relative_to((root / layout.DATA).resolve()):
         raise UserError(f"{str(path)!r} lies in {layout.DATA} already; give a folder elsewhere.")
     listing = folders.walk(path, exclude)
-    chosen, found, note = kind.select(layout_name, listing.files, role)
-    report = Report(name, refused=listing.closed, note=note, excluded=listing.excluded, what=kind.what)
+    report = Report(name, refused=listing.closed, excluded=listing.excluded, what=kind.what)
     with incoming(root) as folder:
-        described = _copy_good(path, folder / PICTURES, found, kind, listing.files, report, progress)
+        arranged = kind.arrange(layout_name, path, listing.files, role, folder.parent / ARRANGED)
+        if arranged is None:
+            chosen, found, report.note = kind.select(layout_name, listing.files, role)
+            described = _copy_good(path, folder / PICTURES, found, kind, listing.files, report, progress)
+        else:
+            chosen, copied = arranged
+            place, report.note = folder.parent / ARRANGED, copied.note
+            described = _copy_good(place, folder / PICTURES, copied.found, kind, folders.walk(place).files, report,
+                                   progress)
+            report.refused = sorted([(copied.names.get(file, file), reason) for file, reason in report.refused]
+                                    + copied.refused)
         if not report.good:
             raise UserError(f"{str(path)!r} holds no readable {kind.what.removesuffix('s')}: {len(listing.files)} "
                             f"files. {report}")
@@ -150,18 +162,25 @@ def _copy_good(source: Path, target: Path, found: list[Found], domain: Domain, f
 
 
 def _copy_record(source: Path, target: Path, record: str, safe: str, files: list[str],
-                 domain: Domain) -> tuple[dict[str, str], list[tuple[str, str]]]:
+                 domain: Domain) -> Ids:
     """Copy a record's files under its new name and read the copy, so that what is kept is what was checked; returns
     what `parts.read_all` says. A record that is `Refused` leaves nothing behind."""
     copy = target / safe
     names: set[str] = set()
+    closed: list[tuple[str, str]] = []
     try:
         for file in files:
             inner = "" if file == record else free_name(printable(file.removeprefix(f"{record}/")), names)
-            data = read_bytes(source / file, source, most=domain.max_bytes)
+            try:
+                data = read_bytes(source / file, source, most=domain.max_bytes)
+            except Refused as error:
+                if not inner:
+                    raise
+                closed.append((inner, error.reason))
+                continue
             (copy / inner).parent.mkdir(parents=True, exist_ok=True)
             (copy / inner).write_bytes(data)
-        return read_all(domain, copy, target)
+        return _without(closed, lambda: read_all(domain, copy, target))
     except Refused:
         remove(copy)
         for folder in copy.parents[:len(copy.relative_to(target).parts) - 1]:
@@ -172,6 +191,18 @@ def _copy_record(source: Path, target: Path, record: str, safe: str, files: list
         if error.errno not in (ENAMETOOLONG, ENOENT):
             raise UserError(f"{record!r} could not be copied: {error.strerror or error}. Nothing was added.") from None
         raise Refused("its path is too long" if error.errno == ENAMETOOLONG else "not there") from None
+
+
+def _without(closed: list[tuple[str, str]], read: Callable[[], Ids]) -> Ids:
+    """What `read` says of a folder's copy that lacks the files of `closed`: a folder of many records goes on without
+    them and they are named, a record of several files is refused for the first of them."""
+    if not closed:
+        return read()
+    with suppress(Refused):
+        ids, bad = read()
+        if set(ids) != {""}:
+            return ids, sorted(bad + closed)
+    raise Refused(closed[0][1])
 
 
 def remove(record: Path) -> None:

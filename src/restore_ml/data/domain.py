@@ -14,7 +14,7 @@ import numpy as np
 
 from restore_ml.data.likeness import Likeness
 from restore_ml.data.pictures import MAX_BYTES, MIN_SIDE, pixel_hash
-from restore_ml.data.public_layouts import Found, Layout
+from restore_ml.data.public_layouts import Arranged, Arranging, Found, Layout
 
 Maker = Callable[[Path], dict[str, Any]]
 """Fills a folder (which it makes) with the files of an embedded collection; returns collection.json but its name."""
@@ -42,7 +42,7 @@ class Domain:
     """The numbers of channels that `main` may have; None: any."""
     likeness: ClassVar[Likeness | None] = Likeness()
     """When two records count as near-duplicates; None: only equal values do."""
-    layouts: ClassVar[tuple[Layout, ...]] = ()
+    layouts: ClassVar[tuple[Layout | Arranging, ...]] = ()
     """Public layouts of folders, the most particular first; `plain` (every record of the folder) is always known."""
 
     def records(self, files: Sequence[str]) -> dict[str, list[str]]:
@@ -85,12 +85,22 @@ class Domain:
     def select(self, layout: str, files: Sequence[str], role: str) -> tuple[str, list[Found], str]:
         """The layout's name (that of the first one that recognises the files, for `auto`), the records of `files` for a
         role, and a sentence on what was left out."""
-        known = {item.name: item for item in self.layouts}
-        if layout == "auto":
-            layout = next((item.name for item in self.layouts if item.recognises(files)), "plain")
-        if layout in known:
-            return layout, *known[layout].select(files, role)
-        return layout, [Found(record, group=self.group(record)) for record in self.records(files)], ""
+        item = self._layout(layout, files)
+        if isinstance(item, Layout):
+            return item.name, *item.select(files, role)
+        plain = [Found(record, group=self.group(record)) for record in self.records(files)]
+        return item.name if item else "plain", plain, ""
+
+    def arrange(self, layout: str, source: Path, files: Sequence[str], role: str,
+                target: Path) -> tuple[str, Arranged] | None:
+        """Where the layout (as for `select`) is one whose lists say what belongs together: its name, and what it has
+        copied from the folder `source` into `target`; else None."""
+        item = self._layout(layout, files)
+        return (item.name, item.arrange(source, files, role, target)) if isinstance(item, Arranging) else None
+
+    def _layout(self, layout: str, files: Sequence[str]) -> Layout | Arranging | None:
+        return next((item for item in self.layouts if item.name == layout or (
+            layout == "auto" and item.recognises(files))), None)
 
 
 def identity(arrays: dict[str, np.ndarray]) -> str:

@@ -197,10 +197,10 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
     with incoming(root) as staging:
         staging.mkdir()
         for number, (name, files) in enumerate(ready.items()):
-            copy = staging / f"{number}{Path(name).suffix}"
+            home = staging / str(number)  # a record keeps its path, whose folders may say what it is
             try:
-                copied = _copied(inbox, name, files, copy, domain)
-                ids, bad = read_all(domain, copied, staging)
+                copied = _copied(inbox, name, files, home / printable(name), domain)
+                ids, bad = read_all(domain, copied, home)
             except Refused as error:
                 if states(inbox, files) == files:
                     found.refused.append((name, error.reason))
@@ -292,7 +292,7 @@ def hashes(root: Path) -> dict[str, str]:
     except UserError:
         known = {}
     fresh: dict[str, list[Any]] = {}
-    for name, record, files, domain in _all_records(root):
+    for name, home, record, files, domain in _all_records(root):
         facts = [file.stat() for file in files]
         state = [sum(fact.st_size for fact in facts), max(fact.st_mtime_ns for fact in facts)]
         old = known.get(name) if isinstance(known, dict) else None
@@ -300,7 +300,7 @@ def hashes(root: Path) -> dict[str, str]:
             fresh[name] = old
             continue
         try:
-            fresh[name] = [*state, identity_of(read_all(domain, record, record.parent)[0])]
+            fresh[name] = [*state, identity_of(read_all(domain, home / record, home)[0])]
         except Refused:
             fresh[name] = [*state, ""]
     if fresh != known:
@@ -308,7 +308,7 @@ def hashes(root: Path) -> dict[str, str]:
     return {name: entry[2] for name, entry in fresh.items() if entry[2]}
 
 
-def _all_records(root: Path) -> Iterator[tuple[str, Path, list[Path], Domain]]:
+def _all_records(root: Path) -> Iterator[tuple[str, Path, str, list[Path], Domain]]:
     data = root / layout.DATA
     for folder in sorted(data.iterdir()) if data.is_dir() else []:
         if not (folder / DESCRIPTION).exists():
@@ -317,4 +317,4 @@ def _all_records(root: Path) -> Iterator[tuple[str, Path, list[Path], Domain]]:
         for record, names in sorted(domain.records(folders.walk(home).files).items()):
             files = [home / name for name in names]
             if all(file.is_file() for file in files):
-                yield f"{folder.name}/{PICTURES}/{record}", home / record, files, domain
+                yield f"{folder.name}/{PICTURES}/{record}", home, record, files, domain

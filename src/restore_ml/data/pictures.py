@@ -53,25 +53,26 @@ class Refused(Exception):
         self.reason = reason
 
 
-def read_picture(path: Path, within: Path | None = None) -> np.ndarray:
+def read_picture(path: Path, within: Path | None = None, least: int = MIN_SIDE) -> np.ndarray:
     """Read one picture as a contiguous H x W x C uint8 array, C = 1 (grey) or 3 (RGB).
 
-    `within`: a link that leads out of this folder is refused (those into DVC's own cache are not). Anything that cannot
-    be read whole raises `Refused`; no bytes, however broken, raise anything else.
+    `within`: a link that leads out of this folder is refused (those into DVC's own cache are not). `least`: pixels of
+    the shorter side. Anything that cannot be read whole raises `Refused`; no bytes, however broken, raise anything
+    else.
     """
-    return decode_picture(read_bytes(path, within), path.suffix)
+    return decode_picture(read_bytes(path, within), path.suffix, least)
 
 
-def decode_picture(data: bytes, suffix: str = "") -> np.ndarray:
+def decode_picture(data: bytes, suffix: str = "", least: int = MIN_SIDE) -> np.ndarray:
     """The same from a file's bytes; `suffix`: the ending of its name, by which some raw files are told from others."""
-    with opened(data, suffix) as (image, tags):
+    with opened(data, suffix, least) as (image, tags):
         array = _deep_array(data, image, tags) if deep_colour(image, data, tags) else _to_array(
             upright_image(image), tags)
         return np.ascontiguousarray(array)
 
 
 @contextmanager
-def opened(data: bytes, suffix: str = "") -> Iterator[tuple[Image.Image, TiffTags | None]]:
+def opened(data: bytes, suffix: str = "", least: int = MIN_SIDE) -> Iterator[tuple[Image.Image, TiffTags | None]]:
     """A picture file's first frame, loaded whole, and its tags where it is a TIFF file.
 
     Whatever is wrong with the bytes, also what the body of the `with` meets, is `Refused`.
@@ -84,7 +85,7 @@ def opened(data: bytes, suffix: str = "") -> Iterator[tuple[Image.Image, TiffTag
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the bomb limit is checked below
             tags = TiffTags.of(data)
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(*image.size)
+                _check_size(*image.size, least)
                 ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have switched it on
                 image.load()
                 yield image, tags
@@ -104,11 +105,11 @@ def opened(data: bytes, suffix: str = "") -> Iterator[tuple[Image.Image, TiffTag
         raise Refused(f"truncated: {text}" if "truncated" in text.lower() else f"broken: {text}") from None
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, least: int) -> None:
     if width * height > MAX_PIXELS:
         raise Refused(f"decompression bomb: {width} x {height} is more than {MAX_PIXELS} pixels")
-    if min(width, height) < MIN_SIDE:
-        raise Refused(f"too small: {width} x {height}, the shorter side must be at least {MIN_SIDE}")
+    if min(width, height) < least:
+        raise Refused(f"too small: {width} x {height}, the shorter side must be at least {least}")
 
 
 def _layout_words(data: bytes) -> str:

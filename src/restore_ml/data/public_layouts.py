@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 _SELFEXSR = re.compile(r"(?:.*/)?image_SRF_(?P<factor>\d+)/(?P<group>[^/]*?)_SRF_(?P=factor)_(?P<kind>[^/]+)\.png",
                        re.DOTALL)
@@ -37,6 +37,27 @@ class Layout:
     name: str
     recognises: Callable[[Sequence[str]], bool]
     select: Callable[[Sequence[str], str], tuple[list[Found], str]]
+
+
+@dataclass
+class Arranged:
+    """What an `Arranging` layout has copied: the records, the name in the set of each copied file that has another one,
+    the files of the set that cannot be used (each with the reason), and a sentence on what was left out."""
+
+    found: list[Found] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Arranging:
+    """A layout whose lists, not its paths, say what belongs together: `arrange(source, files, role, target)` copies what
+    is taken from the folder `source` into the new folder `target`, as the domain itself keeps it."""
+
+    name: str
+    recognises: Callable[[Sequence[str]], bool]
+    arrange: Callable[[Path, Sequence[str], str, Path], Arranged]
 
 
 def _selfexsr(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
