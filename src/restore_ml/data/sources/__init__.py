@@ -1,0 +1,1 @@
+"""What fills the embedded collections: files inside packages, and pictures that are drawn."""
