@@ -32,7 +32,8 @@ def _copied(source: Path, records: Mapping[str, Mapping[str, str]], target: Path
             out.refused.append((file, error.reason))
             continue
         out.found.append(Found(record, group=group(record)))
-        out.names[record] = next(file for _, file in sorted(members.items(), reverse=True))
+        if beside := [file for new, file in sorted(members.items()) if "/" not in new]:
+            out.names[record] = beside[-1]  # the target, where there is one
     taken = sum(map(len, records.values()))
     out.note = f"Read as {what}: {taken} files of {len(records)} are taken, {files - taken} other files are not."
     return out

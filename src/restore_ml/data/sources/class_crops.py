@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +177,8 @@ def _faces(split: str) -> Iterator[Crop]:
 
 def _handwriting(split: str) -> Iterator[Crop]:
     """MNIST's digits of that split, of all classes in turn, in a frame of 2 pixels; each is a group of its own."""
-    package, file, what = digits.PACKAGES["digits"]
-    table = tables.parse(shelf.read(package, file), file)
+    package, _, what = digits.PACKAGES["digits"]
+    table = _digits()
     splits = digits.splits(table.labels)
     numbers = [number for number in range(len(splits)) if splits[number] == split]
     for number in numbers[::len(numbers) // MOST[split]]:
@@ -186,6 +186,12 @@ def _handwriting(split: str) -> Iterator[Crop]:
         about = _about(package, f"mnist_{number:05d}", f"{what}, number {number}")
         yield Crop("handwriting", split, about["group"], about["group"], _grey(picture), about["source"],
                    about["licence"])
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tables.Table:
+    package, file, _ = digits.PACKAGES["digits"]
+    return tables.parse(shelf.read(package, file), file)
 
 
 def _cells(split: str) -> Iterator[Crop]:
@@ -231,6 +237,6 @@ def _grey(values: np.ndarray) -> np.ndarray:
 
 def stretched(values: np.ndarray) -> np.ndarray:
     """8-bit levels, the hundredth part of the darkest values black and of the brightest white, in whole numbers."""
-    ordered = np.sort(values, axis=None).astype(np.int64)
-    low, high = int(ordered[len(ordered) // 100]), int(ordered[len(ordered) * 99 // 100])
+    places = (values.size // 100, values.size * 99 // 100)
+    low, high = np.partition(values, places, axis=None)[list(places)].astype(np.int64).tolist()
     return np.clip((values.astype(np.int64) - low) * 255 // max(1, high - low), 0, 255).astype(np.uint8)
