@@ -199,3 +199,14 @@ def test_the_paper_s_size_and_recipe():
 def test_settings_that_make_no_sense(settings, words):
     with pytest.raises(UserError, match=words):
         method("vdsr_bam", **settings)
+
+
+def test_a_start_that_does_not_see_an_even_brightness():
+    net = network(zero_mean=True)
+    torch.manual_seed(3)
+    fresh = BAMNet(**SMALL, zero_mean=True)
+    assert fresh.first.weight.detach().sum((1, 2, 3)).abs().max() < 1e-6 and net.first.weight.sum().abs() > 1e-3
+    torch.manual_seed(3)
+    plain = BAMNet(**SMALL)
+    expected = plain.first.weight - plain.first.weight.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(fresh.first.weight, expected)

@@ -71,7 +71,8 @@ class BinaryLayer(nn.Module):
 class BAMNet(nn.Module):
     """`layers` convolutions in all, of `width` channels; N x 1 x H x W of any size to the same shape.
 
-    `skip`: adds the input of each binary layer to its output, in full precision (not in the paper).
+    Beyond the paper: `skip` adds the input of each binary layer to its output, in full precision; `last_std` > 0 and
+    `zero_mean` (kernels of the first layer that do not see an even brightness) are starts for short trainings.
     """
 
     def __init__(self, layers: int = 20, width: int = 64, skip: bool = False, last_std: float = 0.0,
@@ -136,7 +137,8 @@ class VDSRBAM(VDSR):
                "have biases (668,371 parameters, the paper says 668K); a batch normalisation stands before the last "
                "layer; the recipe is not in what could be read: L1, Adam, 1e-4 halved every 200,000 steps")
     paper: ClassVar[dict[str, Any]] = {
-        "layers": 20, "width": 64, "skip": False, "last_std": 0.0, "zero_mean": False, "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1,
+        "layers": 20, "width": 64, "skip": False, "last_std": 0.0, "zero_mean": False,
+        "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1,
         "scales": [2, 3, 4], "loss": "l1", "lr": 1e-4, "schedule": "halved", "steps": 1_000_000, "batch": 16,
         "patch": 96, "ema": 0.0, "augment_scales": [1.0],
     }
