@@ -207,8 +207,9 @@ def test_annotations_of_drawn_faces_are_where_the_picture_has_them(embedded: Pat
                     columns.mean() + 64 * eye - points[eye, 0]) < 1.5
             near = labels[y[2] - 3:y[2] + 1, x[2] - 1:x[2] + 2]
             assert (near == 5).any()  # the nose ends at its tip
-            mouth = np.nonzero(np.isin(labels, (6, 7, 8)))[1]
-            assert abs(mouth.min() - points[3, 0]) < 5 and abs(mouth.max() - points[4, 0]) < 5
+            rows_, columns = np.nonzero(np.isin(labels, (6, 7, 8)))
+            for corner, end in ((points[3], columns.argmin()), (points[4], columns.argmax())):
+                assert np.hypot(columns[end] - corner[0], rows_[end] - corner[1]) < 5
             opened = arrays["attributes"][faces.ATTRIBUTES.index("Mouth_Slightly_Open")]
             assert (labels == 7).any() or opened == -1
             bald = arrays["attributes"][faces.ATTRIBUTES.index("Bald")] == 1
@@ -224,6 +225,13 @@ def test_who_is_shown_does_not_change_from_picture_to_picture_but_the_picture_do
     drawn = [drawn_faces.person(name) for name in (*drawn_faces.TRAIN, *drawn_faces.TEST)]
     assert len({who.face for who in drawn}) == 48 and len({who.hair_name for who in drawn}) == 4
     assert 0 < sum(who.glasses for who in drawn) < 48 and 0 < sum(who.bald for who in drawn) < 24
+
+
+@pytest.mark.parametrize(("record", "person"), [
+    ("anna/1.png", "anna"), ("lfw/A_B/A_B_0001.jpg", "A_B"), ("train/anna/1.PGM", "anna"), ("people/anna", "anna"),
+    ("loner.png", "loner"), ("j. doe/1.tif", "j. doe")])
+def test_the_person_of_a_path(record: str, person: str) -> None:
+    assert KIND.group(record) == domains.get("drawings").group(record) == person
 
 
 def test_the_list_of_attributes_is_celebas() -> None:

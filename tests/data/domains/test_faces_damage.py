@@ -194,3 +194,12 @@ def test_broken_landmark_files_are_named_with_their_pictures(tmp_path: Path) -> 
     assert dict(report.refused) == {"0.png": "0.pts: 1 landmarks where it says 68",
                                     "1.png": "1.pts: its landmarks are no numbers: '1 one'"}
     assert json.loads((tmp_path / "data/mine/pictures/2/2.json").read_text()) == {"landmarks": [[8, 8]]}
+
+
+def test_a_row_of_landmarks_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    source = celeba(tmp_path / "in", ("landmarks",))
+    rows_ = source / "Anno/list_landmarks_align_celeba.txt"
+    rows_.write_text(rows_.read_text().replace("000003.jpg  10 13 30", "000003.jpg  10 13"))
+    report = collections.add(tmp_path, "celeba", source, domain="faces")
+    assert report.good == 5 and report.refused == [
+        ("img_align_celeba/000003.jpg", "the list of its landmarks gives 9 numbers, not 10")]
