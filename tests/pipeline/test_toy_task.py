@@ -85,4 +85,4 @@ def test_a_person_with_a_photograph_is_told(built: tuple[Project, dict[str, str]
     Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
     done = project.run("restore-ml", "restore", "--task", "motion", str(tmp_path / "x.png"), "-o",
                        str(tmp_path / "y.png"), check=False)  # by the default run: there is no champion
-    assert done.returncode == 2 and "takes clips, not photographs" in done.stderr
+    assert done.returncode == 2 and "takes films, not photographs" in done.stderr

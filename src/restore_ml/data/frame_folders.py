@@ -34,7 +34,7 @@ def numbered(names: Iterable[str]) -> dict[int, str]:
     Raises:
         Refused: a picture that is none of the frames, more than one clip, or two frames of one number.
     """
-    there = sorted(names, key=_natural)
+    there = sorted(names)
     parts = {name: re.split(r"(\d+)", PurePosixPath(name).stem) for name in there}
     texts = {name: tuple(part.casefold() for part in split[::2]) for name, split in parts.items()}
     bare = [name for name in there if len(parts[name]) == 1]
@@ -57,11 +57,6 @@ def numbered(names: Iterable[str]) -> dict[int, str]:
     step = _step(found)
     sparse = len(found) > 1 and (max(found) - min(found)) // step + 1 > _SPARSE * len(found)
     return dict(enumerate(found.values())) if sparse else found  # times or identifiers, no numbers of frames
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Numbers in a name by their value."""
-    return [(int(part), "") if part.isdigit() else (-1, part.casefold()) for part in re.findall(r"\d+|\D+", name)]
 
 
 def _step(numbers: Iterable[int]) -> int:
