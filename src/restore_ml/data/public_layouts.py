@@ -52,8 +52,8 @@ class Arranged:
 
 @dataclass(frozen=True)
 class Arranging:
-    """A layout whose lists, not its paths, say what belongs together: `arrange(source, files, role, target)` copies what
-    is taken from the folder `source` into the new folder `target`, as the domain itself keeps it."""
+    """A layout whose lists, not its paths, say what belongs together: `arrange(source, files, role, target)` copies
+    what is taken from the folder `source` into the new folder `target`, as the domain itself keeps it."""
 
     name: str
     recognises: Callable[[Sequence[str]], bool]
