@@ -135,7 +135,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
                                        "two files for t1: T1w.nii.gz and t1.nii (a folder holds one patient, a "
                                        "contrast once)"),
     "names that say no contrast": (no_contrast, "no name says a contrast (such as t1.nii.gz): scan0.nii, scan1.nii"),
-    "a link out of the folder": (link_out, "a link that leads out of the folder"),
 }
 
 
@@ -149,6 +148,14 @@ def test_a_damaged_patient_is_refused_and_the_others_stay(tmp_path: Path, name: 
     assert report.refused == [("damaged", reason)] and report.good == 6
     assert collections.describe(tmp_path / "data/mine")["refused"] == {"damaged": reason}
     assert not (tmp_path / "data/mine/pictures/damaged").exists()
+
+
+def test_a_link_out_of_the_folder_is_named_and_the_contrast_counts_as_absent(tmp_path: Path) -> None:
+    source = patients(tmp_path / "in", range(2))
+    link_out(source / "patient_1")
+    report = collections.add(tmp_path, "mine", source, domain="brains")
+    assert report.good == 6 and report.refused == [("patient_1/t2.nii", "a link that leads out of the folder")]
+    assert DOMAIN.read(tmp_path / "data/mine/pictures/patient_1/slice_000")["there"].tolist() == [1, 0, 0, 0, 0]
 
 
 def test_files_in_no_folder_are_named(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ PAIR: dict[str, tuple[Callable[[Path], None], str]] = {
                                   "f.instances.png: 48 x 40 pixels, but the picture has 48 x 32"),
     "too small a picture": (saved("f.png", picture(7)[:15]),
                             "f.png: too small: 48 x 15, the shorter side must be at least 16"),
+    "a picture that is transparent everywhere": (saved("f.png", np.zeros((40, 48, 4), np.uint8)),
+                                                 "f.png: transparent everywhere: there is nothing to see"),
     "levels of no known range": (floats, "f.tif: floating-point pixels, whose range is not known"),
     "a link out of the folder": (link_out, "a link that leads out of the folder"),
     # annotation
