@@ -1,5 +1,6 @@
 """The embedded pictures: laid out once, whole, the same everywhere; a changed wheel is noticed."""
 
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -9,14 +10,24 @@ from PIL import Image
 
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file
-from restore_ml.data import embedded_photos
+from restore_ml.data import domains, embedded_photos
 from restore_ml.data.collections import PICTURES, describe
 from restore_ml.data.domains import scenes
 from restore_ml.data.embedded import lay_out
 from restore_ml.data.embedded_photos import PHOTOGRAPHS, TILE
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.scenes import read_scene
+from restore_ml.data.sources import real_scenes
 from restore_ml.degradations.clouds import scene
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _two_domains() -> Iterator[None]:
+    """Those that need no shelf and are made in a moment; each other kind of data has its own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(domains, "names", lambda: ["photos", "scenes"])
+        patch.setattr(real_scenes, "makers", dict)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from PIL import Image
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file
 from restore_ml.data.collections import add
-from restore_ml.data.embedded import lay_out
 from restore_ml.data.likeness import Crops, Looks, fingerprints, look, luma
 from restore_ml.data.manifest import COLUMNS, manifests, read_table
 from restore_ml.data.pictures import pixel_hash, read_picture
@@ -21,6 +20,7 @@ from restore_ml.data.prepare import PREFIX, prepare
 from restore_ml.data.shards import Shards
 from restore_ml.data.splits import split_of
 from restore_ml.seeds import derive
+from tests.embedded_pictures import lay_out_photos_and_scenes
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -45,7 +45,7 @@ def quarantine(out: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("embedded")
-    lay_out(root)
+    lay_out_photos_and_scenes(root)
     prepare(root / "data", root / "prepared", 1)
     return root
 
@@ -58,8 +58,8 @@ def copy(project, tmp_path) -> Path:
 
 
 def test_layout_and_counts(project):
-    counts = {path.parent.relative_to(project / "prepared").as_posix(): read_table(path).num_rows
-              for path in manifests(project / "prepared")}
+    counts = {path.parent.relative_to(project / "prepared").as_posix(): rows
+              for path in manifests(project / "prepared") if (rows := read_table(path).num_rows)}
     assert counts == {"photos/train": 14, "photos/validation": 3, "photos/test/photos": 22, "scenes/train": 12,
                       "scenes/validation": 2, "scenes/test/scenes": 12}
     assert quarantine(project / "prepared") == {}

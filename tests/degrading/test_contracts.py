@@ -11,11 +11,11 @@ from PIL import Image
 
 from restore_ml.base.errors import UserError
 from restore_ml.data.collections import add
-from restore_ml.data.embedded import lay_out
 from restore_ml.data.prepare import prepare
 from restore_ml.degrading.contracts import validate
 from restore_ml.degrading.stage import degrade
 from restore_ml.registry import parts
+from tests.embedded_pictures import lay_out_photos_and_scenes
 
 TASKS = ["super_resolution", "inpainting", "representation"]
 
@@ -23,7 +23,7 @@ TASKS = ["super_resolution", "inpainting", "representation"]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("contracts")
-    lay_out(root)
+    lay_out_photos_and_scenes(root)
     for name in ("scenes", "scenes_train"):
         shutil.rmtree(root / "data" / name)
     keep(root / "data/photos", ("chelsea", "camera"))

@@ -12,7 +12,6 @@ from PIL import Image
 
 from restore_ml import registry
 from restore_ml.data.collections import add
-from restore_ml.data.embedded import lay_out
 from restore_ml.data.embedded_photos import PHOTOGRAPHS
 from restore_ml.data.likeness import Crops, Looks, fingerprints, look, luma
 from restore_ml.data.manifest import manifests, read_table
@@ -20,6 +19,7 @@ from restore_ml.data.pictures import pixel_hash, read_picture
 from restore_ml.data.prepare import prepare
 from restore_ml.data.shards import Shards
 from restore_ml.degrading.training import degrade_training
+from tests.embedded_pictures import lay_out_photos_and_scenes
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded pictures, a person's collection with disguised test pictures among fair ones, and one with test
     pictures in the folder of both splits; prepared, and degraded for training."""
     root = tmp_path_factory.mktemp("leak")
-    lay_out(root)
+    lay_out_photos_and_scenes(root)
     tiles = root / "data/photos/pictures"
     sly = root / "in/sly"
     sly.mkdir(parents=True)

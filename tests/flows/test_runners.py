@@ -17,9 +17,9 @@ from pipelines.machinery.runners import AHEAD, Runner
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file
-from restore_ml.data.embedded import lay_out
 from restore_ml.data.prepare import prepare
 from restore_ml.degrading.stage import degrade
+from tests.embedded_pictures import lay_out_photos_and_scenes
 
 KINDS = ["threads", "processes",
          pytest.param("dask", marks=pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None,
@@ -35,7 +35,7 @@ def hashes(folder):
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     root = tmp_path_factory.mktemp("plain")
-    lay_out(root)
+    lay_out_photos_and_scenes(root)
     prepare(root / "data", root / "prepared", 1)
     degrade(registry.parts("colorization"), root / "prepared", root / "samples", 1, {"size": 64})
     return root
