@@ -9,6 +9,6 @@ from restore_ml.data.embedded import lay_out
 
 
 def lay_out_photos_and_scenes(root: Path) -> None:
-    """Lay them under root/data."""
-    others = [domain for domain in domains.names() if domain not in ("photos", "scenes")]
-    lay_out(root, without=[name for domain in others for name in domains.get(domain).embedded()])
+    """Lay them under root/data, the drawn scenes alone."""
+    names = {name for domain in domains.names() for name in domains.get(domain).embedded()}
+    lay_out(root, without=names - {"photos", "photos_train", "scenes", "scenes_train"})

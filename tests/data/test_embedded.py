@@ -17,6 +17,7 @@ from restore_ml.data.embedded import lay_out
 from restore_ml.data.embedded_photos import PHOTOGRAPHS, TILE
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.scenes import read_scene
+from restore_ml.data.sources import real_scenes
 from restore_ml.degradations.clouds import scene
 
 
@@ -25,6 +26,7 @@ def _two_domains() -> Iterator[None]:
     """Those that need no shelf and are made in a moment; each other kind of data has its own tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(domains, "names", lambda: ["photos", "scenes"])
+        patch.setattr(real_scenes, "makers", dict)
         yield
 
 

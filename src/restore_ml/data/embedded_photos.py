@@ -16,7 +16,7 @@ import numpy as np
 
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file
-from restore_ml.data import likeness
+from restore_ml.data import likeness, shelf
 from restore_ml.data.domain import Maker
 from restore_ml.data.pictures import read_picture
 
@@ -140,8 +140,15 @@ def installed(package: str) -> str:
 
 
 def picture(name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """A photograph's pixels, and its group, source and licence."""
-    photo = next(photo for photo in PHOTOGRAPHS if photo.name == name)
+    """A photograph's pixels, and its group, source and licence.
+
+    Raises:
+        Missing: it is not in the table.
+        UserError: its file differs from the table.
+    """
+    photo = next((photo for photo in PHOTOGRAPHS if photo.name == name), None)
+    if photo is None:
+        raise shelf.Missing(f"There is no embedded photograph {name!r}.")
     return read_picture(_sources((photo,))[name]), _described(photo)
 
 

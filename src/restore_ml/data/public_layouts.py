@@ -4,7 +4,8 @@ A layout turns the relative paths of a folder into `Found` records: the path, an
 itself states. Each domain names those that it knows. `selfexsr` (image_SRF_2/*_SRF_2_HR.png), `cyclegan` (trainA,
 trainB, testA, testB), `folders` (a folder of pictures for each person, clip or patient; never guessed). Where only a
 set's lists say what belongs together, an `Arranging` layout copies it into the domain's own form first. Folders of
-cloudy and clear pairs (RICE: *_real_A, *_real_B) are not read as pairs: every file counts as a picture of its own.
+cloudy and clear pairs (RICE: *_real_A, *_real_B) are pairs in the domain `scenes` alone: among photographs every file
+counts as a picture of its own.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from PIL import Image
 
 from restore_ml.arrays import words
 from restore_ml.base.files import read_json, sha256_of_file, write_json
-from restore_ml.data import collections, domains, inbox, likeness, shelf, tables
+from restore_ml.data import collections, domains, embedded_photos, inbox, likeness, shelf, tables
 from restore_ml.data.domain import Maker
 from restore_ml.data.embedded_photos import PHOTOGRAPHS
 from restore_ml.data.manifest import manifests, read_table
@@ -403,3 +403,8 @@ def test_stretched_levels_are_those_of_the_hundredths() -> None:
     values = np.arange(1000, dtype=np.uint16).reshape(20, 50)
     expected = [(min(max(value, 10), 990) - 10) * 255 // 980 for value in range(1000)]
     assert class_crops.stretched(values).ravel().tolist() == expected
+
+
+def test_a_photograph_that_there_is_not() -> None:
+    with pytest.raises(shelf.Missing, match=r"There is no embedded photograph 'x'\."):
+        embedded_photos.picture("x")
