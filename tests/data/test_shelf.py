@@ -125,6 +125,7 @@ def test_a_package_that_is_gone_leaves_an_empty_collection_with_the_reason(
                 "pictures": {"a.png": {"group": "a"}}}
 
     kind = domains.get("photos")
+    monkeypatch.setattr(domains, "names", lambda: ("photos",))
     monkeypatch.setattr(type(kind), "embedded", lambda self: {"shelved": make})
     archive = (packages / WHEEL).read_bytes()
     (packages / WHEEL).unlink()
