@@ -7,6 +7,7 @@ LPIPS punish. VGG16 halves its maps by a windowed root mean square (`halved`) in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 EPS = 1e-6
 """Keeps the ratios defined where both maps are flat or empty."""
-Moments = tuple["Tensor", "Tensor", "Tensor"]
-"""Of a map: the mean of each channel (C,), its variance (C,), and the map less its mean (C x places)."""
+MEAN, VARIANCE, REST = "mean", "variance", "rest"
+"""What is compared of a map: the mean of each channel (C,), its variance (C,), the map less its mean (C x places)."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,23 @@ class Dists:
     alpha: Tensor
     beta: Tensor
 
-    def features(self, picture: Array) -> list[Moments]:
+    def features(self, picture: Array) -> dict[str, Tensor]:
         """What `distance` compares, of a uint8 H x W x 3 picture; `ValueError` for one below 32 x 32 pixels."""
         import torch
 
         large_enough(picture)
         with torch.inference_mode():
             values = tensor(picture)
-            return [_moments(maps[0]) for maps in (values, *self.network(values).values())]
+            return {f"{number}.{what}": value for number, maps in enumerate((values, *self.network(values).values()))
+                    for what, value in _moments(maps[0]).items()}
 
-    def distance(self, a: list[Moments], b: list[Moments]) -> float:
+    def distance(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
         """DISTS of the pictures with these features; `ValueError` where they are of two sizes."""
         import torch
 
-        same_shape(a[0][2], b[0][2])  # type: ignore[arg-type]
-        pairs = [_similarities(one, other) for one, other in zip(a, b, strict=True)]
-        texture, structure = (torch.cat(values) for values in zip(*pairs, strict=True))
+        same_shape(a[f"0.{REST}"], b[f"0.{REST}"])  # type: ignore[arg-type]
+        texture, structure = (torch.cat(values) for values in zip(*(
+            _similarities(a, b, number) for number in range(len(a) // 3)), strict=True))
         total = self.alpha.sum() + self.beta.sum()
         return max(float(1 - (self.alpha @ texture + self.beta @ structure) / total), 0.0)
 
@@ -58,17 +60,19 @@ class Dists:
         return self.distance(self.features(a), self.features(b))
 
 
-def _moments(maps: Tensor) -> Moments:
+def _moments(maps: Tensor) -> dict[str, Tensor]:
     flat = maps.flatten(1)
     mean = flat.mean(1)
-    centred = flat - mean[:, None]
-    return mean, centred.square().mean(1), centred
+    rest = flat - mean[:, None]
+    return {MEAN: mean, VARIANCE: rest.square().mean(1), REST: rest}
 
 
-def _similarities(a: Moments, b: Moments) -> tuple[Tensor, Tensor]:
-    """Of means and of what varies, a channel each, at most 1."""
-    texture = (2 * a[0] * b[0] + EPS) / (a[0].square() + b[0].square() + EPS)
-    return texture, (2 * (a[2] * b[2]).mean(1) + EPS) / (a[1] + b[1] + EPS)
+def _similarities(a: Mapping[str, Tensor], b: Mapping[str, Tensor], number: int) -> tuple[Tensor, Tensor]:
+    """Of the means and of what varies in the maps of that number, a channel each, at most 1."""
+    one, other = ({what: maps[f"{number}.{what}"] for what in (MEAN, VARIANCE, REST)} for maps in (a, b))
+    texture = (2 * one[MEAN] * other[MEAN] + EPS) / (one[MEAN].square() + other[MEAN].square() + EPS)
+    covariance = (one[REST] * other[REST]).mean(1)
+    return texture, (2 * covariance + EPS) / (one[VARIANCE] + other[VARIANCE] + EPS)
 
 
 def halved(x: Tensor) -> Tensor:

@@ -39,8 +39,12 @@ class Lpips:
             return self.scaled(self.network(tensor(picture)))
 
     def scaled(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Maps (N x C x H x W) of unit length, times the root of their channels' weights."""
-        return {name: unit(maps[name]) * weights.sqrt().view(1, -1, 1, 1) for name, weights in self.heads.items()}
+        """Maps (N x C x H x W) of unit length, times the root of their channels' weights.
+
+        All are laid out alike, so that they are summed in the same order whether they were kept or not.
+        """
+        return {name: (unit(maps[name]) * weights.sqrt().view(1, -1, 1, 1)).contiguous()
+                for name, weights in self.heads.items()}
 
     def distance(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
         """LPIPS of the pictures with these features; `ValueError` where they are of two sizes."""
@@ -48,7 +52,8 @@ class Lpips:
 
     def distances(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensor:
         """The same for several pictures at once, (N,)."""
-        same_shape(*(next(iter(maps.values())) for maps in (a, b)))  # type: ignore[arg-type]
+        first = next(iter(self.heads))
+        same_shape(a[first], b[first])  # type: ignore[arg-type]
         layers = [(a[name] - b[name]).square().sum(1).mean((1, 2)) for name in self.heads]
         return sum(layers[1:], layers[0])
 

@@ -22,6 +22,9 @@ Features = Callable[["Tensor"], "Mapping[str, Tensor]"]
 DISTANCE = "feat_dist@"
 """How the names of feature distances start: they name their network, and are neither LPIPS nor comparable with it."""
 
+PUBLISHED = ("lpips_alex", "lpips_vgg", "dists")
+"""Columns of distances with published weights, in the order of a table."""
+
 LPIPS_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 """The maps of VGG that LPIPS compares; hand `functools.partial(network, taps=LPIPS_TAPS)` to a distance."""
 

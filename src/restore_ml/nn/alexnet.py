@@ -57,4 +57,5 @@ def load_alexnet() -> AlexNet:
 
     network = AlexNet()
     network.load_state_dict(foreign_weights.load("alexnet"))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # small pictures: up to 3 times as fast
     return network.eval().requires_grad_(False)

@@ -69,9 +69,13 @@ def folder() -> Path:
     return shelf.folder() / "converted"
 
 
-def pins() -> dict[str, str]:
-    """The pinned hash of all weights, by name, for who depends on them."""
-    return {name: weights.sha256 for name, weights in sorted(WEIGHTS.items())}
+def fault(name: str) -> str:
+    """Why weights cannot be had, in a sentence; an empty text where they can."""
+    try:
+        load(name)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
