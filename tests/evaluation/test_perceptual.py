@@ -51,6 +51,7 @@ def test_a_distance_is_measured_on_its_case() -> None:
     distances = Distances({"a": everywhere, "b": once}, {"b": "photos/x2"})
     assert distances.measure("photos/x2", flat(10), flat(4)) == {"a": 6, "b": 6}
     assert distances.measure("photos/x3", flat(1), flat(4)) == {"a": 3}
+    assert distances.on("photos/x3") == ["a"] and not Distances({"b": once}, {"b": "photos/x2"}).on("photos/x3")
     assert everywhere.asked == [10, 4, 1, 4] and once.asked == [10, 4]
 
 

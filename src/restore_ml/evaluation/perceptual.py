@@ -55,11 +55,15 @@ class Distances:
         self.measures, self.only, self.truths = dict(measures), dict(only or {}), truths or Ledger()
         self._kept: set[Path] = set()
 
+    def on(self, case: str) -> list[str]:
+        """The names of those that are measured on a case."""
+        return [name for name in self.measures if self.only.get(name, case) == case]
+
     def measure(self, case: str, output: Array, truth: Array) -> dict[str, float]:
         """By name, with one thread whatever the process has; none for a picture that is too small or too large."""
         import torch
 
-        names = [name for name in self.measures if self.only.get(name, case) == case]
+        names = self.on(case)
         if not names or min(truth.shape[:2]) < LEAST or truth.shape[0] * truth.shape[1] > MOST:
             return {}
         threads = torch.get_num_threads()

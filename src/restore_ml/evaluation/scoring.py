@@ -170,7 +170,7 @@ def _measure(rules: Protocol, case: str, inputs: Arrays, output: Arrays, target:
              distances: Distances | None) -> dict[str, float]:
     check(rules.task, output, inputs, target)
     values = rules.measure(inputs, output, target, context.value())
-    if distances is not None:
+    if distances is not None and distances.on(case):
         shown = rules.show(inputs, output, target)
         if "truth" in shown:
             values |= distances.measure(case, shown["output"], shown["truth"])
