@@ -16,12 +16,15 @@ def stage(step: Steps, key: str) -> None:
 
 def fingerprint_code() -> int:
     """Write what every stage and run depends on; returns how many files there are."""
+    from restore_ml.evaluation.perceptual import asked
     from restore_ml.runs.fingerprints import write_code
     from restore_ml.runs.settings import load
 
     root, params = layout.root(), load()
     files = write_code(root, params)
     prepare_homes(root, params)
+    if absent := asked(params.profile)[1]:
+        print(absent)
     write_text(root / layout.slot(layout.NONE), "What fills an empty slot of a run.\n")
     return len(files)
 

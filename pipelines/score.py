@@ -1,5 +1,6 @@
 """The stage `score`: one row a picture and case of a run, and what the table says of the run."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,28 @@ def score_pictures(key: str) -> int:
     ledger = Ledger.of_stage(root, f"score-{task}-{run}", spec)
     status = read_json(root / layout.restored(task, run) / "status.json")
     rows = score(task, root / layout.samples(task), root / layout.restored(task),
-                 [{"run": run, "seed": status["seed"]}], ledger=ledger)
+                 [{"run": run, "seed": status["seed"]}], _distances(root, task, spec), ledger)
     ledger.save()
     write_scores(root / layout.scores(task, run), rows)
     figures = set_figures(task, root / layout.samples(task), root / layout.restored(task, run), _judge(root, spec))
     write_json(root / layout.about(task, run), about_run(root / layout.model(task, run)) | {"figures": figures})
     return len(rows)
+
+
+def _distances(root: Path, task: str, spec: dict[str, Any]) -> Any:
+    """The distances by networks of others that the tables of the task have; None where they have none."""
+    if not spec["perceptual"]:
+        return None
+    from restore_ml.data.ledger import Ledger, mark
+    from restore_ml.evaluation.comparison import first_case
+    from restore_ml.evaluation.perceptual import load
+    from restore_ml.evaluation.scoring import cases_on_disk
+    from restore_ml.tasks.protocol import protocol
+
+    samples, asked = root / layout.samples(task), spec["perceptual"]
+    maker = {"spec": spec, "targets": mark(samples / "targets"), "torch": version("torch")}
+    return load(asked["figures"], first_case(protocol(task), cases_on_disk(samples), asked["primary_case"]),
+                Ledger.of_stage(root, f"truths-{task}", maker))
 
 
 def _judge(root: Path, spec: dict[str, Any]) -> Any:

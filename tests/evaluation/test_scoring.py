@@ -12,12 +12,13 @@ from restore_ml.base.files import write_text
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
 from restore_ml.evaluation.comparison import compare
+from restore_ml.evaluation.perceptual import Distances
 from restore_ml.evaluation.scoring import KEYS, read_scores, score, write_scores
 from restore_ml.metrics.fidelity import psnr_y
 from restore_ml.metrics.perceptual import distance_name
 from restore_ml.tasks.protocol import protocol
 from tests.evaluation import made
-from tests.metrics.test_perceptual import toy
+from tests.metrics.test_lpips import UNIFORM
 
 
 def run_rows(scores: pandas.DataFrame, run: str, case: str = "photos/x2") -> pandas.DataFrame:
@@ -136,7 +137,7 @@ def test_a_feature_distance_has_a_column_of_its_own_name(tmp_path: Path) -> None
     name = distance_name("toy-01234567")
     scores = score("super_resolution", tmp_path / "samples" / "super_resolution",
                    tmp_path / "restored" / "super_resolution", [{"run": run} for run in ("near", "far", "oracle")],
-                   (name, toy))
+                   Distances({name: UNIFORM}))
     means = scores.groupby("run")[name].mean()
     assert name == "feat_dist@toy-01234567" and means["oracle"] == 0 < means["near"] < means["far"]
     table = compare("super_resolution", scores, {}, tmp_path / "out")

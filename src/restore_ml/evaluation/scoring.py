@@ -22,11 +22,12 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_whole
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.shards import Record, Shard, hash_of
-from restore_ml.metrics.perceptual import Features, feature_distance
 from restore_ml.tasks.protocol import Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
     import pandas
+
+    from restore_ml.evaluation.perceptual import Distances
 
 KEYS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed", "status",
         "reason")
@@ -36,19 +37,18 @@ STATUSES = ("ok", "failed", "unsupported")
 
 
 def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
-          features: tuple[str, Features] | None = None, ledger: Ledger | None = None) -> pandas.DataFrame:
+          distances: Distances | None = None, ledger: Ledger | None = None) -> pandas.DataFrame:
     """The score rows of some runs of a task, sorted by run, case and picture.
 
     `samples`: samples/<task> (with inputs/ and targets/); `restored`: restored/<task>; `runs`: mappings with `run` and
-    `seed` (-1 in the rows when the entry has none); `features`: a column name (`perceptual.distance_name`) and a
-    feature network, for a feature distance between the pictures as shown; `ledger`: remembers what was measured of each
-    picture (its maker must be the code), so that only outputs that are new are measured. Columns: `KEYS`, then the
-    metrics (float64, NaN unless the status is ok). Nothing that a run did raises: it ends in the row's reason.
-    `UserError` when the samples themselves are missing or broken.
+    `seed` (-1 in the rows when the entry has none); `distances`: by networks, between the pictures as shown, a column
+    each; `ledger`: remembers what was measured of each picture (its maker must be the code), so that only outputs that
+    are new are measured. Columns: `KEYS`, then the metrics (float64, NaN unless the status is ok). Nothing that a run
+    did raises: it ends in the row's reason. `UserError` when the samples themselves are missing or broken.
     """
     import pandas
 
-    rules = with_distances(protocol(task), [features[0]] if features else [])
+    rules = with_distances(protocol(task), distances.measures if distances else [])
     names = [metric.name for metric in rules.metrics]
     parts: list[pandas.DataFrame] = []
     rows: list[dict[str, Any]] = []
@@ -64,7 +64,7 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
             own = {"task": task, "run": entry["run"], "case": case, "test_set": test_set, "degradation": degradation,
                    "seed": int(entry.get("seed", -1))}
             rows += (own | row for row in _case_rows(rules, case, inputs, targets, restored / entry["run"],
-                                                     statuses[entry["run"]], context, features, known))
+                                                     statuses[entry["run"]], context, distances, known))
             if len(rows) > ROWS:
                 parts.append(_frame(rows, names))
                 rows = []
@@ -120,7 +120,7 @@ def _problem(status: dict[str, Any], case: str) -> tuple[str, str] | None:
 
 
 def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder: Path, status: dict[str, Any],
-               context: _Once, features: tuple[str, Features] | None, known: _Known) -> Iterator[dict[str, Any]]:
+               context: _Once, distances: Distances | None, known: _Known) -> Iterator[dict[str, Any]]:
     """What the columns from `picture` on hold for each picture of the case; metrics that are not known are left out."""
     problem = _problem(status, case)
     entry_run = folder.name
@@ -147,7 +147,7 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
             try:
                 made, sample = shard[outputs[target.id]], inputs[number]
                 before = known.values(entry_run, sample, made)
-                values = before or _measure(rules, sample.arrays, made.arrays, target.arrays, context, features)
+                values = before or _measure(rules, case, sample.arrays, made.arrays, target.arrays, context, distances)
                 if before is None:
                     known.remember(entry_run, sample, made, values)
             except UserError:
@@ -166,14 +166,14 @@ def _context(rules: Protocol, targets: Shard) -> Any:
     return rules.context(record.arrays for record in targets)
 
 
-def _measure(rules: Protocol, inputs: Arrays, output: Arrays, target: Arrays, context: _Once,
-             features: tuple[str, Features] | None) -> dict[str, float]:
+def _measure(rules: Protocol, case: str, inputs: Arrays, output: Arrays, target: Arrays, context: _Once,
+             distances: Distances | None) -> dict[str, float]:
     check(rules.task, output, inputs, target)
     values = rules.measure(inputs, output, target, context.value())
-    if features is not None:
+    if distances is not None and distances.on(case):
         shown = rules.show(inputs, output, target)
         if "truth" in shown:
-            values[features[0]] = feature_distance(features[1], shown["output"], shown["truth"])
+            values |= distances.measure(case, shown["output"], shown["truth"])
     return values
 
 

@@ -118,7 +118,7 @@ def console_table(task: str, table: pandas.DataFrame, case: str | None = None, m
 
     `most`: the most rows that are shown, the best ones and the baseline (None: all); what is left out is said.
     """
-    rules = protocol(task)
+    rules = with_distances(protocol(task), table.columns)
     rows = table[table["case"] == case] if case else table[table["primary"].astype(bool)]
     if rows.empty:
         return f"{task}: nothing was scored for {case or 'the primary case'}."

@@ -1,6 +1,7 @@
 """Distances on the features of a network, named by the network so that nobody takes them for LPIPS or FID.
 
-The names `lpips` and `fid` are reserved for the published weights, which this project does not ship.
+The names `lpips` and `dists` are kept for the published weights (`restore_ml.metrics.lpips`, `dists`), and `fid` for
+Inception's, which this project does not have.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ Features = Callable[["Tensor"], "Mapping[str, Tensor]"]
 
 DISTANCE = "feat_dist@"
 """How the names of feature distances start: they name their network, and are neither LPIPS nor comparable with it."""
+
+PUBLISHED = ("lpips_alex", "lpips_vgg", "dists")
+"""Columns of distances with published weights, in the order of a table."""
 
 LPIPS_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 """The maps of VGG that LPIPS compares; hand `functools.partial(network, taps=LPIPS_TAPS)` to a distance."""
@@ -46,11 +50,12 @@ def lpips_uniform(features: Features, a: Tensor, b: Tensor) -> Tensor:
     total = torch.zeros(len(a), dtype=a.dtype, device=a.device)
     maps_a, maps_b = features(a), features(b)
     for name, map_a in maps_a.items():
-        total = total + (_unit(map_a) - _unit(maps_b[name])).square().mean(dim=(1, 2, 3)).to(total.dtype)
+        total = total + (unit(map_a) - unit(maps_b[name])).square().mean(dim=(1, 2, 3)).to(total.dtype)
     return total
 
 
-def _unit(maps: Tensor) -> Tensor:
+def unit(maps: Tensor) -> Tensor:
+    """N x C x H x W maps with the channels of each place scaled to unit length (eps 1e-10)."""
     return maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
 
 
@@ -58,11 +63,15 @@ def feature_distance(features: Features, a: Array, b: Array) -> float:
     """`lpips_uniform` of two uint8 H x W x 3 pictures."""
     import torch
 
-    def tensor(picture: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32) / 255)
-
     with torch.inference_mode():
         return float(lpips_uniform(features, tensor(a), tensor(b))[0])
+
+
+def tensor(picture: Array) -> Tensor:
+    """A uint8 H x W x 3 picture as networks take it: 1 x 3 x H x W float32 in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32) / 255)
 
 
 def moments(samples: Array) -> tuple[Array, Array]:
@@ -109,6 +118,5 @@ def pooled(features: Features, pictures: Iterable[Array], name: str) -> Array:
     rows = []
     with torch.inference_mode():
         for picture in pictures:
-            tensor = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32) / 255)
-            rows.append(features(tensor)[name].mean(dim=(2, 3))[0].numpy())
+            rows.append(features(tensor(picture))[name].mean(dim=(2, 3))[0].numpy())
     return np.stack(rows)

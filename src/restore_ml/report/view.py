@@ -17,6 +17,7 @@ from restore_ml.report.comparison import read_table
 from restore_ml.report.curves import learning_curves
 from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.timeline import history
+from restore_ml.tasks.protocol import with_distances
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +46,10 @@ class TaskView:
 
         self.root, self.task, self.files, self.limit = root, task, files, pictures
         self.pictures = TaskPictures(root, task)
-        self.rules = self.pictures.protocol
+        self.table = read_table(root, task)
+        self.rules = with_distances(self.pictures.protocol, self.table.columns)
         first = self.rules.metric(self.rules.primary)
         self.metrics = [first, *(metric for metric in self.rules.metrics if metric is not first)][:FIGURES]
-        self.table = read_table(root, task)
         scores = read_task(root, task)
         self.scores = pd.DataFrame({"case": [], "run": [], "picture": []}) if scores is None else scores
         self.runs = [str(run) for run in self.table["run"].unique()]

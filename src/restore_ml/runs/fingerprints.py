@@ -28,6 +28,8 @@ TRAIN, RESTORE, SLOTS = "restore_ml.training.train", "restore_ml.restoring.stage
 LOADING, SEEDS = "restore_ml.restoring.loading", "restore_ml.seeds"
 GRADIENTS = ("restore_ml.training.loop", "restore_ml.training.sampler")
 """What `restore_ml.training.train` imports only for methods that gradients train."""
+SHELF = ("restore_ml.nn.foreign_weights", "restore_ml.data.shelf")
+"""An import that changes no number: what is read through it is pinned where it is used."""
 NETWORK_OF_FEATURES = "restore_ml.nn.features"
 
 
@@ -65,20 +67,24 @@ def _differs(path: Path, value: Any) -> bool:
 
 def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str, Any]:
     """The content of the folder `code`: file names (`train/super_resolution/vdsr.json`) -> JSON values."""
+    from restore_ml.evaluation.perceptual import asked
+
     sources = sources or Sources([HERE, root])
     versions = {name: version(name).partition("+")[0] for name in LIBRARIES}
     common = {"threads": params.threads, "precision": resolve(params.precision), "versions": versions}
     content: dict[Path, Any] = {layout.CODE / "prepare.json": {
         "seed": params.seed, "modules": sources.hashes(["pipelines.prepare", "restore_ml.data.prepare", *(
             f"{domains.__name__}.{name}" for name in domains.names())])}}
+    distances, _ = asked(params.profile)
     for task in sorted({*params.tasks, *(run.task for run in params.runs.values())}):
-        content |= _of_task(root, sources, params, task)
+        content |= _of_task(root, sources, params, task, distances)
     for run in params.runs.values():
         content |= _of_run(sources, params, run, common)
     return {path.relative_to(layout.CODE).as_posix(): value for path, value in content.items()}
 
 
-def _of_task(root: Path, sources: Sources, params: Params, task: str) -> dict[Path, Any]:
+def _of_task(root: Path, sources: Sources, params: Params, task: str, distances: dict[str, Any]) -> dict[Path, Any]:
+    """`distances`: those by networks of others that can be measured here."""
     definition, settings = f"restore_ml.tasks.{task}.task", params.tasks.get(task, {})
     samples = [f"restore_ml.tasks.{task}.{part}" for part in ("task", "training", "cases", "optional")]
     content: dict[Path, Any] = {
@@ -90,9 +96,10 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str) -> dict[Pa
     if protocol is None:
         return content
     content[layout.code("score", task)] = {
-        "task": task, "settings": settings, "judge": params.judges.get(task, layout.NONE), "modules": sources.hashes(
+        "task": task, "settings": settings, "judge": params.judges.get(task, layout.NONE),
+        "perceptual": _perceptual(params, task, distances), "modules": sources.hashes(
             ["pipelines.score", "restore_ml.evaluation.scoring", "restore_ml.evaluation.set_figures", protocol,
-             definition])}
+             definition], skipped=frozenset({SHELF}))}
     content[layout.code("champion", task)] = {"task": task} | _of_champion(root, sources, task, [protocol, definition])
     content[layout.code("compare", task)] = {
         "task": task, "primary_case": params.primary_cases.get(task, ""),
@@ -100,6 +107,15 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str) -> dict[Pa
                  for run in params.runs_of(task)],
         "modules": sources.hashes(["pipelines.compare", "restore_ml.evaluation.comparison", protocol])}
     return content
+
+
+def _perceptual(params: Params, task: str, distances: dict[str, Any]) -> dict[str, Any]:
+    """The distances that the task's scores have, and the case that some are measured on; nothing without any."""
+    from restore_ml.tasks.protocol import protocol
+
+    if not distances or not protocol(task).perceptual:
+        return {}
+    return {"figures": distances, "primary_case": params.primary_cases.get(task, "")}
 
 
 def _of_champion(root: Path, sources: Sources, task: str, entries: list[str]) -> dict[str, Any]:

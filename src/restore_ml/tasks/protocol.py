@@ -17,7 +17,7 @@ import numpy as np
 from restore_ml.arrays import Arrays
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
-from restore_ml.metrics.perceptual import DISTANCE
+from restore_ml.metrics.perceptual import DISTANCE, PUBLISHED
 from restore_ml.registry import nearest, tables
 from restore_ml.tasks.base import Sample
 
@@ -99,6 +99,8 @@ class Protocol(ABC):
     """The metric that ranks."""
     primary_set: ClassVar[str]
     primary_degradation: ClassVar[str]
+    perceptual: ClassVar[bool] = False
+    """Whether the pictures that are shown are compared by LPIPS and DISTS too (`restore_ml.evaluation.perceptual`)."""
     shrinks_in_blind_test: ClassVar[bool] = False
     """Whether the blind test shows pictures made smaller, as the source of the test does for colour."""
     baselines: ClassVar[tuple[str, ...]]
@@ -171,10 +173,12 @@ def protocol(name: str) -> Protocol:
 
 
 def with_distances(rules: Protocol, columns: Iterable[str]) -> Protocol:
-    """The protocol with a metric more for each feature distance (`feat_dist@<network>`) and each figure of a whole set
-    among a table's columns."""
+    """The protocol with a metric more for each distance by a network (`lpips_alex`, `feat_dist@<network>`) and each
+    figure of a whole set among a table's columns."""
     names = set(map(str, columns))
-    extra = (*(Metric(name, -1, 4) for name in sorted(names) if name.startswith(DISTANCE)),
+    distances = [*(name for name in PUBLISHED if name in names), *sorted(name for name in names
+                                                                        if name.startswith(DISTANCE))]
+    extra = (*(Metric(name, -1, 4) for name in distances),
              *(metric for metric in rules.set_metrics if metric.name in names))
     wider = copy.copy(rules)
     wider.__dict__["metrics"] = rules.metrics + extra

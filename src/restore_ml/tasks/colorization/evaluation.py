@@ -40,6 +40,7 @@ class Colorization(Protocol):
                Metric("colorfulness", 0, 2), Metric("colorfulness_delta", -1, 2), Metric("l_error_8bit", -1, 3),
                Metric("l_error_8bit_unmapped", -1, 3), Metric("raw_psnr_rgb", 1, 2, "dB"), Metric("raw_ssim", 1, 4))
     primary = "psnr_ab"
+    perceptual = True
     shrinks_in_blind_test = True
     primary_set = "photos"
     primary_degradation = "lab_grey"

@@ -26,6 +26,7 @@ class Inpainting(Protocol):
     primary = "psnr_hole"
     primary_set = "photos"
     primary_degradation = "irregular_3"
+    perceptual = True
     baselines = ("telea", "navier_stokes", "mean_fill")
     guards = (Guard("ssim_hole", margin=0.005), Guard("l1_hole", margin=0.1))
     minimum_gain = 0.05

@@ -22,6 +22,7 @@ class SuperResolution(Protocol):
     primary = "psnr_y"
     primary_set = "photos"
     primary_degradation = "x2"
+    perceptual = True
     baselines = ("bicubic",)
     guards = (Guard("ssim_y", margin=0.002),)
     minimum_gain = 0.02
