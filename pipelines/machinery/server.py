@@ -28,7 +28,7 @@ HOME = Path(".state") / "prefect"
 RECORD = HOME / "server.json"
 LOG = HOME / "server.log"
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_CLI_PROMPT": "false"}
-TIMEOUT = 2.0
+TIMEOUT = 10.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

@@ -162,8 +162,8 @@ PACKAGES = (
                 "f5e832497fbb5880ef7bb15335123e61ca842f93c966f4511fc81c09616d7b7a"}),
     Package(
         "bids-manager", "1.5.2",
-        "MIT; templates: Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, McGill University, "
-        "free for any use while this notice is kept",
+        "MIT; templates: Copyright (C) 1993-2004 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological "
+        "Institute, McGill University, free for any use while this notice is kept",
         "T1 and T2 templates of the brain with tissue maps",
         archive="bids_manager-1.5.2-py3-none-any.whl",
         sha256="deb0f48adfec1fcef70de7166ca465b90cc99c9464a92ddc7e560d1a558d51c0", megabytes=9.2,
