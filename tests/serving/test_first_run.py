@@ -13,7 +13,7 @@ from PIL import Image
 from restore_ml import cli
 from restore_ml.base import costs, layout
 from restore_ml.base.files import write_json
-from restore_ml.registry import tables
+from restore_ml.registry import photos, tables
 from restore_ml.serving import first_run
 from tests.tracking import small_project
 
@@ -124,7 +124,7 @@ def test_the_seconds_come_from_the_last_build_here(project: Path, capsys: pytest
     assert costs.of_run(project, "inpainting", "rapid_sr", "quick") is None, "a run of that name of another task"
 
 
-@pytest.mark.parametrize("task", [task for task in tables() if task != "cloud_removal"])
+@pytest.mark.parametrize("task", [task for task in tables() if photos(task)])
 def test_each_task_has_a_first_choice_that_stands_in_params(task: str) -> None:
     from restore_ml.runs.settings import load
 

@@ -96,9 +96,9 @@ class Clips(Domain):
         return likeness.luma(arrays["frames"][0])
 
     def from_rgb(self, picture: np.ndarray) -> dict[str, np.ndarray]:
-        """Five frames in which the picture moves to the left by a pixel each; its last column is repeated."""
+        """Nine frames in which the picture moves to the left by a pixel each; its last column is repeated."""
         width = picture.shape[1]
-        columns = [np.minimum(np.arange(width) + step, width - 1) for step in range(5)]
+        columns = [np.minimum(np.arange(width) + step, width - 1) for step in range(9)]
         return {"frames": np.stack([picture[:, column] for column in columns])}
 
     def embedded(self) -> dict[str, Maker]:

@@ -1,0 +1,1 @@
+"""Methods that draw frames between frames."""
