@@ -123,6 +123,11 @@ def test_shares_are_those_of_the_least_error_that_are_allowed():
     assert all(ours <= theirs + 1e-6 for ours, theirs in zip(free, errors, strict=True))
 
 
+def test_the_first_shares_are_the_least_that_are_allowed():
+    net = method("vdsr_bam", **SMALL, grid=[0.4, 0.2, 0.05], least=0.1).networks()["net"]
+    assert [layer.share.item() for layer in net.body] == pytest.approx([0, 0.2, 0.2])
+
+
 def test_shares_are_chosen_after_every_hundredth_step():
     run = method("vdsr_bam", **SMALL)
     [player] = run.phases()[0].players

@@ -158,10 +158,12 @@ class VDSRBAM(VDSR):
             raise self.wrong("layers", "it must be at least 3, as the first and the last are not binary")
 
     def build(self) -> dict[str, nn.Module]:
-        """`net`."""
+        """`net`, with the least shares that are allowed until they are chosen for the first time."""
         net = BAMNet(**{key: self.settings[key] for key in ("layers", "width", "skip", "last_std", "zero_mean")})
-        with torch.no_grad():
-            choose_shares(net, self.settings["grid"], self.settings["least"])
+        least = min(share for share in self.settings["grid"] if share >= self.settings["least"])
+        later: list[Any] = list(net.body)[1:]
+        for layer in later:
+            layer.share.fill_(least)
         return {"net": net}
 
     def phases(self) -> list[Phase]:
