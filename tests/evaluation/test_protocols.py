@@ -29,6 +29,9 @@ def sample(task: str) -> tuple[Arrays, Arrays, Arrays]:
     if task == "colorization":
         lab = rgb2lab(rgb).astype(np.float32)
         return {"L": lab[..., :1]}, {"ab": 0.5 * lab[..., 1:]}, {"ab": lab[..., 1:], "rgb": rgb}
+    if task == "frame_interpolation":
+        moved = {"before": np.roll(rgb, 3, axis=1), "after": np.roll(rgb, -3, axis=1)}
+        return {**moved, "percent": np.array(50, np.int32)}, {"frame": noise}, {"truth": rgb}
     bands = rng.random((64, 64, 4)).astype(np.float32)
     output = np.where(mask > 0, np.float32(0.5), bands)
     return ({"target": np.where(mask > 0, np.float32(1), bands), "reference": bands, "mask": mask}, {"image": output},
@@ -37,7 +40,7 @@ def sample(task: str) -> tuple[Arrays, Arrays, Arrays]:
 
 def perfect(task: str, target: Arrays) -> Arrays:
     key = {"super_resolution": ("sr", "hr"), "inpainting": ("image", "image"), "colorization": ("ab", "ab"),
-           "cloud_removal": ("image", "truth")}[task]
+           "cloud_removal": ("image", "truth"), "frame_interpolation": ("frame", "truth")}[task]
     return {key[0]: target[key[1]]}
 
 
