@@ -4,44 +4,12 @@ import math
 
 import numpy as np
 import pytest
-import skimage.data
-from skimage.color import rgb2lab
 
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.evaluation.scoring import check
-from restore_ml.tasks.protocol import CAP, protocol
-
-Arrays = dict[str, np.ndarray]
-
-
-def sample(task: str) -> tuple[Arrays, Arrays, Arrays]:
-    """Inputs, a wrong output and the target of a task."""
-    rng = np.random.default_rng(0)
-    rgb = np.ascontiguousarray(skimage.data.astronaut()[64:128, 200:264])
-    noise = np.clip(rgb + rng.normal(0, 12, rgb.shape), 0, 255).astype(np.uint8)
-    mask = np.zeros((64, 64, 1), np.uint8)
-    mask[20:40, 10:50] = 1
-    if task == "super_resolution":
-        return {"lr": rgb[::2, ::2].copy(), "scale": np.array(2, np.int32)}, {"sr": noise}, {"hr": rgb}
-    if task == "inpainting":
-        return {"image": rgb * (1 - mask), "mask": mask}, {"image": np.where(mask > 0, noise, rgb)}, {"image": rgb}
-    if task == "colorization":
-        lab = rgb2lab(rgb).astype(np.float32)
-        return {"L": lab[..., :1]}, {"ab": 0.5 * lab[..., 1:]}, {"ab": lab[..., 1:], "rgb": rgb}
-    if task == "frame_interpolation":
-        moved = {"before": np.roll(rgb, 3, axis=1), "after": np.roll(rgb, -3, axis=1)}
-        return {**moved, "percent": np.array(50, np.int32)}, {"frame": noise}, {"truth": rgb}
-    bands = rng.random((64, 64, 4)).astype(np.float32)
-    output = np.where(mask > 0, np.float32(0.5), bands)
-    return ({"target": np.where(mask > 0, np.float32(1), bands), "reference": bands, "mask": mask}, {"image": output},
-            {"truth": bands})
-
-
-def perfect(task: str, target: Arrays) -> Arrays:
-    key = {"super_resolution": ("sr", "hr"), "inpainting": ("image", "image"), "colorization": ("ab", "ab"),
-           "cloud_removal": ("image", "truth"), "frame_interpolation": ("frame", "truth")}[task]
-    return {key[0]: target[key[1]]}
+from restore_ml.tasks.protocol import protocol
+from tests.tasks.examples import best, example
 
 
 @pytest.mark.parametrize("task", registry.tables())
@@ -61,39 +29,39 @@ def test_protocol_is_whole(task: str) -> None:
 @pytest.mark.parametrize("task", registry.tables())
 def test_the_truth_beats_a_wrong_output_in_every_metric(task: str) -> None:
     rules = protocol(task)
-    inputs, wrong, target = sample(task)
+    inputs, wrong, target = example(task).sample()
     context = rules.context([target])
-    right = perfect(task, target)
+    right = example(task).perfect(target)
     check(task, right, inputs, target)
     check(task, wrong, inputs, target)
-    best = rules.measure(inputs, right, target, context)
+    good = rules.measure(inputs, right, target, context)
     worse = rules.measure(inputs, wrong, target, context)
-    assert set(best) <= {metric.name for metric in rules.metrics}
-    assert best[rules.primary] == CAP
+    assert set(good) <= {metric.name for metric in rules.metrics}
+    assert good[rules.primary] == best(task)
     for metric in rules.metrics:
-        if metric.name in best and not math.isnan(best[metric.name]):
-            assert math.isfinite(best[metric.name]) and math.isfinite(worse[metric.name])
+        if metric.name in good and not math.isnan(good[metric.name]):
+            assert math.isfinite(good[metric.name]) and math.isfinite(worse[metric.name])
             if metric.direction and not metric.name.startswith("l_error"):
-                assert metric.direction * best[metric.name] > metric.direction * worse[metric.name], metric.name
+                assert metric.direction * good[metric.name] > metric.direction * worse[metric.name], metric.name
 
 
 @pytest.mark.parametrize("task", registry.tables())
 def test_pictures_shown_are_rgb_of_one_size(task: str) -> None:
     rules = protocol(task)
-    inputs, output, target = sample(task)
+    inputs, output, target = example(task).sample()
     assert set(rules.show(inputs, None, target)) == {"input", "truth"}
     shown = rules.show(inputs, output, target)
     assert set(shown) == {"input", "output", "truth"}
     assert {picture.shape for picture in shown.values()} == {(64, 64, 3)}
     assert {picture.dtype for picture in shown.values()} == {np.dtype(np.uint8)}
-    right = rules.show(inputs, perfect(task, target), target)
+    right = rules.show(inputs, example(task).perfect(target), target)
     assert np.abs(right["output"].astype(int) - right["truth"]).max() == 0
     assert (shown["input"] != shown["truth"]).any()
 
 
 def test_colorization_keeps_lightness_and_scores_rgb_methods_twice() -> None:
     rules = protocol("colorization")
-    inputs, wrong, target = sample("colorization")
+    inputs, wrong, target = example("colorization").sample()
     context = rules.context([target])
     wild = {"ab": np.full_like(target["ab"], 80.0)}
     values = rules.measure(inputs, wild, target, context)
@@ -108,7 +76,7 @@ def test_colorization_keeps_lightness_and_scores_rgb_methods_twice() -> None:
 
 def test_a_watermark_is_shown_as_observed_and_a_hole_in_grey() -> None:
     rules = protocol("inpainting")
-    inputs, _, target = sample("inpainting")
+    inputs, _, target = example("inpainting").sample()
     hole = inputs["mask"][..., 0] > 0
     assert (rules.show(inputs, None, target)["input"][hole] == 200).all()
     marked = {**inputs, "image": np.where(inputs["mask"] > 0, np.uint8(90), target["image"])}
@@ -117,7 +85,7 @@ def test_a_watermark_is_shown_as_observed_and_a_hole_in_grey() -> None:
 
 def test_grey_pictures_are_shown_in_three_channels() -> None:
     rules = protocol("inpainting")
-    inputs, _, target = sample("inpainting")
+    inputs, _, target = example("inpainting").sample()
     grey = {"image": target["image"][..., :1]}
     shown = rules.show({**inputs, "image": inputs["image"][..., :1]}, grey, grey)
     assert {picture.shape for picture in shown.values()} == {(64, 64, 3)}
