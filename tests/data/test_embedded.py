@@ -43,7 +43,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_collections_and_counts(root):
     counts = {folder.name: len(list((folder / PICTURES).iterdir())) for folder in (root / "data").iterdir()}
-    assert counts == {"photos": 22, "photos_train": 17, "scenes": 12, "scenes_train": 14}
+    assert counts == {"photos": 34, "photos_train": 31, "scenes": 12, "scenes_train": 14}
     assert [folder.name for folder in lay_out(root)] == ["photos", "photos_train", "scenes", "scenes_train"]
     for folder in (root / "data").iterdir():
         about = describe(folder)
@@ -74,8 +74,11 @@ def test_tiles_are_cut_from_the_photographs(root):
         x, y = (int(part) for part in name.split("_")[1:])
         tile = read_picture(root / f"data/photos/pictures/{name}.png")
         assert np.array_equal(tile, source[y:y + TILE, x:x + TILE])
-    assert {facts["group"] for facts in about["pictures"].values()} == {"astronaut", "coffee", "flower", "chelsea",
-                                                                       "camera"} == set(about["reserved"])
+    groups = {facts["group"] for facts in about["pictures"].values()}
+    assert groups == set(about["reserved"]) == {
+        "astronaut", "coffee", "flower", "chelsea", "camera", "imagenet_02_438", "imagenet_04_949", "imagenet_07_609",
+        "imagenet_10_541", "imagenet_13_471", "imagenet_15_99"}
+    assert sum(facts["licence"].startswith("MIT") for facts in about["pictures"].values()) == 12, "two tiles of each"
 
 
 def test_tiles_lie_inside_and_do_not_overlap():

@@ -60,7 +60,7 @@ def copy(project, tmp_path) -> Path:
 def test_layout_and_counts(project):
     counts = {path.parent.relative_to(project / "prepared").as_posix(): rows
               for path in manifests(project / "prepared") if (rows := read_table(path).num_rows)}
-    assert counts == {"photos/train": 14, "photos/validation": 3, "photos/test/photos": 22, "scenes/train": 12,
+    assert counts == {"photos/train": 28, "photos/validation": 3, "photos/test/photos": 34, "scenes/train": 12,
                       "scenes/validation": 2, "scenes/test/scenes": 12}
     assert quarantine(project / "prepared") == {}
     assert not list((project / "prepared").glob(".*"))
@@ -157,7 +157,7 @@ def test_no_test_picture_trains_in_any_disguise(copy):
     assert "(astronaut)" in found["sly/pictures/whole_jpeg.png"]
     rows = read_table(copy / "prepared/photos/train/manifest.parquet").to_pylist()
     assert [row["name"] for row in rows if row["collection"] == "sly"] == ["fair"]
-    assert len(Shards(copy / "prepared/photos/test/photos")) == 22
+    assert len(Shards(copy / "prepared/photos/test/photos")) == 34
 
 
 def test_no_shard_that_is_learned_from_shares_anything_with_a_test_shard(project):
@@ -240,7 +240,7 @@ def test_what_a_network_disk_puts_into_a_collection_is_no_picture(copy):
     summary = prepare(copy / "data", copy / "prepared", 1)
     assert quarantine(copy / "prepared") == {"photos/pictures/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg":
                                              "left out: put there by a disk or program (@eaDir)"}
-    assert summary.counts["photos/test/photos"] == 22
+    assert summary.counts["photos/test/photos"] == 34
 
 
 def test_a_failure_leaves_no_pixels_behind(copy):
@@ -279,7 +279,7 @@ def test_memory_stays_flat(tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 4, 11, 1000])
 def test_the_bytes_do_not_depend_on_how_the_pictures_are_cut(copy, chunk):
-    """22 test tiles and 8 others, one of them broken and one a crop of a test tile, in 30, 8, 3 and 2 chunks."""
+    """34 test tiles and 8 others, one of them broken and one a crop of a test tile, cut finely, coarsely and not at all."""
     tile = read_picture(copy / "data/photos/pictures/coffee_204_200.png")
     for number in range(6):
         save(copy / "in", f"{number}.png", noise(number))

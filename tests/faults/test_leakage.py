@@ -127,7 +127,7 @@ def test_nothing_trained_on_equals_resembles_or_overlaps_a_test_picture(project:
     and by fingerprints of parts; the whole photographs of which only tiles are tested count as test pictures."""
     tests = {path.parent: Shards(path.parent) for path in manifests(project / "prepared") if "test" in path.parts[-3:]}
     tested = {f"{folder.name}/{record.facts['name']}": record for folder, shards in tests.items() for record in shards}
-    assert len(tested) == 22 + 12 + 2
+    assert len(tested) == 34 + 12 + 2
     hashes = {record.id for record in tested.values()}
     assert hashes == {pixel_hash(*(record.arrays[name] for name in sorted(record.arrays)))
                       for record in tested.values()}

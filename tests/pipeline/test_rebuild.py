@@ -70,7 +70,7 @@ def test_one_command_leaves_tables_models_gallery_and_docs(built):
         assert (built.root / name).is_file(), name
     rows = pd.concat(pd.read_parquet(path) for path in (built.root / "scores/super_resolution").glob("*.parquet"))
     assert set(rows["run"]) == {"bicubic", "vdsr"} and (rows["status"] == "ok").all()
-    assert len(rows) == 2 * 5 * 22
+    assert len(rows) == 2 * 5 * 34
     assert built.dvc("status", "-q", check=False).returncode == 0
     assert "psnr_y" in built.dvc("metrics", "show", "--md").stdout
 
@@ -127,7 +127,7 @@ def test_no_test_picture_trains_anything(built):
     tests, samples = set(), built.root / "samples"
     for folder in (built.root / "prepared").glob("*/test/*"):
         tests |= set(Shards(folder).ids)
-    assert len(tests) == 22 + 12
+    assert len(tests) == 34 + 12
     trained = {task.name: set(Shards(task / "train").ids) for task in samples.iterdir()}
     assert all(trained.values()) and "representation" in trained
     assert not tests & set().union(*trained.values())

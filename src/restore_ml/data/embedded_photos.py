@@ -24,7 +24,7 @@ TILE = 192
 """Side of the test tiles in pixels."""
 
 _PACKAGES = {"skimage": ("scikit-image", "data"), "sklearn": ("scikit-learn", "datasets/images"),
-             "matplotlib": ("matplotlib", "mpl-data/sample_data")}
+             "matplotlib": ("matplotlib", "mpl-data/sample_data"), "foolbox": ("foolbox", "data")}
 _PUBLIC = "public domain (no known copyright restrictions)"
 
 
@@ -50,6 +50,13 @@ class Photograph:
         return Path(self.file).stem
 
 
+def _foolbox(number: str, split: str = "train", tiles: tuple[tuple[int, int], ...] = ()) -> Photograph:
+    """One of foolbox's photographs by the number in its file's name; the table of the shelf has its hash."""
+    package, file = shelf.package("foolbox"), f"imagenet_{number}.jpg"
+    return Photograph("foolbox", file, package.files[f"foolbox/data/{file}"], package.licence, f"{file} of foolbox",
+                      split, tiles=tiles)
+
+
 PHOTOGRAPHS = (
     # The test photographs, cut into tiles.
     Photograph("skimage", "astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5", _PUBLIC,
@@ -64,6 +71,14 @@ PHOTOGRAPHS = (
                "Stefan van der Walt", "test", tiles=((33, 54), (225, 54))),
     Photograph("skimage", "camera.png", "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a", "CC0",
                "Lav Varshney", "test", tiles=((64, 64), (256, 64), (64, 256), (256, 256))),
+    # No more than two tiles of each of these: every photograph counts about as much as another one. Three of them are
+    # tested on as crops in classes too (`restore_ml.data.sources.class_crops`).
+    _foolbox("02_438", "test", ((64, 32), (190, 290))),
+    _foolbox("04_949", "test", ((160, 16), (96, 208))),
+    _foolbox("07_609", "test", ((64, 144), (272, 192))),
+    _foolbox("10_541", "test", ((300, 60), (420, 300))),
+    _foolbox("13_471", "test", ((160, 24), (256, 224))),
+    _foolbox("15_99", "test", ((0, 112), (208, 208))),
     # Training.
     Photograph("sklearn", "china.jpg", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29", "CC BY 2.0",
                "danielbuechele, https://www.flickr.com/photos/danielbuechele/6061409035/"),
@@ -93,6 +108,8 @@ PHOTOGRAPHS = (
                "Wikipedia, Corner.png"),
     Photograph("skimage", "page.png", "341a6f0a61557662b02734a9b6e56ec33a915b2c41886b97509dedf2a43b47a3",
                "as shipped by scikit-image", "scikit-image, scanned page"),
+    *(_foolbox(number) for number in ("00_243", "01_559", "03_990", "05_853", "06_609", "08_915", "09_455", "11_630",
+                                      "12_741", "14_129", "16_251", "17_22", "18_317", "19_305")),
     # Validation.
     Photograph("skimage", "retina.jpg", "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6", "CC0",
                "Wikimedia Commons, fundus of a normal left eye", "validation"),
@@ -165,7 +182,7 @@ def training(folder: Path, sources: dict[str, Path]) -> dict[str, Any]:
             (folder / photo.file).write_bytes(sources[photo.name].read_bytes())
             pictures[photo.file] = {**_described(photo), "split": photo.split}
     return _collection("train", pictures, "photographs that ship inside the wheels of scikit-image, "
-                       "scikit-learn and matplotlib")
+                       "scikit-learn, matplotlib and foolbox")
 
 
 def test_tiles(folder: Path, sources: dict[str, Path]) -> dict[str, Any]:
@@ -185,7 +202,7 @@ def test_tiles(folder: Path, sources: dict[str, Path]) -> dict[str, Any]:
             Image.fromarray(tile[:, :, 0] if tile.shape[2] == 1 else tile).save(folder / name, compress_level=0)
             pictures[name] = _described(photo)
     about = _collection("test", pictures, f"{TILE} x {TILE} tiles of photographs that ship inside "
-                        "the wheels of scikit-image and scikit-learn")
+                        "the wheels of scikit-image, scikit-learn and foolbox")
     return {**about, "reserved": reserved}
 
 

@@ -152,10 +152,7 @@ def _cut(label: str, split: str, picture: np.ndarray, boxes: tuple[Box, ...], ab
 
 
 def _photograph(name: str) -> tuple[np.ndarray, dict[str, str]]:
-    if not name[0].isdigit():
-        return embedded_photos.picture(name)
-    data = shelf.read("foolbox", f"foolbox/data/imagenet_{name}.jpg")
-    return decode_picture(data), _about("foolbox", f"imagenet_{name}", f"imagenet_{name}.jpg")
+    return embedded_photos.picture(f"imagenet_{name}" if name[0].isdigit() else name)
 
 
 def _about(package: str, group: str, what: str) -> dict[str, str]:

@@ -41,13 +41,14 @@ def painted(photo: np.ndarray, family: str, name: str) -> np.ndarray:
 def _painted(folder: Path, splits: tuple[str, ...]) -> dict[str, Any]:
     """Every family's painting of one colour photograph of each group: `<family>/<photograph>.png`.
 
-    A group is what a family paints of one side's photographs; no photograph is on two sides.
+    A group is what a family paints of one side's photographs; no photograph is on two sides. Those of foolbox are not
+    painted: the set would be three times as large and show nothing new.
     """
     pictures: dict[str, Any] = {}
     groups: set[str] = set()
     for photo, picture in embedded_photos.decoded(splits):
         group = photo.group or photo.name
-        if picture.shape[2] == 1 or min(picture.shape[:2]) < SIDE or group in groups:
+        if photo.package == "foolbox" or picture.shape[2] == 1 or min(picture.shape[:2]) < SIDE or group in groups:
             continue
         groups.add(group)
         for family in FAMILIES:
