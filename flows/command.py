@@ -39,18 +39,18 @@ def call(flow: Flow[..., Any], parameters: dict[str, Any]) -> Any:
     os.chdir(root)
     set_threads()
     url = _server(root)
-    with called() as made:
+    with called() as started:
         try:
             if url is None:
                 flow.fn(**flow.validate_parameters(parameters))
             else:
-                _watched(flow, parameters, made, temporary_settings(prefect_settings(url)))
+                _watched(flow, parameters, started, temporary_settings(prefect_settings(url)))
         except Broken as broken:
             raise (broken.__cause__ or broken) from None
-    return made.result
+    return started.result
 
 
-def _watched(flow: Flow[..., Any], parameters: dict[str, Any], made: Call, settings: Any) -> None:
+def _watched(flow: Flow[..., Any], parameters: dict[str, Any], started: Call, settings: Any) -> None:
     from pipelines.machinery.link import end_killed, marked
 
     try:
@@ -61,14 +61,14 @@ def _watched(flow: Flow[..., Any], parameters: dict[str, Any], made: Call, setti
     except (Broken, UserError):
         raise
     except Exception as error:  # whatever it is, it is Prefect's: steps raise Broken
-        if made.over:
+        if started.over:
             return
         print(f"The Prefect server went away ({type(error).__name__}); the rest runs without it.", file=sys.stderr)
-        if made.work is None:
+        if started.work is None:
             flow.fn(**flow.validate_parameters(parameters))
         else:
-            made.steps.start(watched=False)
-            made.work()
+            started.steps.start(watched=False)
+            started.work()
 
 
 def _server(root: Path) -> str | None:
@@ -122,11 +122,11 @@ def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arg
     `flow` gives the flow once the options are known, so that --help need not wait for Prefect. `rounds`: seconds
     between two calls, for commands that watch; 0 calls once.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    serving = given[:1] == ["serve"]
+    words = sys.argv[1:] if arguments is None else arguments
+    serving = words[:1] == ["serve"]
     if serving:
         parser.add_argument("--cron", default="", help="when it is started by itself, as cron has it (UTC)")
-    options = parser.parse_args(given[1:] if serving else given)
+    options = parser.parse_args(words[1:] if serving else words)
     prepare_screen()
     try:
         with heeding_termination():
@@ -136,7 +136,7 @@ def run(flow: Callable[[], Flow[..., Any]], parser: argparse.ArgumentParser, arg
                 _rounds(flow(), lambda: parameters(options), rounds(options))
         return 0
     except (Exception, KeyboardInterrupt, Terminated) as error:
-        return report(error, f"{parser.prog} {' '.join(given)}".strip())
+        return report(error, f"{parser.prog} {' '.join(words)}".strip())
 
 
 def _rounds(flow: Flow[..., Any], parameters: Callable[[], dict[str, Any]], pause: float) -> None:

@@ -46,10 +46,10 @@ _calls: list[Call] = []
 @contextlib.contextmanager
 def called() -> Iterator[Call]:
     """A call from the command line, which the flow's body fills and the note of a failure reads."""
-    made = Call()
-    _calls.append(made)
+    call = Call()
+    _calls.append(call)
     try:
-        yield made
+        yield call
     finally:
         _calls.pop()
 
@@ -86,8 +86,8 @@ def project_lock(root: Path, what: str, wait: float = 0.0) -> Iterator[None]:
 
 def _holder(root: Path) -> str:
     try:
-        facts = json.loads((root / HOLDER).read_text(encoding="utf-8"))
-        return f"{facts['what']} (process {facts['pid']}, since {facts['since']})"
+        holder = json.loads((root / HOLDER).read_text(encoding="utf-8"))
+        return f"{holder['what']} (process {holder['pid']}, since {holder['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "a process that has not said its name"
 

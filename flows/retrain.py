@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     rebuild.add_runner(parser)
 
     def parameters(options: Any) -> dict[str, Any]:
-        given = {key: value for key, value in ingest.parameters(options).items() if key not in ("source", "licence")}
-        return {**given, **rebuild.runner_options(options), "profile": options.profile, "promote": options.promote,
+        shared = {key: value for key, value in ingest.parameters(options).items() if key not in ("source", "licence")}
+        return {**shared, **rebuild.runner_options(options), "profile": options.profile, "promote": options.promote,
                 "only_new": options.watch > 0, "wait": options.wait}
 
     return command.run(_flow, parser, arguments, parameters, lambda options: max(0.0, options.watch))

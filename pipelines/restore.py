@@ -18,11 +18,11 @@ def restore_pictures(key: str) -> None:
 
     root, (task, run) = layout.root(), key.split("/")
     spec = read_json(root / layout.code("restore", task, run))
-    mark = root / layout.retry_mark("restore", task, run)
+    retry = root / layout.retry_mark("restore", task, run)
     earlier = files_of(root, layout.lock_file(task), f"restore@{run}", layout.restored(task, run))
     with bar(f"restore {key}") as progress:
         status = restore_run(spec, root, root / layout.restored(task, run), progress, earlier)
     if status.get("transient"):
-        write_text(mark, "")
+        write_text(retry, "")
     else:
-        mark.unlink(missing_ok=True)
+        retry.unlink(missing_ok=True)

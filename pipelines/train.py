@@ -49,8 +49,8 @@ def train(key: str, word: str, shown: bool = True) -> dict[str, Any]:
 def train_method(key: str, step: Steps) -> None:
     """Have the children train; a result that the lock already holds is made anew, an unfinished training goes on."""
     root = layout.root()
-    mark = root / layout.retry_mark("train", *key.split("/"))
-    word = FRESH if not mark.exists() and holds(root, *key.split("/")) else ""
+    retry = root / layout.retry_mark("train", *key.split("/"))
+    word = FRESH if not retry.exists() and holds(root, *key.split("/")) else ""
     status = -1
     while status < 0 and step.children:
         status = step.children.pop(0).run(word)
@@ -63,9 +63,9 @@ def train_method(key: str, step: Steps) -> None:
     elif status > 0:
         raise UserError(f"The training of {key} stopped, for the reason above.")
     if read_json(root / layout.model(*key.split("/")) / "model.json")["status"] == "transient":
-        write_text(mark, "")
+        write_text(retry, "")
     else:
-        mark.unlink(missing_ok=True)
+        retry.unlink(missing_ok=True)
 
 
 def _spec(key: str) -> dict[str, Any]:
@@ -78,9 +78,9 @@ def _give_up(key: str, reason: str) -> None:
     from restore_ml.training.train import fingerprint
 
     root, spec = layout.root(), _spec(key)
-    facts = {name: spec[name] for name in ("run", "task", "method", "settings", "seed", "precision", "threads")}
-    facts |= {"processes": spec.get("processes", 1), "slots": spec.get("slots", {})}
-    write_json(root / layout.model(*key.split("/")) / "model.json", facts | {
+    description = {name: spec[name] for name in ("run", "task", "method", "settings", "seed", "precision", "threads")}
+    description |= {"processes": spec.get("processes", 1), "slots": spec.get("slots", {})}
+    write_json(root / layout.model(*key.split("/")) / "model.json", description | {
         "fingerprint": fingerprint(spec, Material(root / layout.material(spec["task"])), root),
         "reading": method_class(spec["task"], spec["method"]).reading, "status": "transient", "reason": reason,
         "steps": 0, "parameters": {}, "parameters_total": 0, "training_ops": 0, "weights_sha256": ""})

@@ -81,11 +81,11 @@ def port_of(folder: Path) -> int:
 
 def program(name: str) -> Path:
     """One of PostgreSQL's programs: from the PATH, else the newest that Debian's packages put beside it."""
-    found = shutil.which(name)
+    executable = shutil.which(name)
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
-    if found is None and not places:
+    if executable is None and not places:
         raise UserError(f"There is no {name} here; install PostgreSQL's server (`apt-get install postgresql`).")
-    return Path(found) if found else places[-1]
+    return Path(executable) if executable else places[-1]
 
 
 def _initialise(folder: Path) -> None:

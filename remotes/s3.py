@@ -28,12 +28,12 @@ BUCKET, KEY = "restore-ml", "local"
 
 def python() -> Path:
     """The Python of the environment for S3."""
-    given = os.environ.get(PYTHON)
-    found = Path(given) if given else VENV / "bin" / "python"
-    if not found.exists():
-        raise UserError(f"There is no {found}; `python -m remotes.s3 install` makes the environment for S3, or name "
+    configured = os.environ.get(PYTHON)
+    path = Path(configured) if configured else VENV / "bin" / "python"
+    if not path.exists():
+        raise UserError(f"There is no {path}; `python -m remotes.s3 install` makes the environment for S3, or name "
                         f"the Python of one in {PYTHON}.")
-    return found
+    return path
 
 
 def install(folder: Path = VENV) -> str:
@@ -49,8 +49,8 @@ def install(folder: Path = VENV) -> str:
 
 def start(folder: Path, port: int = 0) -> str:
     """Start the server if it does not run, with an empty bucket; returns the lines that make it a DVC remote."""
-    found = service.record(folder)
-    if found is None or not found.runs():
+    running = service.record(folder)
+    if running is None or not running.runs():
         service.private_folder(folder)
         port = service.port_for(folder, port)
         command = [str(python()), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
@@ -62,12 +62,12 @@ def start(folder: Path, port: int = 0) -> str:
 
 def lines(folder: Path) -> str:
     """The commands that make the running server the remote `s3-here` of this checkout alone."""
-    found = service.record(folder)
-    assert found is not None
+    running = service.record(folder)
+    assert running is not None
     dvc = python().with_name("dvc")
-    settings = {"endpointurl": f"http://127.0.0.1:{found.port}", "region": "us-east-1", "access_key_id": KEY,
+    settings = {"endpointurl": f"http://127.0.0.1:{running.port}", "region": "us-east-1", "access_key_id": KEY,
                 "secret_access_key": KEY}
-    return "\n".join([f"# The S3 server runs on 127.0.0.1:{found.port} (what it holds is gone when it stops); "
+    return "\n".join([f"# The S3 server runs on 127.0.0.1:{running.port} (what it holds is gone when it stops); "
                       "in the project:", f"{dvc} remote add --local -f s3-here s3://{BUCKET}/store",
                       *[f"{dvc} remote modify --local s3-here {key} {value}" for key, value in settings.items()],
                       f"{dvc} push -r s3-here"])

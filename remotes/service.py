@@ -46,10 +46,10 @@ def record(folder: Path) -> Record | None:
         return None
 
 
-def port_for(folder: Path, given: int) -> int:
+def port_for(folder: Path, wanted: int) -> int:
     """The port asked for, else the one of last time (so that what was configured stays right), else a free one."""
     last = record(folder)
-    return given or (last.port if last else 0) or free_port()
+    return wanted or (last.port if last else 0) or free_port()
 
 
 def start(folder: Path, command: list[str], port: int, word: str, environment: dict[str, str] | None = None) -> None:
@@ -72,16 +72,16 @@ def start(folder: Path, command: list[str], port: int, word: str, environment: d
 
 def stop(folder: Path) -> bool:
     """Stop what the folder's record names and wait for its end; returns whether it ran."""
-    found = record(folder)
-    if found is None or not found.runs():
+    running = record(folder)
+    if running is None or not running.runs():
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(found.pid, number)
+            os.killpg(running.pid, number)
         except ProcessLookupError:
             return True
         for _ in range(100):
-            if not found.runs():
+            if not running.runs():
                 return True
             time.sleep(0.05)
     return True
@@ -89,8 +89,8 @@ def stop(folder: Path) -> bool:
 
 def status(folder: Path) -> str:
     """A sentence: whether it runs, and where."""
-    found = record(folder)
-    return f"running on 127.0.0.1:{found.port}" if found and found.runs() else "not running"
+    running = record(folder)
+    return f"running on 127.0.0.1:{running.port}" if running and running.runs() else "not running"
 
 
 def listens(port: int) -> bool:

@@ -37,8 +37,8 @@ ForceCommand internal-sftp
 
 def start(folder: Path, port: int = 0) -> str:
     """Start the server if it does not run; returns the lines that make it a DVC remote."""
-    found = service.record(folder)
-    if found is None or not found.runs():
+    running = service.record(folder)
+    if running is None or not running.runs():
         sshd, keygen = program("sshd"), program("ssh-keygen")
         service.private_folder(folder)
         for name in ("host_key", "client_key"):
@@ -58,20 +58,20 @@ def start(folder: Path, port: int = 0) -> str:
 
 def lines(folder: Path) -> str:
     """The commands that make the running server the remote `ssh-here` of this checkout alone."""
-    found = service.record(folder)
-    assert found is not None
-    return (f"# sshd runs on 127.0.0.1:{found.port}; in the project:\n"
-            f"dvc remote add --local -f ssh-here ssh://{getpass.getuser()}@127.0.0.1:{found.port}{folder}/store\n"
+    running = service.record(folder)
+    assert running is not None
+    return (f"# sshd runs on 127.0.0.1:{running.port}; in the project:\n"
+            f"dvc remote add --local -f ssh-here ssh://{getpass.getuser()}@127.0.0.1:{running.port}{folder}/store\n"
             f"dvc remote modify --local ssh-here keyfile {folder}/client_key\n"
             f"dvc push -r ssh-here")
 
 
 def program(name: str) -> str:
     """The path of one of OpenSSH's programs; sshd is seldom on a user's PATH."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None:
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
         raise UserError(f"There is no {name} here; install OpenSSH's server (`apt-get install openssh-server`).")
-    return found
+    return path
 
 
 if __name__ == "__main__":

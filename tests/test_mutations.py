@@ -154,3 +154,13 @@ def test_places_are_right_behind_letters_of_several_bytes():
     mutant = listed("a.py", text, {"old": "1.5", "new": "2.5", "kind": "constant"})
     assert mutant == Mutant("a.py", text.index("1.5"), "1.5", "2.5", "constant")
     assert mutant.described(text) == "a.py:1  constant: `1.5` -> `2.5`"
+
+
+@pytest.mark.parametrize("path", sorted((TOOL.parents[1] / "tests/mutants").glob("*.json")), ids=lambda path: path.stem)
+def test_every_listed_mutant_still_fits_its_file(path: Path) -> None:
+    listing = json.loads(path.read_text(encoding="utf-8"))
+    for mutant in listing["mutants"]:
+        text = (TOOL.parents[1] / mutant["file"]).read_text(encoding="utf-8")
+        assert text.count(mutant["old"]) == 1 and mutant["old"] != mutant["new"], mutant
+    files = [name.split("::")[0] for name in listing["tests"] if name.startswith("tests/")]
+    assert files and all((TOOL.parents[1] / name).exists() for name in files)

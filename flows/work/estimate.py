@@ -43,8 +43,8 @@ class Estimate:
 
     def megabytes(self, unit: Unit, otherwise: float) -> float:
         """The most memory that one of its stages takes."""
-        known = [self.known[stage].megabytes for stage in unit.stages if stage in self.known]
-        return max(known, default=0.0) or otherwise
+        recorded = [self.known[stage].megabytes for stage in unit.stages if stage in self.known]
+        return max(recorded, default=0.0) or otherwise
 
     def unknown(self, units: Iterable[Unit]) -> int:
         """How many units have a stage that never ran here."""
@@ -77,9 +77,9 @@ def megabytes_on_disk(root: Path, units: Iterable[Unit]) -> float:
             lock = root / Path(file).with_name("dvc.lock")
             if file not in texts:
                 texts[file] = lock.read_text(encoding="utf-8") if lock.exists() else ""
-            found = re.search(rf"^  {re.escape(name)}:\n(?:    .*\n)*?    outs:\n((?:    .*\n)*)", texts[file],
+            outs = re.search(rf"^  {re.escape(name)}:\n(?:    .*\n)*?    outs:\n((?:    .*\n)*)", texts[file],
                               re.MULTILINE)
-            total += sum(map(int, SIZE.findall(found[1]))) if found else 0
+            total += sum(map(int, SIZE.findall(outs[1]))) if outs else 0
     return total / 1e6
 
 

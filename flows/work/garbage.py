@@ -57,17 +57,18 @@ def leftovers(root: Path, days: float) -> list[Item]:
     from restore_ml.tracking.follow import finished
 
     state, over = root / layout.STATE, finished(root)
-    found = [Item("checkpoint", str(path.relative_to(root)), size_of(path),
+    items = [Item("checkpoint", str(path.relative_to(root)), size_of(path),
                   "its training is finished" if path.name in over else f"untouched for {days:g} days")
              for path in sorted((root / layout.CHECKPOINTS).glob("*"))
              if path.name in over or _older(path, days)]
-    known = {estimate.FILE.name, *_costs_in_use(root)}
-    found += [Item("costs", str(path.relative_to(root)), size_of(path), "of a result that is not here any more")
-              for path in sorted((root / layout.COSTS).glob("*.json")) if path.name not in known and _older(path, days)]
+    in_use = {estimate.FILE.name, *_costs_in_use(root)}
+    items += [Item("costs", str(path.relative_to(root)), size_of(path), "of a result that is not here any more")
+              for path in sorted((root / layout.COSTS).glob("*.json"))
+              if path.name not in in_use and _older(path, days)]
     aside = [*state.glob("mlflow.old-*"), *state.glob("incoming-*"), *state.glob("parallel/*.log")]
-    found += [Item("leftover", str(path.relative_to(root)), size_of(path), f"untouched for {days:g} days")
+    items += [Item("leftover", str(path.relative_to(root)), size_of(path), f"untouched for {days:g} days")
               for path in sorted(aside) if _older(path, days)]
-    return found
+    return items
 
 
 def _older(path: Path, days: float) -> bool:
@@ -110,8 +111,8 @@ def mlflow_runs(root: Path, days: float) -> list[Item]:
 
     if store.tracking_uri(root).startswith("sqlite") and not store.database(root).exists():
         return []
-    client, named = store.client(root), held_models(root)
-    found = []
+    client, named = store.client(root), models_in_use(root)
+    items = []
     names = [registry_name(task) for task in registry.task_names()]
     for experiment in client.search_experiments(ViewType.ALL):
         if experiment.name not in (*names, "restore-training"):
@@ -122,11 +123,11 @@ def mlflow_runs(root: Path, days: float) -> list[Item]:
             for run in page:
                 reason = _why(client, run, named, days)
                 if reason:
-                    found.append(Item("mlflow run", run.info.run_id, _run_size(client, run), reason))
+                    items.append(Item("mlflow run", run.info.run_id, _run_size(client, run), reason))
             token = page.token
             if not token:
                 break
-    return found
+    return items
 
 
 def _why(client: MlflowClient, run: Any, named: set[str], days: float) -> str:
@@ -161,28 +162,28 @@ def _run_size(client: MlflowClient, run: Any) -> int:
     from mlflow.utils.file_utils import local_file_uri_to_path
 
     places = [run.info.artifact_uri, *(model.artifact_location for model in _logged_models(client, run))]
-    return sum(size_of(Path(local_file_uri_to_path(place))) for place in places)
+    return sum(size_of(Path(local_file_uri_to_path(address))) for address in places)
 
 
-def held_models(root: Path) -> set[str]:
+def models_in_use(root: Path) -> set[str]:
     """SHA-256 of every model.json that lies in models/ or champions/, or that a lock or a champion of HEAD names."""
-    held = {sha256_of_file(path) for folder in (layout.MODELS, layout.CHAMPIONS)
+    hashes = {sha256_of_file(path) for folder in (layout.MODELS, layout.CHAMPIONS)
             for path in root.glob(f"{folder}/*/*/model.json")}
     places = (str(layout.lock_file()), str(layout.GRAPH), str(layout.CHAMPIONS))
     texts = [_git(root, "show", f"HEAD:./{name}")
              for name in _git(root, "ls-tree", "-r", "--name-only", "HEAD", "--", *places).split()
              if name.endswith((".dvc", "dvc.lock"))]
     for text in texts:
-        for mark in re.findall(r"\b([0-9a-f]{32})\.dir\b", text):
-            held |= set(_models_in_cache(root, mark))
-    return held
+        for digest in re.findall(r"\b([0-9a-f]{32})\.dir\b", text):
+            hashes |= set(_models_in_cache(root, digest))
+    return hashes
 
 
-def _models_in_cache(root: Path, mark: str) -> Iterator[str]:
+def _models_in_cache(root: Path, digest: str) -> Iterator[str]:
     """Of a folder in DVC's cache: the hash of its model.json, if it has one."""
     cache = root / ".dvc" / "cache" / "files" / "md5"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        for entry in json.loads((cache / mark[:2] / f"{mark[2:]}.dir").read_text(encoding="utf-8")):
+        for entry in json.loads((cache / digest[:2] / f"{digest[2:]}.dir").read_text(encoding="utf-8")):
             if entry["relpath"] == "model.json":
                 yield sha256((cache / entry["md5"][:2] / entry["md5"][2:]).read_bytes())
 
@@ -219,12 +220,12 @@ def _for_good(root: Path, method: str, names: list[str]) -> None:
     backend = _get_store(store.tracking_uri(root), None)
     for name in names:
         if method == "_hard_delete_run":
-            place = backend.get_run(name).info.artifact_uri
+            address = backend.get_run(name).info.artifact_uri
         else:
-            place = backend.get_logged_model(name, allow_deleted=True).artifact_location
-        get_artifact_repository(place).delete_artifacts()
+            address = backend.get_logged_model(name, allow_deleted=True).artifact_location
+        get_artifact_repository(address).delete_artifacts()
         getattr(backend, method)(name)
-        folder = Path(local_file_uri_to_path(place))
+        folder = Path(local_file_uri_to_path(address))
         if folder.name == "artifacts" and folder.parent.is_dir() and not any(folder.parent.iterdir()):
             folder.parent.rmdir()
 
@@ -244,8 +245,8 @@ def dvc_objects(root: Path, all_commits: bool) -> list[Item]:
 
 def shared_cache(root: Path) -> bool:
     """Whether the cache lies outside the project: others may need what this project does not."""
-    place = dvc(root, "cache", "dir").strip()
-    return not Path(place).resolve().is_relative_to((root / ".dvc").resolve())
+    folder = dvc(root, "cache", "dir").strip()
+    return not Path(folder).resolve().is_relative_to((root / ".dvc").resolve())
 
 
 def collect(root: Path, all_commits: bool) -> None:

@@ -16,17 +16,17 @@ def work(step: Steps, inbox: Path, collection: str, role: str, source: str, lice
          commit: bool) -> inboxes.Round:
     """The flow's work; returns what the round did."""
     root = layout.root().resolve()
-    found = step("take_pictures", inboxes.take, root, inbox, collection, role, source, licence, settle)
-    print(found)
-    if found.taken:
+    taken = step("take_pictures", inboxes.take, root, inbox, collection, role, source, licence, settle)
+    print(taken)
+    if taken.taken:
         step("dvc_add", dvc_add, root)
-        newer = step("clear_inbox", found.finish)
+        newer = step("clear_inbox", taken.finish)
         if newer:
             print(f"{len(newer)} pictures were saved again meanwhile and stay in the inbox for the next round.")
     if commit and pointer_changed(root):
         step("commit_pointer", commit_files, root, [POINTER], f"Add pictures to {collection}")
-    step.table("ingest", f"```\n{found}\n```")
-    return found
+    step.table("ingest", f"```\n{taken}\n```")
+    return taken
 
 
 def dvc_add(root: Path) -> None:

@@ -52,14 +52,14 @@ def build(root: Path, runner: Runner, environment: dict[str, str], task: str, ch
     params = settings.load(root / layout.PARAMS)
     tasks = tasks_of(params, task, chosen)
     dvc(root, environment | runner.environment(), "repro", "code", *data_stages(tasks))
-    found = units(params, task, chosen)
-    asked = sorted({stage for unit in found for stage in unit.stages}) if task or chosen else []
-    waiting = stale(found, changed(root, environment, asked))
+    stages = units(params, task, chosen)
+    asked = sorted({stage for unit in stages for stage in unit.stages}) if task or chosen else []
+    waiting = stale(stages, changed(root, environment, asked))
     failed: list[str] = []
     if waiting:
         estimate = Estimate(root, params.profile)
         workers = min(runner.workers, len(waiting))
-        print(f"{len(waiting)} of {len(found)} units are stale; {_title(runner)}.", flush=True)
+        print(f"{len(waiting)} of {len(stages)} units are stale; {_title(runner)}.", flush=True)
         print(sentence(waiting, estimate, workers, megabytes_on_disk(root, waiting)), flush=True)
         watch = Watch(root, len(waiting), estimate.total(waiting, workers) if not estimate.unknown(waiting) else 0.0)
         with jobs.dispatching(root, submit) as address:
@@ -146,7 +146,7 @@ class _Build:
     def run(self, waiting: list[Unit], lanes: _Lanes) -> list[str]:
         """Run all that can be run; the names of the units that failed, in the order in which they did."""
         left = {unit.name: unit for unit in waiting}
-        order = {name: place for place, name in enumerate(dict.fromkeys(unit.task for unit in waiting))}
+        order = {name: number for number, name in enumerate(dict.fromkeys(unit.task for unit in waiting))}
         under_way: dict[Future[str], Unit] = {}
         with (ThreadPoolExecutor(1) as self.pages, ThreadPoolExecutor(lanes.count) as pool,
               lanes, self.watch.watching()):  # the lanes end first
@@ -206,14 +206,14 @@ class _Build:
 
 def _costs(root: Path, unit: Unit) -> dict[str, Cost]:
     """What the stages of a unit cost just now, of those that ran."""
-    found = {}
+    costs = {}
     for stage in unit.stages:
         path = root / jobs.FOLDER / f"{job_name(stage)}.json"
         with contextlib.suppress(UserError, KeyError, TypeError):
             said = read_json(path) if path.exists() else {"status": 1}
             if said["status"] == 0:
-                found[stage] = Cost(float(said["seconds"]), _megabytes(root, stage))
-    return found
+                costs[stage] = Cost(float(said["seconds"]), _megabytes(root, stage))
+    return costs
 
 
 def _megabytes(root: Path, stage: str) -> float:

@@ -14,7 +14,7 @@ from flows.work import parallel, units
 from flows.work.dvc import dvc
 from pipelines.__main__ import set_threads
 from pipelines.machinery import forkserver
-from pipelines.machinery.client import REBUILD, mark, with_parent
+from pipelines.machinery.client import REBUILD, process_mark, with_parent
 from pipelines.machinery.link import PARENT, flow_run_id
 from pipelines.machinery.lock import mend
 from pipelines.machinery.runners import RUNNER, WORKERS, Runner
@@ -79,7 +79,7 @@ def build(root: Path, task: str, chosen: list[settings.Run], runner: Runner) -> 
         print(crowded)
     parent = flow_run_id()
     with forkserver.running(root):
-        environment = {**os.environ, **({PARENT: parent} if parent else {}), REBUILD: mark(),
+        environment = {**os.environ, **({PARENT: parent} if parent else {}), REBUILD: process_mark(),
                        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         environment = {name: value for name, value in environment.items() if name not in (RUNNER, WORKERS)}
         _refresh_code(root, environment)
@@ -217,9 +217,9 @@ def prune_checkpoints(root: Path) -> list[str]:
 
     over = {path.parent for path in (root / layout.CHECKPOINTS).glob(f"*/{DONE}")}
     for path in sorted((root / layout.MODELS).glob("*/*/model.json")):
-        facts = read_json(path)
-        folder = root / layout.CHECKPOINTS / facts.get("fingerprint", "-")
-        if facts["status"] != "transient" and folder.is_dir():
+        checkpoint = read_json(path)
+        folder = root / layout.CHECKPOINTS / checkpoint.get("fingerprint", "-")
+        if checkpoint["status"] != "transient" and folder.is_dir():
             over.add(folder)
     for folder in over:
         shutil.rmtree(folder, ignore_errors=True)

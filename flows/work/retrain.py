@@ -30,7 +30,7 @@ def work(step: Steps, inbox: Path | None, collection: str, role: str, profile: s
     before = step("stages_before", stages, root)
     failed = step("build_stages", rebuild.build, root, "", [], Runner.parse(runner or rebuild.DEFAULT, workers))
     sentences = step("promote_and_show", rebuild.finish, root, tables(), promote)
-    changed = step("stages_after", lambda: [name for name, mark in stages(root).items() if before.get(name) != mark])
+    changed = step("stages_after", lambda: [name for name, now in stages(root).items() if before.get(name) != now])
     path = step("report", report, root, came, changed, sentences, promote)
     step.table("retrain", path.read_text(encoding="utf-8"))
     if commit:
@@ -49,12 +49,12 @@ def stages(root: Path) -> dict[str, str]:
     """What the locks say of every stage (`task: stage` of a task's own), as text: another text is another result."""
     from ruamel.yaml import YAML
 
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for path in [root / layout.lock_file(), *sorted((root / layout.GRAPH).glob("*/dvc.lock"))]:
         lock = YAML(typ="safe").load(path.read_text(encoding="utf-8")) if path.exists() else {}
         title = "" if path.parent == root else f"{path.parent.name}: "
-        found |= {f"{title}{name}": str(entry) for name, entry in (lock.get("stages") or {}).items()}
-    return found
+        digests |= {f"{title}{name}": str(entry) for name, entry in (lock.get("stages") or {}).items()}
+    return digests
 
 
 def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences: list[str], promote: bool) -> Path:
@@ -74,7 +74,7 @@ def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences
             parts += [f"## {task.replace('_', ' ').capitalize()}", table.read_text(encoding="utf-8").strip()]
     links = [(name, root / layout.REPORTS / file) for name, file in
              (("Gallery", "gallery/index.html"), ("Data Docs", "data_docs/index.html"))]
-    parts += ["## Where to look", "\n".join(f"- [{name}]({place.as_uri()})" for name, place in links)]
+    parts += ["## Where to look", "\n".join(f"- [{name}]({page.as_uri()})" for name, page in links)]
     write_text(path, "\n\n".join(parts) + "\n")
     return path
 

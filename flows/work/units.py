@@ -59,17 +59,17 @@ def with_slots(params: settings.Params, runs: Iterable[settings.Run]) -> list[se
 def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run] = ()) -> list[Unit]:
     """Of everything, of one task, or of the runs `chosen` alone (which get no tables)."""
     wanted = with_slots(params, chosen or (params.runs_of(task) if task else params.runs.values()))
-    found = []
+    stages = []
     everything = () if task or chosen else params.tasks  # a task without runs has samples that must be right as well
     for name in dict.fromkeys((*everything, *(run.task for run in wanted))):
-        found.append(Unit(f"validate {name}", (layout.stage("validate", name),), task=name))
-        found += [_run(params, run) for run in wanted if run.task == name]
+        stages.append(Unit(f"validate {name}", (layout.stage("validate", name),), task=name))
+        stages += [_run(params, run) for run in wanted if run.task == name]
         ends = frozenset(run.key for run in wanted if run.task == name)
         if ends and not chosen and name in tables() and (not task or name == task):
-            found.append(Unit(f"compare {name}", (layout.stage("compare", name, name),
+            stages.append(Unit(f"compare {name}", (layout.stage("compare", name, name),
                                                   layout.stage("champion", name, name)), following=ends, task=name,
                               table=True))
-    return found
+    return stages
 
 
 def _run(params: settings.Params, run: settings.Run) -> Unit:
@@ -78,9 +78,9 @@ def _run(params: settings.Params, run: settings.Run) -> Unit:
                 frozenset({f"validate {run.task}", *params.needs_of(run)}), task=run.task)
 
 
-def stale(found: list[Unit], changed: set[str]) -> list[Unit]:
+def stale(stages: list[Unit], changed: set[str]) -> list[Unit]:
     """The units with a stage in `changed` (what `dvc status` names), or behind such a unit."""
-    names = {unit.name for unit in found if changed & set(unit.stages)}
-    while more := {unit.name for unit in found if (unit.after | unit.following) & names} - names:
+    names = {unit.name for unit in stages if changed & set(unit.stages)}
+    while more := {unit.name for unit in stages if (unit.after | unit.following) & names} - names:
         names |= more
-    return [unit for unit in found if unit.name in names]
+    return [unit for unit in stages if unit.name in names]

@@ -75,12 +75,12 @@ class Watch:
         """One line with the whole, one for each unit that is under way."""
         passed = time.monotonic() - self.began
         left = f", about {words(max(0.0, self.left - passed))} left" if self.left else ""
-        found = [f"{self.ended} of {self.total} done after {words(passed)}{left}"]
+        lines = [f"{self.ended} of {self.total} done after {words(passed)}{left}"]
         now = time.monotonic()
         for name, began in self.under_way.items():
             stage, state = progress_of(self.root, name)
-            found.append(f"  {stage} {name} {state}".rstrip() + f", {words(now - began)}")
-        return found
+            lines.append(f"  {stage} {name} {state}".rstrip() + f", {words(now - began)}")
+        return lines
 
     def _draw(self, lines: list[str]) -> None:
         if self.terminal:
@@ -104,11 +104,11 @@ class Watch:
 
 def progress_of(root: Path, unit: str) -> tuple[str, str]:
     """Which stage of a unit runs, and how far it is: `("train", "54 %, loss 0.0123")`; empty texts where none says."""
-    found = []
+    lines = []
     for path in (root / jobs.FOLDER).glob(f"*@{unit.replace('/', '.')}.progress"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             said = json.loads(path.read_text(encoding="utf-8"))
             share = f"{100 * said['done'] // max(1, said['total'])} %"
             loss = f", loss {said['loss']:.4g}" if said.get("loss") is not None else ""
-            found.append((path.stat().st_mtime, path.name.partition("@")[0], f"{share}{loss}"))
-    return max(found)[1:] if found else ("", "")
+            lines.append((path.stat().st_mtime, path.name.partition("@")[0], f"{share}{loss}"))
+    return max(lines)[1:] if lines else ("", "")

@@ -13,22 +13,22 @@ def files_of(root: Path, lock: Path, stage: str, folder: Path) -> dict[str, Path
     """The files of the output `folder` as the lock has it, by their paths below it; none where the cache lacks any."""
     try:
         outs = stage_of((root / lock).read_text(encoding="utf-8"), stage).get("outs", [])
-        mark = next(entry["md5"] for entry in outs if entry["path"] == folder.as_posix())
-        entries = json.loads(_object(root, mark).read_text(encoding="utf-8"))
+        digest = next(entry["md5"] for entry in outs if entry["path"] == folder.as_posix())
+        entries = json.loads(_object(root, digest).read_text(encoding="utf-8"))
         return {entry["relpath"]: path for entry in entries if (path := _object(root, entry["md5"])).exists()}
     except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return {}
 
 
-def _object(root: Path, mark: str) -> Path:
-    return cache(root) / "files" / "md5" / mark[:2] / mark[2:]
+def _object(root: Path, digest: str) -> Path:
+    return cache(root) / "files" / "md5" / digest[:2] / digest[2:]
 
 
 def cache(root: Path) -> Path:
     """The folder of DVC's cache: the project's own, or the one that its settings name."""
-    place = Path("cache")
+    folder = Path("cache")
     for name in ("config", "config.local"):
         settings = configparser.ConfigParser(interpolation=None)
         settings.read(root / ".dvc" / name, encoding="utf-8")
-        place = Path(settings.get("cache", "dir", fallback=str(place)))
-    return root / ".dvc" / place
+        folder = Path(settings.get("cache", "dir", fallback=str(folder)))
+    return root / ".dvc" / folder

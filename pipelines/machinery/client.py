@@ -73,15 +73,15 @@ def work_watched(work: Callable[[], int], dvc: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def mark(pid: int = 0) -> str:
+def process_mark(pid: int = 0) -> str:
     """Stands for a process (this one): the machine, its number, and when it started, for numbers are used again."""
     pid = pid or os.getpid()
     return f"{_where()} {pid} {_started(pid)}"
 
 
-def ended(given: str) -> bool:
+def ended(process: str) -> bool:
     """Whether the process with that mark ran on this machine and has ended; False for what is no mark."""
-    host, _, rest = given.partition(" ")
+    host, _, rest = process.partition(" ")
     pid, _, started = rest.partition(" ")
     if host != _where() or not pid.isdigit():
         return False

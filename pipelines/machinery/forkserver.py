@@ -194,9 +194,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rebuild that started this server ends it
     job = serve()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for stream, given in enumerate(job.streams):
-        os.dup2(given, stream)
-        os.close(given)
+    for stream, stream_file in enumerate(job.streams):
+        os.dup2(stream_file, stream)
+        os.close(stream_file)
     # Python's own remember whether the server's could seek: one that was a file fails as a pipe.
     sys.stdout, sys.stderr = (open(stream, "w", 1, old.encoding, old.errors, closefd=False)  # noqa: SIM115
                               for stream, old in ((1, sys.stdout), (2, sys.stderr)))

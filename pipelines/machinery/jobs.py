@@ -108,10 +108,10 @@ def _serve(root: Path, connection: socket.socket, submit: Submit) -> None:
     with connection:
         try:
             connection.settimeout(5.0)
-            given = receive(connection)
-            for stream in given.streams:
+            message = receive(connection)
+            for stream in message.streams:
                 os.close(stream)
-            job = make(root, given.arguments, given.environment)
+            job = make(root, message.arguments, message.environment)
             over = threading.Event()
             watch = threading.Thread(target=_watch, args=(connection, root / FOLDER / f"{job['name']}.stop", over),
                                      daemon=True)

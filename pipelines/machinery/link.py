@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from pipelines.machinery import server
-from pipelines.machinery.client import ended, mark
+from pipelines.machinery.client import ended, process_mark
 from pipelines.machinery.steps import Broken, Steps
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
@@ -149,7 +149,7 @@ def _child_run(flow: Flow[..., Any], key: str) -> Any:
 
 def tag() -> str:
     """The tag of the flow runs of this process."""
-    return TAG + mark()
+    return TAG + process_mark()
 
 
 def marked() -> AbstractContextManager[Any]:

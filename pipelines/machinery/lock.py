@@ -52,9 +52,9 @@ class _Locks:
 
 def _now(root: Path, locks: _Locks, path: str) -> str | None:
     """The hash of a dependency: of a file its own, of a folder the one that its stage has in the lock of its task."""
-    place = root / path
-    if place.is_file():
-        with open(place, "rb") as file:
+    path_here = root / path
+    if path_here.is_file():
+        with open(path_here, "rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()
     parts = Path(path).parts
     maker = "degrade" if parts[0] == layout.SAMPLES.name else f"train@{parts[-1]}"
@@ -68,8 +68,8 @@ def stage_of(text: str, name: str) -> dict[str, Any]:
     """One stage of a dvc.lock, {} where it has none. Only its own lines are parsed: the whole file can be long."""
     from ruamel.yaml import YAML
 
-    found = re.search(rf"^  {re.escape(name)}:\n((?:    .*\n|  - .*\n)*)", text, re.MULTILINE)
-    return YAML(typ="safe").load(found[0])[name] if found else {}
+    match = re.search(rf"^  {re.escape(name)}:\n((?:    .*\n|  - .*\n)*)", text, re.MULTILINE)
+    return YAML(typ="safe").load(match[0])[name] if match else {}
 
 
 def mend(root: Path) -> list[str]:
@@ -119,7 +119,7 @@ def _names(stages: Path) -> list[str]:
 
 def _ordered(text: str, names: Sequence[str], keys: Sequence[str]) -> str:
     """The stages of a lock in the order of `names`, those of one `foreach` in the order of `keys`."""
-    places = {name: place for place, name in enumerate(names)}
+    places = {name: index for index, name in enumerate(names)}
     ranks = {key: rank for rank, key in enumerate(["", *keys])}
     blocks = []
     for block in re.split(r"(?m)^(?=  \S)", text):
@@ -149,7 +149,7 @@ def _held(root: Path, name: str) -> Iterator[bool]:
 def _whole(text: str) -> str:
     """The part of dvc.lock with whole stages: all of it, but for a last stage that is cut."""
     text = text[:text.rfind("\n") + 1]
-    starts = [found.start() for found in STAGE.finditer(text)]
+    starts = [match.start() for match in STAGE.finditer(text)]
     while starts:
         last = starts.pop()
         if _complete(text[last:]):

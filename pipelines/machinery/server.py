@@ -140,22 +140,22 @@ def environment(root: Path, port: int) -> dict[str, str]:
 
 def _database() -> dict[str, str]:
     """Prefect's setting for its tables in PostgreSQL, or nothing: then they are in a file of its home."""
-    given = os.environ.get(DATABASE, "").strip()
-    scheme, _, rest = given.partition("://")
-    if given and (scheme not in ("postgresql", "postgres", "postgresql+asyncpg") or not rest):
+    configured = os.environ.get(DATABASE, "").strip()
+    scheme, _, rest = configured.partition("://")
+    if configured and (scheme not in ("postgresql", "postgres", "postgresql+asyncpg") or not rest):
         raise UserError(f"{DATABASE} does not begin with postgresql://; give postgresql://user@host:port/database, or "
                         "unset it to use the project's own file.")
     # The server gives up on a connection after 5 s otherwise, which a busy machine exceeds.
     return {"PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{rest}",
-            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60"} if given else {}
+            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60"} if configured else {}
 
 
 def _answers(database: dict[str, str]) -> bool:
     """Whether something listens where the address says; one without a host (a local socket) is left to Prefect."""
     try:
-        place = urllib.parse.urlsplit(next(iter(database.values())))
-        if place.hostname:
-            socket.create_connection((place.hostname, place.port or 5432), timeout=5).close()
+        address = urllib.parse.urlsplit(next(iter(database.values())))
+        if address.hostname:
+            socket.create_connection((address.hostname, address.port or 5432), timeout=5).close()
     except (OSError, ValueError):
         return False
     return True
@@ -171,10 +171,10 @@ def _is_ours(pid: int, root: Path) -> bool:
     try:
         if Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
             return False
-        given = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
-    return f"PREFECT_HOME={(root / HOME).resolve()}".encode() in given
+    return f"PREFECT_HOME={(root / HOME).resolve()}".encode() in environment
 
 
 def _get(url: str, timeout: float) -> Any:
@@ -187,10 +187,10 @@ def reach_loopback_directly() -> None:
     """Add this machine's own addresses to the environment's exceptions from proxies, which Python's and Prefect's
     clients read; what else stands there, and a server elsewhere, keep their way."""
     for name in ("no_proxy", "NO_PROXY"):
-        given = [part.strip() for part in (os.environ.get(name) or os.environ.get("no_proxy") or
+        hosts = [part.strip() for part in (os.environ.get(name) or os.environ.get("no_proxy") or
                                            os.environ.get("NO_PROXY") or "").split(",") if part.strip()]
-        if "*" not in given:
-            os.environ[name] = ",".join(dict.fromkeys([*given, *LOOPBACK]))
+        if "*" not in hosts:
+            os.environ[name] = ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
 
 
 def free_port() -> int:

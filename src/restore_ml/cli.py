@@ -27,8 +27,8 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status, or what `restore_ml.base.errors.report` gives for what ended it."""
     prepare_screen()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(given).parse_args(given)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(words).parse_args(words)
     try:
         with heeding_termination():
             status = options.command(options) or 0
@@ -38,15 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except (Exception, KeyboardInterrupt, Terminated) as error:
-        return report(error, f"restore-ml {' '.join(given)}")
+        return report(error, f"restore-ml {' '.join(words)}")
 
 
-def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("restore-ml", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="Compare, rebuild and ship image-restoration models on your own "
                                                  "pictures. Run it in the project's folder.")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_data(parsers, given)
+    _add_data(parsers, words)
     runs = _add(parsers, "runs", commands.runs, "list the runs of all tasks and what became of them",
                 "restore-ml runs --task inpainting")
     runs.add_argument("--task", choices=tables(), help="only the runs of this task")
@@ -146,9 +146,9 @@ def _add(parsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str
     return parser
 
 
-def _add_data(parsers: argparse._SubParsersAction[argparse.ArgumentParser], given: Sequence[str]) -> None:
+def _add_data(parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
     """The data commands bring their own options; their module is read only when one of them is called."""
-    if given and given[0] == "data":
+    if words and words[0] == "data":
         from restore_ml.data.commands import add_parser
 
         add_parser(parsers)

@@ -119,8 +119,8 @@ def turing_report(options: argparse.Namespace) -> None:
     from restore_ml.tracking.turing import log
 
     root = layout.project()
-    for made in report(root, options.answers, options.attention):
-        print(console(made), log(root, made), sep="\n", end="\n\n")
+    for result in report(root, options.answers, options.attention):
+        print(console(result), log(root, result), sep="\n", end="\n\n")
 
 
 def sync(options: argparse.Namespace) -> None:

@@ -132,19 +132,19 @@ def method_class(task_name: str, name: str) -> type[Method]:
 
 def method(task_name: str, name: str, settings: dict[str, Any]) -> Method:
     """A method with a run's settings, for the task of the run (which need not be the one that it was written for)."""
-    made = method_class(task_name, name)(settings)
-    made.task = task_name
-    return made
+    method = method_class(task_name, name)(settings)
+    method.task = task_name
+    return method
 
 
 def _home(task_name: str, name: str) -> tuple[str, str]:
     """The task that a method belongs to, and its name there; `super_resolution.vdsr` names both."""
     home, plain = name.split(".", 1) if name.partition(".")[0] in _all_tasks() and "." in name else (
         task_name, name)
-    known = method_names(home)
-    if plain not in known:
-        raise UserError(f"There is no method {name!r} for {task_name}; there are {', '.join(known)}."
-                        f"{nearest(plain, known)}")
+    names = method_names(home)
+    if plain not in names:
+        raise UserError(f"There is no method {name!r} for {task_name}; there are {', '.join(names)}."
+                        f"{nearest(plain, names)}")
     return home, plain
 
 

@@ -279,7 +279,7 @@ def test_memory_stays_flat(tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 4, 11, 1000])
 def test_the_bytes_do_not_depend_on_how_the_pictures_are_cut(copy, chunk):
-    """34 test tiles and 8 others, one of them broken and one a crop of a test tile, cut finely, coarsely and not at all."""
+    """34 test tiles and 8 others, one of them broken and one a crop of a test tile."""
     tile = read_picture(copy / "data/photos/pictures/coffee_204_200.png")
     for number in range(6):
         save(copy / "in", f"{number}.png", noise(number))

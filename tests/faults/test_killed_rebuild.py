@@ -85,12 +85,12 @@ def test_nothing_is_mended_while_a_dvc_writes(tmp_path):
 
 
 def test_a_process_is_known_by_its_mark_and_a_number_used_again_is_another_process():
-    mark = client.mark()
+    mark = client.process_mark()
     assert not client.ended(mark)
     host, pid, started = mark.split(" ")
     assert client.ended(f"{host} {pid} {int(started) - 1}")
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    theirs = client.mark(other.pid)
+    theirs = client.process_mark(other.pid)
     assert not client.ended(theirs)
     other.kill()
     killing.wait_until(lambda: client.ended(theirs), 30)  # a zombie has ended too
@@ -103,7 +103,7 @@ def test_a_process_is_known_by_its_mark_and_a_number_used_again_is_another_proce
 def test_a_stage_whose_rebuild_was_killed_before_it_began_writes_nothing(tmp_path):
     root = toy.make(tmp_path)
     dead = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    mark = client.mark(dead.pid)
+    mark = client.process_mark(dead.pid)
     for status, expected in ((0, ["first", "last"]), (1, [])):
         done = subprocess.run(toy.command("fine"), cwd=root, env=toy.environment(root) | {client.REBUILD: mark},
                               capture_output=True, text=True, check=False)

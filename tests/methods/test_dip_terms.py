@@ -66,7 +66,7 @@ def test_a_run_may_be_shown_on_some_cases_only() -> None:
 def test_what_the_network_is_shown(kind: str, channels: int) -> None:
     image, mask = holed()
     method = dip_watermark.METHOD({"input": kind})
-    given = method.given(image, mask, 5)
+    given = method.network_input(image, mask, 5)
     assert given.shape == (1, channels, 8, 8)
     if kind != "noise":
         assert torch.equal(given[:, :3], torch.where(mask > 0, torch.zeros(()), image))
@@ -74,7 +74,8 @@ def test_what_the_network_is_shown(kind: str, channels: int) -> None:
     if kind != "image_mask":
         noise = given[:, -32:]
         assert 0 <= noise.min() < 0.001 and 0.099 < noise.max() < 0.1 and abs(noise.mean() - 0.05) < 0.002
-        assert torch.equal(given, method.given(image, mask, 5)) and not torch.equal(given, method.given(image, mask, 6))
+        assert torch.equal(given, method.network_input(image, mask, 5))
+        assert not torch.equal(given, method.network_input(image, mask, 6))
 
 
 def test_loss_by_hand() -> None:
@@ -116,7 +117,7 @@ def test_restoring_fits_the_known_pixels_and_gives_the_average_of_the_steps() ->
     wild = torch.where(mask > 0, torch.tensor(0.9), image)
     made = method.restore(Model(slots={"features": features}), {"image": wild, "mask": mask}, 3)["image"]
     assert len(network.gave) == 4 and torch.equal(network.gave[0], torch.full((1, 3, 8, 8), 0.2))
-    assert all(torch.equal(shown, method.given(wild, mask, 3)) for shown in network.shown)
+    assert all(torch.equal(shown, method.network_input(wild, mask, 3)) for shown in network.shown)
     weights = torch.tensor([1.0, 2, 4, 8]) / 15
     torch.testing.assert_close(made, sum(w * each for w, each in zip(weights, network.gave, strict=True)))
     moved = [float(each[0, 0, 0, 0]) for each in network.gave]
@@ -132,7 +133,7 @@ def test_jitter_is_normal_noise_on_the_input_anew_each_step() -> None:
     image, mask = torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
     method, network = painted(steps=3, jitter=0.03, perceptual=0.0)
     method.restore(Model(), {"image": image, "mask": mask}, 3)
-    noise = [shown - method.given(image, mask, 3) for shown in network.shown]
+    noise = [shown - method.network_input(image, mask, 3) for shown in network.shown]
     for each in noise:
         assert each.std().item() == pytest.approx(0.03, rel=0.03) and abs(each.mean().item()) < 0.001
     assert not torch.equal(noise[0], noise[1])

@@ -120,7 +120,7 @@ def test_known_mark_is_the_forward_model_on_all_pixels(tmp_path: Path) -> None:
     arrays = method.prepare(Material(tmp_path), 1)
     image = torch.from_numpy(np.pad(sample["image"], ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None] / 255
     there = torch.from_numpy(np.pad(truth, ((0, 2), (0, 3), (0, 0)), "reflect")).permute(2, 0, 1)[None].float() / 255
-    put_on = dip_watermark._Mark(arrays["mark"], image, method.multiple)
+    put_on = dip_watermark._Watermark(arrays["mark"], image, method.multiple)
     torch.testing.assert_close(put_on(there), image, atol=0.6 / 255, rtol=0)
     features, model = FeatureNet(2).requires_grad_(False), Model(arrays=arrays)
     model = Model(arrays=arrays, slots={"features": features})

@@ -32,9 +32,9 @@ def of_run(root: Path, task: str, run: str, profile: str) -> float | None:
     seconds: dict[str, float] = {}
     for file in sorted((root / layout.COSTS).glob("*.json"), key=lambda file: file.stat().st_mtime):
         try:
-            facts = read_json(file)
-            if tuple(facts[key] for key in ("task", "run", "profile", "machine")) == (task, run, profile, machine()):
-                seconds[file.name.partition("-")[0]] = float(facts["seconds"])
+            costs = read_json(file)
+            if tuple(costs[key] for key in ("task", "run", "profile", "machine")) == (task, run, profile, machine()):
+                seconds[file.name.partition("-")[0]] = float(costs["seconds"])
         except (UserError, KeyError, TypeError, ValueError):  # of an earlier version, or broken: nothing hangs on it
             continue
     return sum(seconds.values()) if "train" in seconds else None
@@ -42,8 +42,8 @@ def of_run(root: Path, task: str, run: str, profile: str) -> float | None:
 
 def _profile(root: Path) -> str:
     path = root / "params.yaml"
-    found = re.search(r"^profile:\s*(\w+)", path.read_text(encoding="utf-8-sig") if path.exists() else "", re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r"^profile:\s*(\w+)", path.read_text(encoding="utf-8-sig") if path.exists() else "", re.MULTILINE)
+    return match[1] if match else ""
 
 
 def path(root: Path, kind: str, result: Path) -> Path:

@@ -98,8 +98,8 @@ def is_full(error: BaseException) -> bool:
 
 def lack(error: BaseException) -> str | None:
     """The sentence for an error of the disk that is no bug: it is full, or may not be written. None for others."""
-    place = getattr(error, "filename", None)
-    where = f" for {_path(place)}" if place else ""
+    path = getattr(error, "filename", None)
+    where = f" for {_path(path)}" if path else ""
     if isinstance(error, OSError) and is_full(error):
         return f"There is no space left{where}; free some and start again. What was finished is kept."
     if isinstance(error, OSError) and error.errno in REFUSED:
@@ -123,14 +123,14 @@ def sentence(error: BaseException) -> str | None:
 def _of_system(error: OSError) -> str | None:
     """Errors of the system that name a path or an address. A file that is not there may be a bug, so it counts as one
     unless it lies outside the project, where only a person can have named it."""
-    place = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    path = getattr(error, "filename2", None) or getattr(error, "filename", None)
     if isinstance(error, FileNotFoundError):
-        outside = isinstance(place, str | bytes | os.PathLike) and not _in_project(Path(os.fsdecode(place)))
-        return f"There is no {_path(place)}; give the path of something that is there." if outside else None
+        outside = isinstance(path, str | bytes | os.PathLike) and not _in_project(Path(os.fsdecode(path)))
+        return f"There is no {_path(path)}; give the path of something that is there." if outside else None
     if error.errno in ADVICE:
-        return f"{_path(place) if place is not None else 'A file'} {ADVICE[error.errno]}."
-    if place is not None and error.errno is not None:
-        return f"{_path(place)} cannot be used ({os.strerror(error.errno)}); look at it and start again."
+        return f"{_path(path) if path is not None else 'A file'} {ADVICE[error.errno]}."
+    if path is not None and error.errno is not None:
+        return f"{_path(path)} cannot be used ({os.strerror(error.errno)}); look at it and start again."
     if isinstance(error, ConnectionError | TimeoutError) and not isinstance(error, BrokenPipeError):
         return f"A connection failed ({error.strerror or error}); see whether the other side runs and start again."
     return None
@@ -148,8 +148,8 @@ def _of_others(error: BaseException) -> str | None:
     return f"{name} refused ({short(first.strip(), 300)}); {advice}." if name else None
 
 
-def _path(place: object) -> str:
-    return os.fsdecode(place) if isinstance(place, str | bytes | os.PathLike) else f"the open file {place}"
+def _path(path: object) -> str:
+    return os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else f"the open file {path}"
 
 
 def report(error: BaseException, command: str) -> int:

@@ -14,12 +14,12 @@ def root() -> Path:
 
     `UserError` where the variable names no folder, or a relative one, which would be another one in each folder.
     """
-    given = os.environ.get("RESTORE_ML_ROOT")
-    if given:
-        if not os.path.isabs(given) or not os.path.isdir(given):
-            raise UserError(f"RESTORE_ML_ROOT is {given!r}, which is no absolute path of a folder; set it to the "
+    configured = os.environ.get("RESTORE_ML_ROOT")
+    if configured:
+        if not os.path.isabs(configured) or not os.path.isdir(configured):
+            raise UserError(f"RESTORE_ML_ROOT is {configured!r}, which is no absolute path of a folder; set it to the "
                             "project's folder, or unset it and run the command there.")
-        return Path(given)
+        return Path(configured)
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / "params.yaml").exists()), here)
 

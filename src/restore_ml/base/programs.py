@@ -90,7 +90,7 @@ def _is_locked(path: Path) -> bool:
     """Whether some process holds a lock on the file; False where the system does not say."""
     try:
         number = f":{path.stat().st_ino}"
-        held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return False
-    return any(number in [word[-len(number):] for word in line.split()] for line in held)
+    return any(number in [word[-len(number):] for word in line.split()] for line in locks)

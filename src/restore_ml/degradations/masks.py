@@ -212,8 +212,8 @@ def scratch(height: int, width: int, rng: Rng) -> np.ndarray:
         path = np.stack([x, np.linspace(top, top + length, corners)], axis=1)
         cv2.polylines(mask, [path.round().astype(np.int32)], False, 1, int(rng.integers(1, 4)))
     for _ in range(int(rng.integers(0, 21))):
-        place = int(rng.integers(width)), int(rng.integers(height))
-        cv2.circle(mask, place, int(rng.integers(1, 4)), 1, -1)
+        position = int(rng.integers(width)), int(rng.integers(height))
+        cv2.circle(mask, position, int(rng.integers(1, 4)), 1, -1)
     return mask
 
 

@@ -62,15 +62,15 @@ def random_watermark(height: int, width: int, rng: Rng) -> Watermark:
     colour = (np.ones(3), np.full(3, 0.5), rng.random(3))[int(rng.integers(3))].astype(np.float32)
     size = float(rng.uniform(0.7, 1.1))
     for _ in range(12):
-        mark = Watermark(_matte(height, width, kind, word, font, size, angle, shift), alpha, colour)
-        share = mark.mask.mean()
+        watermark = Watermark(_matte(height, width, kind, word, font, size, angle, shift), alpha, colour)
+        share = watermark.mask.mean()
         if share < LEAST:
             size *= 1.3
         elif share > MOST:
             size *= 0.8
         else:
             break
-    return mark
+    return watermark
 
 
 def _matte(height: int, width: int, kind: str, word: str, font: int, size: float, angle: float,

@@ -20,7 +20,7 @@ from restore_ml.data import domains, shards
 from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, pieces, places
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record, Shard
-from restore_ml.degrading.keeper import Keeper, Made, Outcome, Source, hash_of_facts, records_by_id
+from restore_ml.degrading.keeper import Contents, Keeper, Outcome, Source, hash_of_facts, records_by_id
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Case, OptionalInputs, Parts, Sample, Task
 from restore_ml.tasks.partners import Partners, partners_of_tests
@@ -45,7 +45,7 @@ class _Chunk:
     case: Case
     pictures: list[Place]
     number: int | None
-    before: Made
+    before: Contents
     partners: Partners
     partner_digest: str
 
@@ -56,7 +56,7 @@ class _Plan:
 
     case: Case
     key: str
-    made: Made | None
+    made: Contents | None
     chunks: list[_Chunk]
 
 
@@ -74,8 +74,8 @@ def degrade_cases(parts: Parts, prepared: Path, out: Path, seed: int, settings: 
     missing = [piece for plan in plans if plan.made is None for piece in plan.chunks]
     written = iter(mapper(partial(_write_chunk, parts, out, seed, settings), missing))
     for number, plan in enumerate(plans, 1):
-        made = plan.made or _join(out, plan, [next(written) for _ in plan.chunks], keeper)
-        outcome.add(str(plan.case), plan.case.test_set, made)
+        contents = plan.made or _join(out, plan, [next(written) for _ in plan.chunks], keeper)
+        outcome.add(str(plan.case), plan.case.test_set, contents)
         if progress:
             progress("test cases", number, len(plans))
     _keep_only(out, [plan.case for plan in plans], outcome, keeper.ledger)
@@ -91,9 +91,9 @@ def _plans(parts: Parts, settings: dict[str, Any], prepared: Path, out: Path, te
     cut, key = pieces(pictures, chunk), keeper.key(pictures, digest)
     for degradation in parts.cases.degradations(settings):
         case = Case(test_set, degradation)
-        before = keeper.recall(_files(out, case), None) or Made()
+        before = keeper.recall(_files(out, case), None) or Contents()
         yield _Plan(case, key, keeper.recall(_files(out, case), key), [
-            _Chunk(case, piece, number if len(cut) > 1 else None, before.of([place[0] for place in piece]), partners,
+            _Chunk(case, piece, number if len(cut) > 1 else None, before.of([entry[0] for entry in piece]), partners,
                    digest) for number, piece in enumerate(cut)])
 
 
@@ -105,31 +105,31 @@ def _files(out: Path, case: Case, number: int | None = None) -> list[Path]:
             for side in ("inputs", "targets")]
 
 
-def _write_chunk(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk: _Chunk) -> Made:
+def _write_chunk(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk: _Chunk) -> Contents:
     """Write the inputs and targets of some pictures."""
-    made = Made()
-    rows = _samples(parts, out, seed, settings, chunk, made)
+    contents = Contents()
+    rows = _samples(parts, out, seed, settings, chunk, contents)
     first = next(rows, None)
     if first is not None:
-        made.count = shards.write_together(_files(out, chunk.case, chunk.number), chain([first], rows))
-    return made
+        contents.count = shards.write_together(_files(out, chunk.case, chunk.number), chain([first], rows))
+    return contents
 
 
-def _join(out: Path, plan: _Plan, chunks: Sequence[Made], keeper: Keeper) -> Made:
+def _join(out: Path, plan: _Plan, chunks: Sequence[Contents], keeper: Keeper) -> Contents:
     """Put the chunks of a case together, in order, and remember what they hold."""
-    made = Made({name: source for part in chunks for name, source in part.sources.items()},
+    contents = Contents({name: source for part in chunks for name, source in part.sources.items()},
                 sum(part.count for part in chunks))
     files = _files(out, plan.case)
-    if len(chunks) > 1 and made.count:
-        given = [_files(out, plan.case, number) for number, part in enumerate(chunks) if part.count]
-        shards.write_together(files, (row for paths in given for row in zip(*map(Shard, paths), strict=True)))
-        for path in chain.from_iterable(given):
+    if len(chunks) > 1 and contents.count:
+        chunk_files = [_files(out, plan.case, number) for number, part in enumerate(chunks) if part.count]
+        shards.write_together(files, (row for paths in chunk_files for row in zip(*map(Shard, paths), strict=True)))
+        for path in chain.from_iterable(chunk_files):
             path.unlink()
-    if not made.count:
+    if not contents.count:
         for path in files:
             path.unlink(missing_ok=True)
-    keeper.put(files, made, plan.key)
-    return made
+    keeper.put(files, contents, plan.key)
+    return contents
 
 
 def _keep_only(out: Path, cases: Sequence[Case], outcome: Outcome, ledger: Ledger) -> None:
@@ -142,21 +142,21 @@ def _keep_only(out: Path, cases: Sequence[Case], outcome: Outcome, ledger: Ledge
 
 
 def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk: _Chunk,
-             made: Made) -> Iterator[Sequence[Record]]:
+             contents: Contents) -> Iterator[Sequence[Record]]:
     """The samples of a chunk, those taken over from the case's files and new ones; fills `made.sources`."""
     assert parts.cases is not None
     case, main = chunk.case, domains.get(parts.task.domain).main
     old = records_by_id(_files(out, case), chunk.before.sources)
     for picture in Chosen(chunk.pictures):
-        facts = hash_of_facts(picture, chunk.partner_digest)
+        facts_hash = hash_of_facts(picture, chunk.partner_digest)
         source = chunk.before.sources.get(picture.id)
-        if source is not None and source.facts == facts and bool(source.left_out) != (picture.id in old):
-            made.sources[picture.id] = source
+        if source is not None and source.facts == facts_hash and bool(source.left_out) != (picture.id in old):
+            contents.sources[picture.id] = source
             if picture.id in old:
                 yield old[picture.id]
             continue
         reason = parts.task.accepts(picture.arrays[main], settings) or ""
-        made.sources[picture.id] = Source(facts, reason)
+        contents.sources[picture.id] = Source(facts_hash, reason)
         if not reason:
             partner = chunk.partners.of(seed, picture.id, case.degradation)
             sample = parts.cases.sample(picture, case.degradation, seed, settings, partner)

@@ -67,14 +67,15 @@ def write_contract(out: Path, rows_at_once: int = 1024, mapper: Mapper = map, le
 
 def _texts(out: Path, mapper: Mapper, ledger: Ledger) -> Iterator[str]:
     """The rows of each file in turn, as lines of JSON (which keeps a float to the bit)."""
-    files = [(paths, pieces, _known(ledger, paths)) for paths, pieces in _contract_files(out)]
-    made = iter(mapper(_contract_lines, [piece for _, pieces, known in files if known is None for piece in pieces]))
-    for paths, pieces, known in files:
-        if known is not None:
-            yield known
+    files = [(paths, pieces, _remembered(ledger, paths)) for paths, pieces in _contract_files(out)]
+    missing = [piece for _, pieces, remembered in files if remembered is None for piece in pieces]
+    new_rows = iter(mapper(_contract_lines, missing))
+    for paths, pieces, remembered in files:
+        if remembered is not None:
+            yield remembered
             continue
         seen = [mark(path) for path in paths]
-        text = "".join(next(made) for _ in pieces)
+        text = "".join(next(new_rows) for _ in pieces)
         for path, own in zip(paths, seen, strict=True):
             ledger.put(path, text if path == paths[0] else "", seen=own)
         ledger.save()
@@ -83,9 +84,9 @@ def _texts(out: Path, mapper: Mapper, ledger: Ledger) -> Iterator[str]:
     ledger.save()
 
 
-def _known(ledger: Ledger, paths: tuple[Path, ...]) -> str | None:
-    found = [ledger.get(path) for path in paths]
-    return None if any(value is None for value in found) else found[0]
+def _remembered(ledger: Ledger, paths: tuple[Path, ...]) -> str | None:
+    texts = [ledger.get(path) for path in paths]
+    return None if any(value is None for value in texts) else texts[0]
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,12 @@ def _contract_files(out: Path) -> Iterator[tuple[tuple[Path, ...], list[_Rows]]]
         yield (path,), _cut({"split": "pool", "case": path.parent.name}, (path,), ("record.",))
 
 
-def _cut(facts: dict[str, Any], paths: tuple[Path, ...], prefixes: tuple[str, ...]) -> list[_Rows]:
+def _cut(columns: dict[str, Any], paths: tuple[Path, ...], prefixes: tuple[str, ...]) -> list[_Rows]:
     lengths = {len(Shard(path)) for path in paths}
     if len(lengths) != 1:
         raise ValueError(f"{' and '.join(map(str, paths))} do not have the same number of records.")
     length = lengths.pop()
-    return [_Rows(facts, paths, prefixes, start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
+    return [_Rows(columns, paths, prefixes, start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
 
 
 def _entries(piece: _Rows) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
@@ -134,7 +135,7 @@ def _entries(piece: _Rows) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarra
 
 
 def _contract_lines(piece: _Rows) -> str:
-    return "".join(f"{json.dumps(_row(facts, arrays))}\n" for facts, arrays in _entries(piece))
+    return "".join(f"{json.dumps(_row(columns, arrays))}\n" for columns, arrays in _entries(piece))
 
 
 def _own(record: Record) -> dict[str, Any]:
@@ -142,9 +143,9 @@ def _own(record: Record) -> dict[str, Any]:
     return {"id": record.id, "dense": record.facts.get("dense", False), **own}
 
 
-def _row(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    dense = facts.pop("dense")
-    row = {**facts, "arrays": ",".join(sorted(arrays)), "finite": True}
+def _row(columns: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    dense = columns.pop("dense")
+    row = {**columns, "arrays": ",".join(sorted(arrays)), "finite": True}
     for name, value in arrays.items():
         row["finite"] = row["finite"] and bool(np.isfinite(value).all())
         shape = value.shape[-3:] if value.ndim > 2 else (*value.shape, 1, 1, 1)[:3]  # of a clip: one frame

@@ -22,15 +22,15 @@ class Source:
 
 
 @dataclass
-class Made:
+class Contents:
     """What one or more files that are written together hold: their sources by picture id, and how many records."""
 
     sources: dict[str, Source] = field(default_factory=dict)
     count: int = 0
 
-    def of(self, identities: Sequence[str]) -> Made:
+    def of(self, identities: Sequence[str]) -> Contents:
         """Of some pictures alone (`count` is that of all)."""
-        return Made({name: self.sources[name] for name in identities if name in self.sources}, self.count)
+        return Contents({name: self.sources[name] for name in identities if name in self.sources}, self.count)
 
     def left_out(self) -> dict[str, str]:
         """Picture id -> reason, of the pictures that the task did not take."""
@@ -42,7 +42,7 @@ class Made:
                            self.count])
 
     @classmethod
-    def from_json(cls, value: str) -> Made:
+    def from_json(cls, value: str) -> Contents:
         """The reverse."""
         sources, count = json.loads(value)
         return cls({name: Source(*entry) for name, entry in sources.items()}, count)
@@ -56,10 +56,10 @@ class Outcome:
     counts: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, case: str, side: str, made: Made) -> None:
+    def add(self, case: str, side: str, contents: Contents) -> None:
         """Count what the files of a case or role hold."""
-        self.counts[case] = self.counts.get(case, 0) + made.count
-        self.left_out.setdefault(side, {}).update(made.left_out())
+        self.counts[case] = self.counts.get(case, 0) + contents.count
+        self.left_out.setdefault(side, {}).update(contents.left_out())
 
 
 class Keeper:
@@ -78,15 +78,15 @@ class Keeper:
         parts = [[identity for identity, _, _ in pictures], digests, *([partners] if partners else [])]
         return sha256(canonical_json(parts).encode())
 
-    def recall(self, files: Sequence[Path], key: str | None) -> Made | None:
+    def recall(self, files: Sequence[Path], key: str | None) -> Contents | None:
         """What the files hold, if they are still as they were written and were made from `key` (None: anything)."""
         values = [self.ledger.get(path, key) for path in files]
-        return None if any(value is None for value in values) else Made.from_json(values[0] or "")
+        return None if any(value is None for value in values) else Contents.from_json(values[0] or "")
 
-    def put(self, files: Sequence[Path], made: Made, key: str, raw: bytes = b"") -> None:
+    def put(self, files: Sequence[Path], contents: Contents, key: str, raw: bytes = b"") -> None:
         """Remember the files as they are now."""
         for path in files:
-            self.ledger.put(path, made.to_json(), key, raw)
+            self.ledger.put(path, contents.to_json(), key, raw)
         self.ledger.save()
 
 

@@ -23,7 +23,7 @@ def write_left_out(task: Task, prepared: Path, out: Path, training: Outcome, cas
     refused += [(prepared / task.domain / "test" / name, name, reasons) for name, reasons in cases.left_out.items()]
     rows = []
     for folder, side, reasons in refused:
-        for picture in Chosen([place for place in places(folder) if place[0] in reasons] if reasons else []):
+        for picture in Chosen([entry for entry in places(folder) if entry[0] in reasons] if reasons else []):
             rows.append({"id": picture.id, "name": str(picture.facts.get("name", "")),
                          "collection": str(picture.facts.get("collection", "")), "set": side,
                          "reason": reasons[picture.id]})

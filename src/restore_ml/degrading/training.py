@@ -16,7 +16,7 @@ from restore_ml.data import domains, shards
 from restore_ml.data.chunks import Chosen, Mapper, Place, Progress, places
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record
-from restore_ml.degrading.keeper import Keeper, Made, Outcome, Source, hash_of_facts, records_by_id
+from restore_ml.degrading.keeper import Contents, Keeper, Outcome, Source, hash_of_facts, records_by_id
 from restore_ml.degrading.pools import add_up, packed
 from restore_ml.tasks.base import Parts
 
@@ -35,8 +35,8 @@ class _Plan:
     role: str
     pictures: list[Place]
     key: str
-    before: Made
-    made: Made | None
+    before: Contents
+    made: Contents | None
 
 
 def degrade_training(parts: Parts, prepared: Path, out: Path, seed: int, settings: dict[str, Any],
@@ -60,16 +60,16 @@ def degrade_training(parts: Parts, prepared: Path, out: Path, seed: int, setting
     sums: list[bytes] = []  # each shard's part of pools that add up
     for plan in plans:
         if plan.made is None:
-            made, part = next(written)
-            keeper.put([plan.path], made, plan.key, part)
+            contents, part = next(written)
+            keeper.put([plan.path], contents, plan.key, part)
         else:
-            made, part = plan.made, keeper.ledger.raw(plan.path)
+            contents, part = plan.made, keeper.ledger.raw(plan.path)
         role = plan.role or next(iter(parts.task.roles))
-        outcome.add(role, role, made)
-        files |= {plan.path} if made.count else set()
+        outcome.add(role, role, contents)
+        files |= {plan.path} if contents.count else set()
         if not plan.role:
             sums.append(part)
-            taken += [place for place in plan.pictures if not made.sources[place[0]].left_out]
+            taken += [entry for entry in plan.pictures if not contents.sources[entry[0]].left_out]
         done += len(plan.pictures)
         if progress:
             progress("training pictures", done, total)
@@ -87,42 +87,42 @@ def _plans(parts: Parts, prepared: Path, home: Path, keeper: Keeper) -> list[_Pl
         folder = prepared / domain / "train"
         if not folder.is_dir():
             raise UserError(f"There are no training pictures in {folder}; `dvc repro prepare` makes them.")
-        place = home / "roles" / role if number else home
-        for prefix, members in groupby(places(folder), key=lambda place: place[0][:PREFIX]):
-            path, pictures = place / f"{prefix}.arrow", list(members)
+        entry = home / "roles" / role if number else home
+        for prefix, members in groupby(places(folder), key=lambda entry: entry[0][:PREFIX]):
+            path, pictures = entry / f"{prefix}.arrow", list(members)
             key = keeper.key(pictures)
-            plans.append(_Plan(path, role if number else "", pictures, key, keeper.recall([path], None) or Made(),
+            plans.append(_Plan(path, role if number else "", pictures, key, keeper.recall([path], None) or Contents(),
                                keeper.recall([path], key)))
     return plans
 
 
-def _write_shard(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan) -> tuple[Made, bytes]:
+def _write_shard(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan) -> tuple[Contents, bytes]:
     """Write a shard; returns what it holds, and its part of pools that add up."""
-    made = Made()
-    records = _records(parts, seed, settings, plan, made)
+    contents = Contents()
+    records = _records(parts, seed, settings, plan, contents)
     first = next(records, None)
     if first is None:
         plan.path.unlink(missing_ok=True)
     else:
-        made.count = shards.write(plan.path, chain([first], records))
+        contents.count = shards.write(plan.path, chain([first], records))
     if plan.role or parts.training.pools_from != "shards":
-        return made, b""
-    taken = [place for place in plan.pictures if not made.sources[place[0]].left_out]
-    return made, packed(parts.training.pools(Chosen(taken), seed, settings))
+        return contents, b""
+    taken = [entry for entry in plan.pictures if not contents.sources[entry[0]].left_out]
+    return contents, packed(parts.training.pools(Chosen(taken), seed, settings))
 
 
-def _records(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan, made: Made) -> Iterator[Record]:
+def _records(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan, contents: Contents) -> Iterator[Record]:
     """The records of a shard, those taken over from its file and new ones; fills `made.sources`."""
     main = domains.get(parts.task.roles[plan.role] if plan.role else parts.task.domain).main
     old = records_by_id([plan.path], plan.before.sources)
     for picture in Chosen(plan.pictures):
-        facts, source = hash_of_facts(picture), plan.before.sources.get(picture.id)
-        if source is not None and source.facts == facts and bool(source.left_out) != (picture.id in old):
-            made.sources[picture.id] = source
+        facts_hash, source = hash_of_facts(picture), plan.before.sources.get(picture.id)
+        if source is not None and source.facts == facts_hash and bool(source.left_out) != (picture.id in old):
+            contents.sources[picture.id] = source
             yield from old.get(picture.id, ())
             continue
         reason = parts.task.accepts(picture.arrays[main], settings) or ""
-        made.sources[picture.id] = Source(facts, reason)
+        contents.sources[picture.id] = Source(facts_hash, reason)
         if not reason and plan.role:
             yield from parts.training.partner_records(plan.role, [picture], seed, settings)
         elif not reason:

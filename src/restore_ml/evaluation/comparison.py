@@ -63,20 +63,20 @@ def build_table(task: str, scores: pandas.DataFrame, about: Mapping[str, Mapping
     if scores.empty:
         return pandas.DataFrame(columns=columns(rules))
     runs = sorted(scores["run"].unique())
-    facts = {run: {"parameters": math.nan, "training_ops": math.nan, "method": run, "reading": ""} | {
+    models_by_run = {run: {"parameters": math.nan, "training_ops": math.nan, "method": run, "reading": ""} | {
         key: value for key, value in about.get(run, {}).items() if value is not None} for run in runs}
-    baseline = _baseline(rules, facts)
+    baseline = _baseline(rules, models_by_run)
     primary = first_case(rules, scores["case"], primary_case)
     rows: list[dict[str, Any]] = []
     for case in sorted(scores["case"].unique(), key=lambda name: (name != primary, name)):
-        rows += _case_rows(rules, scores[scores["case"] == case], facts, baseline, case == primary)
+        rows += _case_rows(rules, scores[scores["case"] == case], models_by_run, baseline, case == primary)
     return pandas.DataFrame(rows, columns=columns(rules))
 
 
 def first_case(rules: Protocol, cases: Iterable[str], named: str) -> str:
     """The case that ranks: the one that the task's runs.yaml names, where it is there, else the protocol's own."""
-    known = set(cases)
-    return named if named in known else rules.primary_case(known)
+    present = set(cases)
+    return named if named in present else rules.primary_case(present)
 
 
 def named_case(root: Path, task: str) -> str:
@@ -94,7 +94,7 @@ def columns(rules: Protocol) -> list[str]:
             *gains, "wins", "capped", "baseline", "parameters", "training_ops", "reading", "synthetic"]
 
 
-def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[str, Any]], baseline: str,
+def _case_rows(rules: Protocol, scores: pandas.DataFrame, models_by_run: dict[str, dict[str, Any]], baseline: str,
                primary: bool) -> list[dict[str, Any]]:
     metric = rules.metric(rules.primary)
     pictures = scores.drop_duplicates("picture").sort_values("picture")
@@ -116,25 +116,25 @@ def _case_rows(rules: Protocol, scores: pandas.DataFrame, facts: dict[str, dict[
         status, reason = _status(own)
         estimate = next(estimates)
         row = {"case": own["case"].iloc[0], "primary": primary, "rank": places[run], "run": run,
-               "method": facts[run]["method"], "status": status, "reason": reason, "pictures": len(order),
+               "method": models_by_run[run]["method"], "status": status, "reason": reason, "pictures": len(order),
                "pictures_ok": int((own["status"] == "ok").sum()), "groups": len(set(groups))}
         row |= {entry.name: _mean(own[entry.name].to_numpy(np.float64)) for entry in rules.metrics}
-        row |= facts[run].get("figures", {}).get(row["case"], {})
+        row |= models_by_run[run].get("figures", {}).get(row["case"], {})
         row |= {f"{metric.name}_low": estimate.low, f"{metric.name}_high": estimate.high}
         for column in others:
             gain = next(estimates)
             row |= {column: gain.mean, f"{column}_low": gain.low, f"{column}_high": gain.high}
         row |= {"wins": int(won[run]), "capped": int((values[run] >= CAP).sum()) if metric.unit == "dB" else 0,
-                "baseline": baseline, "parameters": facts[run]["parameters"],
-                "training_ops": facts[run]["training_ops"], "reading": facts[run]["reading"],
+                "baseline": baseline, "parameters": models_by_run[run]["parameters"],
+                "training_ops": models_by_run[run]["training_ops"], "reading": models_by_run[run]["reading"],
                 "synthetic": bool(pictures["synthetic"].any())}
         rows.append(row)
     return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0, -row["pictures_ok"], row["run"]))
 
 
 def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if finite.size else math.nan
 
 
 def _status(rows: pandas.DataFrame) -> tuple[str, str]:
@@ -152,19 +152,20 @@ def model_facts(models: Path, run: str) -> dict[str, Any]:
     """method, parameters, training_ops, reading, status and weights_sha256 of <run>/model.json in a task's folder of
     models (NaN and empty where there is none)."""
     path = models / run / "model.json"
-    facts = read_json(path) if path.exists() else {}
-    return {"method": str(facts.get("method") or run), "parameters": _number(facts.get("parameters_total")),
-            "training_ops": _number(facts.get("training_ops")), "reading": str(facts.get("reading") or ""),
-            "status": str(facts.get("status") or ""), "weights_sha256": str(facts.get("weights_sha256") or "")}
+    description = read_json(path) if path.exists() else {}
+    return {"method": str(description.get("method") or run), "parameters": _number(description.get("parameters_total")),
+            "training_ops": _number(description.get("training_ops")), "reading": str(description.get("reading") or ""),
+            "status": str(description.get("status") or ""),
+            "weights_sha256": str(description.get("weights_sha256") or "")}
 
 
 def about_run(model: Path) -> dict[str, Any]:
     """What a table says of a run beside its scores, from its model's folder: method, parameters, training_ops,
     reading, status, and the learning curves (the text of history.csv, empty without gradients)."""
-    known = {key: None if isinstance(value, float) and math.isnan(value) else value
+    fields = {key: None if isinstance(value, float) and math.isnan(value) else value
              for key, value in model_facts(model.parent, model.name).items()}
     history = model / "history.csv"
-    return known | {"history": history.read_text(encoding="utf-8") if history.exists() else ""}
+    return fields | {"history": history.read_text(encoding="utf-8") if history.exists() else ""}
 
 
 def read_about(root: Path, task: str, runs: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -176,10 +177,10 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def _baseline(rules: Protocol, facts: dict[str, dict[str, Any]]) -> str:
+def _baseline(rules: Protocol, models_by_run: dict[str, dict[str, Any]]) -> str:
     """The run of the first of the protocol's baselines that is there; an empty text when none is."""
     for method in rules.baselines:
-        for run, entry in facts.items():
+        for run, entry in models_by_run.items():
             if method == entry["method"]:
                 return run
     return ""
@@ -189,8 +190,8 @@ def metrics_json(rules: Protocol, table: pandas.DataFrame) -> dict[str, Any]:
     """The primary metric on the primary case, run -> mean, for `dvc metrics show` (all figures are in table.csv);
     what was not measured is left out."""
     rows = table[table["primary"].astype(bool)].to_dict("records")
-    known = {row["run"]: round(row[rules.primary], DIGITS) for row in rows if not math.isnan(row[rules.primary])}
-    return {rules.primary: known} if known else {}
+    means = {row["run"]: round(row[rules.primary], DIGITS) for row in rows if not math.isnan(row[rules.primary])}
+    return {rules.primary: means} if means else {}
 
 
 def _primary_plot(rules: Protocol, table: pandas.DataFrame) -> pandas.DataFrame:
@@ -208,8 +209,8 @@ def training_curves(about: Mapping[str, Mapping[str, Any]], runs: list[str]) -> 
     texts = {run: about.get(run, {}).get("history", "") for run in runs}
     parts = [pandas.read_csv(io.StringIO(text)).assign(run=run) for run, text in texts.items() if text]
     columns = ["run", "phase", "step", "term", "value"]
-    known = [part[columns] for part in parts if not part.empty]
-    return pandas.concat(known, ignore_index=True) if known else pandas.DataFrame(columns=columns)
+    curves = [part[columns] for part in parts if not part.empty]
+    return pandas.concat(curves, ignore_index=True) if curves else pandas.DataFrame(columns=columns)
 
 
 def _csv(table: pandas.DataFrame) -> str:
@@ -237,7 +238,7 @@ def join_costs(table: pandas.DataFrame, task: str, root: Path) -> pandas.DataFra
 
 
 def _costs(root: Path, task: str, run: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    by_run: dict[str, Any] = {}
     for kind, path in (("train", root / layout.model(task, run) / "model.json"),
                        ("restore", root / layout.restored(task, run) / "status.json")):
         if not path.exists():
@@ -245,13 +246,13 @@ def _costs(root: Path, task: str, run: str) -> dict[str, Any]:
         measured = costs.path(root, kind, path)
         if not measured.exists():
             continue
-        facts = read_json(measured)
+        restored = read_json(measured)
         if kind == "train":
-            found["training_seconds"] = _number(facts.get("seconds"))
+            by_run["training_seconds"] = _number(restored.get("seconds"))
         else:
-            found["ms_per_megapixel"] = _number(facts.get("ms_per_megapixel"))
-        peak = _number(facts.get("peak_memory_mb"))
-        found["peak_memory_mb"] = float(np.fmax(found.get("peak_memory_mb", math.nan), peak))
-        found["machine"] = str(facts.get("machine") or "")
-    return found
+            by_run["ms_per_megapixel"] = _number(restored.get("ms_per_megapixel"))
+        peak = _number(restored.get("peak_memory_mb"))
+        by_run["peak_memory_mb"] = float(np.fmax(by_run.get("peak_memory_mb", math.nan), peak))
+        by_run["machine"] = str(restored.get("machine") or "")
+    return by_run
 

@@ -77,16 +77,16 @@ class Distances:
     def _truth(self, name: str, truth: Array) -> dict[str, Tensor]:
         from safetensors.torch import load, save
 
-        place = Path(name, sha256(f"{truth.shape}".encode() + truth.tobytes()))
+        path = Path(name, sha256(f"{truth.shape}".encode() + truth.tobytes()))
         if len(self._kept) < KEPT:  # the same ones in every run, which comes by them in the same order
-            self._kept.add(place)
-        if place not in self._kept or not self.truths.on:
+            self._kept.add(path)
+        if path not in self._kept or not self.truths.on:
             return self.measures[name].features(truth)
-        if self.truths.get(place) is not None and (raw := self.truths.raw(place)):
+        if self.truths.get(path) is not None and (raw := self.truths.raw(path)):
             return load(raw)
         features = self.measures[name].features(truth)
         if sum(value.nbytes for value in features.values()) <= LARGEST:
-            self.truths.put(place, "", raw=save(features))
+            self.truths.put(path, "", raw=save(features))
             self.truths.save()  # at once: others that score the task write to it too
         return features
 

@@ -57,14 +57,14 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
         inputs, targets = Shard(samples / "inputs" / f"{case}.arrow"), Shard(samples / "targets" / f"{case}.arrow")
         if _ids(inputs) != _ids(targets):
             raise UserError(f"The inputs and targets of {task} {case} hold different pictures; run `dvc repro`.")
-        known = _Known(ledger or Ledger(), case, targets)
+        earlier = _EarlierFigures(ledger or Ledger(), case, targets)
         context = _Once(partial(_context, rules, targets))
         test_set, degradation = case.split("/")
         for entry in runs:
             own = {"task": task, "run": entry["run"], "case": case, "test_set": test_set, "degradation": degradation,
                    "seed": int(entry.get("seed", -1))}
             rows += (own | row for row in _case_rows(rules, case, inputs, targets, restored / entry["run"],
-                                                     statuses[entry["run"]], context, distances, known))
+                                                     statuses[entry["run"]], context, distances, earlier))
             if len(rows) > ROWS:
                 parts.append(_frame(rows, names))
                 rows = []
@@ -120,7 +120,7 @@ def _problem(status: dict[str, Any], case: str) -> tuple[str, str] | None:
 
 
 def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder: Path, status: dict[str, Any],
-               context: _Once, distances: Distances | None, known: _Known) -> Iterator[dict[str, Any]]:
+               context: _Once, distances: Distances | None, earlier: _EarlierFigures) -> Iterator[dict[str, Any]]:
     """What the columns from `picture` on hold for each picture of the case; metrics that are not known are left out."""
     problem = _problem(status, case)
     entry_run = folder.name
@@ -145,20 +145,21 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
             said = "failed", "the run wrote no output for this picture"
         else:
             try:
-                made, sample = shard[outputs[target.id]], inputs[number]
-                before = known.values(entry_run, sample, made)
-                values = before or _measure(rules, case, sample.arrays, made.arrays, target.arrays, context, distances)
+                restored, sample = shard[outputs[target.id]], inputs[number]
+                before = earlier.values(entry_run, sample, restored)
+                values = before or _measure(rules, case, sample.arrays, restored.arrays, target.arrays, context,
+                                            distances)
                 if before is None:
-                    known.remember(entry_run, sample, made, values)
+                    earlier.remember(entry_run, sample, restored, values)
             except UserError:
                 said = "failed", f"the run's output {shard.path.name} is broken"
             except (ValueError, pa.ArrowException, OSError) as error:
                 said, values = ("failed", _sentence(error)), {}
             for read in (inputs, targets, shard):
                 read.release()
-        facts = target.facts
-        yield {"picture": target.id, "name": str(facts.get("name", target.id[:16])),
-               "group": str(facts.get("group") or target.id), "synthetic": bool(facts.get("synthetic", False)),
+        described = target.facts
+        yield {"picture": target.id, "name": str(described.get("name", target.id[:16])),
+               "group": str(described.get("group") or target.id), "synthetic": bool(described.get("synthetic", False)),
                "status": said[0], "reason": said[1], **values}
 
 
@@ -190,7 +191,7 @@ class _Once:
         return self._values[0]
 
 
-class _Known:
+class _EarlierFigures:
     """What was measured of a case's pictures before, believed while the input, the output and all targets of the case
     are the same (a case's metrics may rest on all its targets)."""
 
@@ -201,14 +202,14 @@ class _Known:
     def values(self, run: str, sample: Record, output: Record) -> dict[str, float] | None:
         if not self.ledger.on:
             return None
-        value = self.ledger.get(self._place(run, output), self._key(sample, output))
+        value = self.ledger.get(self._path(run, output), self._key(sample, output))
         return json.loads(value) if value else None
 
     def remember(self, run: str, sample: Record, output: Record, values: dict[str, float]) -> None:
         if self.ledger.on:
-            self.ledger.put(self._place(run, output), json.dumps(values), self._key(sample, output))
+            self.ledger.put(self._path(run, output), json.dumps(values), self._key(sample, output))
 
-    def _place(self, run: str, output: Record) -> Path:
+    def _path(self, run: str, output: Record) -> Path:
         return Path(run, self.case, output.id)
 
     def _key(self, sample: Record, output: Record) -> str:

@@ -64,13 +64,14 @@ def bootstraps(table: np.ndarray, groups: Sequence[str], seed: int, confidence: 
     """`bootstrap` of each row of `table` (K x N): rows that were measured on the same pictures share all the work."""
     table, named = np.asarray(table, np.float64), np.asarray(groups, dtype=str)
     rows_of: dict[bytes, list[int]] = {}
-    for number, known in enumerate(~np.isnan(table)):
-        rows_of.setdefault(known.tobytes(), []).append(number)
-    found: dict[int, Estimate] = {}
+    for number, present in enumerate(~np.isnan(table)):
+        rows_of.setdefault(present.tobytes(), []).append(number)
+    estimates: dict[int, Estimate] = {}
     for rows in rows_of.values():
-        known = ~np.isnan(table[rows[0]])
-        found |= zip(rows, _estimates(table[rows][:, known], named[known], seed, confidence, count), strict=True)
-    return [found[number] for number in range(len(table))]
+        present = ~np.isnan(table[rows[0]])
+        of_rows = _estimates(table[rows][:, present], named[present], seed, confidence, count)
+        estimates |= zip(rows, of_rows, strict=True)
+    return [estimates[number] for number in range(len(table))]
 
 
 def _estimates(table: np.ndarray, groups: np.ndarray, seed: int, confidence: float, count: int) -> list[Estimate]:

@@ -203,8 +203,8 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     widths[1] = max(6, min(widths[1], _spare(rows)))
     lines = []
     for row in rows:
-        cells = [_without_middle(cell, width).ljust(width) if place == 1 else cell.rjust(width)
-                 for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [_without_middle(cell, width).ljust(width) if index == 1 else cell.rjust(width)
+                 for index, (cell, width) in enumerate(zip(row, widths, strict=True))]
         lines.append(_cut("  ".join(cells).rstrip()))
     return lines
 

@@ -48,8 +48,8 @@ def ssim_hole(restored: Array, truth: Array, mask: Array, peak: float = 255.0) -
 
 def mean_inside(values: Array, mask: Array) -> float:
     """Mean over the missing pixels of a map, H x W (of `ssim_map`: `ssim_hole`)."""
-    found = inside(values, mask)
-    return float(found.mean()) if found.size else float("nan")
+    values_inside = inside(values, mask)
+    return float(values_inside.mean()) if values_inside.size else float("nan")
 
 
 def mean_of_known(picture: Array, mask: Array) -> Array:

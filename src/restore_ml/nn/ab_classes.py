@@ -66,8 +66,8 @@ def _candidates(neighbours: int) -> np.ndarray:
     bound = np.sort(farthest, 1)[:, neighbours - 1 : neighbours]
     kept = [np.flatnonzero(row) for row in nearest <= bound + 1e-6]
     table = np.full((len(kept), max(map(len, kept))), len(centres))
-    for place, classes in enumerate(kept):
-        table[place, : len(classes)] = classes
+    for index, classes in enumerate(kept):
+        table[index, : len(classes)] = classes
     return table.reshape(len(low), len(low), -1)
 
 

@@ -57,9 +57,9 @@ class FeatureNet(nn.Module):
         `UserError`.
         """
         wanted = list(TAPS if taps is None else taps)
-        known = {*TAPS, *(f"pool{block}" for block in range(1, 6))}
+        names = {*TAPS, *(f"pool{block}" for block in range(1, 6))}
         for tap in wanted:
-            if tap not in known:
+            if tap not in names:
                 raise UserError(f"The feature network has no tap {tap!r}; there are relu1_1 ... relu5_4, pool1 ...")
         maps: dict[str, Tensor] = {}
         x = (x - self.mean) / self.std if normalise else x
@@ -105,12 +105,12 @@ def load_features(path: Path) -> FeatureNet:
 
 
 def _from_run(folder: Path) -> FeatureNet:
-    facts = read_json(folder / "model.json")
-    if facts["status"] != "ok":
-        raise UserError(f"The feature network {folder} is not usable: {facts['status']}, {facts['reason']}")
+    model = read_json(folder / "model.json")
+    if model["status"] != "ok":
+        raise UserError(f"The feature network {folder} is not usable: {model['status']}, {model['reason']}")
     weights, start = folder / "weights.safetensors", "features."
-    arrays = read_arrays(weights, facts["weights_sha256"])
-    network = FeatureNet(facts["settings"]["width"], f"minivgg-{facts['weights_sha256'][:8]}")
+    arrays = read_arrays(weights, model["weights_sha256"])
+    network = FeatureNet(model["settings"]["width"], f"minivgg-{model['weights_sha256'][:8]}")
     fill(network, {key[len(start):]: value for key, value in arrays.items() if key.startswith(start)}, weights)
     return _frozen(network)
 
@@ -125,12 +125,12 @@ def _from_file(path: Path) -> FeatureNet:
     from safetensors.torch import load_file
 
     try:
-        given = load_file(path)
-        state, place = {}, 0
+        stored = load_file(path)
+        state, index = {}, 0
         for name in CONVOLUTIONS:
             for part in ("weight", "bias"):
-                state[f"convolutions.{name}.{part}"] = given[f"features.{place}.{part}"]
-            place += 3 if int(name[2]) == DEPTHS[int(name[0]) - 1] else 2  # a ReLU, and a pooling at a block's end
+                state[f"convolutions.{name}.{part}"] = stored[f"features.{index}.{part}"]
+            index += 3 if int(name[2]) == DEPTHS[int(name[0]) - 1] else 2  # a ReLU, and a pooling at a block's end
         network = FeatureNet(len(state["convolutions.1_1.bias"]), f"imagenet-{sha256_of_file(path)[:8]}")
         network.load_state_dict(state)
         return _frozen(network)

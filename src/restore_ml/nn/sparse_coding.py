@@ -63,8 +63,8 @@ def _omp(products: np.ndarray, gram: np.ndarray, sparsity: int) -> Codes:
         values = np.linalg.solve(system, products[rows[:, None], support][..., None])[..., 0]
         if step + 1 < sparsity:
             remaining = products.copy()
-            for place in range(step + 1):
-                remaining -= values[:, place, None] * gram[support[:, place]]
+            for column in range(step + 1):
+                remaining -= values[:, column, None] * gram[support[:, column]]
     return Codes(chosen.T.copy(), values.T.copy())
 
 

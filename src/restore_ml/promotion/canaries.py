@@ -32,20 +32,20 @@ CONSTANT = 0.02
 def pictures() -> dict[str, np.ndarray]:
     """The canary pictures by name, H x W x 3 uint8."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    made = {"flat": np.full((SIDE, SIDE, 3), 128, np.uint8),
+    drawn = {"flat": np.full((SIDE, SIDE, 3), 128, np.uint8),
             "gradient": np.stack([4 * columns, 4 * rows, 255 - 2 * (rows + columns)], 2).astype(np.uint8)}
-    made["strokes"] = _strokes()
+    drawn["strokes"] = _strokes()
     chart = np.array([[230, 30, 30], [30, 200, 40], [30, 50, 220], [240, 220, 30], [220, 40, 210], [40, 210, 220],
                       [245, 245, 245], [15, 15, 15]], np.uint8)
-    made["chart"] = chart[(rows // 16) % 2 * 4 + columns // 16]
+    drawn["chart"] = chart[(rows // 16) % 2 * 4 + columns // 16]
     lines = np.full((SIDE, SIDE, 3), 40, np.uint8)
     lines[::8] = 220
     lines[:, 5::8] = 220
-    made["lines"] = lines
+    drawn["lines"] = lines
     i, j = np.mgrid[:ODD[0], :ODD[1]]
     waves = [128 + 90 * np.sin(i / (5 + channel)) * np.cos(j / (7 - channel)) for channel in range(3)]
-    made["odd size"] = np.rint(np.stack(waves, 2)).astype(np.uint8)
-    return made
+    drawn["odd size"] = np.rint(np.stack(waves, 2)).astype(np.uint8)
+    return drawn
 
 
 def _strokes() -> np.ndarray:
@@ -89,26 +89,26 @@ def inspect(task: str, degradation: str, restore: Callable[[Arrays, str], Arrays
     canary = protocol(task).canary()
     if canary is None:
         return {"sane": True, "sentence": f"{task} has no canary pictures", "pictures": []}
-    found = []
+    reports = []
     for name, sample in samples(task, degradation).items():
-        facts: dict[str, Any] = {"name": name, "rmse": None, "trivial_rmse": None, "shift": None}
+        report: dict[str, Any] = {"name": name, "rmse": None, "trivial_rmse": None, "shift": None}
         try:
             output = restore(sample.inputs, name)
             check(task, output, sample.inputs, sample.target)
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
         else:
-            reason = _judge(task, canary, sample, output, tolerance, facts)
-        found.append({**facts, "sane": not reason, "reason": reason})
-    bad = [entry for entry in found if not entry["sane"]]
+            reason = _judge(task, canary, sample, output, tolerance, report)
+        reports.append({**report, "sane": not reason, "reason": reason})
+    bad = [entry for entry in reports if not entry["sane"]]
     sentence = "" if not bad else ("does not restore the canary pictures sanely: "
                                    + "; ".join(f"{entry['name']}, {entry['reason']}" for entry in bad))
-    return {"sane": not bad, "sentence": sentence, "pictures": found}
+    return {"sane": not bad, "sentence": sentence, "pictures": reports}
 
 
 def _judge(task: str, canary: Canary, sample: Sample, output: Arrays, tolerance: float,
-           facts: dict[str, Any]) -> str:
-    """What is insane in one restored canary, or an empty text; fills `facts` with the figures."""
+           report: dict[str, Any]) -> str:
+    """What is insane in one restored canary, or an empty text; fills `report` with the figures."""
     definition = registry.task(task)
     composed = definition.compose(sample.inputs, output)
     if any(not np.array_equal(composed[name], value) for name, value in output.items()):
@@ -121,7 +121,7 @@ def _judge(task: str, canary: Canary, sample: Sample, output: Arrays, tolerance:
     trivial_output = protocol(task).trivial(sample).astype(np.float64)
     error, trivial = (_rmse(one[hole], truth[hole]) for one in (value, trivial_output))
     shift = float(np.abs(value[hole].mean(0) - truth[hole].mean(0)).max())
-    facts |= {"rmse": round(error, 4), "trivial_rmse": round(trivial, 4), "shift": round(shift, 4)}
+    report |= {"rmse": round(error, 4), "trivial_rmse": round(trivial, 4), "shift": round(shift, 4)}
     spread, true_spread = (array.std(axis=(0, 1)).max() for array in (value, truth))
     findings = {
         f"values from {value.min():.3g} to {value.max():.3g}, outside {canary.low:g} to {canary.high:g}":
@@ -130,7 +130,7 @@ def _judge(task: str, canary: Canary, sample: Sample, output: Arrays, tolerance:
         "a constant where the picture is none": not canary.may_be_constant and spread < CONSTANT * true_spread,
         f"an error of {error:.3g}, more than {tolerance:g} dB above the trivial restoration's {trivial:.3g}":
             error > max(trivial * 10 ** (tolerance / 20), canary.floor)}
-    return next((text for text, found in findings.items() if found), "")
+    return next((text for text, broken in findings.items() if broken), "")
 
 
 def _rmse(value: np.ndarray, truth: np.ndarray) -> float:

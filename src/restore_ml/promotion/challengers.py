@@ -56,7 +56,7 @@ def gather(rows: pandas.DataFrame, models: Path, metric: str, direction: int, *,
     by_run = {str(run): frame.set_index("picture").sort_index() for run, frame in rows.groupby("run", sort=True)}
     teams = {run: tuple(replicates.get(run, (run,))) for run in by_run}
     followers = {member for run, members in replicates.items() for member in members if member != run}
-    found: list[Challenger] = []
+    taken: list[Challenger] = []
     refused: dict[str, str] = {}
     for run, members in teams.items():
         if run in followers or set(members) & set(skipped):
@@ -69,8 +69,8 @@ def gather(rows: pandas.DataFrame, models: Path, metric: str, direction: int, *,
         means = {member: float(by_run[member][metric].mean()) for member in members}
         ordered = sorted(members, key=lambda member: (direction * means[member], member))  # worst first
         chosen = ordered[(len(ordered) - 1) // 2]
-        found.append(Challenger(run, members, values, float(values.mean()), chosen, by_run[chosen]))
-    return sorted(found, key=lambda one: (-direction * one.mean, one.run)), refused
+        taken.append(Challenger(run, members, values, float(values.mean()), chosen, by_run[chosen]))
+    return sorted(taken, key=lambda one: (-direction * one.mean, one.run)), refused
 
 
 def _missing(run: str, members: Sequence[str], by_run: Mapping[str, pandas.DataFrame], models: Path, metric: str,
@@ -120,8 +120,8 @@ def widened(confidence: float, photographs: int) -> float:
 def gain(values: np.ndarray, champion: np.ndarray, groups: Sequence[str], direction: int,
          confidence: float) -> Estimate:
     """The paired gain of a challenger over the champion, positive better, with its widened interval."""
-    known = ~np.isnan(values - champion)
-    photographs = len({group for group, there in zip(groups, known, strict=True) if there})
+    both = ~np.isnan(values - champion)
+    photographs = len({group for group, there in zip(groups, both, strict=True) if there})
     sure = widened(confidence, photographs) if photographs > 1 else confidence
     return paired(direction * values, direction * champion, groups, SEED, min(sure, 1 - 1e-9))
 
@@ -130,7 +130,7 @@ def where(scores: pandas.DataFrame, run: str, champion: str, metric: str, direct
           confidence: float) -> list[dict[str, Any]]:
     """Who wins where: for each case that both did, the means, the gain with its interval, per-picture wins and losses
     and the winner (`run`, `champion` or `neither`, by whether the interval leaves zero out)."""
-    found = []
+    cases = []
     for case, rows in scores.groupby("case", sort=True):
         good = rows[(rows["status"] == "ok") & rows[metric].notna()]
         one, two = (good[good["run"] == name].set_index("picture").sort_index() for name in (run, champion))
@@ -141,11 +141,11 @@ def where(scores: pandas.DataFrame, run: str, champion: str, metric: str, direct
         estimate = gain(a, b, list(one.loc[both, "group"]), direction, confidence)
         low, high = number(estimate.low), number(estimate.high)
         winner = "neither" if low is None or high is None or low <= 0 <= high else run if low > 0 else champion
-        found.append({"case": str(case), "pictures": len(both), "challenger": number(a.mean()),
+        cases.append({"case": str(case), "pictures": len(both), "challenger": number(a.mean()),
                       "champion": number(b.mean()), "gain": number(estimate.mean), "low": low, "high": high,
                       "wins": int(np.sum(direction * (a - b) > 0)), "losses": int(np.sum(direction * (a - b) < 0)),
                       "winner": winner})
-    return found
+    return cases
 
 
 def number(value: float) -> float | None:

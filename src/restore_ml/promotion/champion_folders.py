@@ -39,8 +39,8 @@ def read_champion(folder: Path) -> dict[str, Any] | None:
     is no champion."""
     if not (folder / "model.json").exists():
         return None
-    facts = read_json(folder / "model.json")
-    return {"run": str(facts["run"]), "weights_sha256": str(facts.get("weights_sha256") or ""),
+    model = read_json(folder / "model.json")
+    return {"run": str(model["run"]), "weights_sha256": str(model.get("weights_sha256") or ""),
             "model_sha256": digest(folder)}
 
 
@@ -50,9 +50,9 @@ def install(root: Path, task: str, run: str, decision: dict[str, Any]) -> Path:
     following = home / NEXT
     shutil.rmtree(following, ignore_errors=True)
     _copy(source, following)
-    facts = read_json(source / "model.json")
-    used = method_class(task, facts["method"]).restoring_slots
-    for other in sorted({filled for slot, filled in facts.get("slots", {}).items() if slot in used}):
+    model = read_json(source / "model.json")
+    used = method_class(task, model["method"]).restoring_slots
+    for other in sorted({filled for slot, filled in model.get("slots", {}).items() if slot in used}):
         _copy(root / layout.slot(other), following / layout.slot(other))
     write_json(following / "decision.json", decision)  # last: a folder with a decision is complete
     sync_folder(following)

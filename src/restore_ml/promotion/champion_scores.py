@@ -38,9 +38,9 @@ def rows(root: Path, task: str, scores: pd.DataFrame) -> pd.DataFrame | None:
     if not (folder / "model.json").exists():
         return None
     if path(root, task).exists():
-        known = read_scores(path(root, task))
-        if set(known["run"]) == {name(folder)} and _places(known) == _places(scores):
-            return known
+        stored = read_scores(path(root, task))
+        if set(stored["run"]) == {name(folder)} and _places(stored) == _places(scores):
+            return stored
     return score_champion(root, task)
 
 
@@ -48,10 +48,10 @@ def is_current(root: Path, task: str) -> bool:
     """Whether the rows that are kept are those of the present champion."""
     import pyarrow.parquet as pq
 
-    folder, place = root / layout.champion(task), path(root, task)
-    if not (folder / "model.json").exists() or not place.exists():
+    folder, table = root / layout.champion(task), path(root, task)
+    if not (folder / "model.json").exists() or not table.exists():
         return False
-    return set(pq.read_table(place, columns=["run"])["run"].to_pylist()) == {name(folder)}
+    return set(pq.read_table(table, columns=["run"])["run"].to_pylist()) == {name(folder)}
 
 
 def take_over(root: Path, task: str, own: pd.DataFrame) -> None:
@@ -76,9 +76,9 @@ def score_champion(root: Path, task: str) -> pd.DataFrame:
     from restore_ml.evaluation.scoring import score
 
     folder, samples = root / layout.champion(task), root / layout.samples(task)
-    mark = root / layout.retry_mark("champion", task)
+    retry = root / layout.retry_mark("champion", task)
     if not (folder / "model.json").exists():
-        mark.unlink(missing_ok=True)
+        retry.unlink(missing_ok=True)
         return score(task, samples, samples, [])
     run, seed = name(folder), int(read_json(folder / "model.json")["seed"])
     with tempfile.TemporaryDirectory() as temporary:
@@ -86,9 +86,9 @@ def score_champion(root: Path, task: str) -> pd.DataFrame:
         status = _restore(root, folder, root / layout.inputs(task), out, seed)
         write_json(out / "status.json", status)
         if status.get("transient"):
-            write_text(mark, "")
+            write_text(retry, "")
         else:
-            mark.unlink(missing_ok=True)
+            retry.unlink(missing_ok=True)
         return score(task, samples, Path(temporary), [{"run": run, "seed": seed}])
 
 

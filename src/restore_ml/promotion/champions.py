@@ -73,17 +73,17 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
     assert scores is not None  # asked before
     models, rule = root / layout.models(task), resolve(task, params.promotion)
     teams, seeds = _teams(root, task, params)
-    mark = decisions.evidence(task, scores, models, rule, params.profile, seeds, teams)
-    known = decisions.last_word(root, task, mark)
-    if known is not None:
+    evidence = decisions.evidence(task, scores, models, rule, params.profile, seeds, teams)
+    earlier = decisions.last_word(root, task, evidence)
+    if earlier is not None:
         if not dry_run:
             write_page(root, task)
-        return f"nothing new; decided before: {known['sentence']}"
+        return f"nothing new; decided before: {earlier['sentence']}"
     folder = root / layout.champion(task)
-    held = read_champion(folder)
-    own = standing.rows(root, task, scores) if held is not None and len(scores) else None
-    if held is not None and own is not None:
-        held, scores = {**held, "scored_as": standing.name(folder)}, pd.concat([scores, own], ignore_index=True)
+    champion = read_champion(folder)
+    own = standing.rows(root, task, scores) if champion is not None and len(scores) else None
+    if champion is not None and own is not None:
+        champion, scores = {**champion, "scored_as": standing.name(folder)}, pd.concat([scores, own], ignore_index=True)
 
     def probe(run: str, asked: Rule) -> dict[str, Any]:
         from restore_ml.promotion.probes import probe as look
@@ -91,11 +91,11 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
         case = first_case(protocol(task), scores["case"], asked.primary_case)
         return look(root, task, run, case, asked, decisions.latency(root, task, digest(models / run)))
 
-    decision = decide(task, scores, models, held, params.promotion, profile=params.profile, replicates=teams,
+    decision = decide(task, scores, models, champion, params.promotion, profile=params.profile, replicates=teams,
                       seeds=seeds, probe=probe)
     if not decision.asked or dry_run:
         return decision.sentence
-    record = _record(root, decision, mark, params.profile, digest(folder))
+    record = _record(root, decision, evidence, params.profile, digest(folder))
     if decision.promoted:
         install(root, task, decision.install, record)
         standing.take_over(root, task, scores[scores["run"] == decision.install])
@@ -115,11 +115,11 @@ def _teams(root: Path, task: str, params: settings.Params) -> tuple[dict[str, li
     return teams, {run: params.seeds for run in teams if kinds.get(run) != "no training" and params.seeds > 1}
 
 
-def _record(root: Path, decision: Decision, mark: str, profile: str, present: str) -> dict[str, Any]:
+def _record(root: Path, decision: Decision, evidence: str, profile: str, present: str) -> dict[str, Any]:
     """A decision with what it was made from: profile, data, commit, the hashes of the models before and after."""
     challenger = digest(root / layout.model(decision.task, decision.install)) if decision.install else ""
     return {**decision.as_json(), "kind": decisions.PROMOTED if decision.promoted else decisions.KEPT,
-            "evidence": mark, "profile": profile, "data": Lock(root).data, "commit": decisions.commit(root),
+            "evidence": evidence, "profile": profile, "data": Lock(root).data, "commit": decisions.commit(root),
             "challenger_sha256": challenger, "model_sha256": challenger if decision.promoted else present}
 
 
@@ -136,10 +136,10 @@ def rollback(root: Path, task: str) -> str:
         before = read_champion(home / CHAMPION)
         swap(home)
         run = str(read_json(home / CHAMPION / "model.json")["run"])
-        held = "" if before is None else str(before["run"])
-        sentence = f"{run} is the champion of {task} again" + (f", in place of {held}." if held else ".")
+        replaced = "" if before is None else str(before["run"])
+        sentence = f"{run} is the champion of {task} again" + (f", in place of {replaced}." if replaced else ".")
         decisions.append(root, task, {
-            "kind": decisions.ROLLBACK, "task": task, "run": run, "champion": held, "sentence": sentence,
+            "kind": decisions.ROLLBACK, "task": task, "run": run, "champion": replaced, "sentence": sentence,
             "evidence": _evidence_now(root, task, params), "model_sha256": digest(home / CHAMPION),
             "profile": params.profile, "data": Lock(root).data, "commit": decisions.commit(root)})
         write_page(root, task)

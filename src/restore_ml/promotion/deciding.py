@@ -151,8 +151,8 @@ class _Question:
         if own.empty:
             return (f"The champion {self.held} has no score rows on these pictures; `dvc repro` restores and scores "
                     "its stored weights.")
-        known = str(self.champion.get("weights_sha256") or "")
-        if not self.champion.get("scored_as") and known and known != model_facts(self.models,
+        stored = str(self.champion.get("weights_sha256") or "")
+        if not self.champion.get("scored_as") and stored and stored != model_facts(self.models,
                                                                                   self.held)["weights_sha256"]:
             return (f"The champion {self.held} was trained anew since: its rows are not the champion's. `dvc repro` "
                     "restores and scores its stored weights.")
@@ -167,27 +167,27 @@ class _Question:
         runs = [str(run) for run in self.rows["run"].unique()]
         digest = str((self.champion or {}).get("model_sha256") or "")
         skipped = [*challengers.same_model(self.models, digest, runs), *([self.rival] if self.rival else [])]
-        found, refused = challengers.gather(self.rows, self.models, self.rule.metric, self.direction, skipped=skipped,
-                                            replicates=replicates, wanted=seeds)
+        candidates, refused = challengers.gather(self.rows, self.models, self.rule.metric, self.direction,
+                                                 skipped=skipped, replicates=replicates, wanted=seeds)
         self.facts["refused"] = refused
-        if not found:
+        if not candidates:
             return self.no(self._nobody(refused))
         reference = self._reference()
         verdicts = []
-        for one in found:
-            facts = self._evidence(one, reference, len(found))
-            reason = self._reason(one, facts, reference)
-            facts["considered"] = {"run": one.run, "members": list(one.members), "value": number(one.mean),
-                                   "gain": facts["gain"], "verdict": reason or "passes"}
-            verdicts.append((one, facts, reason))
+        for one in candidates:
+            evidence = self._evidence(one, reference, len(candidates))
+            reason = self._reason(one, evidence, reference)
+            evidence["considered"] = {"run": one.run, "members": list(one.members), "value": number(one.mean),
+                                   "gain": evidence["gain"], "verdict": reason or "passes"}
+            verdicts.append((one, evidence, reason))
             if not reason:
                 break
-        chosen, facts, reason = verdicts[-1] if not verdicts[-1][2] else verdicts[0]
-        self.facts |= {**facts, "considered": [entry["considered"] for _, entry, _ in verdicts]}
+        chosen, evidence, reason = verdicts[-1] if not verdicts[-1][2] else verdicts[0]
+        self.facts |= {**evidence, "considered": [entry["considered"] for _, entry, _ in verdicts]}
         if reason:
             return self.no(f"{self.held} stays: {self._asked(chosen)} {reason}." if self.held
                            else self._nobody(refused))
-        return Decision(promoted=True, sentence=self._won(chosen, found), **self.facts)
+        return Decision(promoted=True, sentence=self._won(chosen, candidates), **self.facts)
 
     def _nobody(self, refused: dict[str, str]) -> str:
         if self.held:
@@ -214,22 +214,22 @@ class _Question:
 
     def _evidence(self, one: Challenger, reference: str, asked: int) -> dict[str, Any]:
         """The gain over the reference on the same pictures, the pictures' own values, and the guards."""
-        facts: dict[str, Any] = {
+        evidence: dict[str, Any] = {
             "run": one.run, "install": one.install, "members": list(one.members), "value": number(one.mean),
             "weights_sha256": model_facts(self.models, one.install)["weights_sha256"], "gain": None}
         theirs = self.rows[self.rows["run"] == reference].set_index("picture").reindex(one.rows.index)
         compared = reference if reference not in one.members else ""
         checks = guards.metric_checks(self.rules, self.rule, one.rows, theirs if compared else None, reference)
-        facts["guards"] = [check.as_json() for check in (*checks, *guards.size_checks(self.rule, self.models,
+        evidence["guards"] = [check.as_json() for check in (*checks, *guards.size_checks(self.rule, self.models,
                                                                                       one.install))]
         if not compared:
-            return facts
+            return evidence
         b = theirs[self.rule.metric].to_numpy(np.float64)
         groups = [str(group) for group in one.rows["group"]]
         confidence = 1 - (1 - self.rule.confidence) / (asked if self.held else 1)
         estimate = challengers.gain(one.values, b, groups, self.direction, confidence)
         tail = max((1 - self.rule.confidence) / 2, asked * 0.5**estimate.groups if estimate.groups else 1.0)
-        facts |= {"gain": {"mean": number(estimate.mean), "low": number(estimate.low), "high": number(estimate.high),
+        evidence |= {"gain": {"mean": number(estimate.mean), "low": number(estimate.low), "high": number(estimate.high),
                            "confidence": round(confidence, 9), "photographs": estimate.groups},
                   "compared_with": compared, "noise": round(min(1.0, tail), 9),
                   "wins": int(np.sum(self.direction * (one.values - b) > 0)),
@@ -240,27 +240,27 @@ class _Question:
                                                               strict=True)],
                   "where": challengers.where(self.scores, one.install, compared, self.rule.metric, self.direction,
                                              self.rule.confidence)}
-        return facts
+        return evidence
 
-    def _reason(self, one: Challenger, facts: dict[str, Any], reference: str) -> str:
+    def _reason(self, one: Challenger, evidence: dict[str, Any], reference: str) -> str:
         """Why this challenger does not win, in words that follow its name, or an empty text."""
         if self.held:
-            reason = self._short_of(facts)
+            reason = self._short_of(evidence)
             if reason:
                 return reason
-        broken = [check["sentence"] for check in facts["guards"] if not check["holds"]]
+        broken = [check["sentence"] for check in evidence["guards"] if not check["holds"]]
         if broken:
             self.facts["refused"][one.run] = "; ".join(broken)
             return f"breaks a guard: {'; '.join(broken)}"
         if self.probe is None:
             return ""
         probed = self.probe(one.install, self.rule)
-        facts |= {"canaries": probed.get("canaries"), "latency": probed.get("latency")}
-        rate = (facts["latency"] or {}).get("ms_per_megapixel")
+        evidence |= {"canaries": probed.get("canaries"), "latency": probed.get("latency")}
+        rate = (evidence["latency"] or {}).get("ms_per_megapixel")
         speed = guards.limit("ms_per_megapixel", math.nan if rate is None else float(rate),
                              self.rule.max_ms_per_megapixel)
-        facts["guards"].append(speed.as_json())
-        canaries = facts["canaries"]
+        evidence["guards"].append(speed.as_json())
+        canaries = evidence["canaries"]
         reason = "" if canaries is None or canaries["sane"] else str(canaries["sentence"])
         if not speed.holds:
             reason = f"breaks a guard: {speed.sentence}"
@@ -268,12 +268,12 @@ class _Question:
             self.facts["refused"][one.run] = reason
         return reason
 
-    def _short_of(self, facts: dict[str, Any]) -> str:
+    def _short_of(self, evidence: dict[str, Any]) -> str:
         """Why the gain is not proven, or an empty text."""
-        gain = facts["gain"]
+        gain = evidence["gain"]
         if gain is None or gain["mean"] is None:
             return f"cannot be compared: no picture has {self.rule.metric} of both"
-        text = self._text(facts)
+        text = self._text(evidence)
         if gain["photographs"] < self.rule.min_photographs:
             count = gain["photographs"]
             few = "one photograph, which says" if count == 1 else f"{count} photographs, which say too little"
@@ -286,15 +286,15 @@ class _Question:
             return f"gains less than {self.rule.minimum_gain:g} ({text})"
         return ""
 
-    def _text(self, facts: dict[str, Any]) -> str:
-        gain = facts["gain"]
+    def _text(self, evidence: dict[str, Any]) -> str:
+        gain = evidence["gain"]
         interval = "" if gain["low"] is None else (f" [{gain['low']:+.4g}, {gain['high']:+.4g}] at "
                                                    f"{100 * gain['confidence']:.4g} %")
-        return (f"{self.rule.metric} {gain['mean']:+.4g}{interval}, better on {facts['wins']} and worse on "
-                f"{facts['losses']} of {len(facts['pictures'])} pictures")
+        return (f"{self.rule.metric} {gain['mean']:+.4g}{interval}, better on {evidence['wins']} and worse on "
+                f"{evidence['losses']} of {len(evidence['pictures'])} pictures")
 
-    def _won(self, one: Challenger, found: list[Challenger]) -> str:
+    def _won(self, one: Challenger, candidates: list[Challenger]) -> str:
         if self.held:
             return f"{self._asked(one)} replaces {self.held}: {self._text(self.facts)}."
         return (f"{one.run} becomes the first champion of {self.task}: {self.rule.metric} {one.mean:.4g} on "
-                f"{self.facts['case']}, the best of {len(found)} runs that can be compared and whose guards hold.")
+                f"{self.facts['case']}, the best of {len(candidates)} runs that can be compared and whose guards hold.")

@@ -46,15 +46,15 @@ def history(root: Path, task: str) -> list[dict[str, Any]]:
 def append(root: Path, task: str, record: dict[str, Any]) -> bool:
     """Keep a decision unless the very same one is there; returns whether it was new. A rollback is an event and always
     new: its number is part of it."""
-    place = folder(root, task)
-    known = sorted(place.glob("[0-9]*.json"))
-    number = int(known[-1].name.split("-")[0]) + 1 if known else 1
+    home = folder(root, task)
+    earlier = sorted(home.glob("[0-9]*.json"))
+    number = int(earlier[-1].name.split("-")[0]) + 1 if earlier else 1
     if record["kind"] == ROLLBACK:
         record = {**record, "number": number}
-    mark = short(record)
-    if any(path.stem.endswith(f"-{mark}") for path in known):
+    fingerprint = short(record)
+    if any(path.stem.endswith(f"-{fingerprint}") for path in earlier):
         return False
-    write_json(place / f"{number:04d}-{record['kind']}-{mark}.json", record)
+    write_json(home / f"{number:04d}-{record['kind']}-{fingerprint}.json", record)
     return True
 
 
@@ -75,11 +75,11 @@ def evidence(task: str, scores: pd.DataFrame, models: Path, rule: Rule, profile:
     return sha256(canonical_json(parts).encode())[:16]
 
 
-def last_word(root: Path, task: str, mark: str) -> dict[str, Any] | None:
+def last_word(root: Path, task: str, evidence: str) -> dict[str, Any] | None:
     """The last decision on this evidence, if the champion that it left is the one that is there; else None."""
-    found = [record for record in history(root, task) if record["evidence"] == mark]
+    decided = [record for record in history(root, task) if record["evidence"] == evidence]
     present = digest(root / layout.champion(task))
-    return found[-1] if found and found[-1]["model_sha256"] == present else None
+    return decided[-1] if decided and decided[-1]["model_sha256"] == present else None
 
 
 def heal(root: Path, task: str) -> None:
@@ -111,17 +111,17 @@ def commit(root: Path) -> str:
         return UNKNOWN
 
 
-def log(client: MlflowClient, experiment: str, root: Path, task: str, known: Iterable[str]) -> tuple[list[str],
+def log(client: MlflowClient, experiment: str, root: Path, task: str, fingerprints: Iterable[str]) -> tuple[list[str],
                                                                                                    list[str]]:
     """Write each decision that MLflow does not have as the run `promotion <hash>`, with its page and decision.json;
-    returns the names written and those that were there. `known`: the fingerprints in the experiment."""
+    returns the names written and those that were there. `fingerprints`: the fingerprints in the experiment."""
     from restore_ml.report.promotion import page
 
-    written, kept, marks = [], [], set(known)
+    written, kept, marks = [], [], set(fingerprints)
     for record in history(root, task):
         title = f"promotion {short(record)}"
-        mark = sha256(canonical_json({"view": VIEW, "decision": record}).encode())[:32]
-        if mark in marks:
+        fingerprint = sha256(canonical_json({"view": VIEW, "decision": record}).encode())[:32]
+        if fingerprint in marks:
             kept.append(title)
             continue
         now = int(time.time() * 1000)
@@ -138,7 +138,7 @@ def log(client: MlflowClient, experiment: str, root: Path, task: str, known: Ite
             (Path(name) / "promotion.html").write_text(page(task, [record]), encoding="utf-8")
             client.log_artifacts(run.info.run_id, name)
         client.set_terminated(run.info.run_id, "FINISHED", end_time=now)
-        client.set_tag(run.info.run_id, "fingerprint", mark)  # last: what a kill cut short has none
+        client.set_tag(run.info.run_id, "fingerprint", fingerprint)  # last: what a kill cut short has none
         written.append(title)
     return written, kept
 

@@ -34,15 +34,15 @@ def probe(root: Path, task: str, run: str, case: str, rule: Rule, measured: dict
     from restore_ml.serving.restore_command import load
 
     folder = root / layout.model(task, run)
-    facts = read_json(folder / "model.json")
-    threads = int(facts.get("threads") or 1)
+    description = read_json(folder / "model.json")
+    threads = int(description.get("threads") or 1)
     torch.set_num_threads(threads)
     method, model = load(folder, root)
     degradation = case.split("/")[1]
-    found = None
+    checked = None
     if rule.canaries:
-        found = canaries.inspect(task, degradation, lambda inputs, name: restore(
-            method, model, inputs, derive(facts["seed"], "canary", name)), rule.canary_tolerance)
+        checked = canaries.inspect(task, degradation, lambda inputs, name: restore(
+            method, model, inputs, derive(description["seed"], "canary", name)), rule.canary_tolerance)
     if measured is None:
         inputs = sample(task, degradation)
         seconds: list[float] = []
@@ -55,7 +55,7 @@ def probe(root: Path, task: str, run: str, case: str, rule: Rule, measured: dict
         timed = statistics.median(seconds[1:] or seconds)
         measured = {"ms_per_megapixel": round(1000 * timed / (SIDE * SIDE / 1e6), 1), "machine": costs.machine(),
                     "threads": threads, "picture": f"{SIDE} x {SIDE}, {degradation}", "times": len(seconds[1:]) or 1}
-    return {"canaries": found, "latency": measured}
+    return {"canaries": checked, "latency": measured}
 
 
 def sample(task: str, degradation: str) -> dict[str, np.ndarray]:

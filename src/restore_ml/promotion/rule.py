@@ -51,8 +51,8 @@ class Rule:
         The metric that decides is no guard."""
         own = {guard.metric: guard for guard in rules.guards}
         for metric, margin in self.margins.items():
-            known = own.get(metric, Guard(metric))
-            own[metric] = Guard(metric, margin, known.least, known.most)
+            declared = own.get(metric, Guard(metric))
+            own[metric] = Guard(metric, margin, declared.least, declared.most)
         return [guard for name, guard in own.items() if name != self.metric]
 
 
@@ -117,15 +117,15 @@ def _margins(rules: Protocol, settings: dict[str, Any]) -> dict[str, float | Non
     value = settings.get("margins") or {}
     if not isinstance(value, dict) or any(not isinstance(entry, dict | None) for entry in value.values()):
         raise UserError("margins of promotion must be a mapping from tasks to mappings from metrics to margins.")
-    found: dict[str, float | None] = {}
+    margins: dict[str, float | None] = {}
     for metric, margin in (_of_task(settings, "margins", rules.task, {}) or {}).items():
         if rules.metric(str(metric)).direction == 0:
             raise UserError(f"margins of promotion names {metric}, of which neither way is better.")
         if margin is not None and (not _is_number(margin) or margin < 0):
             raise UserError(f"The margin of {metric} in promotion is {margin!r}; it must be a number of at least 0, or "
                             "null for none.")
-        found[str(metric)] = None if margin is None else float(margin)
-    return found
+        margins[str(metric)] = None if margin is None else float(margin)
+    return margins
 
 
 def _is_number(value: Any) -> bool:

@@ -28,11 +28,11 @@ def page(task: str, records: list[dict[str, Any]]) -> str:
     bars, zero = _bars(now.get("pictures") or [])
     heading = HEADINGS[top["kind"]].format(run=top["run"], champion=top["champion"] or "Nobody")
     return environment.from_string(text).render(
-        title=task.replace("_", " "), heading=heading, top=top, now=now, facts=_facts(top), strip=_strip(now),
+        title=task.replace("_", " "), heading=heading, top=top, now=now, facts=_summary_rows(top), strip=_strip(now),
         bars=bars, zero=zero, asked={one["run"] for one in now["considered"]}, earlier=list(reversed(records[:-1])))
 
 
-def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
+def _summary_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
     """What a decision was made from, by name."""
     latency = record.get("latency") or {}
     speed = "" if latency.get("ms_per_megapixel") is None else (
@@ -44,10 +44,10 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
     case = record.get("case") and f"{record['case']}, {record['metric']}, {len(record.get('pictures') or [])} pictures"
     team = ", ".join(record.get("members") or [])
     seeds = f"{team}; {record['install']} is the one installed" if len(record.get("members") or []) > 1 else ""
-    facts = [("decided on", case), ("rule", asked), ("seeds", seeds), ("latency", speed),
+    rows = [("decided on", case), ("rule", asked), ("seeds", seeds), ("latency", speed),
              ("profile", record.get("profile")), ("data", record.get("data")), ("code", record.get("commit")),
              ("model", record.get("model_sha256")), ("evidence", record.get("evidence"))]
-    return [(name, str(value)) for name, value in facts if value]
+    return [(name, str(value)) for name, value in rows if value]
 
 
 def _strip(record: dict[str, Any]) -> dict[str, Any] | None:

@@ -55,10 +55,10 @@ def choose(method: Method, model: Model, wanted: str = "auto") -> str:
 def tolerable(method: Method, model: Model) -> bool:
     """Whether bf16 holds the tolerance on the canary pictures; a model that cannot restore them is left in fp32."""
     try:
-        found = difference(method, model)
+        measured = difference(method, model)
     except Exception:  # restoring the person's picture will say what is wrong
         return False
-    return found is not None and found.tolerable
+    return measured is not None and measured.tolerable
 
 
 def difference(method: Method, model: Model) -> Difference | None:

@@ -17,17 +17,17 @@ def load_model(folder: Path, root: Path | None = None) -> tuple[Method, Model]:
     `root` is the project, where the runs in its slots lie; only methods that use them while restoring look there.
     Raises `UserError` when there is no usable model.
     """
-    facts = read_json(folder / "model.json")
-    if facts["status"] != "ok":
-        raise UserError(f"The run {facts['run']} has no model: {facts['status']}, {facts['reason']}")
-    method = registry.method(facts["task"], facts["method"], facts["settings"])
+    description = read_json(folder / "model.json")
+    if description["status"] != "ok":
+        raise UserError(f"The run {description['run']} has no model: {description['status']}, {description['reason']}")
+    method = registry.method(description["task"], description["method"], description["settings"])
     model = Model()
-    if facts.get("arrays_sha256"):
-        model.arrays = read_arrays(folder / "arrays.safetensors", facts["arrays_sha256"], "np")
+    if description.get("arrays_sha256"):
+        model.arrays = read_arrays(folder / "arrays.safetensors", description["arrays_sha256"], "np")
     method.constants = model.arrays
     if method.trains:
-        _load_networks(method, model, folder / "weights.safetensors", facts["weights_sha256"])
-    used = {slot: run for slot, run in facts.get("slots", {}).items() if slot in method.restoring_slots}
+        _load_networks(method, model, folder / "weights.safetensors", description["weights_sha256"])
+    used = {slot: run for slot, run in description.get("slots", {}).items() if slot in method.restoring_slots}
     if used and root is not None:
         from restore_ml.training.slots import load_slots
 

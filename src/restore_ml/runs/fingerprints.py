@@ -54,8 +54,8 @@ def stale(root: Path, params: Params) -> bool:
     """Whether the folder `code` no longer says what holds (another torch, another processor, an edited package)."""
     folder = root / layout.CODE
     content = code(root, params)
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
-    return found != set(content) or any(_differs(folder / name, value) for name, value in content.items())
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
+    return present != set(content) or any(_differs(folder / name, value) for name, value in content.items())
 
 
 def _differs(path: Path, value: Any) -> bool:
@@ -195,6 +195,6 @@ def kind(run: Run) -> str:
 
 def _weights(params: Params) -> dict[str, str]:
     """The files that a user supplies: by path, with their contents' hash, so that a changed file retrains."""
-    given = dict(params.weights)
-    return given | {f"{name}.sha256": sha256_of_file(Path(path)) for name, path in given.items()
+    paths = dict(params.weights)
+    return paths | {f"{name}.sha256": sha256_of_file(Path(path)) for name, path in paths.items()
                     if Path(path).is_file()}

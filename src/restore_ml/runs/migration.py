@@ -101,7 +101,7 @@ def _without_retired(run: str, entry: dict[str, Any]) -> str:
     """Take from an entry, in place, what its method no longer has; a sentence where there was any."""
     if entry.get("method", run) != RETIRED:
         return ""
-    found = False
+    changed = False
     for part in ("settings", *settings.PROFILES):
         values = entry.get(part)
         if not isinstance(values, dict):
@@ -111,9 +111,9 @@ def _without_retired(run: str, entry: dict[str, Any]) -> str:
             values["start"] = "interpolation"
         steps = values.get("steps")
         settle = steps.pop("settle", None) if isinstance(steps, dict) else None
-        found |= skip is not None or settle is not None
+        changed |= skip is not None or settle is not None
     return (f"{run}: its network begins as interpolation (`start:`) where `skip: bicubic` stood, and its phase settle "
-            "is left out; the method has neither any more.") if found else ""
+            "is left out; the method has neither any more.") if changed else ""
 
 
 def runs_text(task: str, samples: dict[str, Any], margins: dict[str, Any], runs: dict[str, Any]) -> str:
@@ -156,19 +156,19 @@ def _flow(value: Any) -> str:
 
 def _champion(folder: Path) -> str:
     """Give a stored model its slots in place of `needs`."""
-    facts = read_json(folder / "model.json")
-    if "needs" not in facts:
+    model = read_json(folder / "model.json")
+    if "needs" not in model:
         return ""
-    needs = facts.pop("needs")
-    facts["slots"] = {} if needs == layout.NONE else {"features": f"{NEEDS_TASK}/{needs}"}
+    needs = model.pop("needs")
+    model["slots"] = {} if needs == layout.NONE else {"features": f"{NEEDS_TASK}/{needs}"}
     for kept in sorted((folder / layout.MODELS).glob("*/model.json")):
         _champion(kept.parent)
         if kept.parent.parent.name == layout.MODELS.name:
             target = folder / layout.MODELS / NEEDS_TASK / kept.parent.name
             target.parent.mkdir(parents=True, exist_ok=True)
             kept.parent.rename(target)
-    write_json(folder / "model.json", facts)  # last: what has `needs` is moved again
-    return f"{folder.parent.name}: the {folder.name} {facts['run']} keeps its weights."
+    write_json(folder / "model.json", model)  # last: what has `needs` is moved again
+    return f"{folder.parent.name}: the {folder.name} {model['run']} keeps its weights."
 
 
 def _old_results(root: Path) -> list[str]:

@@ -29,10 +29,10 @@ def write(root: Path, count: int | None = None, runs: Sequence[str] = ()) -> str
     if wanted < 1:
         raise UserError(f"The number of seeds is {wanted}; give a whole number of at least 1.")
     bases = [run for run in params.runs.values() if run.task in tables() and not run.of]
-    known = {name for run in bases for name in (run.name, run.key)}
+    names = {name for run in bases for name in (run.name, run.key)}
     for name in runs:
-        if name not in known:
-            raise UserError(f"There is no run {name!r} that could be repeated.{nearest(name, known)}")
+        if name not in names:
+            raise UserError(f"There is no run {name!r} that could be repeated.{nearest(name, names)}")
     chosen = [run for run in bases if run.name in runs or run.key in runs or (not runs and draws(run))]
     before, after = {}, {}
     for task in dict.fromkeys(run.task for run in chosen):
@@ -58,7 +58,7 @@ def _with_seeds(text: str, runs: Sequence[settings.Run], wanted: int, path: Path
     """A runs.yaml with the replicates of `runs` in place of those that it has."""
     names = {run.name for run in runs}
     kept = [line for line in text.splitlines(keepends=True)
-            if not ((found := LINE.match(line)) and found["of"] in names)]
+            if not ((match := LINE.match(line)) and match["of"] in names)]
     added = []
     for run in runs:
         slots = ", ".join(f"{slot}: {run.slots.get(slot, layout.NONE)}" for slot in settings.SLOTS)

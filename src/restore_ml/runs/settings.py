@@ -162,10 +162,10 @@ def _check_named(runs: dict[str, Run], judges: dict[str, str], defaults: dict[st
 
 def graph_tasks(root: Path) -> list[str]:
     """The tasks that have a runs.yaml in the project, feature networks first; a folder that is no task is refused."""
-    found = {path.parent.name for path in (root / layout.GRAPH).glob("*/runs.yaml")}
-    for name in sorted(found):
+    tasks = {path.parent.name for path in (root / layout.GRAPH).glob("*/runs.yaml")}
+    for name in sorted(tasks):
         one_of(name, (*tables(), *support()), f"the folder {layout.GRAPH}/{name}")
-    return [name for name in (*support(), *tables()) if name in found]
+    return [name for name in (*support(), *tables()) if name in tasks]
 
 
 def _graph(file: Path, name: str) -> dict[str, Any]:
@@ -303,7 +303,7 @@ def _merge(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
 
 def _weights(raw: dict[str, Any], path: Path) -> dict[str, str]:
     value = section(raw, "weights", path)
-    for name, place in value.items():
-        if not isinstance(place, str):
-            raise UserError(f"{short(name)} under weights in {path} is {shown(place)}; it must be the path of a file.")
+    for name, file in value.items():
+        if not isinstance(file, str):
+            raise UserError(f"{short(name)} under weights in {path} is {shown(file)}; it must be the path of a file.")
     return value

@@ -102,8 +102,8 @@ class Sources:
                 if path.is_file():
                     return path
         spec = importlib.util.find_spec(name.partition(".")[0])  # an editable package has a finder of its own
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            inner = Path(place).joinpath(*name.split(".")[1:])
+        for location in (spec.submodule_search_locations or []) if spec else []:
+            inner = Path(location).joinpath(*name.split(".")[1:])
             for path in (inner.with_suffix(".py"), inner / "__init__.py"):
                 if path.is_file():
                     return path
@@ -155,21 +155,21 @@ class _Closure:
         more = False
         for name, kept in self.protocol.items():
             module = self.sources.module(name)
-            for found in module.definitions if module else ():
-                if found in kept or not self._counts(name, found, kept):
+            for definition in module.definitions if module else ():
+                if definition in kept or not self._counts(name, definition, kept):
                     continue
-                kept.add(found)
-                self.names |= found.names
-                self._imported(name, found.imports)
+                kept.add(definition)
+                self.names |= definition.names
+                self._imported(name, definition.imports)
                 more = True
         return more
 
-    def _counts(self, module: str, found: Definition, kept: set[Definition]) -> bool:
-        if found.owner and not any(other.name == found.owner and not other.owner for other in kept):
+    def _counts(self, module: str, definition: Definition, kept: set[Definition]) -> bool:
+        if definition.owner and not any(other.name == definition.owner and not other.owner for other in kept):
             return False
-        if module == METHOD and found.owner == "Method" and found.name in self.overridden - self.supers:
+        if module == METHOD and definition.owner == "Method" and definition.name in self.overridden - self.supers:
             return False
-        return found.always or found.name in self.names
+        return definition.always or definition.name in self.names
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -220,26 +220,26 @@ def _bound(node: ast.stmt) -> list[str]:
             return []
         return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    found = [inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name)]
-    return found or [""]
+    names = [inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name)]
+    return names or [""]
 
 
 def _names(tree: ast.AST) -> frozenset[str]:
     """All names that occur in a tree: variables, attributes, keywords, what is imported, what `getattr` asks for."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
-            found.add(node.id)
+            names.add(node.id)
         elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
+            names.add(node.attr)
         elif isinstance(node, ast.keyword) and node.arg:
-            found.add(node.arg)
+            names.add(node.arg)
         elif isinstance(node, ast.alias):
-            found |= {*node.name.split("."), node.asname or ""}
+            names |= {*node.name.split("."), node.asname or ""}
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
-            found |= {inner.value for inner in node.args if isinstance(inner, ast.Constant)
+            names |= {inner.value for inner in node.args if isinstance(inner, ast.Constant)
                       and isinstance(inner.value, str)}
-    return frozenset(found)
+    return frozenset(names)
 
 
 def _supers(tree: ast.AST) -> frozenset[str]:

@@ -157,10 +157,10 @@ class Protocol(ABC):
         reading: where the embedded test set or the usual degradation is not tested, the first case in the order of
         names with the right degradation, then with the right set, then any.
         """
-        known = sorted(set(cases))
-        if not known:
+        present = sorted(set(cases))
+        if not present:
             raise UserError(f"{self.task} has no test case; add test pictures, or degradations under `tasks:`.")
-        return min(known, key=lambda case: (case.split("/")[1] != self.primary_degradation,
+        return min(present, key=lambda case: (case.split("/")[1] != self.primary_degradation,
                                             case.split("/")[0] != self.primary_set, case))
 
 

@@ -28,14 +28,14 @@ def ensure(client: MlflowClient, task: str) -> None:
 
 def versions(client: MlflowClient, task: str) -> dict[str, Any]:
     """The versions of a task's model by the id of the MLflow run they came from."""
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     token = None
     while True:
         page = client.search_model_versions(f"name = '{registry_name(task)}'", max_results=1000, page_token=token)
-        found.update({str(version.run_id): version for version in page})
+        by_name.update({str(version.run_id): version for version in page})
         token = page.token
         if not token:
-            return found
+            return by_name
 
 
 def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], words: Words) -> list[str]:
@@ -44,8 +44,8 @@ def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], w
 
     Returns a sentence for each change. Promote decides, this only reads.
     """
-    known = versions(client, task)
-    by_mark = {version.tags.get("fingerprint"): version for version in known.values()}
+    present = versions(client, task)
+    by_fingerprint = {version.tags.get("fingerprint"): version for version in present.values()}
     champion = champion_folder(root, task)
     if champion is not None:
         digest = sha256((champion / "model.json").read_bytes())
@@ -53,12 +53,12 @@ def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], w
     else:
         chosen = best(task, [entry for entry in entries if entry.usable])
     name = registry_name(task)
-    if chosen is None or chosen.fingerprint not in by_mark:
+    if chosen is None or chosen.fingerprint not in by_fingerprint:
         _describe(client, name, words.registered_model("", "", "", True))
         return []
-    version = by_mark[chosen.fingerprint]
+    version = by_fingerprint[chosen.fingerprint]
     said = _point(client, name, version, chosen.run, champion is None)
-    for other in known.values():
+    for other in present.values():
         wanted = "true" if champion is None and other is version else None
         if other.tags.get(PROVISIONAL) != wanted:
             if wanted is None:
@@ -69,7 +69,7 @@ def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], w
         text = str(read_json(champion / "decision.json").get("sentence") or "")
         if text and version.tags.get("decision") != text:
             client.set_model_version_tag(name, version.version, "decision", text[:5000])
-    same = (other.tags.get("licences", "") for other in (version, *known.values())
+    same = (other.tags.get("licences", "") for other in (version, *present.values())
             if other.tags.get("model_sha256") == version.tags.get("model_sha256"))
     licences = next((text for text in same if text), "")
     _describe(client, name, words.registered_model(chosen.run, version.version, licences, champion is None))
@@ -83,8 +83,8 @@ def _describe(client: MlflowClient, name: str, text: str) -> None:
 
 def _point(client: MlflowClient, name: str, version: Any, run: str, provisional: bool) -> list[str]:
     model = client.get_registered_model(name)
-    held = model.aliases.get(CHAMPION)
-    if held is not None and str(held) == str(version.version):
+    pointed = model.aliases.get(CHAMPION)
+    if pointed is not None and str(pointed) == str(version.version):
         return []
     client.set_registered_model_alias(name, CHAMPION, version.version)
     if provisional:
@@ -104,12 +104,12 @@ def best(task: str, entries: list[Entry]) -> Entry | None:
         return None
     case = first_case(rules, cases, named_case(entries[0].root, task))
     metric = rules.metric(rules.primary)
-    found = []
+    ranked = []
     for entry in entries:
         rows = entry.scores
         if metric.name not in rows:
             continue
         values = rows.loc[(rows["status"] == "ok") & (rows["case"] == case), metric.name].dropna()
         if len(values):
-            found.append((-metric.direction * float(values.mean()), entry.run, entry))
-    return min(found, key=lambda item: item[:2])[2] if found else None
+            ranked.append((-metric.direction * float(values.mean()), entry.run, entry))
+    return min(ranked, key=lambda item: item[:2])[2] if ranked else None

@@ -72,7 +72,7 @@ class Task:
                  + stored * (entry.role == "champion")]
         if is_champion:
             parts.append(f"It is the champion of {words(self.task)}.")
-        parts.append(self._place(row) if row else "")
+        parts.append(self._rank(row) if row else "")
         reason = entry.tags().get("reason") or (row or {}).get("reason", "")
         if reason:
             parts.append(f"**{(row or {}).get('status') or entry.tags()['status']}**: {reason}")
@@ -88,7 +88,7 @@ class Task:
                          "All its figures, by test case: the table `cases.json` among the artifacts.")
         return "\n\n".join(part for part in parts if part)
 
-    def _place(self, row: dict[str, Any]) -> str:
+    def _rank(self, row: dict[str, Any]) -> str:
         """Where the run stands on the primary case."""
         assert self.rules is not None
         metric = self.rules.metric(self.rules.primary)
@@ -137,7 +137,7 @@ class Task:
             parts += _evidence(read_json(self.champion / "decision.json"))
         else:
             row = self.rows.get(run)
-            parts.append(self._place(row) if row and self.rules else "")
+            parts.append(self._rank(row) if row and self.rules else "")
         parts.append(f"**Trained on** {licences}." if licences else "")
         name = f"restore-{self.task.replace('_', '-')}"
         parts.append(f"[The page of the task]({page(self.task)}) (while `make ui` runs). "
@@ -201,5 +201,5 @@ def trained_under(root: Path, entry: Entry) -> str:
         return ""
     licences = read_table(path)["licence"].to_pylist()
     counts = sorted({licence: licences.count(licence) for licence in licences}.items(), key=lambda one: (-one[1], one))
-    return ", ".join(f"{number} {'pictures ' * (place == 0)}under {licence}"
-                     for place, (licence, number) in enumerate(counts))
+    return ", ".join(f"{number} {'pictures ' * (index == 0)}under {licence}"
+                     for index, (licence, number) in enumerate(counts))

@@ -22,8 +22,8 @@ DIGITS = 4
 """Decimals of the metrics that MLflow's table shows; the finest metric of any protocol is read to four."""
 MODEL = "model"
 """The tag `kind` of an entry that has a model, whose rows a person chooses between; a table or a decision has none."""
-FACTS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed", "status",
-         "reason")
+ROW_FACTS = ("task", "run", "case", "test_set", "degradation", "picture", "name", "group", "synthetic", "seed",
+             "status", "reason")
 """The columns of scores/<task>/<run>.parquet that are no metrics."""
 
 
@@ -83,10 +83,10 @@ class Entry:
     def params(self) -> dict[str, str]:
         """The resolved settings and what else makes the run what it is, flat (`steps.first`)."""
         names = ("method", "seed", "threads", "processes", "precision")
-        facts = {key: self.model.get(key, "") for key in names}
+        parameters = {key: self.model.get(key, "") for key in names}
         slots = self.model.get("slots", {})
-        return {key: str(value)[:6000] for key, value in {**facts, **slots, **_flat(self.model["settings"])}.items()
-                if str(value) != ""}
+        named = {**parameters, **slots, **_flat(self.model["settings"])}
+        return {key: str(value)[:6000] for key, value in named.items() if str(value) != ""}
 
     def metrics(self) -> dict[str, float]:
         """The few figures that a person chooses by: the primary metric and the guards' on the primary case, and the
@@ -110,7 +110,7 @@ class Entry:
 
         rows = []
         for case, of_case in self.scores.groupby("case") if len(self.scores) else ():
-            means = of_case.loc[of_case["status"] == "ok"].drop(columns=[*FACTS], errors="ignore").mean()
+            means = of_case.loc[of_case["status"] == "ok"].drop(columns=[*ROW_FACTS], errors="ignore").mean()
             counts = {status: int((of_case["status"] == status).sum()) for status in ("ok", "failed", "unsupported")}
             rows.append({"case": case, **means, "pictures": len(of_case), **counts})
         return pd.DataFrame(rows)

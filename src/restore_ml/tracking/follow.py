@@ -46,7 +46,7 @@ class Follower:
         self.client: MlflowClient = store.client(root)
         self.shipped: dict[str, tuple[str, int]] = {}
         """Training -> (MLflow run, points shipped)."""
-        experiments = [found.experiment_id for found in self.client.search_experiments()]
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
         for run in self.client.search_runs(experiments, "tags.live = 'true'", max_results=1000):
             count = run.data.tags.get("points", "0")
             self.shipped[run.data.tags.get("training", "")] = (run.info.run_id, int(count) if count.isdigit() else 0)
@@ -90,13 +90,13 @@ class Follower:
         return True
 
     def _create(self, training: str, folder: Path) -> str:
-        facts = _facts(folder / "run.json")
-        task = str(facts.get("task", ""))
+        header = _header(folder / "run.json")
+        task = str(header.get("task", ""))
         name = writing.registry_name(task) if task in registry.task_names() else "restore-training"
-        found = self.client.get_experiment_by_name(name)
-        place = store.artifacts(self.root) / f"{name}-{time.time_ns():x}"
-        experiment = found.experiment_id if found else self.client.create_experiment(name, place.as_uri())
-        tags = {"live": "true", "training": training, "run": str(facts.get("run", training))}
+        present = self.client.get_experiment_by_name(name)
+        artifacts = store.artifacts(self.root) / f"{name}-{time.time_ns():x}"
+        experiment = present.experiment_id if present else self.client.create_experiment(name, artifacts.as_uri())
+        tags = {"live": "true", "training": training, "run": str(header.get("run", training))}
         run = self.client.create_run(experiment, tags=tags, run_name=f"{tags['run']} (training)")
         return str(run.info.run_id)
 
@@ -109,14 +109,14 @@ def end(client: MlflowClient, identity: str) -> None:
 
 def finished(root: Path) -> set[str]:
     """The trainings (their fingerprints) whose models are written, here or by an experiment that left no model here."""
-    written = {str(_facts(path).get("fingerprint", "")) for path in (root / layout.MODELS).glob("*/*/model.json")}
+    written = {str(_header(path).get("fingerprint", "")) for path in (root / layout.MODELS).glob("*/*/model.json")}
     return written | {path.parent.name for path in (root / layout.CHECKPOINTS).glob(f"*/{DONE}")}
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _header(path: Path) -> dict[str, Any]:
     """A JSON object, or nothing when it is missing or half written."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        header = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return header if isinstance(header, dict) else {}

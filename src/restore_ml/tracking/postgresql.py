@@ -22,10 +22,10 @@ KEY = 0x726573746F7265
 
 def address() -> str | None:
     """The URI that the environment names, with its driver; None without one, `UserError` for another kind of store."""
-    given = os.environ.get(VARIABLE, "").strip()
-    if not given:
+    configured = os.environ.get(VARIABLE, "").strip()
+    if not configured:
         return None
-    scheme, _, rest = given.partition("://")
+    scheme, _, rest = configured.partition("://")
     if scheme not in ("postgresql", "postgres", DRIVER) or not rest:
         raise UserError(f"{VARIABLE} does not begin with postgresql://; give postgresql://user@host:port/database, or "
                         "unset it to use the project's own SQLite file.")

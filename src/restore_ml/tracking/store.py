@@ -58,12 +58,12 @@ def database(root: Path) -> Path:
 
 def artifacts(root: Path) -> Path:
     """The folder of artifacts: the one that the environment names, else the project's own."""
-    given = os.environ.get(ARTIFACTS, "").strip()
-    if not given:
+    configured = os.environ.get(ARTIFACTS, "").strip()
+    if not configured:
         return root.resolve() / layout.MLFLOW / "artifacts"
-    if "://" in given or not Path(given).is_absolute():
-        raise UserError(f"{ARTIFACTS} is {given!r}; give the absolute path of a folder.")
-    return Path(given).resolve()
+    if "://" in configured or not Path(configured).is_absolute():
+        raise UserError(f"{ARTIFACTS} is {configured!r}; give the absolute path of a folder.")
+    return Path(configured).resolve()
 
 
 def tracking_uri(root: Path) -> str:
@@ -129,14 +129,14 @@ def _fill(root: Path) -> None:
     made beside its place and moved there when it is whole.
     """
     _be_patient()
-    place = artifacts(root).as_uri()
+    folder = artifacts(root).as_uri()
     if postgresql.address() or database(root).exists():
-        _make_tables(tracking_uri(root), place)
+        _make_tables(tracking_uri(root), folder)
     else:
-        write_whole(database(root), lambda part: _make_tables(_sqlite(part), place))
+        write_whole(database(root), lambda part: _make_tables(_sqlite(part), folder))
 
 
-def _make_tables(uri: str, place: str) -> None:
+def _make_tables(uri: str, artifacts: str) -> None:
     from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -149,7 +149,7 @@ def _make_tables(uri: str, place: str) -> None:
             utils._upgrade_db(engine)
     finally:
         engine.dispose()
-    SqlAlchemyStore(uri, place).engine.dispose()  # writes the default experiment
+    SqlAlchemyStore(uri, artifacts).engine.dispose()  # writes the default experiment
 
 
 def client(root: Path) -> MlflowClient:

@@ -95,8 +95,8 @@ def _entries(root: Path, task: str, params: settings.Params, lock: Lock, report:
     if champion is not None:
         name = str(read_json(champion / "model.json")["run"])
         data = str(read_json(champion / "decision.json").get("data") or lock.data)
-        place = standing.path(root, task)
-        own = read_scores(place) if place.exists() else scores.iloc[:0]
+        table = standing.path(root, task)
+        own = read_scores(table) if table.exists() else scores.iloc[:0]
         own = own[own["run"] == standing.name(champion)].reset_index(drop=True)
         entry = Entry(root, task, name, champion, own, data, role="champion")
         if entry.model_sha256 not in built:
@@ -121,14 +121,14 @@ class _Task:
         words = descriptions.Task(self.root, self.task)
         if self.registers and shared_view.ensure(self.client, self.experiment, self.task, words.experiment()):
             self.report.refreshed.append(f"{self.task}: view")
-        held = commits(self.root, {entry.key: _hashes(entry, lock) for entry in entries}, self.task)
+        committed = commits(self.root, {entry.key: _hashes(entry, lock) for entry in entries}, self.task)
         runs = self._runs()
         versions = aliases.versions(self.client, self.task) if self.registers else {}
         for identity in self.unfinished & set(versions):
             version = versions.pop(identity)
             self.client.delete_model_version(version.name, version.version)
         for entry in entries:
-            mutable = {"git_commit": held.get(entry.key, UNCOMMITTED), "profile": self.profile, "state": CURRENT}
+            mutable = {"git_commit": committed.get(entry.key, UNCOMMITTED), "profile": self.profile, "state": CURRENT}
             shown = words.run_tags(entry, entry.model_sha256 == words.champion_sha256)
             self._entry(entry, mutable, shown, runs, versions)
         self._table(runs)
@@ -149,7 +149,7 @@ class _Task:
         """All entries by fingerprint; what a kill left unfinished is removed."""
         from mlflow.entities import ViewType
 
-        found: dict[str, Run] = {}
+        runs: dict[str, Run] = {}
         self.unfinished.clear()
         done = finished(self.root)
         token = None
@@ -161,14 +161,14 @@ class _Task:
                     self._end_live(run, done)
                     continue
                 if "fingerprint" in tags:
-                    found.setdefault(tags["fingerprint"], run)
+                    runs.setdefault(tags["fingerprint"], run)
                     continue
                 self.unfinished.add(run.info.run_id)
                 if run.info.lifecycle_stage == "active":
                     end(self.client, run.info.run_id)
             token = page.token
             if not token:
-                return found
+                return runs
 
     def _end_live(self, run: Run, done: set[str]) -> None:
         """A live run whose training has ended goes, also when no `sync --follow` was there to see it; that of one
@@ -223,9 +223,9 @@ class _Task:
 
     def _retire(self, entries: list[Entry], runs: dict[str, Run], names: set[str]) -> None:
         wanted = {entry.fingerprint for entry in entries}
-        for mark, run in runs.items():
+        for fingerprint, run in runs.items():
             tags = run.data.tags
-            if mark in wanted or tags.get("entry", "").startswith(("comparison", "promotion/", "turing")):
+            if fingerprint in wanted or tags.get("entry", "").startswith(("comparison", "promotion/", "turing")):
                 continue
             gone = tags.get("entry", "").startswith("run/") and tags.get("run") not in names
             state = ARCHIVED if gone else SUPERSEDED
@@ -249,33 +249,34 @@ class _Task:
             return
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         parts = {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in files}
-        mark = sha256(canonical_json({"view": VIEW, "task": self.task, "files": parts}).encode())[:32]
+        fingerprint = sha256(canonical_json({"view": VIEW, "task": self.task, "files": parts}).encode())[:32]
         for other, run in runs.items():
-            if run.data.tags.get("entry") == "comparison" and other != mark and run.data.tags["state"] == CURRENT:
+            tags = run.data.tags
+            if tags.get("entry") == "comparison" and other != fingerprint and tags["state"] == CURRENT:
                 self.client.set_tag(run.info.run_id, "state", SUPERSEDED)
                 self.report.superseded.append(f"{self.task}: comparison")
-        known = runs.get(mark)
-        if known is not None and writing.intact(known):
+        present = runs.get(fingerprint)
+        if present is not None and writing.intact(present):
             self.report.kept.append(f"{self.task}: comparison")
-            if self._refresh_run(known, {"state": CURRENT, "profile": self.profile}):
+            if self._refresh_run(present, {"state": CURRENT, "profile": self.profile}):
                 self.report.refreshed.append(f"{self.task}: comparison")
             return
         tags = {"task": self.task, "entry": "comparison", "state": CURRENT, "profile": self.profile}
-        writing.write_table(self.client, self.experiment, folder, tags, mark)
+        writing.write_table(self.client, self.experiment, folder, tags, fingerprint)
         self.report.written.append(f"{self.task}: comparison")
 
 
 def experiment(client: MlflowClient, root: Path, task: str) -> str:
     """The id of the task's experiment, which is made, or brought back, where there is none."""
     name = writing.registry_name(task)
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    if found is None:
+    present = client.get_experiment_by_name(name)
+    if present is not None and present.lifecycle_stage == "deleted":
+        client.restore_experiment(present.experiment_id)
+    if present is None:
         # The identity in the path is the database's own, so a refilled store never mixes with old folders.
-        place = store.artifacts(root) / f"{task}-{time.time_ns():x}"
-        return str(client.create_experiment(name, artifact_location=place.as_uri(), tags={"task": task}))
-    return str(found.experiment_id)
+        artifacts = store.artifacts(root) / f"{task}-{time.time_ns():x}"
+        return str(client.create_experiment(name, artifact_location=artifacts.as_uri(), tags={"task": task}))
+    return str(present.experiment_id)
 
 
 def _hashes(entry: Entry, lock: Lock) -> set[str]:

@@ -25,51 +25,54 @@ VIEW = 1
 ENTRY = "turing"
 
 
-def log(root: Path, made: Report) -> str:
+def log(root: Path, result: Report) -> str:
     """Bring the task's experiment up to date with a report that is written (`report.turing.report`); a sentence."""
     folder = root / layout.REPORTS / "turing"
-    files = [folder / f"{made.task}.csv", folder / f"{made.task}.md"]
-    texts = sorted(session.text for session in made.sessions)
-    mark = sha256(canonical_json({"view": VIEW, "task": made.task, "answers": [sha256(text.encode()) for text in texts],
-                                  "files": [sha256(path.read_bytes()) for path in files]}).encode())[:32]
-    name = writing.registry_name(made.task)
+    files = [folder / f"{result.task}.csv", folder / f"{result.task}.md"]
+    texts = sorted(session.text for session in result.sessions)
+    parts = {"view": VIEW, "task": result.task, "answers": [sha256(text.encode()) for text in texts],
+             "files": [sha256(path.read_bytes()) for path in files]}
+    fingerprint = sha256(canonical_json(parts).encode())[:32]
+    name = writing.registry_name(result.task)
     with store.writing(root):
         aside = store.migrate(root)
         client = store.client(root)
-        place = experiment(client, root, made.task)
-        shared_view.ensure(client, place, made.task, descriptions.Task(root, made.task).experiment())
-        runs = _runs(client, place)
-        known = next((run for run in runs if run.data.tags.get("fingerprint") == mark and writing.intact(run)), None)
+        experiment_id = experiment(client, root, result.task)
+        shared_view.ensure(client, experiment_id, result.task, descriptions.Task(root, result.task).experiment())
+        runs = _runs(client, experiment_id)
+        present = next((run for run in runs
+                        if run.data.tags.get("fingerprint") == fingerprint and writing.intact(run)), None)
         for run in runs:
-            wanted = CURRENT if run is known else SUPERSEDED
+            wanted = CURRENT if run is present else SUPERSEDED
             if run.data.tags.get("state") != wanted:
                 client.set_tag(run.info.run_id, "state", wanted)
-        if known is None:
-            _write(client, place, made, files, texts, mark)
-    said = f"MLflow has this report already (experiment {name}, run turing)." if known is not None else (
+        if present is None:
+            _write(client, experiment_id, result, files, texts, fingerprint)
+    said = f"MLflow has this report already (experiment {name}, run turing)." if present is not None else (
         f"Written to MLflow: experiment {name}, run turing.")
     return said if aside is None else f"The old store could not be used and was set aside as {aside.name}. {said}"
 
 
 def _runs(client: MlflowClient, experiment_id: str) -> list[Run]:
-    found: list[Run] = []
+    runs: list[Run] = []
     token = None
     while True:
         page = client.search_runs([experiment_id], f"tags.entry = '{ENTRY}'", max_results=1000, page_token=token)
-        found += page
+        runs += page
         token = page.token
         if not token:
-            return found
+            return runs
 
 
-def _write(client: MlflowClient, place: str, made: Report, files: list[Path], texts: list[str], mark: str) -> None:
+def _write(client: MlflowClient, experiment_id: str, result: Report, files: list[Path], texts: list[str],
+           fingerprint: str) -> None:
     now = int(time.time() * 1000)
-    tags = {"task": made.task, "entry": ENTRY, "state": CURRENT, "mlflow.source.name": "restore-ml turing report",
+    tags = {"task": result.task, "entry": ENTRY, "state": CURRENT, "mlflow.source.name": "restore-ml turing report",
             "mlflow.note.content": files[1].read_text(encoding="utf-8")[:5000]}
-    run = client.create_run(place, start_time=now, run_name="turing", tags=tags)
+    run = client.create_run(experiment_id, start_time=now, run_name="turing", tags=tags)
     identity = run.info.run_id
-    writing.log(client, identity, {"sessions": str(len(made.sessions))}, _metrics(made), [], now)
-    client.log_table(identity, made.table, "turing.json")
+    writing.log(client, identity, {"sessions": str(len(result.sessions))}, _metrics(result), [], now)
+    client.log_table(identity, result.table, "turing.json")
     with tempfile.TemporaryDirectory() as folder:
         for path in files:
             write_text(Path(folder) / path.name, path.read_text(encoding="utf-8"))
@@ -77,19 +80,19 @@ def _write(client: MlflowClient, place: str, made: Report, files: list[Path], te
             write_text(Path(folder) / "answers" / f"{number:05d}.json", text)
         client.log_artifacts(identity, folder)
     client.set_terminated(identity, "FINISHED", end_time=now)
-    client.set_tag(identity, "fingerprint", mark)  # last: what a kill cut short has none, and sync removes it
+    client.set_tag(identity, "fingerprint", fingerprint)  # last: what a kill cut short has none, and sync removes it
 
 
-def _metrics(made: Report) -> dict[str, float]:
+def _metrics(result: Report) -> dict[str, float]:
     """`turing_fool_rate/<run>` and `turing_preferred/<run>_over_<run>` with `_low`, `_high` and `_pairs`.
 
     Where a method was tested as several models, or with several times, the present model and the longest time count.
     """
-    found: dict[str, float] = {}
-    for row in made.table.sort_values(["present", "seconds"], kind="stable").to_dict("records"):
+    metrics: dict[str, float] = {}
+    for row in result.table.sort_values(["present", "seconds"], kind="stable").to_dict("records"):
         name = (f"turing_fool_rate/{row['run']}" if row["question"] == FOOLED
                 else f"turing_preferred/{row['run']}_over_{row['against']}")
-        found |= {name: row["rate"], f"{name}_low": row["low"], f"{name}_high": row["high"],
+        metrics |= {name: row["rate"], f"{name}_low": row["low"], f"{name}_high": row["high"],
                   f"{name}_pairs": float(row["pairs"])}
-    people, pairs = made.table["people"].max(), made.table["pairs"].sum()
-    return found | {"turing_people": float(people), "turing_pairs": float(pairs)}
+    people, pairs = result.table["people"].max(), result.table["pairs"].sum()
+    return metrics | {"turing_people": float(people), "turing_pairs": float(pairs)}

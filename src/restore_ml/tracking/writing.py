@@ -159,17 +159,17 @@ def _signature() -> Any:
 
 def requirements() -> list[str]:
     """`name==version` of what a model needs, without local tags such as `+cpu`, so that it installs elsewhere."""
-    found = []
+    pinned = []
     for name in REQUIREMENTS:
         try:
-            found.append(f"{name}=={metadata.version(name).partition('+')[0]}")
+            pinned.append(f"{name}=={metadata.version(name).partition('+')[0]}")
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return pinned
 
 
 
-def write_table(client: MlflowClient, experiment: str, folder: Path, tags: dict[str, str], mark: str) -> None:
+def write_table(client: MlflowClient, experiment: str, folder: Path, tags: dict[str, str], fingerprint: str) -> None:
     """Write a task's comparison (comparison/<task>) as a run with an MLflow table beside its files."""
     import pandas as pd
 
@@ -182,7 +182,7 @@ def write_table(client: MlflowClient, experiment: str, folder: Path, tags: dict[
     if notes.exists():
         client.set_tag(run.info.run_id, "mlflow.note.content", notes.read_text(encoding="utf-8")[:5000])
     client.set_terminated(run.info.run_id, "FINISHED", end_time=now)
-    client.set_tag(run.info.run_id, "fingerprint", mark)
+    client.set_tag(run.info.run_id, "fingerprint", fingerprint)
 
 
 def fresh_costs(client: MlflowClient, run: Run, entry: Entry) -> None:
@@ -202,8 +202,8 @@ def fresh_costs(client: MlflowClient, run: Run, entry: Entry) -> None:
 
 def intact(run: Run) -> bool:
     """Whether the files of an entry that the database knows are still there."""
-    place = Path(unquote(urlparse(run.info.artifact_uri).path))
-    if not any(place.glob("*.*")):
+    folder = Path(unquote(urlparse(run.info.artifact_uri).path))
+    if not any(folder.glob("*.*")):
         return False
     model = run.data.tags.get("model_id")
-    return model is None or (place.parents[1] / "models" / model / "artifacts" / "MLmodel").exists()
+    return model is None or (folder.parents[1] / "models" / model / "artifacts" / "MLmodel").exists()

@@ -50,17 +50,17 @@ def wait(process: PartialState) -> None:
 
 def of_all(tensors: Mapping[str, Tensor], process: PartialState) -> list[dict[str, Tensor]]:
     """Every process's tensors of these names, by process. They must have the same shapes in all of them."""
-    found: list[dict[str, Tensor]] = [{} for _ in range(process.num_processes)]
+    gathered: list[dict[str, Tensor]] = [{} for _ in range(process.num_processes)]
     for name, tensor in sorted(tensors.items()):
         mine = tensor.detach().to(process.device).contiguous()
-        copies = [torch.empty_like(mine) for _ in found]
+        copies = [torch.empty_like(mine) for _ in gathered]
         if process.num_processes > 1:
             _say(partial(torch.distributed.all_gather, copies, mine))
         else:
             copies = [mine]
-        for values, copy in zip(found, copies, strict=True):
+        for values, copy in zip(gathered, copies, strict=True):
             values[name] = copy
-    return found
+    return gathered
 
 
 def assert_equal(tensors: Iterable[Tensor], process: PartialState) -> None:

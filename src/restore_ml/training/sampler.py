@@ -104,8 +104,8 @@ class Sampler:
         slot, end = step * size, (step + 1) * size
         visits: list[tuple[int, int]] = []
         while slot < end:
-            epoch, place = divmod(slot, count)
-            positions = _order(self.seed, epoch, count)[place:place + end - slot].tolist()
+            epoch, index = divmod(slot, count)
+            positions = _order(self.seed, epoch, count)[index:index + end - slot].tolist()
             visits += [(epoch, position) for position in positions]
             slot += len(positions)
         return visits
@@ -113,16 +113,16 @@ class Sampler:
 
 def _stacked(samples: list[dict[str, np.ndarray]], names: Iterable[str]) -> dict[str, np.ndarray]:
     """The arrays of these names of all samples in one each, as `np.stack` makes them: its own checks are felt here."""
-    made = {}
+    batch = {}
     for name in names:
         first = samples[0][name]
-        whole = made[name] = np.empty((len(samples), *first.shape), first.dtype)
-        for place, sample in enumerate(samples):
+        whole = batch[name] = np.empty((len(samples), *first.shape), first.dtype)
+        for index, sample in enumerate(samples):
             if sample[name].shape != first.shape:
                 raise ValueError(f"The samples of a batch have {name} of the shapes {first.shape} and "
                                  f"{sample[name].shape}.")
-            whole[place] = sample[name]
-    return made
+            whole[index] = sample[name]
+    return batch
 
 
 @lru_cache(maxsize=2)

@@ -26,8 +26,8 @@ def load_slot(root: Path, run: str, weights: Mapping[str, str]) -> Any:
     """The frozen network of a run that is a feature network, or of the user's file in its place; of any other run its
     method and model, ready to restore."""
     folder = root / layout.slot(run)
-    facts = read_json(folder / "model.json")
-    if registry.method_class(facts["task"], facts["method"]).feature_network:
+    model = read_json(folder / "model.json")
+    if registry.method_class(model["task"], model["method"]).feature_network:
         from restore_ml.nn.features import load_features
 
         return load_features(Path(weights[WEIGHTS]) if WEIGHTS in weights else folder)

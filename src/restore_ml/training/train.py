@@ -78,11 +78,11 @@ def _check_processes(spec: dict[str, Any]) -> None:
                         "`dvc repro` starts it rightly.")
 
 
-def _record(spec: dict[str, Any], method: Method, mark: str) -> dict[str, Any]:
+def _record(spec: dict[str, Any], method: Method, fingerprint: str) -> dict[str, Any]:
     """What model.json says before anything is learned."""
     copied = ("run", "task", "method", "settings", "seed", "precision", "threads")
     return {**{key: spec[key] for key in copied}, "processes": spec.get("processes", 1),
-            "slots": spec.get("slots", {}), "fingerprint": mark,
+            "slots": spec.get("slots", {}), "fingerprint": fingerprint,
             "reading": method.reading, "status": "ok", "reason": "", "steps": 0, "parameters": {},
             "parameters_total": 0, "training_ops": 0, "weights_sha256": ""}
 

@@ -120,9 +120,9 @@ class APlus(Method):
     def _pairs(self, target: np.ndarray, reference: np.ndarray, missing: np.ndarray,
                places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Standardised reference windows and the target's residual over the radiometric map, per clear window."""
-        known, side = moments(reference, missing), self.settings["window"]
-        residual = (target - radiometric_map(target, reference, missing)) / known.deviation
-        return (windows((reference - known.mean) / known.deviation, places, side), windows(residual, places, side))
+        pieces, side = moments(reference, missing), self.settings["window"]
+        residual = (target - radiometric_map(target, reference, missing)) / pieces.deviation
+        return (windows((reference - pieces.mean) / pieces.deviation, places, side), windows(residual, places, side))
 
     def learn(self, phi: np.ndarray, psi: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Principal axes, anchors by K-SVD and their regressions from pairs of windows (n x D, n x q)."""
@@ -169,14 +169,14 @@ class APlus(Method):
                 return base
             places = _some(clear, setting["pool"], generator(seed, "rs_aplus scene"))
             arrays = self.learn(*self._pairs(target, reference, missing, places), seed)
-        known = moments(reference, missing)
-        standard = (reference - known.mean) / known.deviation
+        pieces = moments(reference, missing)
+        standard = (reference - pieces.mean) / pieces.deviation
         average = OverlapAverage(reference.shape, setting["window"])
         for start in range(0, len(touched), CHUNK):
             places = touched[start:start + CHUNK]
             features = windows(standard, places, setting["window"]) @ arrays["axes"]
             average.add(predict(features, arrays["anchors"], arrays["maps"], setting["anchor"]), places)
-        return base + average.mean() * known.deviation
+        return base + average.mean() * pieces.deviation
 
 
 def _one_thread() -> threadpool_limits:

@@ -48,8 +48,8 @@ class ColorfulNet(nn.Module):
         layers: list[nn.Module] = []
         before = 1
         for channels, last_stride, dilation in blocks:
-            for place, after in enumerate(channels):
-                stride = last_stride if place == len(channels) - 1 else 1
+            for index, after in enumerate(channels):
+                stride = last_stride if index == len(channels) - 1 else 1
                 layers += [nn.Conv2d(before, after, 3, stride, dilation, dilation), nn.ReLU()]
                 before = after
             layers.append(nn.BatchNorm2d(before))

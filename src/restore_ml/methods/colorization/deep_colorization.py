@@ -173,8 +173,8 @@ def _crops(material: Material, side: int, count: int, seed: int) -> list[Tensor]
     """Grey crops of at most `side` pixels, cut in turn from the training pictures."""
     crops = []
     for number in range(count):
-        visit, place = divmod(number, len(material.records))
-        record = material.records[place]
+        visit, index = divmod(number, len(material.records))
+        record = material.records[index]
         rgb = record.arrays["rgb"]
         draws = generator(seed, "deep_colorization", record.id, visit)
         top, left = (int(draws.integers(max(1, length - side + 1))) for length in rgb.shape[:2])

@@ -93,25 +93,25 @@ class GaborPix2Pix(Method):
 
     def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
         """Half the adversarial loss of true and made pictures, and the penalty."""
-        shown, made, true = self._pair(context)
+        shown, fake, true = self._pair(context)
         judge = context.networks["discriminator"]
-        made = made.detach()
+        fake = fake.detach()
         scores = discriminator_terms(self.settings["gan"], judge(torch.cat([shown, true], 1)),
-                                     judge(torch.cat([shown, made], 1)))
+                                     judge(torch.cat([shown, fake], 1)))
         terms = {name: 0.5 * score for name, score in scores.items()}
         if self.settings["gradient_penalty"]:
             share = context.uniform(true[:, :1, :1, :1])
-            mixed = share * true + (1 - share) * made
+            mixed = share * true + (1 - share) * fake
             terms["penalty"] = self.settings["gradient_penalty"] * gradient_penalty(judge, shown, mixed)
         return terms
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """Half the adversarial loss of LSGAN (the whole of BCE, as pix2pix has it) and L1 on RGB in [-1, 1]."""
-        shown, made, true = self._pair(context)
-        judged = context.networks["discriminator"](torch.cat([shown, made], 1))
+        shown, fake, true = self._pair(context)
+        judged = context.networks["discriminator"](torch.cat([shown, fake], 1))
         share = 0.5 if self.settings["gan"] == "lsgan" else 1.0
         return {"adversarial": share * generator_term(self.settings["gan"], judged),
-                "l1": self.settings["l1"] * F.l1_loss(made, true)}
+                "l1": self.settings["l1"] * F.l1_loss(fake, true)}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Texture, network, RGB; its ab beside it, which the harness joins to the input's lightness."""
@@ -121,8 +121,8 @@ class GaborPix2Pix(Method):
     def _pair(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """The condition, the generator's picture (one forward pass a step for both players) and the true one."""
         shown = context.once("shown", lambda: self.condition(context.inputs["L"]))
-        made = context.once("made", lambda: context.networks["generator"](shown).float())
-        return shown, made, 2 * context.target["rgb"] - 1
+        fake = context.once("made", lambda: context.networks["generator"](shown).float())
+        return shown, fake, 2 * context.target["rgb"] - 1
 
 
 def gradient_penalty(judge: nn.Module, shown: Tensor, mixed: Tensor) -> Tensor:

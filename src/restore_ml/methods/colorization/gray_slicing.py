@@ -51,11 +51,11 @@ def otsu_levels(histogram: np.ndarray, slices: int) -> list[float]:
             best[end] = totals[cut[end]]
         cost = best
         cuts.append(cut)
-    levels_found, end = [], LEVELS
+    chosen, end = [], LEVELS
     for cut in reversed(cuts):
         end = int(cut[end])
-        levels_found.append(float(end))
-    return levels_found[::-1]
+        chosen.append(float(end))
+    return chosen[::-1]
 
 
 def slice_colours(slices: int) -> Tensor:
@@ -94,8 +94,8 @@ class GraySlicing(Method):
         levels = self.settings["levels"] or uniform_levels(slices)
         if not self.settings["levels"] and self.settings["thresholds"] == "otsu":
             levels = otsu_levels(np.bincount(grey.long().flatten().cpu().numpy(), minlength=LEVELS), slices)
-        place = torch.bucketize(grey[:, 0], torch.tensor(levels, device=grey.device, dtype=grey.dtype), right=True)
-        return pseudo_colour(slice_colours(slices).to(grey)[place].movedim(-1, 1))
+        level = torch.bucketize(grey[:, 0], torch.tensor(levels, device=grey.device, dtype=grey.dtype), right=True)
+        return pseudo_colour(slice_colours(slices).to(grey)[level].movedim(-1, 1))
 
 
 METHOD = GraySlicing

@@ -157,10 +157,10 @@ class ContextEncoder(Method):
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """0.999 of the squared error on [-1, 1] and 0.001 of -log D."""
-        s, made = self.settings, self._predicted(context)
+        s, fake = self.settings, self._predicted(context)
         truth = self.region(2 * context.target["image"] - 1)
-        judged = context.networks["discriminator"](made)
-        return {"reconstruction": s["reconstruction"] * masked_mse(made, truth, self.weight(context.inputs["mask"])),
+        judged = context.networks["discriminator"](fake)
+        return {"reconstruction": s["reconstruction"] * masked_mse(fake, truth, self.weight(context.inputs["mask"])),
                 "adversarial": s["adversarial"] * generator_term("bce", judged)}
 
     def weight(self, mask: Tensor) -> Tensor:
@@ -188,13 +188,13 @@ class ContextEncoder(Method):
         size, patch = inputs["image"].shape[-2:], self.settings["patch"]
         down, right = (self.margin(length) for length in size) if self.centre else (0, 0)
         shown = continued(self.shown(inputs), down, right)
-        made = (model.networks["generator"](resized(shown, (patch, patch))).float() + 1) / 2
+        fake = (model.networks["generator"](resized(shown, (patch, patch))).float() + 1) / 2
         if not self.centre:
-            return {"image": resized(made, size)}
+            return {"image": resized(fake, size)}
         top, left = shown.shape[-2] // 4 - down, shown.shape[-1] // 4 - right
         bottom, end = size[0] - top, size[1] - left
         image = inputs["image"].clone()
-        image[..., top:bottom, left:end] = resized(made, (bottom - top, end - left))
+        image[..., top:bottom, left:end] = resized(fake, (bottom - top, end - left))
         return {"image": image}
 
     def margin(self, length: int) -> int:

@@ -92,7 +92,7 @@ class DIPWatermark(Method):
         """`mark`: H x W x 4 uint8 (RGB and opacity), with a known mark."""
         if self.settings["mode"] == "opaque":
             return {}
-        return {"mark": _read_mark(Path(self.settings["mark"]))}
+        return {"mark": _read_watermark(Path(self.settings["mark"]))}
 
     def network(self) -> nn.Module:
         """A fresh network, from torch's current generator."""
@@ -102,7 +102,7 @@ class DIPWatermark(Method):
             return PriorUNet(channels, s["widths"], s["extra_levels"], s["upsample"])
         return Hourglass(channels, s["widths"], s["skip"], s["upsample"])
 
-    def given(self, image: Tensor, mask: Tensor, seed: int) -> Tensor:
+    def network_input(self, image: Tensor, mask: Tensor, seed: int) -> Tensor:
         """What the network is shown: nothing of it depends on pixels under the mask."""
         parts = []
         if self.settings["input"] != "noise":
@@ -124,11 +124,11 @@ class DIPWatermark(Method):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Fit, and give the average picture of the steps (the known pixels are put back by the task)."""
         s, image, mask = self.settings, inputs["image"], inputs["mask"]
-        given = self.given(image, mask, seed)
+        network_input = self.network_input(image, mask, seed)
         if s["mode"] == "opaque":
             marked, unknown = _unmarked, mask
         else:
-            marked, unknown = _Mark(model.arrays["mark"], image, self.multiple), torch.zeros_like(mask)
+            marked, unknown = _Watermark(model.arrays["mark"], image, self.multiple), torch.zeros_like(mask)
         image = image * (1 - unknown)
         wanted = {}
         features = model.slots.get("features")
@@ -139,9 +139,11 @@ class DIPWatermark(Method):
             network = self.network().to(image.device)
         average, draws = RunningMean(s["average"]), torch.Generator().manual_seed(derive(seed, "jitter"))
 
+        shape = network_input.shape
+
         def loss(step: int) -> Tensor:
-            noise = torch.randn(given.shape, generator=draws).to(given.device) * s["jitter"] if s["jitter"] else 0.0
-            output = network(given + noise)
+            noise = torch.randn(shape, generator=draws).to(network_input.device) * s["jitter"] if s["jitter"] else 0.0
+            output = network(network_input + noise)
             average.add(output)
             return self.loss(marked(output), image, unknown, wanted, features)
 
@@ -153,14 +155,14 @@ def _unmarked(picture: Tensor) -> Tensor:
     return picture
 
 
-class _Mark:
+class _Watermark:
     """Puts a known mark (H x W x 4 uint8) on a picture of its size, or padded by reflection to a multiple."""
 
-    def __init__(self, mark: np.ndarray, image: Tensor, multiple: int) -> None:
-        layers = torch.from_numpy(mark.transpose(2, 0, 1).copy()).to(image.device)[None].float() / 255
-        below, right = (there - own for there, own in zip(image.shape[-2:], mark.shape, strict=False))
+    def __init__(self, watermark: np.ndarray, image: Tensor, multiple: int) -> None:
+        layers = torch.from_numpy(watermark.transpose(2, 0, 1).copy()).to(image.device)[None].float() / 255
+        below, right = (there - own for there, own in zip(image.shape[-2:], watermark.shape, strict=False))
         if not (0 <= below < multiple and 0 <= right < multiple):
-            raise UserError(f"The mark is {mark.shape[1]} x {mark.shape[0]}, the picture {image.shape[-1]} x "
+            raise UserError(f"The mark is {watermark.shape[1]} x {watermark.shape[0]}, the picture {image.shape[-1]} x "
                             f"{image.shape[-2]}; draw the mark on a canvas of the picture's size.")
         if below or right:
             layers = nn.functional.pad(layers, (0, right, 0, below), "reflect")
@@ -170,7 +172,7 @@ class _Mark:
         return (1 - self.opacity) * picture + self.opacity * self.colour
 
 
-def _read_mark(path: Path) -> np.ndarray:
+def _read_watermark(path: Path) -> np.ndarray:
     """A file with an alpha channel as H x W x 4 uint8."""
     from PIL import Image
 

@@ -165,8 +165,8 @@ class EdgeConnect(Method):
         """The edge network's own terms and the picture's, which reach it through the edges that it guessed."""
         mask, edges = context.inputs["mask"], self._truth(context)[1]
         composed = mask * self._guessed(context) + (1 - mask) * edges
-        made = self.colour(context.networks["colours"], context.inputs["image"], composed, mask)
-        through = self._picture_terms(context, made)
+        fake = self.colour(context.networks["colours"], context.inputs["image"], composed, mask)
+        through = self._picture_terms(context, fake)
         return self.edge_loss(context) | {f"picture_{name}": term for name, term in through.items()}
 
     def guess(self, network: nn.Module, grey: Tensor, edges: Tensor, mask: Tensor) -> Tensor:
@@ -186,20 +186,20 @@ class EdgeConnect(Method):
         """L1 over the mean of the mask, -log D, features of the whole picture and Gram matrices of the hole's."""
         return self._picture_terms(context, self._coloured(context, true_edges))
 
-    def _picture_terms(self, context: Context, made: Tensor) -> dict[str, Tensor]:
+    def _picture_terms(self, context: Context, fake: Tensor) -> dict[str, Tensor]:
         s, truth, mask = self.settings, context.target["image"], context.inputs["mask"]
         features = context.slots.get("features")
-        terms = {"l1": s["l1"] * F.l1_loss(made.float(), truth) / mask.mean().clamp(min=1e-3),
-                 "adversarial": s["adversarial"] * generator_term("bce", context.networks["colour_judge"](made))}
+        terms = {"l1": s["l1"] * F.l1_loss(fake.float(), truth) / mask.mean().clamp(min=1e-3),
+                 "adversarial": s["adversarial"] * generator_term("bce", context.networks["colour_judge"](fake))}
         if features is not None:
             flag = s["normalise_features"]
             with torch.no_grad():
                 whole, hole = (taps_of(features, x, taps, normalise=flag)
                                for x, taps in ((truth, CONTENT), (truth * mask, STYLE)))
             terms[term_name("perceptual", features)] = s["perceptual"] * content(
-                taps_of(features, made, CONTENT, normalise=flag), whole)
+                taps_of(features, fake, CONTENT, normalise=flag), whole)
             terms[term_name("style", features)] = s["style"] * style(
-                taps_of(features, made * mask, STYLE, normalise=flag), hole)
+                taps_of(features, fake * mask, STYLE, normalise=flag), hole)
         return terms
 
     def colour(self, network: nn.Module, image: Tensor, edges: Tensor, mask: Tensor) -> Tensor:
@@ -247,8 +247,8 @@ def canny(grey: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
     from skimage import feature
 
     known = [None] * len(grey) if mask is None else mask[:, 0].cpu().numpy() < 0.5
-    edges = [feature.canny(picture, sigma=sigma, mask=place)
-             for picture, place in zip(grey[:, 0].detach().float().cpu().numpy(), known, strict=True)]
+    edges = [feature.canny(picture, sigma=sigma, mask=region)
+             for picture, region in zip(grey[:, 0].detach().float().cpu().numpy(), known, strict=True)]
     return torch.from_numpy(np.stack(edges)[:, None].astype(np.float32)).to(grey.device)
 
 

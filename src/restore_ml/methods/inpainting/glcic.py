@@ -154,14 +154,14 @@ class GLCIC(Method):
         truth, judge = context.target["image"], context.networks["discriminator"]
         half = self.settings["patch"] // 2
         corners = context.integers(half + 1, (len(truth), 2))
-        made = self._composed(context).detach()
+        fake = self._composed(context).detach()
         return discriminator_terms("bce", judge(truth, patches(truth, corners, half)),
-                                   judge(made, patches(made, around(context.inputs["mask"], half), half)))
+                                   judge(fake, patches(fake, around(context.inputs["mask"], half), half)))
 
     def joint_loss(self, context: Context) -> dict[str, Tensor]:
         """Squared error and alpha times -log D."""
-        made, half = self._composed(context), self.settings["patch"] // 2
-        judged = context.networks["discriminator"](made, patches(made, around(context.inputs["mask"], half), half))
+        fake, half = self._composed(context), self.settings["patch"] // 2
+        judged = context.networks["discriminator"](fake, patches(fake, around(context.inputs["mask"], half), half))
         return self.reconstruction_loss(context) | {
             "adversarial": self.settings["adversarial"] * generator_term("bce", judged)}
 

@@ -120,12 +120,12 @@ class RapidSR(Method):
         """The network's answer, or its mean over the eight symmetries of the square."""
         if self.settings["ensemble"] == 1:
             return cast(Tensor, net(y, scale)).float()
-        found = torch.zeros((), device=y.device)
+        detail = torch.zeros((), device=y.device)
         for turns in range(4):
             turned = y.rot90(turns, (2, 3))
-            found = found + net(turned, scale).float().rot90(-turns, (2, 3))
-            found = found + net(turned.flip(3), scale).float().flip(3).rot90(-turns, (2, 3))
-        return found / 8
+            detail = detail + net(turned, scale).float().rot90(-turns, (2, 3))
+            detail = detail + net(turned.flip(3), scale).float().flip(3).rot90(-turns, (2, 3))
+        return detail / 8
 
     def _optimiser(self, parameters: NamedParameters) -> torch.optim.Optimizer:
         """Muon for the blocks' kernels, Adam for the first and last convolutions and all biases."""

@@ -94,14 +94,14 @@ class BAMNet(nn.Module):
     def kernels(self) -> list[Tensor]:
         """The binary weights of the layers of the body."""
         layers: list[Any] = list(self.body)
-        before, found = torch.zeros_like(layers[0].weight), []
+        before, kernels = torch.zeros_like(layers[0].weight), []
         for layer in layers:
             if layer.deployed is None:
-                found.append(binary_weights(layer.weight, before, layer.share))
+                kernels.append(binary_weights(layer.weight, before, layer.share))
                 before = before + layer.weight
             else:
-                found.append(layer.deployed)
-        return found
+                kernels.append(layer.deployed)
+        return kernels
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the detail that the network finds in `x`."""
@@ -119,9 +119,9 @@ def choose_shares(net: BAMNet, grid: Sequence[float], least: float) -> list[floa
     before, errors = torch.zeros_like(layers[0].weight), []
     for number, layer in enumerate(layers):
         tried = [share for share in grid if share >= least] if number else [0.0]
-        found = [(layer.weight - binary_weights(layer.weight, before, share)).square().sum().item() for share in tried]
-        layer.share.fill_(tried[int(np.argmin(found))])
-        errors.append(min(found))
+        costs = [(layer.weight - binary_weights(layer.weight, before, share)).square().sum().item() for share in tried]
+        layer.share.fill_(tried[int(np.argmin(costs))])
+        errors.append(min(costs))
         before = before + layer.weight
     return errors
 

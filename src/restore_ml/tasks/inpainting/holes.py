@@ -35,10 +35,10 @@ def damage(image: np.ndarray, kind: str, rng: np.random.Generator, overlap: int 
     """One sample from a whole picture (H x W x 3 uint8) and the name of a hole (`DIRECT`, `POOLED`, `OBSERVED`)."""
     height, width = image.shape[:2]
     if kind == "watermark":
-        mark = random_watermark(height, width, rng)
-        seen = dense.to_bytes(mark.put_on(image / np.float32(255)))
-        facts = {"alpha": round(mark.alpha, 6), "colour": [round(float(value), 6) for value in mark.colour]}
-        return _observed(image, seen, mark.mask, kind, facts)
+        watermark = random_watermark(height, width, rng)
+        seen = dense.to_bytes(watermark.put_on(image / np.float32(255)))
+        facts = {"alpha": round(watermark.alpha, 6), "colour": [round(float(value), 6) for value in watermark.colour]}
+        return _observed(image, seen, watermark.mask, kind, facts)
     if kind in OBSERVED:
         seen, mask = {"highlight": dense.highlight, "mosaic": dense.mosaic}[kind](image, rng)
         return _observed(image, seen, mask, kind, {})
