@@ -12,6 +12,7 @@ Gradients pass a sign where its input is within 1 of zero. What is stored is one
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -24,6 +25,8 @@ from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.methods.super_resolution.vdsr import VDSR
 from restore_ml.nn.initialisation import he
 from restore_ml.training import schedules
+
+log = logging.getLogger(__name__)
 
 EVERY = 100
 """Steps between two choices of the shares a_n."""
@@ -63,9 +66,12 @@ class BinaryLayer(nn.Module):
         nn.init.kaiming_normal_(self.weight)
 
     def forward(self, x: Tensor, total: Tensor | float, kernel: Tensor) -> tuple[Tensor, Tensor]:
-        """N x width x H x W activations A_n and the sum of those before it: the layer's output, and the new sum."""
-        total = total + self.factor * x.abs().mean(1, keepdim=True) * x
-        return functional.conv2d(sign(self.norm(total)), kernel.to(x.dtype), self.bias.to(x.dtype), padding=1), total
+        """N x width x H x W activations A_n and the sum of those before it: the layer's output, and the new sum, which
+        is float32 under any precision (in bf16 a sum of many layers would no longer feel the later ones)."""
+        exact = x.float()
+        total = total + self.factor * exact.abs().mean(1, keepdim=True) * exact
+        bits = sign(self.norm(total)).to(x.dtype)
+        return functional.conv2d(bits, kernel.to(x.dtype), self.bias.to(x.dtype), padding=1), total
 
 
 class BAMNet(nn.Module):
@@ -94,14 +100,14 @@ class BAMNet(nn.Module):
     def kernels(self) -> list[Tensor]:
         """The binary weights of the layers of the body."""
         layers: list[Any] = list(self.body)
-        before, found = torch.zeros_like(layers[0].weight), []
+        before, kernels = torch.zeros_like(layers[0].weight), []
         for layer in layers:
             if layer.deployed is None:
-                found.append(binary_weights(layer.weight, before, layer.share))
+                kernels.append(binary_weights(layer.weight, before, layer.share))
                 before = before + layer.weight
             else:
-                found.append(layer.deployed)
-        return found
+                kernels.append(layer.deployed)
+        return kernels
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the detail that the network finds in `x`."""
@@ -119,9 +125,9 @@ def choose_shares(net: BAMNet, grid: Sequence[float], least: float) -> list[floa
     before, errors = torch.zeros_like(layers[0].weight), []
     for number, layer in enumerate(layers):
         tried = [share for share in grid if share >= least] if number else [0.0]
-        found = [(layer.weight - binary_weights(layer.weight, before, share)).square().sum().item() for share in tried]
-        layer.share.fill_(tried[int(np.argmin(found))])
-        errors.append(min(found))
+        costs = [(layer.weight - binary_weights(layer.weight, before, share)).square().sum().item() for share in tried]
+        layer.share.fill_(tried[int(np.argmin(costs))])
+        errors.append(min(costs))
         before = before + layer.weight
     return errors
 
@@ -175,7 +181,9 @@ class VDSRBAM(VDSR):
     def _after(self, context: Context) -> None:
         if (context.step + 1) % EVERY == 0:
             net: Any = context.networks["net"]
-            choose_shares(net, self.settings["grid"], self.settings["least"])
+            errors = choose_shares(net, self.settings["grid"], self.settings["least"])
+            log.info("step %d: ||W - W^B|| of the layers: %s", context.step + 1,
+                     ", ".join(f"{error ** 0.5:.4g}" for error in errors))
 
     def _optimiser(self, parameters: Any) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.settings["lr"])
