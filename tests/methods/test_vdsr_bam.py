@@ -105,6 +105,16 @@ def test_activations_add_up_scaled_by_their_own_mean_map():
                                                              padding=1))
 
 
+def test_weights_add_up_over_all_layers_before():
+    net = network()
+    first, second, third = net.body
+    third.share.fill_(0.2)
+    kernels = net.kernels()
+    expected = binary_weights(third.weight, first.weight + second.weight, 0.2)
+    assert torch.equal(kernels[2], expected)
+    assert not torch.equal(kernels[2], binary_weights(third.weight, second.weight, 0.2))
+
+
 def test_activations_add_up_in_full_precision_under_bf16():
     """In bf16 a sum of 256 would not feel another 0.5."""
     torch.manual_seed(0)
@@ -160,7 +170,7 @@ def test_shares_are_chosen_after_every_hundredth_step(caplog):
     caplog.set_level("INFO")
     run = method("vdsr_bam", **SMALL)
     [player] = run.phases()[0].players
-    for step, changed in ((0, False), (98, False), (99, True), (199, True)):
+    for step, changed in ((0, False), (9, False), (49, False), (98, False), (99, True), (199, True)):
         net = network()
         for layer in net.body:
             layer.share.fill_(0.77)
