@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from ruamel.yaml import YAML  # noqa: E402 - found only now
 
-from restore_ml.runs.settings import SLOTS  # noqa: E402
+from restore_ml.runs.run_entry import SLOTS  # noqa: E402
 from tests.pipeline.conftest import Project, make_project  # noqa: E402
 
 

@@ -10,9 +10,10 @@ from ruamel.yaml import YAML
 
 from restore_ml.base import layout
 from restore_ml.registry import tables, task_names
-from restore_ml.runs import graph, settings
+from restore_ml.runs import graph
+from restore_ml.runs.run_entry import SLOTS
 
-EMPTY = dict.fromkeys(settings.SLOTS, layout.NONE)
+EMPTY = dict.fromkeys(SLOTS, layout.NONE)
 
 
 def write_runs(root: Path, task: str, runs: dict[str, dict[str, Any]], **more: Any) -> Path:

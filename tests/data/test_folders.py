@@ -93,16 +93,16 @@ def test_kinds_that_are_not_read_are_listed_and_not_passed_over(tmp_path: Path) 
 def test_a_file_that_changes_while_it_is_added_is_kept_as_it_was_checked(tmp_path: Path,
                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     """The original is broken as soon as it has been copied: the copy is what is read and kept."""
-    from restore_ml.data import collections
+    from restore_ml.data import copying
 
     source = picture(tmp_path / "in/a.png")
-    before, read = source.read_bytes(), collections.read_bytes
+    before, read = source.read_bytes(), copying.read_bytes
 
     def then_break(path: Path, *rest: object, **more: object) -> bytes:
         data = read(path, *rest, **more)
         source.write_bytes(b"broken")
         return data
 
-    monkeypatch.setattr(collections, "read_bytes", then_break)
+    monkeypatch.setattr(copying, "read_bytes", then_break)
     assert add(tmp_path / "p", "mine", tmp_path / "in").good == 1
     assert (tmp_path / "p/data/mine/pictures/a.png").read_bytes() == before

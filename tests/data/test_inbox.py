@@ -13,7 +13,8 @@ from PIL import Image
 from restore_ml.base.errors import UserError
 from restore_ml.data import inbox
 from restore_ml.data.collections import describe
-from restore_ml.data.inbox import QUARANTINE, take
+from restore_ml.data.inbox import take
+from restore_ml.data.inbox_files import QUARANTINE, TAKEN
 
 
 def picture(path, number, side=32):
@@ -199,9 +200,9 @@ def test_a_picture_saved_again_while_it_is_copied_is_not_taken(tmp_path, box, mo
 
 
 def test_a_kill_while_the_inbox_is_emptied_loses_no_newer_picture(tmp_path, box):
-    picture(box / f"{inbox.TAKEN}a.png", 1)
+    picture(box / f"{TAKEN}a.png", 1)
     picture(box / "a.png", 2)
-    picture(box / f"{inbox.TAKEN}b.png", 3)
+    picture(box / f"{TAKEN}b.png", 3)
     found = take(tmp_path, box, "mine", settle=0.0)
     assert found.added == ["a.png", "a_2.png", "b.png"]
 

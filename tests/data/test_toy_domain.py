@@ -14,7 +14,7 @@ from PIL import Image
 from restore_ml import cli
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file
-from restore_ml.data import collections, domains, inbox
+from restore_ml.data import collections, domains, inbox, inbox_files
 from restore_ml.data.domain import identity
 from restore_ml.data.embedded import lay_out
 from restore_ml.data.ledger import Ledger
@@ -186,7 +186,7 @@ def test_an_inbox_takes_whole_clips(tmp_path: Path) -> None:
     assert found.added == ["film 0/take 0", "film 0/take 1", "film 1/take 0"]
     assert found.growing == ["film 1/take 1/0002.png.part"]  # the whole take waits for its last frame
     assert found.refused == [("film 9/short", "too short: 1 frames, at least 2 are needed")]
-    assert (box / inbox.QUARANTINE / "film 9__short/0000.png").is_file()
+    assert (box / inbox_files.QUARANTINE / "film 9__short/0000.png").is_file()
     found.finish()
     assert {path.parent.name for path in box.glob("film */*/*.png")} == {"take 1"}
     save(box / "again", clip(0))

@@ -17,7 +17,7 @@ import pytest
 from restore_ml import cli
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_json
-from restore_ml.data import collections, inbox
+from restore_ml.data import collections, inbox, inbox_files
 from restore_ml.data.manifest import read_table
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.prepare import prepare
@@ -133,7 +133,7 @@ def test_inbox_quarantines_each_with_its_reason(own: Path, tmp_path: Path) -> No
     refused = dict(found.refused)
     assert refused.pop(long.name) == "zero bytes" and "not an image" in refused.pop("notes.txt")
     same_reasons(refused)
-    quarantine = own / inbox.QUARANTINE
+    quarantine = own / inbox_files.QUARANTINE
     kept = [path for path in quarantine.iterdir() if not path.name.endswith(".reason.txt")]
     notes = [path.read_text() for path in quarantine.glob("*.reason.txt")]
     assert len(kept) == len(notes) == len(zoo.reasons()) + 2
@@ -142,7 +142,7 @@ def test_inbox_quarantines_each_with_its_reason(own: Path, tmp_path: Path) -> No
     str(found).encode()
     found.finish()
     assert {path.relative_to(own).as_posix() for path in own.rglob("*") if not path.is_dir()
-            and inbox.QUARANTINE not in path.parts} == {".hidden.png"}
+            and inbox_files.QUARANTINE not in path.parts} == {".hidden.png"}
     folder = tmp_path / "data/mine/pictures"
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == names()
     str(inbox.take(tmp_path, own, "mine", settle=0.01)).encode()
@@ -257,7 +257,7 @@ NOBODY = 65534
 SHUT = """
 import contextlib, csv, io, os, sys, tempfile
 from pathlib import Path
-from restore_ml.data import collections, inbox
+from restore_ml.data import collections, inbox, inbox_files
 from restore_ml.base.errors import UserError
 from restore_ml.serving.restore_command import encode, read
 from restore_ml.serving import batch

@@ -10,7 +10,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.super_resolution.vdsr_bam import BAMNet, binary_weights, choose_shares, sign
 from tests.methods.by_hand import draw, optimiser_of, step_with
-from tests.methods.enlarging import method, paper
+from tests.methods.enlarging import fixed_batch, method, paper, step_of
 
 SMALL = {"layers": 5, "width": 6}
 GRID = [0.0, 0.05, 0.1, 0.2, 0.4]
@@ -105,6 +105,41 @@ def test_activations_add_up_scaled_by_their_own_mean_map():
                                                              padding=1))
 
 
+def test_weights_add_up_over_all_layers_before():
+    net = network()
+    first, second, third = net.body
+    third.share.fill_(0.2)
+    kernels = net.kernels()
+    expected = binary_weights(third.weight, first.weight + second.weight, 0.2)
+    assert torch.equal(kernels[2], expected)
+    assert not torch.equal(kernels[2], binary_weights(third.weight, second.weight, 0.2))
+
+
+def test_activations_add_up_in_full_precision_under_bf16():
+    """In bf16 a sum of 256 would not feel another 0.5."""
+    torch.manual_seed(0)
+    layer = BAMNet(layers=3, width=4).body[0]
+    x, before = draw(1, 4, 6, 6).bfloat16(), torch.full((1, 4, 6, 6), 256.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        out, total = layer(x, before, layer.weight.sign())
+    exact = x.float()
+    torch.testing.assert_close(total, 256 + exact.abs().mean(1, keepdim=True) * exact)
+    assert total.dtype == torch.float32 and out.dtype == torch.bfloat16
+
+
+def test_the_first_weights():
+    """He's start everywhere, N(0, 2 / fan-in), biases 0, factors and gains 1; `last_std` for the last layer alone."""
+    torch.manual_seed(2)
+    net, small = BAMNet(layers=4, width=64), BAMNet(layers=4, width=64, last_std=0.01)
+    layers = [net.first, *net.body, net.last]
+    for layer, fan_in in zip(layers, (9, 576, 576, 576), strict=True):
+        assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.12)
+        assert not layer.bias.any()
+    assert all(layer.factor.item() == 1 and layer.share.item() == 0 for layer in net.body)
+    assert small.last.weight.std().item() == pytest.approx(0.01, rel=0.12)
+    assert small.first.weight.std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.12)
+
+
 def test_shares_are_those_of_the_least_error_that_are_allowed():
     net = network()
     with torch.no_grad():
@@ -121,6 +156,9 @@ def test_shares_are_those_of_the_least_error_that_are_allowed():
     with torch.no_grad():
         free = choose_shares(net, GRID, 0.0)
     assert all(ours <= theirs + 1e-6 for ours, theirs in zip(free, errors, strict=True))
+    with torch.no_grad():
+        choose_shares(net, [0.1, 0.05], 0.1)  # as large as the least is large enough
+    assert [layer.share.item() for layer in net.body] == pytest.approx([0, 0.1, 0.1])
 
 
 def test_the_first_shares_are_the_least_that_are_allowed():
@@ -128,10 +166,11 @@ def test_the_first_shares_are_the_least_that_are_allowed():
     assert [layer.share.item() for layer in net.body] == pytest.approx([0, 0.2, 0.2])
 
 
-def test_shares_are_chosen_after_every_hundredth_step():
+def test_shares_are_chosen_after_every_hundredth_step(caplog):
+    caplog.set_level("INFO")
     run = method("vdsr_bam", **SMALL)
     [player] = run.phases()[0].players
-    for step, changed in ((0, False), (98, False), (99, True), (199, True)):
+    for step, changed in ((0, False), (9, False), (49, False), (98, False), (99, True), (199, True)):
         net = network()
         for layer in net.body:
             layer.share.fill_(0.77)
@@ -141,6 +180,8 @@ def test_shares_are_chosen_after_every_hundredth_step():
             player.after(context)
         assert (net.body[1].share.item() != pytest.approx(0.77)) == changed
         assert not changed or net.body[0].share.item() == 0
+        distance = (net.body[0].weight - net.kernels()[0]).norm().item()
+        assert changed == (f"step {step + 1}: ||W - W^B|| of the layers: {distance:.4g}, " in caplog.text)
 
 
 def test_what_is_stored_is_a_bit_a_weight_and_restores_the_same():
@@ -193,6 +234,26 @@ def test_the_paper_s_size_and_recipe():
     assert type(optimiser) is torch.optim.Adam and optimiser.param_groups[0]["lr"] == 1e-4
     assert [player.schedule(step, 1_000_000) for step in (0, 199_999, 200_000, 999_999)] == [1, 1, 0.5, 0.0625]
     assert run.phases()[0].steps == 1_000_000 and run.settings["batch"] == 16
+    assert optimiser.param_groups[0]["weight_decay"] == 0 and run.settings["loss"] == "l1"
+    for name, half in (("linear", 0.75), ("cosine", 0.5 + 0.25 * 2 ** 0.5)):
+        [player] = method("vdsr_bam", **SMALL, schedule=name).phases()[0].players
+        assert player.schedule(250, 1000) == pytest.approx(half)
+
+
+def test_thirty_adam_steps_learn_one_batch():
+    """By 5 % at least, as the card asks of binary networks; every parameter has a gradient."""
+    torch.manual_seed(0)
+    run = method("vdsr_bam", **SMALL)
+    networks, batch, [player] = run.build(), fixed_batch(2, 24), run.phases()[0].players
+    optimiser, losses = torch.optim.Adam(networks["net"].parameters(), 2e-3), []
+    for step in range(31):
+        loss = player.loss(step_of(batch, networks, step))["l1"]
+        optimiser.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None and parameter.grad.any() for parameter in networks["net"].parameters())
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.95 * losses[0]
 
 
 @pytest.mark.parametrize(("settings", "words"), [

@@ -17,6 +17,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.data import domains
 from restore_ml.registry import tables, task_names
 from restore_ml.runs import graph, settings
+from restore_ml.runs.run_entry import SLOTS
 from restore_ml.tasks.protocol import protocol
 from tests.graphs import write_runs
 
@@ -76,7 +77,7 @@ def test_every_stage_has_its_module_and_every_module_its_stage(stages):
 
 def test_the_slots_of_a_run_are_dependencies_of_training_and_restoring(stages):
     for name in ("train", "restore"):
-        assert {f"models/${{item.{slot}}}" for slot in settings.SLOTS} <= set(stages[name]["do"]["deps"])
+        assert {f"models/${{item.{slot}}}" for slot in SLOTS} <= set(stages[name]["do"]["deps"])
 
 
 def test_plots_show_each_table_s_own_metric():

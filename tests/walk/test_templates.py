@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from restore_ml.restoring import harness
-from restore_ml.runs import settings
+from restore_ml.runs import run_entry, settings
 from tests.graphs import write_runs
 from tests.walk import checks
 from tests.walk.entries import TEMPLATES, templates
@@ -29,7 +29,7 @@ def test_the_entries_are_accepted_as_runs(profile, tmp_path, monkeypatch) -> Non
         write_runs(tmp_path, task, {name: {key: value for key, value in entry.items() if key != "task"}
                                     for name, entry in entries.items() if entry["task"] == task})
     found = {entry.name: entry.method for entry in templates().values()}
-    monkeypatch.setattr(settings, "method_class", lambda task, name: found[name])
+    monkeypatch.setattr(run_entry, "method_class", lambda task, name: found[name])
     runs = settings.load(tmp_path / "params.yaml").runs
     assert {run.name for run in runs.values()} == set(found)
 

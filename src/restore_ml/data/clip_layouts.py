@@ -66,7 +66,7 @@ def _vid4(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
 def _vimeo(source: Path, paths: Sequence[str], role: str, target: Path) -> Arranged:
     """The clips that the list of the role names (`sep_trainlist.txt`, `sep_testlist.txt`), or of both for `mixed`.
 
-    A list that is not there leaves open which clips are whose; then all are taken.
+    A list that is not there leaves open which clips are whose; then all are taken but those that the other list names.
     """
     target.mkdir(parents=True, exist_ok=True)
     out = Arranged()
@@ -79,7 +79,7 @@ def _vimeo(source: Path, paths: Sequence[str], role: str, target: Path) -> Arran
     wanted = {"train": ("train",), "test": ("test",)}.get(role, ("train", "test"))
     known = all(split in lists for split in wanted)
     for clip, files in sorted(there.items()):
-        if known and stated.get(clip) not in wanted:
+        if (known or clip in stated) and stated.get(clip) not in wanted:
             continue
         taken = False
         for file in files:

@@ -42,6 +42,8 @@ class Domain:
     """The numbers of channels that `main` may have; None: any."""
     likeness: ClassVar[Likeness | None] = Likeness()
     """When two records count as near-duplicates; None: only equal values do."""
+    parts_are_files: ClassVar[bool] = False
+    """Whether the records that a folder holds are files in it, each of which may be taken out alone."""
     layouts: ClassVar[tuple[Layout | Arranging, ...]] = ()
     """Public layouts of folders, the most particular first; `plain` (every record of the folder) is always known."""
 
@@ -53,6 +55,11 @@ class Domain:
         """Where the file or folder at `path` holds several records: their names in it, each of which `read` takes as
         `path / name` (a slice of a volume, a shot of a film). Empty where it is one record itself."""
         return ()
+
+    def own_files(self, part: str, files: Sequence[str]) -> list[str]:
+        """Of the `files` of a folder that holds several records (paths in it), those that belong to the record `part`
+        alone: they are put aside with it where it cannot be used. The file of that name, if it is one."""
+        return [file for file in files if file == part]
 
     def group(self, record: str) -> str:
         """What must not be on both sides of a split (a person, clip, patient), from the record's path (which ends with

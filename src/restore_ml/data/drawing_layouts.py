@@ -2,7 +2,8 @@
 
 - `cufs` (CUFS, CUFSF): train_photos, train_sketches, test_photos, test_sketches, in a folder for each database or not;
   N.jpg of the photos belongs to N.jpg of the sketches, and each number is a person.
-- `list`: text files with a line `photo||sketch||parsing||id` for each pair; the last two may be empty or left out.
+- `list`: text files with a line `photo||sketch||parsing||id` for each pair; the last two may be empty or left out. A
+  parsing map is a picture of the labels, or a MATLAB file (`mat_files`), which becomes one.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from restore_ml.data.arranging import Folders, read_lines
+from restore_ml.data.arranging import Folders, folder_name, read_lines
+from restore_ml.data.mat_files import read_parsing
+from restore_ml.data.person_folders import write_picture
 from restore_ml.data.pictures import PROMISING, Refused
 from restore_ml.data.public_layouts import Arranged, Arranging
 
 _CUFS = re.compile(r"(?P<base>(?:.*/)?)(?P<split>train|test)_(?P<kind>photos|sketches)/(?P<stem>[^/]+)\.[^./]+",
                    re.DOTALL)
 _LIST = re.compile(r"(?:.*/)?[^/]*list[^/]*\.txt|(?:.*/)?(?:train|test)\.txt", re.IGNORECASE)
-_MAT = "a .mat file"
 
 
 def _cufs(source: Path, files: Sequence[str], role: str, target: Path) -> Arranged:
@@ -53,7 +55,7 @@ def _shows_cufs(files: Sequence[str]) -> bool:
 
 def _list(source: Path, files: Sequence[str], role: str, target: Path) -> Arranged:
     into, there = Folders(source, target, role), set(files)
-    taken = unread = 0
+    taken = 0
     for file in files:
         if not _LIST.fullmatch(file):
             continue
@@ -73,27 +75,37 @@ def _list(source: Path, files: Sequence[str], role: str, target: Path) -> Arrang
                 continue
             if into.put(person, pair, split):
                 taken += 1
-                unread += mat
-    more = f" {unread} parsing maps in {_MAT} are not read: save them as PNG with the labels 0 to 8." if unread else ""
-    return into.done(f"Read as lists: {taken} photos with their sketches.{more}")
+                if mat:
+                    _put_parsing(into, target / folder_name(person) / next(iter(pair)), mat)
+    return into.done(f"Read as lists: {taken} photos with their sketches.")
 
 
-def _pair(line: str, folder: PurePosixPath, there: set[str]) -> tuple[str, dict[str, str], bool]:
-    """The person, the files of a line by their names in the person's folder, and whether a parsing map is not read."""
+def _put_parsing(into: Folders, photo: Path, mat: str) -> None:
+    """Write the parsing map of a MATLAB file beside its photo; where it cannot be read the photo goes without."""
+    try:
+        write_picture(photo.with_name(f"{photo.stem}.parsing.png"), read_parsing(into.source / mat, into.source))
+    except Refused as error:
+        into.refuse(mat, error.reason)
+
+
+def _pair(line: str, folder: PurePosixPath, there: set[str]) -> tuple[str, dict[str, str], str]:
+    """The person, the files of a line by their names in the person's folder, and the MATLAB file of a parsing map."""
     cells = [cell.strip() for cell in line.split("||")]
     if not 2 <= len(cells) <= 4:
         raise Refused(f"{len(cells)} parts between ||, where photo||sketch||parsing||id are meant")
     photo, sketch, parsing, person = (*cells, "", "")[:4]
-    files = {}
+    files, mat = {}, ""
     stem = PurePosixPath(photo).stem
-    mat = parsing.lower().endswith(".mat")
-    for tag, name in (("", photo), (".sketch", sketch), (".parsing", "" if mat else parsing)):
+    for tag, name in (("", photo), (".sketch", sketch), (".parsing", parsing)):
         if not name and tag == ".parsing":
             continue
         file = next((file for file in ((folder / name).as_posix(), name) if file in there), None)
         if file is None:
             raise Refused(f"{name!r} is not there")
-        files[f"{stem}{tag}{PurePosixPath(file).suffix}"] = file
+        if tag == ".parsing" and file.lower().endswith(".mat"):
+            mat = file
+        else:
+            files[f"{stem}{tag}{PurePosixPath(file).suffix}"] = file
     return person or PurePosixPath(photo).with_suffix("").as_posix(), files, mat
 
 

@@ -12,7 +12,8 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import inside, sha256_of_file, write_json
 from restore_ml.data import collections, domains, folders
-from restore_ml.data.domain import Maker
+from restore_ml.data.copying import remove
+from restore_ml.data.domain import Domain, Maker
 from restore_ml.data.embedded_photos import installed
 from restore_ml.data.parts import expand
 from restore_ml.data.shelf import Missing
@@ -34,12 +35,10 @@ def lay_out(root: Path, without: Collection[str] = (), compare: bool = True) -> 
         if name in without or (target.exists() and not compare and not empty):
             continue
         with collections.incoming(root) as folder:
-            write_json(folder / collections.DESCRIPTION,
-                       {"name": name, **_made(domain, make, folder / collections.PICTURES)})
-            for left_out in without:
-                collection, _, file = left_out.partition("/")
-                if collection == name:
-                    inside(folder / collections.PICTURES, file).unlink(missing_ok=True)
+            about = {"name": name, **_made(domain, make, folder / collections.PICTURES)}
+            write_json(folder / collections.DESCRIPTION, about)
+            _leave_out(domains.get(domain), folder / collections.PICTURES, about["pictures"], {
+                item.partition("/")[2] for item in without if item.startswith(f"{name}/")})
             if empty:
                 shutil.rmtree(target)
             if target.exists():
@@ -60,9 +59,11 @@ def absent(root: Path) -> list[str]:
         if not target.exists():
             missing.append(name)
             continue
-        there = expand(domains.get(domain).records(folders.walk(target / collections.PICTURES).files),
-                       stated := collections.describe(target)["pictures"])
-        missing += [f"{name}/{file}" for file in sorted(set(stated) - set(there))]
+        kind, stated = domains.get(domain), collections.describe(target)["pictures"]
+        there = set(expand(kind.records(folders.walk(target / collections.PICTURES).files), stated))
+        if kind.parts_are_files:
+            there = {file for file in there if (target / collections.PICTURES / file).exists()}
+        missing += [f"{name}/{file}" for file in sorted(set(stated) - there)]
     return missing
 
 
@@ -80,14 +81,18 @@ def put_back(root: Path) -> None:
 
 
 def lacking(root: Path) -> list[str]:
-    """A sentence for each embedded collection that is empty because its package cannot be had: what, and why."""
-    said = []
+    """A sentence for each package that cannot be had: which embedded collections are empty, which tables will differ
+    for it, and why."""
+    empty: dict[str, dict[str, str]] = {}  # by reason, the domains of the collections
     for name, (domain, _) in _makers().items():
         target = root / layout.DATA / name
         if target.exists() and "absent" in (about := collections.describe(target)):
-            tables = [task for task in registry.tables() if domain in registry.task(task).roles.values()]
-            differ = f"the tables of {', '.join(tables)} will differ" if tables else "no table needs it"
-            said.append(f"{name} is empty, and {differ}: {about['absent']}")
+            empty.setdefault(about["absent"], {})[name] = domain
+    said = []
+    for reason, of in empty.items():
+        tables = [task for task in registry.tables() if set(of.values()) & set(registry.task(task).roles.values())]
+        differ = f"the tables of {', '.join(tables)} will differ" if tables else "no table needs it"
+        said.append(f"{' and '.join(of)} {'is' if len(of) == 1 else 'are'} empty, and {differ}: {reason}")
     return said
 
 
@@ -105,6 +110,22 @@ def _made(domain: str, make: Maker, pictures: Path) -> dict[str, Any]:
         shutil.rmtree(pictures, ignore_errors=True)
         return {"role": "mixed", "domain": domain, "synthetic": False, "source": "not there", "licence": "not stated",
                 "pictures": {}, "absent": str(error)}
+
+
+def _leave_out(domain: Domain, pictures: Path, stated: Collection[str], names: set[str]) -> None:
+    """Delete the records of these names: a file or folder that is one; of one that holds several the whole when all of
+    them are named, else the files that belong to the named ones alone."""
+    files = folders.walk(pictures).files if names else []
+    records = domain.records(files)
+    of = expand(records, stated)
+    for name in sorted(names):
+        holder = of.get(name, "")
+        if holder == name or (holder and all(other in names for other in stated if of.get(other) == holder)):
+            remove(inside(pictures, holder))
+        elif holder:
+            within = [file.removeprefix(f"{holder}/") for file in records[holder]]
+            for file in domain.own_files(name.removeprefix(f"{holder}/"), within):
+                inside(pictures, f"{holder}/{file}").unlink(missing_ok=True)
 
 
 def _same_files(made: Path, there: Path) -> None:

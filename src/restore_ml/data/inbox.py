@@ -3,43 +3,31 @@
 A file that still grows is left for the next round. A good picture is copied into a collection (there at once whole or
 not at all) and taken out of the inbox only when the caller says that it is safe (`Round.finish`, after `dvc add`).
 What was saved again meanwhile stays for the next round. Whatever cannot be used goes to `<inbox>/.quarantine` with a
-text file that says why. A kill at any moment loses no picture: what is already in the collection is recognised by its
-bytes in the next round.
+text file that says why: of a folder that holds several records (a person's pictures) only what cannot be used. A kill
+at any moment loses no picture: what is already in the collection is recognised by its bytes in the next round.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
-from restore_ml.base.files import read_json, sha256_of_file, sync_folder, write_json, write_text
+from restore_ml.base.files import read_json, sha256_of_file, sync_folder, write_json
 from restore_ml.data import domains, folders
-from restore_ml.data.collections import DESCRIPTION, NAME, PICTURES, describe, free_name, incoming, printable, remove
+from restore_ml.data.collections import DESCRIPTION, NAME, PICTURES, describe, incoming
+from restore_ml.data.copying import free_name, printable, remove
 from restore_ml.data.domain import Domain
-from restore_ml.data.parts import identity_of, place_in, read_all
+from restore_ml.data.inbox_files import State, delete, partial, put_back, quarantine, states
+from restore_ml.data.parts import identity_of, place_in, read_all, read_without
 from restore_ml.data.pictures import Refused, read_bytes
-
-QUARANTINE = ".quarantine"
-PARTIAL = (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".swp", "~")
-"""Endings that programs give to files which they are still writing."""
-LONGEST = 220
-"""Bytes of a name in the quarantine, where that of the text file beside it is longer."""
-INDEX = layout.STATE / "hashes.json"
-"""Pixel hashes of the pictures of all collections by path, size and time: a cache, made anew where it is missing."""
-
-TAKEN = ".taken-"
-"""How the names of files begin that are being deleted from the inbox."""
-
-State = tuple[int, int, int]
-"""Size, time of change and inode of a file: another version of it has another state."""
+from restore_ml.data.record_ids import hashes
 
 
 @dataclass
@@ -65,7 +53,7 @@ class Round:
 
         A file that has been saved again since it was copied stays for the next round; returns those.
         """
-        newer = [path for path, state in self.taken.items() if not _delete(path, state)]
+        newer = [path for path, state in self.taken.items() if not delete(path, state)]
         self.taken.clear()
         return newer
 
@@ -100,7 +88,7 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
         raise UserError(f"{str(inbox)!r} lies in {layout.DATA}; an inbox must lie elsewhere.")
     about = _description(root, collection, role, source, licence, domain)
     kind, found = domains.get(about["domain"]), Round(collection)
-    _put_back(inbox)
+    put_back(inbox)
     before = states(inbox, folders.walk(inbox, exclude).files)
     if before:
         time.sleep(settle)
@@ -108,7 +96,7 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
     after = states(inbox, listing.files)
     found.closed, found.excluded = [name for name, _ in listing.closed], listing.excluded
     found.excluded.pop("hidden", None)  # the quarantine, for one
-    growing = {name for name in after if before.get(name) != after[name] or _partial(name)}
+    growing = {name for name in after if before.get(name) != after[name] or partial(name)}
     records = kind.records(sorted(after))
     waiting = {parent.as_posix() for name in growing for parent in (PurePosixPath(name), *PurePosixPath(name).parents)}
     ready = {record: {name: after[name] for name in names} for record, names in sorted(records.items())
@@ -121,55 +109,6 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
         known = {path: value for path, value in known.items() if path.startswith(f"{collection}/")}
     _sort_in(root, inbox, ready, about, kind, known, found)
     return found
-
-
-def states(inbox: Path, names: Iterable[str]) -> dict[str, State]:
-    """The state of every file that is still there, by name."""
-    found = {}
-    for name in names:
-        with contextlib.suppress(OSError):  # it went away
-            found[name] = _state(inbox / name)
-    return found
-
-
-def _state(path: Path) -> State:
-    facts = path.lstat()
-    return facts.st_size, facts.st_mtime_ns, facts.st_ino
-
-
-def _delete(path: Path, state: State) -> bool:
-    """Delete a file if it is still the one with that state; it is looked at under a name that nobody writes to."""
-    hidden = path.with_name(TAKEN + os.fsdecode(os.fsencode(path.name)[-LONGEST:]))
-    try:
-        if _state(path) != state:
-            return False
-        os.rename(path, hidden)
-    except FileNotFoundError:
-        return True
-    if _state(hidden) == state:
-        hidden.unlink()
-        return True
-    _restore(hidden, path)
-    return False
-
-
-def _restore(hidden: Path, path: Path) -> None:
-    """Give a file its name again, or a free one beside it: nothing is overwritten."""
-    target, number = path, 1
-    while os.path.lexists(target):
-        number += 1
-        target = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    os.rename(hidden, target)
-
-
-def _put_back(inbox: Path) -> None:
-    """Files that a round was about to delete when it was killed come back; their copies are known by their bytes."""
-    for hidden in inbox.rglob(f"{TAKEN}*"):
-        _restore(hidden, hidden.with_name(hidden.name.removeprefix(TAKEN)))
-
-
-def _partial(name: str) -> bool:
-    return name.lower().endswith(PARTIAL)
 
 
 def _description(root: Path, collection: str, role: str, source: str, licence: str, domain: str) -> dict[str, Any]:
@@ -189,7 +128,11 @@ def _description(root: Path, collection: str, role: str, source: str, licence: s
 
 def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about: dict[str, Any], domain: Domain,
              known: dict[str, str], found: Round) -> None:
-    """Each record that is ready goes into the collection, stays as a duplicate, or goes to the quarantine."""
+    """Each record that is ready goes into the collection, stays as a duplicate, or goes to the quarantine.
+
+    Of a folder that holds several records the good ones are taken; the files of the others go to the quarantine one by
+    one, each with its reason.
+    """
     collection = about["name"]
     target = root / layout.DATA / collection / PICTURES
     by_hash = {value: path for path, value in sorted(known.items(), reverse=True)}
@@ -199,8 +142,7 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
         for number, (name, files) in enumerate(ready.items()):
             home = staging / str(number)  # a record keeps its path, whose folders may say what it is
             try:
-                copied = _copied(inbox, name, files, home / printable(name), domain)
-                ids, bad = read_all(domain, copied, home)
+                copy = _copied(inbox, name, files, home / printable(name), domain, home)
             except Refused as error:
                 if states(inbox, files) == files:
                     found.refused.append((name, error.reason))
@@ -208,25 +150,46 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
                 else:
                     found.growing.append(name)
                 continue
-            value = identity_of(ids)
+            value = identity_of(copy.ids)
             twin = by_hash.get(value)
             if states(inbox, files) != files:  # saved again while it was copied
                 found.growing.append(name)
             elif twin is None:
                 safe = free_name(printable(name), names)
-                _describe(target.parent / DESCRIPTION, about, domain, name, safe, list(ids), bad)
-                _put_in(copied, target / safe)
+                _describe(target.parent / DESCRIPTION, about, domain, name, safe, list(copy.ids), copy.refused)
+                _put_in(copy.path, target / safe)
                 by_hash[value] = f"{collection}/{PICTURES}/{safe}"
                 found.added.append(name)
-                found.taken |= {inbox / file: state for file, state in files.items()}
+                _leave(inbox, name, files, copy, found)
             elif twin in known and twin.startswith(f"{collection}/") and _same_bytes(
-                    copied, root / layout.DATA / twin):
+                    copy.path, root / layout.DATA / twin):
                 found.already.append(name)
-                found.taken |= {inbox / file: state for file, state in files.items()}
+                _leave(inbox, name, files, copy, found)
             else:
                 found.duplicates.append((name, f"duplicate of {twin}"))
                 quarantine(inbox, name, f"duplicate of {twin}", files)
-            remove(copied)
+            remove(copy.path)
+
+
+@dataclass
+class _Copy:
+    """A record copied to the project's disk: where it lies, the ids of its good parts, the parts that cannot be used,
+    each with the reason, and the files that were left out of it because of that (by their names in the inbox)."""
+
+    path: Path
+    ids: dict[str, str]
+    refused: list[tuple[str, str]]
+    aside: dict[str, str]
+
+
+def _leave(inbox: Path, name: str, files: dict[str, State], copy: _Copy, found: Round) -> None:
+    """What becomes of the files of a record that the collection holds: they may go, and those left out of it go to the
+    quarantine."""
+    found.refused += [(f"{name}/{part}", reason) for part, reason in copy.refused]
+    found.taken |= {inbox / file: state for file, state in files.items() if file not in copy.aside}
+    for file, reason in copy.aside.items():
+        found.refused.append((file, reason))
+        quarantine(inbox, file, reason)
 
 
 def _describe(file: Path, about: dict[str, Any], domain: Domain, name: str, safe: str, parts: list[str],
@@ -240,17 +203,48 @@ def _describe(file: Path, about: dict[str, Any], domain: Domain, name: str, safe
         write_json(file, about)
 
 
-def _copied(inbox: Path, record: str, files: Iterable[str], copy: Path, domain: Domain) -> Path:
-    """Copy a record's files to the project's disk and flush them; `Refused` where one cannot be read."""
+def _copied(inbox: Path, record: str, files: Iterable[str], copy: Path, domain: Domain, home: Path) -> _Copy:
+    """Copy a record's files to the project's disk, flush them and read the copy, which lies in the folder `home`.
+
+    Raises:
+        Refused: one of the files cannot be read, or nothing in the record can be used; of a folder that holds several
+            records, none of them.
+    """
+    inner: dict[str, str] = {}
+    closed: list[tuple[str, str]] = []
+    names: set[str] = set()
     for file in files:
-        target = copy / printable(place_in(record, file))
-        data = read_bytes(inbox / file, inbox, most=domain.max_bytes)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(target, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-    return copy
+        inside = place_in(record, file)
+        inside = free_name(printable(inside), names) if inside else ""
+        try:
+            data = read_bytes(inbox / file, inbox, most=domain.max_bytes)
+        except Refused as error:
+            if not inside:
+                raise
+            closed.append((inside, error.reason))
+            data = b""
+        inner[inside] = file
+        if data:
+            _write(copy / inside, data)
+    ids, bad = read_without(closed, lambda: read_all(domain, copy, home))
+    aside: dict[str, str] = {}
+    refused = []
+    for part, reason in bad:
+        own = domain.own_files(part, list(inner))
+        aside |= {inner[inside]: reason for inside in own}
+        for inside in own:
+            (copy / inside).unlink(missing_ok=True)
+        if not own:
+            refused.append((part, reason))
+    return _Copy(copy, ids, refused, aside)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _put_in(copied: Path, target: Path) -> None:
@@ -267,62 +261,3 @@ def _same_bytes(first: Path, second: Path) -> bool:
         return {path.relative_to(record).as_posix(): sha256_of_file(path) for path in files}
 
     return hashed(first) == hashed(second)
-
-
-def quarantine(inbox: Path, name: str, reason: str, files: Iterable[str] = ()) -> Path:
-    """Move a file or folder to the inbox's quarantine, the reason beside it; nothing there is ever overwritten.
-
-    A record that is neither, but `files` beside each other, becomes a folder of them.
-    """
-    folder = inbox / QUARANTINE
-    folder.mkdir(exist_ok=True)
-    flat = printable(name).replace("/", "__")
-    flat = flat.encode()[-LONGEST:].decode(errors="ignore")  # the end of it, which tells the kind of file
-    target, number = folder / flat, 1
-    while os.path.lexists(target):
-        number += 1
-        target = folder / f"{number}_{flat}"
-    write_text(folder / f"{target.name}.reason.txt", f"{printable(name)}: {reason}\n")
-    if os.path.lexists(inbox / name):
-        os.replace(inbox / name, target)
-        return target
-    target.mkdir()
-    for file in files:
-        os.replace(inbox / file, target / PurePosixPath(file).name)
-    return target
-
-
-def hashes(root: Path) -> dict[str, str]:
-    """The id of every readable record of all collections, by `<collection>/pictures/<record>`."""
-    path = root / INDEX
-    try:
-        known = read_json(path)
-    except UserError:
-        known = {}
-    fresh: dict[str, list[Any]] = {}
-    for name, home, record, files, domain in _all_records(root):
-        facts = [file.stat() for file in files]
-        state = [sum(fact.st_size for fact in facts), max(fact.st_mtime_ns for fact in facts)]
-        old = known.get(name) if isinstance(known, dict) else None
-        if isinstance(old, list) and old[:2] == state:
-            fresh[name] = old
-            continue
-        try:
-            fresh[name] = [*state, identity_of(read_all(domain, home / record, home)[0])]
-        except Refused:
-            fresh[name] = [*state, ""]
-    if fresh != known:
-        write_json(path, fresh)
-    return {name: entry[2] for name, entry in fresh.items() if entry[2]}
-
-
-def _all_records(root: Path) -> Iterator[tuple[str, Path, str, list[Path], Domain]]:
-    data = root / layout.DATA
-    for folder in sorted(data.iterdir()) if data.is_dir() else []:
-        if not (folder / DESCRIPTION).exists():
-            continue
-        domain, home = domains.get(describe(folder)["domain"]), folder / PICTURES
-        for record, names in sorted(domain.records(folders.walk(home).files).items()):
-            files = [home / name for name in names]
-            if all(file.is_file() for file in files):
-                yield f"{folder.name}/{PICTURES}/{record}", home, record, files, domain

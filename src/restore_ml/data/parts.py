@@ -6,15 +6,19 @@ as they were found when the file was added: no later step has to open a file to 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from restore_ml.base.files import sha256
 from restore_ml.data.domain import Domain, identity
 from restore_ml.data.pictures import Refused
 
+Ids = tuple[dict[str, str], list[tuple[str, str]]]
+"""What `read_all` says of a file or folder."""
 
-def read_all(domain: Domain, path: Path, within: Path) -> tuple[dict[str, str], list[tuple[str, str]]]:
+
+def read_all(domain: Domain, path: Path, within: Path) -> Ids:
     """Read what is at `path`: the ids of its records by their names in it (`""`: it is one record itself), and the
     names of those that cannot be used, each with the reason.
 
@@ -33,6 +37,19 @@ def read_all(domain: Domain, path: Path, within: Path) -> tuple[dict[str, str], 
     if not good:
         raise Refused(f"none of its {len(names)} {domain.what} can be used, such as {refused[0][0]}: {refused[0][1]}")
     return good, refused
+
+
+def read_without(closed: list[tuple[str, str]], read: Callable[[], Ids]) -> Ids:
+    """What `read` (see `read_all`) says of a folder's copy that lacks the files of `closed`, each with the reason: a
+    folder of many records goes on without them and they are named, a record of several files is refused for the first
+    of them."""
+    if not closed:
+        return read()
+    with suppress(Refused):
+        ids, bad = read()
+        if set(ids) != {""}:
+            return ids, sorted(bad + closed)
+    raise Refused(closed[0][1])
 
 
 def identity_of(ids: Mapping[str, str]) -> str:

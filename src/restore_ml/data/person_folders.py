@@ -28,6 +28,7 @@ class PersonFolders(Domain):
     """A domain of such folders; `tags` names the annotations that are pictures (`parsing` for `1.parsing.png`)."""
 
     suffixes = PROMISING
+    parts_are_files = True
     tags: ClassVar[frozenset[str]]
 
     def records(self, files: Sequence[str]) -> dict[str, list[str]]:
@@ -49,6 +50,13 @@ class PersonFolders(Domain):
         pictures = {file.with_name(self.stem(file)) for file in ours if not self.tag(file)}
         return [file.relative_to(path).as_posix() for file in ours
                 if not self.tag(file) or file.with_name(self.stem(file)) not in pictures]
+
+    def own_files(self, part: str, files: Sequence[str]) -> list[str]:
+        """A picture and its annotations; an annotation alone."""
+        path = Path(part)
+        annotations = [] if self.tag(path) else [file for file in files if self.tag(Path(file)) and Path(
+            file).parent == path.parent and self.stem(Path(file)) == self.stem(path)]
+        return [file for file in files if file == part or file in annotations]
 
     def promises(self, record: str) -> bool:
         """Whether it is a picture, or a folder (which may be called anything)."""

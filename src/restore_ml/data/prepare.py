@@ -28,7 +28,8 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import canonical_json, sha256
 from restore_ml.data import domains, folders, likeness, shards
 from restore_ml.data.chunks import CHUNK, Mapper, Progress
-from restore_ml.data.collections import PICTURES, describe, printable
+from restore_ml.data.collections import PICTURES, describe
+from restore_ml.data.copying import printable
 from restore_ml.data.decoding import again, chunk_starts, decode, values
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.left_out import kind_of

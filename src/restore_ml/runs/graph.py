@@ -18,7 +18,8 @@ from restore_ml.data import domains
 from restore_ml.data.manifest import QUARANTINE
 from restore_ml.registry import tables
 from restore_ml.runs.plain_yaml import read_mapping
-from restore_ml.runs.settings import GRAPH_KEYS, SLOTS, graph_tasks
+from restore_ml.runs.run_entry import SLOTS
+from restore_ml.runs.settings import GRAPH_KEYS, graph_tasks
 
 TEMPLATE = layout.GRAPH / "task.yaml"
 RUNS_LINE = re.compile(rf"^      - {layout.GRAPH}/[^/\n]+/runs\.yaml\n", re.MULTILINE)

@@ -19,12 +19,13 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_json, write_text
 from restore_ml.registry import support, tables
 from restore_ml.runs import graph, settings
+from restore_ml.runs.run_entry import SLOTS
 
 NEEDS_TASK = "representation"
 """All that `needs:` could name were its runs."""
 RETIRED = "sa_subpixel_sr"
 """The method that lost settings with the old layout: `skip` is `start` now, and the phase `settle` is gone."""
-EMPTY = {slot: layout.NONE for slot in settings.SLOTS}
+EMPTY = {slot: layout.NONE for slot in SLOTS}
 
 
 def migrate(root: Path) -> list[str]:

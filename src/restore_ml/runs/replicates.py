@@ -15,8 +15,9 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_text
 from restore_ml.registry import nearest, tables
 from restore_ml.runs import settings
+from restore_ml.runs.run_entry import RUN_NAME, SLOTS
 
-LINE = re.compile(rf"^  (?P<name>{settings.RUN_NAME.pattern}): \{{of: (?P<of>{settings.RUN_NAME.pattern}), .*\}}\n?$")
+LINE = re.compile(rf"^  (?P<name>{RUN_NAME.pattern}): \{{of: (?P<of>{RUN_NAME.pattern}), .*\}}\n?$")
 RUNS = re.compile(r"^runs:( &\w+)?\s*$")
 
 
@@ -61,7 +62,7 @@ def _with_seeds(text: str, runs: Sequence[settings.Run], wanted: int, path: Path
             if not ((match := LINE.match(line)) and match["of"] in names)]
     added = []
     for run in runs:
-        slots = ", ".join(f"{slot}: {run.slots.get(slot, layout.NONE)}" for slot in settings.SLOTS)
+        slots = ", ".join(f"{slot}: {run.slots.get(slot, layout.NONE)}" for slot in SLOTS)
         added += [f"  {run.name}_s{number}: {{of: {run.name}, {slots}, seed: {run.seed + number - 1}}}\n"
                   for number in range(2, wanted + 1)]
     end = _end_of_runs(kept, path)

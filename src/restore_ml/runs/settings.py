@@ -16,47 +16,20 @@ from typing import Any
 
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError, short, shown
-from restore_ml.registry import method_class, nearest, parts, support, tables
+from restore_ml.registry import nearest, parts, support, tables
 from restore_ml.runs.checks import known, mapping, one_of, right_one, same_kind, section, whole
 from restore_ml.runs.plain_yaml import read_mapping
+from restore_ml.runs.run_entry import PROFILES, Run, merged, read_run
 
-PROFILES = ("quick", "cpu", "gpu", "paper")
 TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "weights", "promotion")
 OLD_KEYS = ("tasks", "runs", "support")
 """Of params.yaml before each task had a file of its own."""
 GRAPH_KEYS = ("task", "tables", "domain", "other_domain", "primary_case", "judge", "default", "samples", "margins",
               "empty", "runs", "tested")
 """Of a task's runs.yaml; `task`, `tables`, the domains, `empty` and `tested` stand there for dvc.yaml."""
-SLOTS = ("features", "teacher", "recogniser", "parts")
-"""Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
-RUN_KEYS = ("method", *SLOTS, "seed", "settings", *PROFILES)
 SAMPLE_KEYS = ("settings", *PROFILES)
-REPLICATE_KEYS = ("of", *SLOTS, "seed")
-"""Of a run that repeats another one (`of:`) under its own seed; the slots stand there for DVC and must agree."""
 PRECISIONS = ("auto", "fp32", "bf16")
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-"""Run names are names of folders and of MLflow's runs."""
 MOST_THREADS = 4096
-
-
-@dataclass(frozen=True)
-class Run:
-    """A method with its settings, as its task's runs.yaml names it, under the active profile."""
-
-    name: str
-    task: str
-    method: str
-    slots: dict[str, str]
-    """The slots that are filled: name -> `task/run`."""
-    seed: int
-    settings: dict[str, Any]
-    of: str = ""
-    """The run of the same task that this one repeats under another seed (a replicate), or empty."""
-
-    @property
-    def key(self) -> str:
-        """`task/run`: two tasks may have runs of the same name."""
-        return f"{self.task}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -133,7 +106,7 @@ def load(path: Path | None = None) -> Params:
             defaults[name] = str(graph["default"])
         entries = mapping(graph, "runs", file)
         for run_name in entries:
-            run = _read_run(name, run_name, entries, profile, seed, file)
+            run = read_run(name, run_name, entries, profile, seed, file)
             runs[run.key] = run
     _check_named(runs, judges, defaults)
     promotion |= {"margins": margins, "primary_case": primary_cases, "default": defaults}
@@ -181,15 +154,6 @@ def _graph(file: Path, name: str) -> dict[str, Any]:
     return graph
 
 
-def _read_run(task_name: str, name: str, entries: dict[str, Any], profile: str, seed: int, file: Path) -> Run:
-    if not RUN_NAME.fullmatch(name) or name == layout.NONE:
-        raise UserError(f"{shown(name)} under runs in {file} is no name for a run; use letters, digits, dots, - and _, "
-                        f"a letter or digit first, and not {layout.NONE!r}.")
-    entry = entries[name] or {}
-    entire = _inherited(name, entry, entries, seed)
-    return _run(task_name, name, entire, profile, seed, str(entry.get("of", "")))
-
-
 def set_profile(profile: str, path: Path | None = None) -> bool:
     """Rewrite the one line `profile:` of params.yaml; returns whether it changed anything."""
     from restore_ml.base.files import write_text
@@ -220,67 +184,10 @@ def _seeds(entry: Any, profile: str, path: Path) -> int:
     return int(entry.get(profile, 1))
 
 
-def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A replicate's entry as a whole: the settings of the run that it repeats, and its own seed."""
-    if "of" not in entry:
-        return entry
-    where = f"the run {name!r}, a replicate,"
-    known(entry, REPLICATE_KEYS, where)
-    base = entries.get(str(entry["of"]))
-    if not isinstance(base, dict) or "of" in base:
-        singles = [run for run, other in entries.items() if "of" not in (other or {})]
-        raise UserError(f"{where} repeats {shown(entry['of'])}, which is no run of its own."
-                        f"{nearest(str(entry['of']), singles)}")
-    for slot in SLOTS:
-        if (entry.get(slot) or layout.NONE) != (base.get(slot) or layout.NONE):
-            raise UserError(f"{where} has another {slot} than {entry['of']!r}, which it repeats; write "
-                            f"{slot}: {base.get(slot) or layout.NONE}.")
-    if whole(entry.get("seed"), f"seed of {where[:-1]}", 0) == base.get("seed", seed):
-        raise UserError(f"{where} has the seed of {entry['of']!r}, which it repeats; give it another one.")
-    return {"method": entry["of"], **base, "seed": entry["seed"]}
-
-
-def _run(task_name: str, name: str, entry: dict[str, Any], profile: str, seed: int, of: str = "") -> Run:
-    where = f"the run {name!r} of {task_name}"
-    known(entry, RUN_KEYS, where)
-    method = str(entry.get("method") or name)
-    cls = method_class(task_name, method)
-    settings = _merge(entry, profile, where)
-    for key, value in settings.items():
-        if key not in cls.paper:
-            raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
-                            f"{right_one(key, cls.paper)}")
-        same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.zero_allowed) else 1)
-    resolved = {**cls.paper, **settings}
-    if isinstance(cls.paper.get("steps"), dict):
-        phases = tuple(cls.paper["steps"])
-        known(resolved["steps"], phases, f"steps of {where}")
-        if missing := [name for name in phases if name not in resolved["steps"]]:
-            raise UserError(f"steps of {where} lacks {', '.join(missing)}; write 0 for a phase that is left out.")
-    for key in ("steps", "batch", "patch"):
-        for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
-            whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
-    return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
-               resolved, of)
-
-
-def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:
-    """The filled slots of a run's entry."""
-    filled = {}
-    for slot in SLOTS:
-        value = entry.get(slot) or layout.NONE
-        if value == layout.NONE:
-            continue
-        if not isinstance(value, str) or value.count("/") != 1:
-            raise UserError(f"The slot {slot} of {where} is {shown(value)}; name a run as task/run, or write none.")
-        filled[slot] = value
-    return filled
-
-
 def _sample_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str, Any]:
     where = f"samples of {name}"
     known(entry, SAMPLE_KEYS, where)
-    settings = _merge(entry, profile, where)
+    settings = merged(entry, profile, where)
     if settings:
         described = parts(name)
         for key, value in settings.items():
@@ -288,17 +195,6 @@ def _sample_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str
                 same_kind(described.defaults[key], value, f"{key} of {where}")
         described.check_settings(settings)
     return settings
-
-
-def _merge(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
-    """`settings` below the profile's own; a mapping value is replaced, not merged, so that what is written holds."""
-    merged: dict[str, Any] = {}
-    for part in ("settings", profile):
-        value = entry.get(part) or {}
-        if not isinstance(value, dict):
-            raise UserError(f"{part!r} of {where} must be a mapping of settings, not {shown(value)}.")
-        merged.update(value)
-    return merged
 
 
 def _weights(raw: dict[str, Any], path: Path) -> dict[str, str]:

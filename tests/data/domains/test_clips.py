@@ -288,6 +288,18 @@ def test_vid4(tmp_path: Path) -> None:
     assert add(tmp_path, tmp_path / "plain", "plain").good == 2 and about(tmp_path, "plain")["layout"] == "vid4"
 
 
+@pytest.mark.parametrize(("role", "there", "taken"), [("train", "test", [1, 3]), ("test", "train", [2, 3])])
+def test_vimeo_with_one_of_its_lists(tmp_path: Path, role: str, there: str, taken: list[int]) -> None:
+    """What the list that is there says of the other side stays out: a set's published tests are never trained on."""
+    for number in (1, 2, 3):
+        save(tmp_path / f"in/sequences/00001/{number:04d}", clip(number, 7), [f"im{n}.png" for n in range(1, 8)])
+    (tmp_path / f"in/sep_{there}list.txt").write_text("00001/0002\n" if there == "test" else "00001/0001\n")
+    report = add(tmp_path, tmp_path / "in", role=role)
+    assert sorted(about(tmp_path, "mine")["pictures"]) == [f"00001/{number:04d}" for number in taken]
+    assert report.note == ("Read as Vimeo: 2 clips are taken, 1 others are not; there is no list that says which of "
+                           "them are for training.")
+
+
 @pytest.mark.parametrize(("role", "good"), [("train", 2), ("test", 1), ("mixed", 3)])
 def test_vimeo(tmp_path: Path, role: str, good: int) -> None:
     for number in range(1, 5):
@@ -341,7 +353,19 @@ def test_an_inbox_takes_films_and_waits_for_whole_folders(tmp_path: Path) -> Non
     assert found.added == ["a.avi", "c"] and found.growing == ["b/0003.png.part"]
     said = read_json(tmp_path / "data/mine/collection.json")
     assert sorted(said["pictures"]) == ["a.avi/0000-0019", "a.avi/0020-0039", "c/0000-0003", "c/0005-0008"]
-    assert said["refused"] == {"c/0004-0004": "a gap: frame 4 is missing, so the clip is cut there"}
+    gap = "a gap: frame 4 is missing, so the clip is cut there"
+    assert said["refused"] == {"c/0004-0004": gap} and found.refused == [("c/0004-0004", gap)]
+
+
+def test_an_empty_frame_cuts_the_clip_and_is_quarantined_alone(tmp_path: Path) -> None:
+    save(tmp_path / "box/c", clip(3, 9))
+    (tmp_path / "box/c/0004.png").write_bytes(b"")
+    found = inbox.take(tmp_path, tmp_path / "box", "mine", settle=0.0, domain="clips")
+    assert found.added == ["c"] and ("c/0004.png", "zero bytes") in found.refused
+    assert (tmp_path / "box/.quarantine/c__0004.png.reason.txt").read_text() == "c/0004.png: zero bytes\n"
+    said = read_json(tmp_path / "data/mine/collection.json")
+    assert sorted(said["pictures"]) == ["c/0000-0003", "c/0005-0008"]
+    assert len(list((tmp_path / "data/mine/pictures/c").iterdir())) == 8
 
 
 def test_a_part_of_a_tested_clip_trains_nothing(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.io import savemat
 from scipy.ndimage import gaussian_filter, label
 
 from restore_ml.base.files import write_json
-from restore_ml.data import collections, domains, likeness, shelf
+from restore_ml.data import collections, domains, likeness, mat_files, shelf
+from restore_ml.data.domains.faces import PARSING
+from restore_ml.data.pictures import Refused
 from restore_ml.data.prepare import prepare
 from restore_ml.data.sources import drawn_faces, face_sketches, orl
 from restore_ml.seeds import generator
@@ -147,8 +150,6 @@ def test_two_islands_are_joined_by_a_bridge_of_two_pixels() -> None:
     drawing[15:25, 40:50] = 0
     sheet = face_sketches.papercut(drawing)
     assert sheet[:, 30].sum() == 2 and face_sketches.papercut(np.ones((20, 20))).sum() == 0
-    assert face_sketches.on_white(sheet)[0, 0].tolist() == [255, 255, 255]
-    assert face_sketches.on_white(sheet)[20, 10].tolist() == list(face_sketches.RED)
 
 
 # ------------------------------------------------------------------------------------------------ leakage
@@ -227,18 +228,49 @@ def test_lists(tmp_path: Path) -> None:
         save(box / f"drawn/{number}.png", portrait(number + 50, channels=1))
     save(box / "maps/1.png", np.full((48, 48, 1), 8, np.uint8))
     (box / "maps/2.mat").write_bytes(b"MATLAB")
+    savemat(box / "maps/3.mat", {"res_label": np.repeat(np.arange(6, 54)[:, None] % 11, 48, axis=1)})
     (box / "train_list.txt").write_text("photos/1.png||drawn/1.png||maps/1.png||anna\n"
                                         "photos/2.png||drawn/2.png||maps/2.mat||ben\n")
-    (box / "test_list.txt").write_text("photos/3.png||drawn/3.png\n")
+    (box / "test_list.txt").write_text("photos/3.png||drawn/3.png||maps/3.mat||\n")
     report = collections.add(tmp_path, "mine", box, role="mixed", domain="drawings")
-    assert report.good == 3 and report.refused == []
-    assert report.note == ("Read as lists: 3 photos with their sketches. 1 parsing maps in a .mat file are not read: "
-                           "save them as PNG with the labels 0 to 8.")
+    assert report.good == 3 and report.note == "Read as lists: 3 photos with their sketches."
+    [(file, reason)] = report.refused
+    assert file == "maps/2.mat" and reason.startswith("no whole MATLAB file: ")
     assert collections.describe(tmp_path / "data/mine")["pictures"] == {
         "anna/1.png": {"group": "anna"}, "ben/2.png": {"group": "ben"},
         "photos_3/3.png": {"group": "photos_3", "split": "test"}}
     assert KIND.read(tmp_path / "data/mine/pictures/anna/1.png")["parsing"].min() == 8
     assert "parsing" not in KIND.read(tmp_path / "data/mine/pictures/ben/2.png")
+    parsing = KIND.read(tmp_path / "data/mine/pictures/photos_3/3.png")["parsing"]
+    assert parsing[:11, 7, 0].tolist() == [5, 6, 7, 8, 1, 0, 2, 3, 3, 4, 4]  # Helen's 6 to 10, then 0 to 5
+
+
+def test_parsing_maps_in_matlab_files(tmp_path: Path) -> None:
+    """Helen's eleven classes: the largest share counts, the first of equals; background where there is none."""
+    shares = np.zeros((3, 4, 11), np.float32)
+    for place, number in enumerate((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)):
+        shares[place // 4, place % 4, number] = 0.6
+        shares[place // 4, place % 4, (number + 3) % 11] = 0.4
+    savemat(tmp_path / "a.mat", {"res_label": shares, "other": np.arange(3)}, do_compression=True)
+    names = [PARSING[label] for label in mat_files.read_parsing(tmp_path / "a.mat")[:, :, 0].ravel()]
+    assert names == ["background", "skin", "brows", "brows", "eyes", "eyes", "nose", "upper lip", "inner mouth",
+                     "lower lip", "hair", "background"]
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    ({"res_label": np.zeros((3, 4, 19))}, r"no variable res_label of H x W x 11 or H x W: res_label \(3, 4, 19\)"),
+    ({"labels": np.zeros((3, 4))}, r"no variable res_label .*: labels \(3, 4\)"),
+    ({"res_label": np.full((3, 4), 11)}, "other numbers than Helen's classes 0 to 10"),
+    ({"res_label": np.full((3, 4), 0.5)}, "other numbers than Helen's"),
+    ({"res_label": np.full((3, 4, 11), np.nan)}, "holds no finite numbers"),
+    ({"res_label": "a text of letters"}, "no variable res_label|holds no finite numbers"),
+    (b"\0" * 64, "no whole MATLAB file"), (b"", "zero bytes"),
+    (b"MATLAB 7.3 MAT-file".ljust(124, b" ") + b"\0\x02IM" + b"\x89HDF", "version 7.3, which is not read")])
+def test_matlab_files_that_are_no_parsing_map(tmp_path: Path, content: dict[str, object] | bytes, reason: str) -> None:
+    path = tmp_path / "a.mat"
+    path.write_bytes(content) if isinstance(content, bytes) else savemat(path, content)
+    with pytest.raises(Refused, match=reason):
+        mat_files.read_parsing(path)
 
 
 @pytest.mark.benchmark_data

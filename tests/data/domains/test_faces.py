@@ -14,7 +14,7 @@ from PIL import Image
 
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file, write_json
-from restore_ml.data import collections, domains, inbox, shelf
+from restore_ml.data import collections, domains, inbox, inbox_files, shelf
 from restore_ml.data.domains import faces
 from restore_ml.data.manifest import manifests, read_table
 from restore_ml.data.pictures import Refused
@@ -157,6 +157,59 @@ def test_an_inbox_takes_a_person_and_knows_that_it_is_the_same_one_later(tmp_pat
     pictures = collections.describe(tmp_path / "data/mine")["pictures"]
     assert len(pictures) == 3 and {facts["group"] for facts in pictures.values()} == {"anna"}
     assert KIND.read(tmp_path / "data/mine/pictures/anna/1.png")["landmarks"].tolist() == [[3, 4]]
+
+
+def test_one_empty_file_in_a_person_s_folder_costs_that_file_alone(tmp_path: Path) -> None:
+    """Also a picture that is broken (with what is known of it), and landmarks that are: each goes to the quarantine by
+    its name, with its own reason; the good pictures are taken."""
+    box = tmp_path / "box"
+    for number in (1, 2, 3, 4):
+        save(box / f"anna/{number}.png", portrait(number))
+    (box / "anna/empty.png").touch()
+    (box / "anna/2.png").write_bytes((box / "anna/2.png").read_bytes()[:200])
+    (box / "anna/2.json").write_text('{"landmarks": [[3, 4]]}')
+    (box / "anna/3.json").write_text('{"landmarks": [[300, 4]]}')
+    (box / "anna/4.json").touch()
+    wrong = "landmark 1 at (300, 4) lies outside the picture of 48 x 48"
+    for place in ("", "as after a kill"):
+        taken = inbox.take(tmp_path, box, "mine", settle=0.0, domain="faces")
+        reasons = dict(taken.refused)
+        assert (taken.already if place else taken.added) == ["anna"] and not taken.duplicates
+        assert reasons.keys() == {"anna/empty.png", "anna/2.png", "anna/2.json", "anna/3.png", "anna/3.json",
+                                  "anna/4.json"}
+        assert reasons["anna/empty.png"] == reasons["anna/4.json"] == "zero bytes"
+        assert reasons["anna/2.png"] == reasons["anna/2.json"] and "truncated" in reasons["anna/2.png"]
+        assert reasons["anna/3.png"] == reasons["anna/3.json"] == wrong
+        assert "'anna/empty.png': zero bytes" in str(taken)
+        for path in list((box / inbox_files.QUARANTINE).glob("anna__*")) if not place else []:
+            if not path.name.endswith(".reason.txt"):  # put back, as if the round had been ended before it moved them
+                path.rename(box / path.name.replace("__", "/"))
+    said = (box / inbox_files.QUARANTINE / "anna__3.png.reason.txt").read_text()
+    assert said == f"anna/3.png: {wrong}\n"
+    assert sorted(path.name for path in (tmp_path / "data/mine/pictures/anna").iterdir()) == ["1.png", "4.png"]
+    about = collections.describe(tmp_path / "data/mine")
+    assert sorted(about["pictures"]) == ["anna/1.png", "anna/4.png"] and about["refused"] == {}
+    taken.finish()
+    assert [path.name for path in box.rglob("*") if path.is_file() and inbox_files.QUARANTINE not in path.parts] == []
+
+
+def test_two_names_that_become_one_in_a_person_s_folder_stay_two(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    save(box / "anna/1\n.png", portrait(1))
+    save(box / "anna/1_.png", portrait(2))
+    assert inbox.take(tmp_path, box, "mine", settle=0.0, domain="faces").added == ["anna"]
+    assert sorted(collections.describe(tmp_path / "data/mine")["pictures"]) == ["anna/1_.png", "anna/1__2.png"]
+    found = [KIND.read(tmp_path / f"data/mine/pictures/anna/{name}")["image"] for name in ("1_.png", "1__2.png")]
+    assert np.array_equal(found[0], portrait(1)) and np.array_equal(found[1], portrait(2))
+
+
+def test_a_person_s_folder_of_which_nothing_can_be_used_goes_whole(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    (box / "anna").mkdir(parents=True)
+    (box / "anna/1.png").touch()
+    taken = inbox.take(tmp_path, box, "mine", settle=0.0, domain="faces")
+    assert taken.refused == [("anna", "zero bytes")] and not taken.added
+    assert (box / inbox_files.QUARANTINE / "anna/1.png").is_file() and not (tmp_path / "data/mine").exists()
 
 
 @pytest.mark.benchmark_data

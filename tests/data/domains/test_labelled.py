@@ -23,7 +23,7 @@ from restore_ml.data.embedded_photos import PHOTOGRAPHS
 from restore_ml.data.manifest import manifests, read_table
 from restore_ml.data.pictures import decode_picture
 from restore_ml.data.prepare import prepare
-from restore_ml.data.sources import class_crops, digits
+from restore_ml.data.sources import class_crops, digits, satellite
 
 KIND = domains.get("labelled")
 
@@ -149,6 +149,17 @@ def test_crops_by_side_and_class(crops: Path) -> None:
     tested = {photo.group or photo.name for photo in PHOTOGRAPHS if photo.split == "test"}
     assert {group for group in tested & set(groups) if groups[group] != {"test"}} == set()
     assert {"chelsea", "astronaut"} <= tested & set(groups)
+
+
+def test_no_crop_of_land_to_train_on_shows_a_cloud(crops: Path) -> None:
+    """The scene is partly under clouds, which would be learnt as land."""
+    blue = satellite.cloudy_scene()[..., 0]
+    paths = sorted((crops / "labelled_crops_train/pictures/land").iterdir())
+    for path in paths:
+        x, y = map(int, path.stem.split("_")[-2:])
+        assert (blue[y:y + 32, x:x + 32] >= 1600).mean() <= 1 / 8
+        assert np.median(KIND.read(path)["image"]) < 160
+    assert len(paths) == 48
 
 
 def test_crops_are_cut_from_the_photographs(crops: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from restore_ml.arrays import words
 from restore_ml.data import collections, domains
+from restore_ml.data.pictures import Refused
 from restore_ml.data.prepare import prepare
 from tests.data.domains.test_labelled import idx, mnist, picture, save
 
@@ -138,3 +139,10 @@ def test_damage(tmp_path: Path, name: str) -> None:
 
 def test_there_are_twenty() -> None:
     assert len(DAMAGES) == 20
+
+
+def test_a_name_in_a_table_that_is_no_number(tmp_path: Path) -> None:
+    """As a collection.json that somebody has edited may have it."""
+    table(tmp_path, lines())
+    with pytest.raises(Refused, match="its pictures are numbered from 00000, and this is no number"):
+        KIND.read(tmp_path / "digits.csv/first", tmp_path)

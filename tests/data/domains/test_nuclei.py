@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from restore_ml.base.files import sha256_of_file
-from restore_ml.data import collections, domains, inbox, shelf
+from restore_ml.data import collections, domains, inbox, inbox_files, shelf
 from restore_ml.data.domains.nuclei import DOMAIN, combined, eight_bit, without_gaps
 from restore_ml.data.prepare import prepare
 from restore_ml.data.shards import Shards
@@ -202,7 +202,7 @@ def test_an_inbox_takes_pairs_and_keeps_refused_ones_together(tmp_path: Path) ->
     taken = inbox.take(tmp_path, box, "mine", settle=0.0, domain="nuclei")
     reason = "bad.instances.png: 48 x 39 pixels, but the picture has 48 x 40"
     assert taken.refused == [("bad", reason)] and "good" in taken.added
-    assert {path.name for path in (box / inbox.QUARANTINE / "bad").iterdir()} == {"bad.png", "bad.instances.png"}
+    assert {path.name for path in (box / inbox_files.QUARANTINE / "bad").iterdir()} == {"bad.png", "bad.instances.png"}
     taken.finish()
     assert not (box / "good.png").exists() and not (box / "good.instances.png").exists()
     save_pair(box, "good", 1)

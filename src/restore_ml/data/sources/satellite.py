@@ -74,7 +74,8 @@ def landsat() -> list[LandsatDate]:
 
 def cloudy_scene() -> np.ndarray:
     """768 x 1536 x 4 uint16, top of the atmosphere: Sentinel-2 (T33UUU, 16 February 2017) under real thick and thin
-    clouds. The radiance of its clouds is what simulated ones can be given; it has no second date.
+    clouds. It has no second date, so that no task of two dates can take it; its clear parts are crops of the class
+    `land` (`class_crops`).
 
     Raises:
         Missing: the package is not there.

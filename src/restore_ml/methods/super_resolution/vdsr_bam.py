@@ -12,6 +12,7 @@ Gradients pass a sign where its input is within 1 of zero. What is stored is one
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -24,6 +25,8 @@ from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.methods.super_resolution.vdsr import VDSR
 from restore_ml.nn.initialisation import he
 from restore_ml.training import schedules
+
+log = logging.getLogger(__name__)
 
 EVERY = 100
 """Steps between two choices of the shares a_n."""
@@ -63,9 +66,12 @@ class BinaryLayer(nn.Module):
         nn.init.kaiming_normal_(self.weight)
 
     def forward(self, x: Tensor, total: Tensor | float, kernel: Tensor) -> tuple[Tensor, Tensor]:
-        """N x width x H x W activations A_n and the sum of those before it: the layer's output, and the new sum."""
-        total = total + self.factor * x.abs().mean(1, keepdim=True) * x
-        return functional.conv2d(sign(self.norm(total)), kernel.to(x.dtype), self.bias.to(x.dtype), padding=1), total
+        """N x width x H x W activations A_n and the sum of those before it: the layer's output, and the new sum, which
+        is float32 under any precision (in bf16 a sum of many layers would no longer feel the later ones)."""
+        exact = x.float()
+        total = total + self.factor * exact.abs().mean(1, keepdim=True) * exact
+        bits = sign(self.norm(total)).to(x.dtype)
+        return functional.conv2d(bits, kernel.to(x.dtype), self.bias.to(x.dtype), padding=1), total
 
 
 class BAMNet(nn.Module):
@@ -175,7 +181,9 @@ class VDSRBAM(VDSR):
     def _after(self, context: Context) -> None:
         if (context.step + 1) % EVERY == 0:
             net: Any = context.networks["net"]
-            choose_shares(net, self.settings["grid"], self.settings["least"])
+            errors = choose_shares(net, self.settings["grid"], self.settings["least"])
+            log.info("step %d: ||W - W^B|| of the layers: %s", context.step + 1,
+                     ", ".join(f"{error ** 0.5:.4g}" for error in errors))
 
     def _optimiser(self, parameters: Any) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.settings["lr"])

@@ -1,0 +1,128 @@
+"""One run's entry of a task's runs.yaml: its method, slots, seed and settings under a profile, checked.
+
+An entry has `settings` (for every profile) and one mapping a profile with only what differs; a method's defaults in
+code are its paper recipe. A replicate (`of:`) repeats another run under its own seed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError, shown
+from restore_ml.registry import method_class, nearest
+from restore_ml.runs.checks import known, right_one, same_kind, whole
+
+PROFILES = ("quick", "cpu", "gpu", "paper")
+SLOTS = ("features", "teacher", "recogniser", "parts")
+"""Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
+RUN_KEYS = ("method", *SLOTS, "seed", "settings", *PROFILES)
+REPLICATE_KEYS = ("of", *SLOTS, "seed")
+"""Of a run that repeats another one (`of:`) under its own seed; the slots stand there for DVC and must agree."""
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Run names are names of folders and of MLflow's runs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method with its settings, as its task's runs.yaml names it, under the active profile."""
+
+    name: str
+    task: str
+    method: str
+    slots: dict[str, str]
+    """The slots that are filled: name -> `task/run`."""
+    seed: int
+    settings: dict[str, Any]
+    of: str = ""
+    """The run of the same task that this one repeats under another seed (a replicate), or empty."""
+
+    @property
+    def key(self) -> str:
+        """`task/run`: two tasks may have runs of the same name."""
+        return f"{self.task}/{self.name}"
+
+
+def read_run(task_name: str, name: str, entries: dict[str, Any], profile: str, seed: int, file: Path) -> Run:
+    """The run `name` of the `entries` under `runs` of a task's `file`, with its settings under the profile.
+
+    Raises:
+        UserError: a mistake in its entry, or in that of the run that it repeats.
+    """
+    if not RUN_NAME.fullmatch(name) or name == layout.NONE:
+        raise UserError(f"{shown(name)} under runs in {file} is no name for a run; use letters, digits, dots, - and _, "
+                        f"a letter or digit first, and not {layout.NONE!r}.")
+    entry = entries[name] or {}
+    entire = _inherited(name, entry, entries, seed)
+    return _run(task_name, name, entire, profile, seed, str(entry.get("of", "")))
+
+
+def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A replicate's entry as a whole: the settings of the run that it repeats, and its own seed."""
+    if "of" not in entry:
+        return entry
+    where = f"the run {name!r}, a replicate,"
+    known(entry, REPLICATE_KEYS, where)
+    base = entries.get(str(entry["of"]))
+    if not isinstance(base, dict) or "of" in base:
+        singles = [run for run, other in entries.items() if "of" not in (other or {})]
+        raise UserError(f"{where} repeats {shown(entry['of'])}, which is no run of its own."
+                        f"{nearest(str(entry['of']), singles)}")
+    for slot in SLOTS:
+        if (entry.get(slot) or layout.NONE) != (base.get(slot) or layout.NONE):
+            raise UserError(f"{where} has another {slot} than {entry['of']!r}, which it repeats; write "
+                            f"{slot}: {base.get(slot) or layout.NONE}.")
+    if whole(entry.get("seed"), f"seed of {where[:-1]}", 0) == base.get("seed", seed):
+        raise UserError(f"{where} has the seed of {entry['of']!r}, which it repeats; give it another one.")
+    return {"method": entry["of"], **base, "seed": entry["seed"]}
+
+
+def _run(task_name: str, name: str, entry: dict[str, Any], profile: str, seed: int, of: str = "") -> Run:
+    where = f"the run {name!r} of {task_name}"
+    known(entry, RUN_KEYS, where)
+    method = str(entry.get("method") or name)
+    cls = method_class(task_name, method)
+    settings = merged(entry, profile, where)
+    for key, value in settings.items():
+        if key not in cls.paper:
+            raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
+                            f"{right_one(key, cls.paper)}")
+        same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.zero_allowed) else 1)
+    resolved = {**cls.paper, **settings}
+    if isinstance(cls.paper.get("steps"), dict):
+        phases = tuple(cls.paper["steps"])
+        known(resolved["steps"], phases, f"steps of {where}")
+        if missing := [name for name in phases if name not in resolved["steps"]]:
+            raise UserError(f"steps of {where} lacks {', '.join(missing)}; write 0 for a phase that is left out.")
+    for key in ("steps", "batch", "patch"):
+        for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
+            whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
+    return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
+               resolved, of)
+
+
+def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:
+    """The filled slots of a run's entry."""
+    filled = {}
+    for slot in SLOTS:
+        value = entry.get(slot) or layout.NONE
+        if value == layout.NONE:
+            continue
+        if not isinstance(value, str) or value.count("/") != 1:
+            raise UserError(f"The slot {slot} of {where} is {shown(value)}; name a run as task/run, or write none.")
+        filled[slot] = value
+    return filled
+
+
+def merged(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
+    """`settings` below the profile's own; a mapping value is replaced, not merged, so that what is written holds."""
+    settings: dict[str, Any] = {}
+    for part in ("settings", profile):
+        value = entry.get(part) or {}
+        if not isinstance(value, dict):
+            raise UserError(f"{part!r} of {where} must be a mapping of settings, not {shown(value)}.")
+        settings.update(value)
+    return settings
