@@ -115,14 +115,14 @@ def _judge(task: str, canary: Canary, sample: Sample, output: Arrays, tolerance:
         return "known pixels were changed"
     value, truth = (array.astype(np.float64) for array in (output[canary.output], sample.target[canary.truth]))
     masks = [sample.inputs[name] for name, spec in definition.inputs.items() if spec.kind is MASK]
-    hole = masks[0][..., 0] > 0 if masks else np.ones(truth.shape[:2], bool)
+    hole = masks[0][..., 0] > 0 if masks else np.ones(truth.shape[:-1], bool)  # of a clip: all frames
     if not hole.any():
         return ""
     trivial_output = protocol(task).trivial(sample).astype(np.float64)
     error, trivial = (_rmse(one[hole], truth[hole]) for one in (value, trivial_output))
     shift = float(np.abs(value[hole].mean(0) - truth[hole].mean(0)).max())
     report |= {"rmse": round(error, 4), "trivial_rmse": round(trivial, 4), "shift": round(shift, 4)}
-    spread, true_spread = (array.std(axis=(0, 1)).max() for array in (value, truth))
+    spread, true_spread = (array.std(axis=tuple(range(array.ndim - 1))).max() for array in (value, truth))
     findings = {
         f"values from {value.min():.3g} to {value.max():.3g}, outside {canary.low:g} to {canary.high:g}":
             value.min() < canary.low or value.max() > canary.high,

@@ -17,6 +17,7 @@ class GrayAb0(Method):
     """Gives `ab` of zeros, H x W x 2, for any lightness."""
 
     task = "colorization"
+    serves = ("guided_colorization",)
     paper: ClassVar[dict[str, Any]] = {}
 
     def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:

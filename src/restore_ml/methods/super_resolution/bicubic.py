@@ -12,10 +12,12 @@ class Bicubic(Method):
     """MATLAB's imresize by the scale, per channel; nothing is trained."""
 
     task = "super_resolution"
+    serves = ("video_super_resolution",)
     paper: ClassVar[dict[str, Any]] = {}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """`lr` (N x 3 x h x w) to `sr` (N x 3 x sh x sw), clipped to [0, 1] at the end only."""
+        """`lr` (N x 3 x h x w) to `sr` (N x 3 x sh x sw), clipped to [0, 1] at the end only; every frame
+        of a clip (N x T x 3 x h x w)."""
         return {"sr": imresize(inputs["lr"], float(inputs["scale"][0])).clip(0, 1)}
 
 

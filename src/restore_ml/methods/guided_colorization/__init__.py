@@ -1,0 +1,1 @@
+"""Methods that colour grey pictures by hints."""

@@ -1,0 +1,222 @@
+"""The task guided_colorization: the simulator of hints, what is tested, measured and shown, and a person's picture."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data
+from skimage.color import rgb2lab
+
+from restore_ml import registry
+from restore_ml.arrays import Arrays
+from restore_ml.base.errors import UserError
+from restore_ml.data.shards import Record
+from restore_ml.degradations.colour import to_rgb8
+from restore_ml.method import Model
+from restore_ml.restoring import harness
+from restore_ml.tasks.guided_colorization.hints import hints, number_of_hints
+from restore_ml.tasks.guided_colorization.photos import reduced
+from restore_ml.tasks.photos import Restorer
+from restore_ml.tasks.protocol import protocol
+
+PARTS, COLORIZATION = registry.parts("guided_colorization"), registry.parts("colorization")
+TASK, CASES, TRAINING = PARTS.task, PARTS.cases, PARTS.training
+RULES = protocol("guided_colorization")
+PICTURE = Record("a" * 64, {"image": data.coffee()}, {"name": "coffee"})
+
+
+def ab_map(height: int = 20, width: int = 30) -> np.ndarray:
+    """Every pixel has a colour of its own."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    return np.stack([rows, -columns], 2)
+
+
+# --- the simulator ----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 12), st.integers(1, 4), st.integers(0, 5))
+def test_a_hint_is_a_square_with_the_mean_of_its_true_colours(seed, count, least, more):
+    """Drawn again by hand from the same generator: side, row, column; later ones cover earlier ones."""
+    ab, draws = ab_map(), np.random.default_rng(seed)
+    made = hints(ab, count, (least, least + more), np.random.default_rng(seed))
+    hint, hinted = np.zeros((20, 30, 2)), np.zeros((20, 30))
+    for _ in range(count):
+        side = int(draws.integers(least, least + more + 1))
+        top = int(min(max(draws.normal((20 - side + 1) / 2, (20 - side + 1) / 4), 0), 20 - side))
+        left = int(min(max(draws.normal((30 - side + 1) / 2, (30 - side + 1) / 4), 0), 30 - side))
+        hint[top:top + side, left:left + side] = [top + (side - 1) / 2, -left - (side - 1) / 2]
+        hinted[top:top + side, left:left + side] = 1
+    np.testing.assert_allclose(made["hint"], hint, atol=1e-4)
+    np.testing.assert_array_equal(made["hinted"][..., 0], hinted)
+    assert made["hint"].dtype == made["hinted"].dtype == np.float32
+
+
+def test_where_hints_lie():
+    """Of single pixels: every place is reached, their mean is the middle and their deviation about a quarter."""
+    made = (hints(ab_map(41, 81), 1, (1, 1), np.random.default_rng(seed))["hinted"] for seed in range(600))
+    places = np.concatenate([np.argwhere(hinted[..., 0]) for hinted in made])
+    assert np.abs(places.mean(0) - [20, 40]).max() < 2
+    np.testing.assert_allclose(places.std(0), [41 / 4, 81 / 4], rtol=0.12)
+    assert places.min(0).tolist() == [0, 0] and places.max(0).tolist() == [40, 80]
+
+
+def test_a_hint_of_no_colour_is_not_no_hint():
+    made = hints(np.zeros((8, 8, 2), np.float32), 1, (3, 3), np.random.default_rng(0))
+    assert not made["hint"].any() and made["hinted"].sum() == 9
+
+
+def test_a_square_larger_than_the_picture_is_the_picture():
+    assert hints(ab_map(5, 7), 1, (9, 9), np.random.default_rng(0))["hinted"].sum() == 25
+
+
+def test_numbers_of_hints_are_geometric_with_none_among_them():
+    numbers = np.array([number_of_hints(1 / 8, np.random.default_rng(seed)) for seed in range(4000)])
+    assert numbers.min() == 0 and (numbers == 0).mean() == pytest.approx(1 / 8, abs=0.02)
+    assert (numbers == 1).mean() == pytest.approx(7 / 64, abs=0.02) and numbers.mean() == pytest.approx(7, abs=0.4)
+    assert {number_of_hints(1.0, np.random.default_rng(seed)) for seed in range(20)} == {0}
+
+
+# --- cases and training -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, 1, 10, 50])
+def test_a_test_sample_is_that_of_colorization_with_hints(number):
+    options = {"size": 64, "side": 3}
+    sample = CASES.sample(PICTURE, f"hints_{number}", 5, options)
+    plain = COLORIZATION.cases.sample(PICTURE, "lab_grey", 5, {"size": 64})
+    np.testing.assert_array_equal(sample.inputs["L"], plain.inputs["L"])
+    assert all(np.array_equal(sample.target[name], plain.target[name]) for name in ("ab", "rgb"))
+    assert sample.facts == {"hints": number}
+    covered = int(sample.inputs["hinted"].sum())
+    assert covered == 9 * number if number < 2 else 9 * number >= covered > 3 * number
+    assert not sample.inputs["hint"][sample.inputs["hinted"][..., 0] == 0].any()
+    for name, spec in TASK.arrays.items():
+        assert spec.problem({**sample.inputs, **sample.target}[name]) is None
+    again = CASES.sample(PICTURE, f"hints_{number}", 5, options)
+    np.testing.assert_array_equal(sample.inputs["hint"], again.inputs["hint"])
+
+
+def test_fewer_hints_are_the_first_of_more():
+    few, many, other = (CASES.sample(PICTURE, f"hints_{number}", seed, {"size": 64}).inputs["hinted"] > 0
+                        for number, seed in ((10, 1), (50, 1), (10, 2)))
+    assert (many[few]).all() and many.sum() > few.sum() and not np.array_equal(few, other)
+    elsewhere = CASES.sample(Record("b" * 64, PICTURE.arrays, {}), "hints_10", 1, {"size": 64}).inputs["hinted"] > 0
+    assert not np.array_equal(few, elsewhere)
+
+
+def test_degradations_follow_the_setting():
+    assert CASES.degradations({}) == ["hints_0", "hints_1", "hints_10", "hints_50"]
+    assert CASES.degradations({"numbers": [500]}) == ["hints_500"]
+
+
+@pytest.mark.parametrize("wrong", [{"numbers": []}, {"numbers": [-1]}, {"numbers": [True]}, {"numbers": [501]},
+                                   {"numbers": [1.5]}, {"side": 0}, {"side": 2.0}, {"side": True}, {"size": 16}])
+def test_settings_that_make_no_sense(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        PARTS.check_settings(wrong)
+
+
+@pytest.mark.parametrize("name", ["hints", "hints_", "hints_-1", "hints_01", "hints_501", "hints_1000", "lab_grey"])
+def test_degradations_that_there_are_not(name):
+    with pytest.raises(UserError, match="write hints_0, hints_10"):
+        CASES.sample(PICTURE, name, 1, {})
+
+
+def test_training_sees_the_squares_of_colorization_with_hints_drawn_anew():
+    stored = next(TRAINING.records([PICTURE], 1, {"size": 64}))
+    assert TRAINING.pools([PICTURE], 1, {}) == {} and TRAINING.pools_from == "nothing"
+    sample = TRAINING.sample(stored, {}, np.random.default_rng(3), {"patch": 64}, {})
+    plain = COLORIZATION.training.sample(stored, {}, np.random.default_rng(3), {"patch": 64}, {})
+    np.testing.assert_array_equal(sample.inputs["L"], plain.inputs["L"])
+    np.testing.assert_array_equal(sample.target["ab"], plain.target["ab"])
+    draws = np.random.default_rng(3)
+    COLORIZATION.training.sample(stored, {}, draws, {"patch": 64}, {})
+    number = number_of_hints(1 / 8, draws)
+    np.testing.assert_array_equal(sample.inputs["hint"], hints(sample.target["ab"], number, (1, 9), draws)["hint"])
+    run = {"patch": 64, "hint_rate": 1.0}
+    assert not TRAINING.sample(stored, {}, np.random.default_rng(1), run, {}).inputs["hinted"].any()
+    run = {"patch": 64, "hint_rate": 1e-3, "hint_sides": [1, 1]}
+    assert TRAINING.sample(stored, {}, np.random.default_rng(1), run, {}).inputs["hinted"].sum() > 20
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_hint_error_by_hand():
+    sample = CASES.sample(PICTURE, "hints_10", 1, {"size": 64})
+    output = {"ab": sample.target["ab"] + np.float32([3, 4])}
+    context = RULES.context([sample.target])
+    values = RULES.measure(sample.inputs, output, sample.target, context)
+    there = sample.inputs["hinted"][..., 0] > 0
+    expected = np.linalg.norm(output["ab"] - sample.inputs["hint"], axis=2)[there].mean()
+    assert values["hint_error"] == pytest.approx(expected, rel=1e-5)
+    followed = RULES.measure(sample.inputs, {"ab": sample.inputs["hint"]}, sample.target, context)
+    assert followed["hint_error"] == 0
+    plain = protocol("colorization").measure({"L": sample.inputs["L"]}, output, sample.target, context)
+    assert {name: value for name, value in values.items() if name != "hint_error"} == plain
+    assert set(values) == {metric.name for metric in RULES.metrics}
+    none = CASES.sample(PICTURE, "hints_0", 1, {"size": 64})
+    assert np.isnan(RULES.measure(none.inputs, output, none.target, context)["hint_error"])
+
+
+def test_what_is_shown_is_the_grey_picture_with_its_hints():
+    sample = CASES.sample(PICTURE, "hints_10", 1, {"size": 64})
+    shown = RULES.show(sample.inputs, {"ab": sample.target["ab"]}, sample.target)
+    np.testing.assert_array_equal(shown["input"], to_rgb8(sample.inputs["L"], sample.inputs["hint"]))
+    np.testing.assert_array_equal(shown["output"], shown["truth"])
+    assert not RULES.trivial(sample).any()
+
+
+# --- a person's picture -----------------------------------------------------------------------------------------------
+
+
+def painted(height: int = 60, width: int = 90) -> np.ndarray:
+    """A grey picture with one red and one blue dab of its own lightness."""
+    lightness = rgb2lab(data.astronaut()[:height, 100:100 + width])[..., :1].clip(30, 70)
+    ab = np.zeros((height, width, 2))
+    ab[10:16, 10:16], ab[40:46, 70:76] = (40, 20), (10, -40)
+    return to_rgb8(lightness, ab)
+
+
+def test_the_coloured_pixels_of_a_grey_picture_are_its_hints():
+    seen: list[Arrays] = []
+
+    def restore(method, model, inputs, seed):
+        seen.append(inputs)
+        return {"ab": inputs["hint"]}
+
+    photos, picture = registry.photos("guided_colorization"), painted()
+    method = registry.method("guided_colorization", "nearest_hint", {})
+    result = photos.restore(picture, None, None, Restorer(method, Model(), 1, restore))
+    [inputs] = seen
+    there = np.zeros((60, 90))
+    there[10:16, 10:16] = there[40:46, 70:76] = 1
+    np.testing.assert_array_equal(inputs["hinted"][..., 0], there)
+    np.testing.assert_allclose(inputs["hint"][12, 12], [40, 20], atol=1.5)
+    assert not inputs["hint"][there == 0].any() and all(TASK.inputs[name].problem(value) is None
+                                                       for name, value in inputs.items())
+    assert np.abs(result.astype(int) - picture).max() <= 1
+    coloured = photos.restore(picture, None, None, Restorer(method, Model(), 1, harness.restore))
+    lab = rgb2lab(coloured)
+    assert lab[5:20, :20, 1].min() > 25 and lab[40:, 60:, 2].max() < -20
+    assert np.abs(lab[..., 0] - rgb2lab(picture)[..., 0]).max() < 1
+
+
+def test_hints_of_a_large_picture_are_made_smaller_without_paling():
+    hint, hinted = np.zeros((40, 60, 2), np.float32), np.zeros((40, 60, 1), np.float32)
+    hint[7:10, 8:10], hinted[7:10, 8:10] = (30, -10), 1
+    small = reduced(hint, hinted, (20, 30))
+    np.testing.assert_array_equal(np.argwhere(small["hinted"][..., 0]), [[3, 4], [4, 4]])
+    np.testing.assert_allclose(small["hint"][3:5, 4], [[30, -10]] * 2, atol=1e-4)
+    assert not small["hint"][small["hinted"][..., 0] == 0].any()
+    assert reduced(hint, hinted, (40, 60))["hint"] is hint
+    assert not reduced(0 * hint, 0 * hinted, (20, 30))["hinted"].any()
+
+
+def test_a_sepia_print_is_refused_in_words():
+    sepia = np.broadcast_to(np.uint8([150, 120, 80]), (40, 40, 3))
+    method = registry.method("guided_colorization", "nearest_hint", {})
+    with pytest.raises(UserError, match="More than half of the picture is coloured"):
+        registry.photos("guided_colorization").restore(sepia, None, None, Restorer(method, Model(), 1, harness.restore))
+    assert registry.photos("guided_colorization").probes(method) == ("hints_10",)
