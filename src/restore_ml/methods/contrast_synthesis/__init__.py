@@ -1,0 +1,1 @@
+"""Methods that make a contrast of a brain from others."""

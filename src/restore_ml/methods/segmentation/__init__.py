@@ -1,0 +1,1 @@
+"""Methods that find the nuclei in a field of view."""

@@ -1,0 +1,119 @@
+"""Classical segmentation: grey levels tell nuclei from background, distances to the background tell them apart.
+
+Source: the method card `classical_segmentation`; Otsu, IEEE Trans. SMC 9(1), 1979; Meyer's watershed. scikit-image,
+scikit-learn and scipy do the work.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from restore_ml.arrays import Arrays
+from restore_ml.method import Method, Model
+from restore_ml.tasks.segmentation.instances import split_touching
+
+APART, SIGMA = 5, 1.0
+"""Of the watershed: the least distance between peaks, and the smoothing of the distance, in pixels."""
+SEEDS_APART = 5
+TOLERANCE = 1.5
+"""Steps of brightness within a grown region, in standard deviations of the noise."""
+
+
+class ClassicalSegmentation(Method):
+    """`kind`: `otsu` (the threshold of the largest variance between classes), `kmeans` (two clusters of grey levels),
+    `region_grow` (regions grown from local extremes of brightness), `canny_fill` (edges, the closed ones filled).
+    An opening follows; then nuclei are told apart by `separate`: `watershed`, or connected `components`.
+
+    Nuclei are the minority: where they would be more than half of the field, foreground and background change places.
+
+    reading: regions grow over steps of brightness up to the tolerance, and then to the steepest change; edges are
+    closed by a dilation; the opening is a cross of 3 x 3.
+    """
+
+    task = "segmentation"
+    paper: ClassVar[dict[str, Any]] = {"kind": "otsu", "separate": "watershed"}
+    choices: ClassVar = {"kind": ("otsu", "kmeans", "region_grow", "canny_fill"),
+                         "separate": ("watershed", "components")}
+    reading = "how regions grow and edges are closed, the opening"
+
+    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
+        """`image` (H x W x 3 uint8) -> `labels` and `instances`, H x W x 1; nothing is drawn."""
+        from scipy.ndimage import binary_opening, label
+
+        grey = cv2.cvtColor(np.ascontiguousarray(inputs["image"]), cv2.COLOR_RGB2GRAY)
+        nuclei = KINDS[self.settings["kind"]](grey)
+        if nuclei.mean() > 0.5:
+            nuclei = ~nuclei
+        nuclei = binary_opening(nuclei)
+        watershed = self.settings["separate"] == "watershed"
+        instances = split_touching(nuclei, APART, SIGMA) if watershed else label(nuclei)[0]
+        return {"labels": nuclei[..., None].astype(np.float32), "instances": instances[..., None].astype(np.float32)}
+
+
+def _otsu(grey: np.ndarray) -> np.ndarray:
+    from skimage.filters import threshold_otsu
+
+    return grey > threshold_otsu(grey)
+
+
+def _kmeans(grey: np.ndarray) -> np.ndarray:
+    """Lloyd's iterations over the histogram, from the least and the largest level: nothing is drawn."""
+    levels, counts = np.unique(grey, return_counts=True)
+    if len(levels) == 1:
+        return np.zeros(grey.shape, bool)
+    from sklearn.cluster import KMeans
+
+    start = np.array([[levels[0]], [levels[-1]]], np.float64)
+    clusters = KMeans(2, init=start, n_init=1).fit(levels[:, None].astype(np.float64), sample_weight=counts)
+    bright = int(clusters.cluster_centers_.ravel().argmax())
+    return clusters.labels_[np.searchsorted(levels, grey)] == bright
+
+
+def _region_grow(grey: np.ndarray) -> np.ndarray:
+    """Neighbours join where a slightly smoothed picture steps by no more than the tolerance between them. Regions that
+    hold a local maximum above the picture's mean are nuclei, those with a local minimum below it are background; both
+    grow on to where the picture changes most."""
+    from scipy.ndimage import gaussian_filter
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from skimage.feature import peak_local_max
+    from skimage.filters import sobel
+    from skimage.restoration import estimate_sigma
+    from skimage.segmentation import watershed
+
+    smooth = gaussian_filter(grey.astype(np.float64), 1.0)
+    tolerance = TOLERANCE * max(float(estimate_sigma(grey.astype(np.float64))), 0.5)
+    number = np.arange(grey.size).reshape(grey.shape)
+    pairs = []
+    for step in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
+        near = np.abs(smooth[step[0]] - smooth[step[1]]) <= tolerance
+        pairs.append((number[step[0]][near], number[step[1]][near]))
+    rows, columns = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(grey.size, grey.size))
+    count, region = connected_components(graph, directed=False)
+    region = region.reshape(grey.shape)
+    marks = np.zeros(count, np.int32)
+    for sign, mark in ((-1, 2), (1, 1)):
+        extremes = tuple(peak_local_max(sign * smooth, min_distance=SEEDS_APART, exclude_border=False).T)
+        beyond = sign * smooth[extremes] > sign * smooth.mean()
+        marks[region[extremes][beyond]] = mark
+    if not (marks == 1).any():
+        return np.zeros(grey.shape, bool)
+    grown: np.ndarray = watershed(sobel(smooth), marks[region])
+    return grown == 1
+
+
+def _canny_fill(grey: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes
+    from skimage.feature import canny
+
+    edges = binary_dilation(canny(grey.astype(np.float64) / 255))
+    return binary_erosion(binary_fill_holes(edges))
+
+
+KINDS = {"otsu": _otsu, "kmeans": _kmeans, "region_grow": _region_grow, "canny_fill": _canny_fill}
+"""H x W uint8 -> H x W bool."""
+METHOD = ClassicalSegmentation
