@@ -155,7 +155,8 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
             if picture.id in old:
                 yield old[picture.id]
             continue
-        reason = parts.task.accepts(picture.arrays[main], settings) or ""
+        reason = (parts.task.accepts(picture.arrays[main], settings)
+                  or parts.cases.leaves_out(picture, case.degradation, settings) or "")
         made.sources[picture.id] = Source(facts, reason)
         if not reason:
             partner = chunk.partners.of(seed, picture.id, case.degradation)
