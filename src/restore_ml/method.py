@@ -268,13 +268,16 @@ class Method:
         parts, device = registry.parts(self.task), next(iter(inputs.values())).device
         specs = {**parts.task.inputs, **self.input_specs(parts.optional)}
         arrays = {name: specs[name].to_array(value[0]) for name, value in inputs.items()}
-        tensors = {name: torch.from_numpy(value).movedim(-1, 0)[None].to(device)
-                   for name, value in self.restore_arrays(model, arrays, seed).items()}
+        tensors = {}
+        for name, value in self.restore_arrays(model, arrays, seed).items():
+            rows = parts.task.output[name].kind.rows if name in parts.task.output else None
+            tensor = torch.from_numpy(value)
+            tensors[name] = (tensor if rows is None else tensor.movedim(-1, rows))[None].to(device)
         return {name: value / 255 if value.dtype == torch.uint8 else value.float() for name, value in tensors.items()}
 
     def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
         """Restore one sample on arrays as they are on disk (H x W x C; pictures uint8, masks uint8 of 0 and 1, the rest
-        float32): the task's outputs, H x W x C, pictures as uint8 or as floats in [0, 1]."""
+        float32): the task's outputs in the same order of axes, pictures as uint8 or as floats in [0, 1]."""
         raise NotImplementedError
 
     @property

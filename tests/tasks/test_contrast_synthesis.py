@@ -70,7 +70,7 @@ def test_slices_without_the_truth_of_a_case_are_left_out_of_that_case_in_words(t
     assert outcome.counts == {"clinic/missing_t1ce": 1, "clinic/missing_t2": 2, "clinic/missing_t1_t2": 1}
     assert outcome.left_out == {"clinic": {"b" * 64: "nothing else is there in missing_t1_t2"}}
     assert [one.id for one in Shard(tmp_path / "out/inputs/clinic/missing_t1ce.arrow")] == ["a" * 64]
-    assert CASES.refuses(record((1, 0, 1, 0, 0)), "missing_t1ce_flair", {}) == (
+    assert CASES.leaves_out(record((1, 0, 1, 0, 0)), "missing_t1ce_flair", {}) == (
         "there is no t1ce or flair to compare with in missing_t1ce_flair")
 
 

@@ -13,6 +13,7 @@ from restore_ml.data import domains, shards
 from restore_ml.data.shards import Record
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol
+from tests.tasks.examples import beside
 from tests.walk.entries import params
 
 SMALLEST_POOL = 2
@@ -35,7 +36,7 @@ def picture(number: int, height: int, width: int) -> np.ndarray:
 def record(task: str, number: int, height: int, width: int) -> Record:
     """A prepared picture of the kind that the task takes."""
     seen = picture(number, height, width)
-    arrays = domains.get(registry.task(task).domain).from_rgb(seen)
+    arrays = domains.get(registry.task(task).domain).from_rgb(seen) | beside(task, number)
     return Record(f"{number:064x}", arrays, {"name": f"picture {number}"})
 
 

@@ -143,7 +143,7 @@ def _keep_only(out: Path, cases: Sequence[Case], outcome: Outcome, ledger: Ledge
 
 def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk: _Chunk,
              contents: Contents) -> Iterator[Sequence[Record]]:
-    """The samples of a chunk, those taken over from the case's files and new ones; fills `made.sources`."""
+    """The samples of a chunk, those taken over from the case's files and new ones; fills `contents.sources`."""
     assert parts.cases is not None
     case, main = chunk.case, domains.get(parts.task.domain).main
     old = records_by_id(_files(out, case), chunk.before.sources)
@@ -155,8 +155,8 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
             if picture.id in old:
                 yield old[picture.id]
             continue
-        reason = parts.task.accepts(picture.arrays[main], settings) or parts.cases.refuses(
-            picture, case.degradation, settings) or ""
+        reason = (parts.task.accepts(picture.arrays[main], settings)
+                  or parts.cases.leaves_out(picture, case.degradation, settings) or "")
         contents.sources[picture.id] = Source(facts_hash, reason)
         if not reason:
             partner = chunk.partners.of(seed, picture.id, case.degradation)

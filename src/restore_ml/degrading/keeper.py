@@ -51,15 +51,19 @@ class Contents:
 @dataclass
 class Outcome:
     """What a part of degrading wrote: records a case (or role), and by test set (or role) the pictures that were
-    left out, with the reasons."""
+    left out of all its cases, with the reasons."""
 
     counts: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, dict[str, str]] = field(default_factory=dict)
+    taken: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, case: str, side: str, contents: Contents) -> None:
         """Count what the files of a case or role hold."""
         self.counts[case] = self.counts.get(case, 0) + contents.count
-        self.left_out.setdefault(side, {}).update(contents.left_out())
+        out, taken = contents.left_out(), self.taken.setdefault(side, set())
+        taken |= contents.sources.keys() - out.keys()
+        both = self.left_out.get(side, {}) | out
+        self.left_out[side] = {name: reason for name, reason in both.items() if name not in taken}
 
 
 class Keeper:

@@ -112,7 +112,7 @@ def _write_shard(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan)
 
 
 def _records(parts: Parts, seed: int, settings: dict[str, Any], plan: _Plan, contents: Contents) -> Iterator[Record]:
-    """The records of a shard, those taken over from its file and new ones; fills `made.sources`."""
+    """The records of a shard, those taken over from its file and new ones; fills `contents.sources`."""
     main = domains.get(parts.task.roles[plan.role] if plan.role else parts.task.domain).main
     old = records_by_id([plan.path], plan.before.sources)
     for picture in Chosen(plan.pictures):

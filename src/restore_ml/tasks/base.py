@@ -171,9 +171,9 @@ class Cases(_Part):
     def degradations(self, settings: Mapping[str, Any]) -> list[str]:
         """The names of all degradations that are tested (`x2`, `centre_half`), in the order of the table."""
 
-    def refuses(self, picture: Record, degradation: str, settings: Mapping[str, Any]) -> str | None:
-        """None, or the reason in a few words why this prepared picture, which the task accepts, is no sample of that
-        degradation (it lacks what would be the truth)."""
+    def leaves_out(self, picture: Record, degradation: str, settings: Mapping[str, Any]) -> str | None:
+        """None, or the reason in a few words why a picture that the task accepts is no sample of that degradation (it
+        lacks an annotation, or has another class). One that no degradation takes is named as left out."""
         return None
 
     @abstractmethod

@@ -31,7 +31,7 @@ class ContrastSynthesisCases(Cases):
         """The setting `cases`; an unknown name is a `UserError`."""
         return list(self.resolve(settings)["cases"])
 
-    def refuses(self, picture: Record, degradation: str, settings: Mapping[str, Any]) -> str | None:
+    def leaves_out(self, picture: Record, degradation: str, settings: Mapping[str, Any]) -> str | None:
         """Refuses slices whose patient lacks a contrast that is asked for (there is no truth), or has no other one."""
         missing = missing_contrasts(degradation)
         there = np.flatnonzero(picture.arrays["there"]).tolist()

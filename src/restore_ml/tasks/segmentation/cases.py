@@ -22,7 +22,7 @@ class SegmentationCases(Cases):
         """`plain`."""
         return ["plain"]
 
-    def refuses(self, picture: Record, degradation: str, settings: Mapping[str, Any]) -> str | None:
+    def leaves_out(self, picture: Record, degradation: str, settings: Mapping[str, Any]) -> str | None:
         """Refuses fields without a truth."""
         return None if "instances" in picture.arrays else "nobody has outlined its nuclei"
 

@@ -1,0 +1,47 @@
+"""Figures of classifiers: of one answer, and of a whole set by its confusion matrix. Classes are numbers from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def brier(probabilities: np.ndarray, label: int) -> float:
+    """Brier's score of one answer, sum over classes of (p_k - [k is the label])^2: 0 is sure and right, 2 sure and
+    wrong (Brier, Monthly Weather Review 1950). `probabilities`: K numbers that sum to 1.
+
+    >>> brier(np.array([0.5, 0.25, 0.25]), 0)
+    0.375
+    """
+    truth = np.zeros(len(probabilities))
+    truth[label] = 1
+    return float(np.square(probabilities.astype(np.float64) - truth).sum())
+
+
+def confusion(labels: Sequence[int], answers: Sequence[int]) -> np.ndarray:
+    """How often each class (row) was answered by each (column): K x K int64, K one more than the largest number."""
+    count = 1 + max([-1, *labels, *answers])
+    matrix = np.zeros((count, count), np.int64)
+    np.add.at(matrix, (np.asarray(labels, np.int64), np.asarray(answers, np.int64)), 1)
+    return matrix
+
+
+def recalls(matrix: np.ndarray) -> np.ndarray:
+    """The share of each class that was found, of the classes that there are in the truth (confusion's diagonal by its
+    rows)."""
+    rows = matrix.sum(axis=1)
+    return np.diag(matrix)[rows > 0] / rows[rows > 0]
+
+
+def macro_f1(matrix: np.ndarray) -> float:
+    """The mean over classes of F1 = 2 TP / (2 TP + FP + FN), of those that occur in the truth or among the answers."""
+    hits, sums = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
+    return float((2 * hits[sums > 0] / sums[sums > 0]).mean()) if sums.any() else float("nan")
+
+
+def worst_confusion(matrix: np.ndarray) -> float:
+    """The largest share of a class that was taken for one and the same other class."""
+    rows = matrix.sum(axis=1, keepdims=True)
+    shares = matrix / np.maximum(rows, 1)
+    return float((shares - np.diag(np.diag(shares))).max()) if matrix.size else float("nan")
