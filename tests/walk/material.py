@@ -32,10 +32,9 @@ def picture(number: int, height: int, width: int) -> np.ndarray:
     return np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
 
 
-def record(task: str, number: int, height: int, width: int) -> Record:
-    """A prepared picture of the kind that the task takes."""
-    seen = picture(number, height, width)
-    arrays = domains.get(registry.task(task).domain).from_rgb(seen)
+def record(domain: str, number: int, height: int, width: int) -> Record:
+    """A prepared picture of a kind of data."""
+    arrays = domains.get(domain).from_rgb(picture(number, height, width))
     return Record(f"{number:064x}", arrays, {"name": f"picture {number}"})
 
 
@@ -56,11 +55,18 @@ class Project:
         folder = self.root / layout.SAMPLES / task / "train"
         if not folder.exists():
             training, given = registry.parts(task).training, self.settings(task)
-            records = [record(task, number, self.side, self.side + 16) for number in range(self.count)]
+            records = self.records(registry.task(task).domain)
             shards.write(folder / "00.arrow", training.records(records, 1, given))
+            for role, domain in list(registry.task(task).roles.items())[1:]:
+                shards.write(folder / "roles" / role / "00.arrow",
+                             training.partner_records(role, self.records(domain), 1, given))
             for name, pool in training.pools(records, 1, given).items():
                 shards.write(folder / "pools" / name / "pool.arrow", pool)
         return folder
+
+    def records(self, domain: str) -> list[Record]:
+        """The project's pictures as records of a kind of data."""
+        return [record(domain, number, self.side, self.side + 16) for number in range(self.count)]
 
     def degradations(self, task: str) -> list[str]:
         """What the task is tested on under the profile."""
@@ -71,4 +77,4 @@ def sample(task: str, degradation: str, number: int, size: tuple[int, int]) -> S
     """A whole picture of that size, degraded as a test picture is."""
     canary = protocol(task).canary()
     settings = dict(canary.settings) if canary else {}
-    return registry.parts(task).cases.sample(record(task, number, *size), degradation, 1, settings)
+    return registry.parts(task).cases.sample(record(registry.task(task).domain, number, *size), degradation, 1, settings)
