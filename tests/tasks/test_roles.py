@@ -145,6 +145,21 @@ def test_training_draws_partners_optional_and_derived_inputs(prepared, tmp_path)
     assert all(np.array_equal(plain.inputs[name], batch.inputs[name]) for name in plain.inputs)
 
 
+def test_a_picture_may_play_no_part_in_a_role(prepared, tmp_path):
+    """Where it is alone in its shard there is no file, also when the shard is made anew beside another picture."""
+    class Odd(StyleTraining):
+        def partner_records(self, role, pictures, seed, settings):
+            yield from (picture for picture in pictures if int(picture.id, 16) % 2)
+
+    parts, ledger = Parts(Style(), Odd(), StyleCases(), Mean()), Ledger(tmp_path / "ledger", 1)
+    folder = prepared / "paintings/train"
+    shards.write(folder / "0.arrow", [picture(100, 9)])
+    for paintings, expected in (([100], 0), ([100, 102], 0), ([100, 101, 102], 1), ([100, 103], 1)):
+        shards.write(folder / "0.arrow", [picture(number, 9) for number in paintings])
+        assert degrade_training(parts, prepared, tmp_path, 1, {}, ledger=ledger).counts["style"] == expected
+    assert Shards(tmp_path / "train/roles/style").ids == [f"{103:064x}"]
+
+
 def test_restoring_gives_a_method_what_it_names_and_derives(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "task", lambda name: Style())
     monkeypatch.setattr(registry, "parts", lambda name: PARTS)

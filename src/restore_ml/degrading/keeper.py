@@ -102,9 +102,10 @@ def hash_of_facts(picture: Record, partners: str = "") -> str:
 def records_by_id(files: Sequence[Path], sources: Mapping[str, Source]) -> dict[str, tuple[Record, ...]]:
     """By id, the records of files with the same ids in the same order, where any of the sources is in them.
 
-    Their values stay on disk until they are read.
+    Their values stay on disk until they are read. There is no file where the task took none of the sources, or made no
+    record of any.
     """
-    if all(source.left_out for source in sources.values()):
+    if all(source.left_out for source in sources.values()) or not all(path.exists() for path in files):
         return {}
     rows = zip(*(Shard(path) for path in files), strict=True)
     return {row[0].id: row for row in rows}

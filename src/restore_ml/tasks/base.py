@@ -146,7 +146,8 @@ class Training(_Part):
 
     def partner_records(self, role: str, pictures: Sequence[Record], seed: int,
                         settings: Mapping[str, Any]) -> Iterator[Record]:
-        """The same for another role; written to samples/<task>/train/roles/<role>/<prefix>.arrow."""
+        """The same for another role; written to samples/<task>/train/roles/<role>/<prefix>.arrow. A picture that is not
+        to play it gives no record."""
         return self.records(pictures, seed, settings)
 
     def pools(self, pictures: Sequence[Record], seed: int, settings: Mapping[str, Any]) -> dict[str, list[Record]]:

@@ -1,0 +1,124 @@
+"""pix2pix: a U-Net translates the picture, a patch discriminator judges it beside its source; learned from pairs.
+
+    discriminator: 1/2 [BCE(D(x, y), 1) + BCE(D(x, G(x)), 0)]        generator: BCE(D(x, G(x)), 1) + 100 |y - G(x)|
+
+Source: Isola, Zhu, Zhou, Efros, "Image-to-image translation with conditional adversarial networks", CVPR 2017; card
+`pix2pix`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restore_ml.losses.adversarial import discriminator_terms, generator_term
+from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.patchgan import PatchDiscriminator
+from restore_ml.nn.unet import UNet
+from restore_ml.seeds import derive
+from restore_ml.tasks.sketch_photo.task import DIRECTIONS
+from restore_ml.training.schedules import linear_to_zero
+
+
+class Pix2Pix(Method):
+    """One network a `direction`, as the authors train it: 256 px, 8 levels, patches of 70 px.
+
+    Noise comes as `dropout` alone, which stays on when restoring, drawn from the seed. `eval_norm: picture` restores
+    with the statistics of the picture itself (the paper's, whose batch is one picture), `running` with those of
+    training.
+
+    reading: 200 epochs of CUFS's 268 pairs, the rate falling to 0 over the second half as in the authors' later code;
+    crops of pictures at their own size, mirrored in half of the visits, instead of crops of pictures enlarged to 286
+    pixels; photos and sketches alike have three channels.
+    """
+
+    task = "sketch_photo"
+    paper: ClassVar[dict[str, Any]] = {
+        "direction": "photo_to_sketch", "levels": 8, "width": 64, "dropout": True, "eval_norm": "picture",
+        "disc_width": 64, "disc_layers": 3, "l1": 100.0,
+        "steps": 53_600, "batch": 1, "patch": 256, "ema": 0.0, "lr": 2e-4, "betas": [0.5, 0.999],
+    }
+    choices: ClassVar = {"direction": DIRECTIONS, "eval_norm": ("picture", "running")}
+    reading = "steps and schedule; crops at the pictures' own size"
+    stored_networks = ("generator",)
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Check the crop; the input is padded so that every level of the U-Net halves it evenly."""
+        super().__init__(settings)
+        self.multiple = 2 ** self.settings["levels"]
+        if self.settings["patch"] % self.multiple:
+            raise self.wrong("patch", f"it must be a multiple of {self.multiple} (2 to the power of levels)")
+
+    def unsupported(self, degradation: str) -> str | None:
+        """The other direction."""
+        direction = self.settings["direction"]
+        return None if degradation == direction else f"made for {direction}"
+
+    def build(self) -> dict[str, nn.Module]:
+        """The U-Net, and the PatchGAN over (source, picture)."""
+        s = self.settings
+        generator = UNet(3, 3, width=s["width"], levels=s["levels"], dropout=s["dropout"])
+        for up in generator.up:
+            for place, layer in enumerate(up):  # type: ignore[arg-type]
+                if isinstance(layer, nn.Dropout):
+                    up[place] = Noise()  # type: ignore[index]
+        if s["eval_norm"] == "picture":
+            for module in generator.modules():
+                if isinstance(module, nn.BatchNorm2d):  # without running statistics it always takes those at hand
+                    module.track_running_stats = False
+                    module.running_mean = module.running_var = module.num_batches_tracked = None
+        return {"generator": generator, "discriminator": PatchDiscriminator(6, s["disc_width"], s["disc_layers"])}
+
+    def phases(self) -> list[Phase]:
+        """Discriminator and generator in turn."""
+        s = self.settings
+
+        def adam(parameters: Any) -> torch.optim.Optimizer:
+            return torch.optim.Adam(parameters, s["lr"], tuple(s["betas"]))
+
+        return [Phase("train", s["steps"], [
+            Player("discriminator", ["discriminator"], self.discriminator_loss, adam, schedule=linear_to_zero(0.5)),
+            Player("generator", ["generator"], self.generator_loss, adam, schedule=linear_to_zero(0.5))])]
+
+    def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
+        """Half the cross-entropy of true and of made pictures, each beside its source."""
+        source, made, true = self._pictures(context)
+        judge = context.networks["discriminator"]
+        scores = discriminator_terms("bce", judge(torch.cat([source, true], 1)),
+                                     judge(torch.cat([source, made.detach()], 1)))
+        return {name: 0.5 * score for name, score in scores.items()}
+
+    def generator_loss(self, context: Context) -> dict[str, Tensor]:
+        """-log D of the made picture, and `l1` times the mean difference in [-1, 1]."""
+        source, made, true = self._pictures(context)
+        judged = context.networks["discriminator"](torch.cat([source, made], 1))
+        return {"adversarial": generator_term("bce", judged), "l1": self.settings["l1"] * F.l1_loss(made, true)}
+
+    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
+        """`source` to `picture`, one picture at a time, so that none depends on its company."""
+        made = []
+        with torch.random.fork_rng():
+            for picture in 2 * inputs["source"] - 1:
+                torch.manual_seed(derive(seed, "dropout"))
+                made.append(model.networks["generator"](picture[None]).float())
+        return {"picture": (torch.cat(made) + 1) / 2}
+
+    def _pictures(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """Source, the generator's picture (one forward pass a step for both players) and the true one, in [-1, 1]."""
+        source = 2 * context.inputs["source"] - 1
+        made = context.once("made", lambda: context.networks["generator"](source).float())
+        return source, made, 2 * context.target["truth"] - 1
+
+
+class Noise(nn.Module):
+    """Dropout of a half that never rests: the noise z of the paper, drawn from torch's current generator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Half of the values 0, the others doubled."""
+        return F.dropout(x, 0.5, training=True)
+
+
+METHOD = Pix2Pix
