@@ -1,9 +1,9 @@
 """params.yaml and graph/<task>/runs.yaml, read and checked: what a run's settings are under the active profile.
 
-params.yaml holds what belongs to no task: `profile`, `seed`, `seeds`, `threads`, `processes`, `precision`, `weights`
-and `promotion`. A task's runs.yaml holds its `runs`, the settings of its `samples`, its promotion `margins`, its
-primary case, and what dvc.yaml asks of it. Samples and runs have `settings` (for every profile) and one mapping a
-profile with only what differs; a method's defaults in code are its paper recipe. Unknown keys and wrong kinds are
+params.yaml holds what belongs to no task: `profile`, `seed`, `seeds`, `threads`, `processes`, `precision`, `features`,
+`weights` and `promotion`. A task's runs.yaml holds its `runs`, the settings of its `samples`, its promotion `margins`,
+its primary case, and what dvc.yaml asks of it. Samples and runs have `settings` (for every profile) and one mapping a
+profile with only what differs (`restore_ml.runs.merging`). Unknown keys and wrong kinds are
 refused in a sentence that names the nearest right one, and so is what JSON cannot hold or what aliases blow up.
 """
 
@@ -18,10 +18,11 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError, short, shown
 from restore_ml.registry import method_class, nearest, parts, support, tables
 from restore_ml.runs.checks import known, mapping, one_of, right_one, same_kind, section, whole
+from restore_ml.runs.merging import FEATURES, OWN, VGG16, merged, resolved
 from restore_ml.runs.plain_yaml import read_mapping
 
 PROFILES = ("quick", "cpu", "gpu", "paper")
-TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "weights", "promotion")
+TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "features", "weights", "promotion")
 OLD_KEYS = ("tasks", "runs", "support")
 """Of params.yaml before each task had a file of its own."""
 GRAPH_KEYS = ("task", "tables", "domain", "other_domain", "primary_case", "judge", "default", "samples", "margins",
@@ -84,6 +85,8 @@ class Params:
     """The run (`task/run`) whose model a task's scores need, of the tasks that name one."""
     defaults: dict[str, str] = field(default_factory=dict)
     """The run that restores where there is no champion, of the tasks that name one: those whose metrics choose none."""
+    features: str = OWN
+    """Which of `FEATURES` a slot that names a feature network is filled with."""
 
     def processes_of(self, run: Run) -> int:
         """The largest number of processes, up to `processes`, that share the run's batch evenly."""
@@ -112,6 +115,11 @@ def load(path: Path | None = None) -> Params:
     known(raw, TOP_KEYS, str(path))
     profile = one_of(raw.get("profile"), PROFILES, f"profile in {path}")
     precision = one_of(raw.get("precision", "auto"), PRECISIONS, f"precision in {path}")
+    features = one_of(raw.get("features", OWN), FEATURES, f"features in {path}")
+    weights = _weights(raw, path)
+    if features == VGG16 and "vgg19" in weights:
+        raise UserError(f"{path} has `features: {VGG16}` and a file of vgg19 under `weights`: two feature networks for "
+                        f"one place. Write `features: {OWN}` to use the file, or `weights: {{}}` to use VGG16.")
     seed = whole(raw.get("seed", 1), "seed", 0)
     promotion = section(raw, "promotion", path)
     if "margins" in promotion:
@@ -133,14 +141,14 @@ def load(path: Path | None = None) -> Params:
             defaults[name] = str(graph["default"])
         entries = mapping(graph, "runs", file)
         for run_name in entries:
-            run = _read_run(name, run_name, entries, profile, seed, file)
+            run = _read_run(name, run_name, entries, (profile, features), seed, file)
             runs[run.key] = run
     _check_named(runs, judges, defaults)
     promotion |= {"margins": margins, "primary_case": primary_cases, "default": defaults}
     return Params(profile, seed, whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
-                  _weights(raw, path), tasks, runs, promotion,
+                  weights, tasks, runs, promotion,
                   whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
-                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges, defaults)
+                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges, defaults, features)
 
 
 def _check_named(runs: dict[str, Run], judges: dict[str, str], defaults: dict[str, str]) -> None:
@@ -181,13 +189,15 @@ def _graph(file: Path, name: str) -> dict[str, Any]:
     return graph
 
 
-def _read_run(task_name: str, name: str, entries: dict[str, Any], profile: str, seed: int, file: Path) -> Run:
+def _read_run(task_name: str, name: str, entries: dict[str, Any], active: tuple[str, str], seed: int,
+              file: Path) -> Run:
+    """`active`: the profile, and which of `FEATURES`."""
     if not RUN_NAME.fullmatch(name) or name == layout.NONE:
         raise UserError(f"{shown(name)} under runs in {file} is no name for a run; use letters, digits, dots, - and _, "
                         f"a letter or digit first, and not {layout.NONE!r}.")
     entry = entries[name] or {}
     entire = _inherited(name, entry, entries, seed)
-    return _run(task_name, name, entire, profile, seed, str(entry.get("of", "")))
+    return _run(task_name, name, entire, active, seed, str(entry.get("of", "")))
 
 
 def set_profile(profile: str, path: Path | None = None) -> bool:
@@ -240,28 +250,15 @@ def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: 
     return {"method": entry["of"], **base, "seed": entry["seed"]}
 
 
-def _run(task_name: str, name: str, entry: dict[str, Any], profile: str, seed: int, of: str = "") -> Run:
+def _run(task_name: str, name: str, entry: dict[str, Any], active: tuple[str, str], seed: int, of: str = "") -> Run:
     where = f"the run {name!r} of {task_name}"
     known(entry, RUN_KEYS, where)
     method = str(entry.get("method") or name)
     cls = method_class(task_name, method)
-    settings = _merge(entry, profile, where)
-    for key, value in settings.items():
-        if key not in cls.paper:
-            raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
-                            f"{right_one(key, cls.paper)}")
-        same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.zero_allowed) else 1)
-    resolved = {**cls.paper, **settings}
-    if isinstance(cls.paper.get("steps"), dict):
-        phases = tuple(cls.paper["steps"])
-        known(resolved["steps"], phases, f"steps of {where}")
-        if missing := [name for name in phases if name not in resolved["steps"]]:
-            raise UserError(f"steps of {where} lacks {', '.join(missing)}; write 0 for a phase that is left out.")
-    for key in ("steps", "batch", "patch"):
-        for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
-            whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
+    profile, features = active
+    by_features = {source: resolved(cls, method, merged(entry, profile, where, source), where) for source in FEATURES}
     return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
-               resolved, of)
+               by_features[features], of)
 
 
 def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:
@@ -280,7 +277,7 @@ def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:
 def _sample_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str, Any]:
     where = f"samples of {name}"
     known(entry, SAMPLE_KEYS, where)
-    settings = _merge(entry, profile, where)
+    settings = merged(entry, profile, where)
     if settings:
         described = parts(name)
         for key, value in settings.items():
@@ -288,17 +285,6 @@ def _sample_settings(name: str, entry: dict[str, Any], profile: str) -> dict[str
                 same_kind(described.defaults[key], value, f"{key} of {where}")
         described.check_settings(settings)
     return settings
-
-
-def _merge(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
-    """`settings` below the profile's own; a mapping value is replaced, not merged, so that what is written holds."""
-    merged: dict[str, Any] = {}
-    for part in ("settings", profile):
-        value = entry.get(part) or {}
-        if not isinstance(value, dict):
-            raise UserError(f"{part!r} of {where} must be a mapping of settings, not {shown(value)}.")
-        merged.update(value)
-    return merged
 
 
 def _weights(raw: dict[str, Any], path: Path) -> dict[str, str]:
