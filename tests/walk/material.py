@@ -32,10 +32,10 @@ def picture(number: int, height: int, width: int) -> np.ndarray:
     return np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
 
 
-def record(task: str, number: int, height: int, width: int) -> Record:
-    """A prepared picture of the kind that the task takes."""
-    seen = picture(number, height, width)
-    arrays = domains.get(registry.task(task).domain).from_rgb(seen)
+def record(task: str, number: int, height: int, width: int, role: str = "") -> Record:
+    """A prepared picture of the kind that the task takes, in its first role or another one."""
+    seen, definition = picture(number, height, width), registry.task(task)
+    arrays = domains.get(definition.roles[role] if role else definition.domain).from_rgb(seen)
     return Record(f"{number:064x}", arrays, {"name": f"picture {number}"})
 
 
@@ -58,6 +58,9 @@ class Project:
             training, given = registry.parts(task).training, self.settings(task)
             records = [record(task, number, self.side, self.side + 16) for number in range(self.count)]
             shards.write(folder / "00.arrow", training.records(records, 1, given))
+            for role in list(registry.task(task).roles)[1:]:
+                others = [record(task, 10 + number, self.side, self.side + 16, role) for number in range(self.count)]
+                shards.write(folder / "roles" / role / "00.arrow", training.partner_records(role, others, 1, given))
             for name, pool in training.pools(records, 1, given).items():
                 shards.write(folder / "pools" / name / "pool.arrow", pool)
         return folder
@@ -68,7 +71,8 @@ class Project:
 
 
 def sample(task: str, degradation: str, number: int, size: tuple[int, int]) -> Sample:
-    """A whole picture of that size, degraded as a test picture is."""
+    """A whole picture of that size, degraded as a test picture is; partners are other pictures of that size."""
     canary = protocol(task).canary()
-    settings = dict(canary.settings) if canary else {}
-    return registry.parts(task).cases.sample(record(task, number, *size), degradation, 1, settings)
+    settings = dict(canary.settings) if canary else params("quick").tasks.get(task, {})
+    return registry.parts(task).cases.sample(record(task, number, *size), degradation, 1, settings,
+                                             lambda role: record(task, number + 50, *size, role))
