@@ -8,11 +8,16 @@ from restore_ml.base.errors import report
 
 
 def main() -> int:
-    """Lay out the pictures, checked against data.dvc, and migrate MLflow's tables before anything is parallel."""
+    """Lay out the pictures, checked against data.dvc, say what params.yaml asks for and cannot be had, and migrate
+    MLflow's tables before anything is parallel."""
     status = cli.main(["data", "init"])
     if status:
         return status
     try:
+        from restore_ml.runs import fingerprints, settings
+
+        if fault := fingerprints.without_weights(settings.load()):
+            print(fault, file=sys.stderr)
         from restore_ml.tracking import store
 
         store.migrate(layout.root().resolve())

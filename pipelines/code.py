@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipelines.machinery.steps import Steps
 from restore_ml.base import layout
+from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_text
 from restore_ml.registry import tables
 from restore_ml.runs.settings import Params
@@ -15,12 +16,15 @@ def stage(step: Steps, key: str) -> None:
 
 
 def fingerprint_code() -> int:
-    """Write what every stage and run depends on; returns how many files there are."""
+    """Write what every stage and run depends on; returns how many files there are. `UserError` where params.yaml asks
+    for a feature network whose weights are not there."""
     from restore_ml.evaluation.perceptual import asked
-    from restore_ml.runs.fingerprints import write_code
+    from restore_ml.runs.fingerprints import without_weights, write_code
     from restore_ml.runs.settings import load
 
     root, params = layout.root(), load()
+    if fault := without_weights(params):
+        raise UserError(fault)
     files = write_code(root, params)
     prepare_homes(root, params)
     if absent := asked(params.profile)[1]:

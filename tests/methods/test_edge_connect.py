@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Model
-from restore_ml.methods.inpainting import edge_connect
 from restore_ml.methods.inpainting.edge_connect import METHOD, EdgeConnect, Generator, canny, rgb_to_grey
 from restore_ml.nn.blocks import ResidualBlock
 from tests.methods.holes import Fixed, Judge, Maps, context_of, pictures, softplus
@@ -60,8 +59,8 @@ def test_published_recipe() -> None:
         "disc_lr_factor": 0.1, "joint_lr_factor": 0.01, "betas": [0.0, 0.9], "batch": 8, "blocks": 8,
         "masks": ["irregular", "random_square"], "normalise_features": False}
     assert [phase.name for phase in paper.phases()] == ["edge", "inpaint_gt_edges", "inpaint_predicted"]
-    assert edge_connect.CONTENT == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    assert edge_connect.STYLE == ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
+    assert paper.settings["content_taps"] == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    assert paper.settings["style_taps"] == ["relu2_2", "relu3_4", "relu4_4", "relu5_2"]
 
 
 def test_phases_players_and_rates() -> None:
@@ -227,7 +226,8 @@ def test_picture_terms() -> None:
 
     assert wanted["style@imagenet-89abcdef"].item() == pytest.approx(
         40 * 30 * (gram(made.detach()) - gram(real)).abs().mean().item(), rel=1e-4)  # 1 + 4 + 9 + 16
-    assert set(context.slots["features"].seen) == {(edge_connect.CONTENT, False), (edge_connect.STYLE, False)}
+    assert set(context.slots["features"].seen) == {
+        (tuple(own.settings[name]), False) for name in ("content_taps", "style_taps")}
     gradient, = torch.autograd.grad(wanted["adversarial"], made, retain_graph=True)
     assert (gradient < 0).all()
     gradient, = torch.autograd.grad(wanted["l1"], made)
@@ -235,8 +235,23 @@ def test_picture_terms() -> None:
     own, context, _ = step(Maps(), normalise_features=True)
     own.colour_loss(context, True)
     assert {flag for _, flag in context.slots["features"].seen} == {True}
+    own, context, _ = step(Maps(), content_taps=["a"], style_taps=["b", "c"])
+    terms = own.colour_loss(context, True)
+    apart = (context.networks["colours"].output.detach() - real).double()
+    assert terms["perceptual@imagenet-89abcdef"].item() == pytest.approx(0.1 * apart.abs().mean().item(), rel=1e-5)
+    assert set(context.slots["features"].seen) == {(("a",), False), (("b", "c"), False)}
     own, context, _ = step()
     assert set(own.colour_loss(context, True)) == {"l1", "adversarial"}
+
+
+@pytest.mark.parametrize("chosen", [["inpaint_gt_edges", "inpaint_predicted", "joint"], ["inpaint_predicted", "joint"],
+                                    ["inpaint_predicted"]])
+def test_phases_without_feature_terms(chosen) -> None:
+    own, _, _ = step(feature_phases=chosen)
+    for phase in own.phases()[1:]:
+        _, context, _ = step(Maps())
+        terms = {name for player in phase.players for name in player.loss(context)}
+        assert any("perceptual@" in name for name in terms) == (phase.name in chosen), phase.name
 
 
 def test_guessed_edges_are_given_and_not_taught_but_in_the_joint_phase() -> None:

@@ -151,6 +151,35 @@ def test_terms_without_weight_leave_the_feature_network_alone() -> None:
     assert set(terms) == {"valid", "hole", "tv"} and not features.seen
 
 
+def test_each_term_has_its_own_taps() -> None:
+    features = Maps()
+    terms, *_ = step(features, perceptual=1.0, style=1.0, content_taps=["a"], style_taps=["b", "a"])
+    assert set(features.seen) == {(("a", "b"), False)}
+    plain, *_ = step(Maps(), perceptual=1.0, style=1.0, content_taps=["a"], style_taps=["a"])
+    same = "perceptual@imagenet-89abcdef"
+    assert terms[same].item() == pytest.approx(plain[same].item())
+    assert terms["style@imagenet-89abcdef"].item() == pytest.approx(
+        5 * plain["style@imagenet-89abcdef"].item(), rel=1e-5)  # the second map is twice the first: 1 + 2 x 2
+
+
+@pytest.mark.parametrize("chosen", [["train", "finetune"], ["finetune"]])
+def test_phases_without_feature_terms(chosen: list[str]) -> None:
+    own = METHOD({"feature_phases": chosen})
+    losses = {phase.name: phase.players[0].loss for phase in own.phases()}
+    assert losses == {name: own.loss if name in chosen else own.pixel_loss for name in ("train", "finetune")}
+
+
+def test_the_pixel_terms_are_the_same_without_features() -> None:
+    torch.manual_seed(0)
+    mask, truth = torch.zeros(2, 1, 16, 16), pictures(2, 16)
+    mask[:, :, 4:9, 3:12] = 1
+    own, features = METHOD({"widths": [4, 4]}), Maps()
+    context = context_of(truth, mask, own.build(), features)
+    own_terms, pixels = own.loss(context), own.pixel_loss(context)
+    assert set(pixels) == {"valid", "hole", "tv"}
+    assert all(torch.equal(pixels[name], own_terms[name]) for name in pixels)
+
+
 def test_it_fits_a_feature_network_as_it_is() -> None:
     torch.manual_seed(0)
     method = METHOD({"widths": [4, 4, 4]})

@@ -69,6 +69,24 @@ def test_a_mistake_in_the_rule_is_told_before_anything_moves(project: Path) -> N
     assert not (project / "champions").exists()
 
 
+def test_a_champion_for_research_alone_is_named_and_keeps_the_list(project: Path, monkeypatch: Any) -> None:
+    """When it is promoted, and when it would be; where the old one stays nothing is said."""
+    from restore_ml.data.sources.orl import LICENCE
+
+    used = {"CC0": 3, LICENCE: 2}
+    monkeypatch.setattr("restore_ml.data.licences.of_model", lambda root, folder: (
+        used if folder == root / f"models/{TASK}/vdsr" else {}))
+    serious(project, 1.0)
+    sentence = f"For research only, as it learned from 2 pictures under {LICENCE}."
+    assert champions.promote(project, dry_run=True)[0].endswith(sentence)
+    assert champions.promote(project)[0].endswith(f"hold. {sentence}") and held(project) == "vdsr"
+    decision = read_json(project / f"champions/{TASK}/champion/decision.json")
+    assert decision["licences"] == used and "research" not in decision["sentence"]
+    assert "research" not in champions.promote(project)[0]
+    serious(project, -1.0)
+    assert "research" not in champions.promote(project)[0]
+
+
 def test_the_first_champion_the_one_that_beats_it_and_the_way_back(project: Path) -> None:
     serious(project, -1.0)
     assert "first champion" in champions.promote(project)[0]

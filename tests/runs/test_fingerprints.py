@@ -213,3 +213,48 @@ def test_the_champion_s_own_method_counts_and_no_other(tmp_path):
     assert methods == ["restore_ml.methods.super_resolution.vdsr"]
     write_json(tmp_path / "champions/super_resolution/champion/model.json", {"method": "gone", "slots": {}})
     assert fingerprints.code(tmp_path, params())["champion/super_resolution.json"]["method"] == "gone"
+
+
+def of_features(source: str) -> dict[str, dict]:
+    """What `code` says of a run with a feature network, one with a teacher and one with nothing in its slots."""
+    features = Run("features", "representation", "features", {}, 1, {})
+    runs = [features, Run("one", "super_resolution", "vdsr", {"features": features.key}, 1, {}),
+            Run("two", "super_resolution", "vdsr", {"teacher": "super_resolution/one"}, 1, {}),
+            Run("three", "super_resolution", "vdsr", {}, 1, {})]
+    return fingerprints.code(Path("nowhere"), params(runs={run.key: run for run in runs}, features=source,
+                                                     judges={"super_resolution": features.key}))
+
+
+def test_vgg16_stands_in_the_slots_of_feature_networks_and_changes_nobody_else():
+    """By its source, which names the hash of the weights; the tables of others and of wheels do not count."""
+    own, vgg16 = of_features("own"), of_features("vgg16")
+    assert {name for name in own if own[name] != vgg16[name]} == {
+        "train/super_resolution/one.json", "restore/super_resolution/one.json", "score/super_resolution.json"}
+    for content, slot, module, other in ((own, "representation/features", "features", "vgg16_features"),
+                                         (vgg16, "vgg16-0c84596c", "vgg16_features", "features")):
+        for kind in ("train", "restore"):
+            spec = content[f"{kind}/super_resolution/one.json"]
+            assert spec["slots"] == {"features": slot}
+            assert (f"restore_ml.nn.{module}" in spec["modules"]) and f"restore_ml.nn.{other}" not in spec["modules"]
+            assert "restore_ml.nn.foreign_weights" not in spec["modules"]
+            assert "restore_ml.data.shelf" not in spec["modules"]
+        score = content["score/super_resolution.json"]
+        assert score["judge"] == slot and f"restore_ml.nn.{module}" in score["modules"]
+        assert f"restore_ml.nn.{other}" not in score["modules"]
+
+
+def test_scores_without_a_judge_do_not_depend_on_what_fills_slots(tmp_path):
+    spec = fingerprints.code(tmp_path, params())["score/super_resolution.json"]
+    assert spec["judge"] == "none" and "restore_ml.training.slots" not in spec["modules"]
+    assert "restore_ml.nn.features" not in spec["modules"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_weights_that_are_not_there_are_said_with_the_line_to_change(monkeypatch, there):
+    monkeypatch.setattr("restore_ml.nn.foreign_weights.fault", lambda name: "" if there else f"{name} is not there.")
+    assert fingerprints.without_weights(params()) == ""
+    said = fingerprints.without_weights(params(features="vgg16"))
+    assert bool(said) != there
+    assert there or said == (
+        "params.yaml asks for `features: vgg16`, and its weights cannot be had: vgg16 is not there. Or change that "
+        "line of params.yaml to `features: own`, the network that is trained here.")

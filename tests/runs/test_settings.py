@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from restore_ml import registry
 from restore_ml.base.errors import UserError
+from restore_ml.nn.vgg16 import TAPS
+from restore_ml.nn.vgg16_features import POOLS
 from restore_ml.promotion.rule import resolve
 from restore_ml.registry import method_class
 from restore_ml.runs.settings import load, set_profile
@@ -153,3 +155,74 @@ def test_what_cannot_be_built_is_told_in_a_sentence():
     method = method_class("super_resolution", "sa_subpixel_sr")({"width": 4})
     with pytest.raises(UserError, match=r"cannot be built with its settings in params\.yaml: .*at least 8 channels"):
         method.networks()
+
+
+VGG16 = GRAPH.replace("settings: {width: 8}, cpu: {layers: 5}",
+                      "settings: {width: 8, vgg16: {width: 4, lr: 0.5}}, "
+                      "cpu: {layers: 5, vgg16: {layers: 6, width: 9}}")
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("", {"width": 8, "layers": 5, "lr": 0.1}), ("features: own\n", {"width": 8, "layers": 5, "lr": 0.1}),
+    ("features: vgg16\n", {"width": 9, "layers": 6, "lr": 0.5}),
+    ("features: vgg16\n#quick", {"width": 4, "layers": 3, "lr": 0.5})])
+def test_settings_of_a_run_where_features_are_vgg16(params, line, expected):
+    """Each part's own lie over its others; the profile's part lies over `settings`."""
+    (params.parent / "graph/super_resolution/runs.yaml").write_text(VGG16)
+    params.write_text((GOOD + line).replace("cpu", "quick" if "quick" in line else "cpu"))
+    found = load(params)
+    assert found.features == ("vgg16" if "vgg16" in line else "own")
+    resolved = found.runs["super_resolution/vdsr"].settings
+    assert {key: resolved[key] for key in expected} == expected and "vgg16" not in resolved
+
+
+@pytest.mark.parametrize("source", ["own", "vgg16"])
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("vgg16: {width: 4", "vgg16: {widht: 4", r"no setting 'widht' \(the run 'vdsr'.* Did you mean 'width'"),
+    ("lr: 0.5", "lr: fast", "lr of the run 'vdsr' of super_resolution is 'fast'"),
+    ("vgg16: {layers: 6, width: 9}", "vgg16: [9]", "'vgg16' of cpu of the run 'vdsr' .* must be a mapping of settings"),
+    ("scales: [2, 3]", "vgg16: {}, scales: [2, 3]", "has no setting 'vgg16'"),
+])
+def test_settings_for_vgg16_are_checked_whichever_features_there_are(params, source, old, new, said):
+    assert old in VGG16
+    (params.parent / "graph/super_resolution/runs.yaml").write_text(VGG16.replace(old, new))
+    params.write_text(GOOD + f"features: {source}\n")
+    with pytest.raises(UserError, match=said):
+        load(params)
+
+
+def test_one_feature_network_for_one_place(params):
+    params.write_text(GOOD + "features: vgg16\nweights: {vgg19: a.safetensors}\n")
+    with pytest.raises(UserError, match=r"two feature networks for one place. Write `features: own` to use the file, "
+                                        r"or `weights: \{\}` to use VGG16."):
+        load(params)
+    params.write_text(GOOD + "features: vgg61\n")
+    with pytest.raises(UserError, match=r"features in .* is 'vgg61'; it must be one of own, vgg16. Did you mean"):
+        load(params)
+
+
+def test_every_run_of_the_project_can_be_asked_for_with_vgg16(tmp_path):
+    """In every profile; what the methods say of such settings is said when they are made."""
+    import shutil
+    from pathlib import Path
+
+    root = Path(__file__).parents[2]
+    for file in (root / "graph").glob("*/runs.yaml"):
+        (tmp_path / "graph" / file.parent.name).mkdir(parents=True)
+        shutil.copy(file, tmp_path / "graph" / file.parent.name)
+    text = (root / "params.yaml").read_text(encoding="utf-8").replace("features: own ", "features: vgg16 ")
+    for profile in ("quick", "cpu", "gpu", "paper"):
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        set_profile(profile, tmp_path / "params.yaml")
+        found = load(tmp_path / "params.yaml")
+        assert found.features == "vgg16"
+        for run in found.runs.values():
+            made = registry.method(run.task, run.method, run.settings)
+            taps = [tap for key, value in made.settings.items() if key.endswith(("_tap", "_taps"))
+                    for tap in (value if isinstance(value, list) else [value])]
+            assert not run.slots or set(taps) <= {*TAPS, *POOLS}, run.key
+            if profile in ("quick", "cpu"):  # what a processor can pay for
+                assert all(int(tap.lstrip("relupo")[0]) <= 3 for tap in taps), run.key
+                phases = {phase.name: phase.steps for phase in made.phases()}
+                for phase in made.settings.get("feature_phases", []):
+                    assert phases.get(phase, 0) <= 40, run.key

@@ -23,10 +23,14 @@ def test_a_network_and_a_whole_restore(served: Path, tmp_path: Path, monkeypatch
     from restore_ml.serving.export import open_session
 
     monkeypatch.setenv("RESTORE_ML_ROOT", str(served))
+    monkeypatch.setattr("restore_ml.data.licences.of_model", lambda root, folder: {"CC-BY-NC-4.0": 2, "MIT": 1})
     path = tmp_path / "vdsr.onnx"
     assert cli.main(["export", "--task", "super_resolution", "--model", "vdsr", "-o", str(path), "--scale", "3"]) == 0
-    assert "the network 'net' of vdsr" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the network 'net' of vdsr" in said
+    assert "sizes. For research only, as it learned from 2 pictures under CC-BY-NC-4.0." in said
     notes = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+    assert notes["licences"] == "2 pictures under CC-BY-NC-4.0, 1 under MIT"
     assert notes["run"] == "vdsr" and notes["scale"] == "3" and "rgb_to_ycbcr" in notes["restore"]
     _, _, model = load_for(served, "super_resolution", "vdsr")
     luma = torch.rand(1, 1, 57, 91)

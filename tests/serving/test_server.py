@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -93,6 +94,26 @@ def test_what_is_said_of_the_model(enlarging: Engine) -> None:
     assert told["run"] == "vdsr" and told["task"] == "super_resolution" and len(told["weights_sha256"]) == 64
     assert told["decision"] == {"sentence": "vdsr wins"} and told["limits"]["megapixels"] == 0.05
     assert told["precision"] == enlarging.model.precision in ("fp32", "bf16")
+
+
+def test_what_it_learned_from_is_said_with_the_model(served: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    """At the start, where it is for research alone, and in /metadata."""
+    import uvicorn
+
+    from restore_ml.data.sources.orl import LICENCE
+    from restore_ml.serving import command
+
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    monkeypatch.setattr("restore_ml.data.licences.of_model", lambda root, folder: {"CC0": 3})
+    command.serve(served, "super_resolution", port=0)
+    assert "research" not in capsys.readouterr().out
+    monkeypatch.setattr("restore_ml.data.licences.of_model", lambda root, folder: {"CC0": 3, LICENCE: 2})
+    command.serve(served, "super_resolution", port=0)
+    sentence = f"For research only, as it learned from 2 pictures under {LICENCE}."
+    assert sentence in capsys.readouterr().out
+    told = Engine(served, "super_resolution").metadata()
+    assert told["licences"] == {"CC0": 3, LICENCE: 2} and told["not_commercial"] == sentence
 
 
 def test_the_signature_is_the_one_that_mlflow_stores() -> None:

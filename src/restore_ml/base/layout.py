@@ -122,6 +122,11 @@ def slot(run: str) -> Path:
     return MODELS / run
 
 
+def is_run(filler: str) -> bool:
+    """Whether what fills a slot is a run (`task/run`), whose model lies in the project, and no network of others."""
+    return "/" in filler
+
+
 def restored(task: str, run: str = "") -> Path:
     """status.json, <set>/<degradation>.arrow of a run; the folder with those of all runs."""
     return RESTORED / task / run if run else RESTORED / task

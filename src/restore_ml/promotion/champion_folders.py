@@ -53,7 +53,8 @@ def install(root: Path, task: str, run: str, decision: dict[str, Any]) -> Path:
     model = read_json(source / "model.json")
     used = method_class(task, model["method"]).restoring_slots
     for other in sorted({filled for slot, filled in model.get("slots", {}).items() if slot in used}):
-        _copy(root / layout.slot(other), following / layout.slot(other))
+        if layout.is_run(other):
+            _copy(root / layout.slot(other), following / layout.slot(other))
     write_json(following / "decision.json", decision)  # last: a folder with a decision is complete
     sync_folder(following)
     if (home / CHAMPION).exists():

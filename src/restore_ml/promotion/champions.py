@@ -17,6 +17,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_text
 from restore_ml.base.programs import dvc
 from restore_ml.base.provenance import Lock
+from restore_ml.data import licences
 from restore_ml.evaluation.comparison import first_case
 from restore_ml.evaluation.scoring import read_task, scored_runs
 from restore_ml.promotion import champion_scores as standing
@@ -93,15 +94,18 @@ def _promote(root: Path, task: str, params: settings.Params, dry_run: bool) -> s
 
     decision = decide(task, scores, models, champion, params.promotion, profile=params.profile, replicates=teams,
                       seeds=seeds, probe=probe)
+    under = licences.of_model(root, root / layout.model(task, decision.install)) if decision.promoted else {}
+    sentence = f"{decision.sentence} {licences.warning(under)}".rstrip()
     if not decision.asked or dry_run:
-        return decision.sentence
+        return sentence
     record = _record(root, decision, evidence, params.profile, digest(folder))
+    record |= {"licences": under} if decision.promoted else {}
     if decision.promoted:
         install(root, task, decision.install, record)
         standing.take_over(root, task, scores[scores["run"] == decision.install])
     decisions.append(root, task, record)
     write_page(root, task)
-    return decision.sentence
+    return sentence
 
 
 def _teams(root: Path, task: str, params: settings.Params) -> tuple[dict[str, list[str]], dict[str, int]]:

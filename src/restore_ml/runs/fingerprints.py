@@ -17,6 +17,7 @@ from restore_ml.base.files import read_json, sha256_of_file, write_json
 from restore_ml.data import domains
 from restore_ml.method import Method
 from restore_ml.registry import evaluation_module, method_class, method_module, tables
+from restore_ml.runs.merging import OWN, VGG16
 from restore_ml.runs.settings import Params, Run
 from restore_ml.runs.sources import Edge, Sources
 from restore_ml.training.precision import resolve
@@ -25,12 +26,14 @@ LIBRARIES = ("numpy", "torch")
 """Whose versions a training or restoring depends on."""
 HERE = Path(__file__).parents[2]
 TRAIN, RESTORE, SLOTS = "restore_ml.training.train", "restore_ml.restoring.stage", "restore_ml.training.slots"
-LOADING, SEEDS = "restore_ml.restoring.loading", "restore_ml.seeds"
+LOADING, SEEDS, SCORE = "restore_ml.restoring.loading", "restore_ml.seeds", "pipelines.score"
 GRADIENTS = ("restore_ml.training.loop", "restore_ml.training.sampler")
 """What `restore_ml.training.train` imports only for methods that gradients train."""
 SHELF = ("restore_ml.nn.foreign_weights", "restore_ml.data.shelf")
 """An import that changes no number: what is read through it is pinned where it is used."""
-NETWORK_OF_FEATURES = "restore_ml.nn.features"
+NETWORK_OF_FEATURES, VGG16_FEATURES = "restore_ml.nn.features", "restore_ml.nn.vgg16_features"
+PINNED = {(module, "restore_ml.nn.foreign_weights") for module in (VGG16_FEATURES, "restore_ml.nn.vgg16")}
+"""Others: the hash of the weights is in the name that stands in the slot."""
 
 
 def write_code(root: Path, params: Params) -> list[Path]:
@@ -95,11 +98,13 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str, distances:
     protocol = evaluation_module(task)
     if protocol is None:
         return content
+    judge = _filled(params, {"judge": params.judges[task]}) if task in params.judges else {}
+    without = {(SCORE, SLOTS)} if not judge else _unreached(judge, _networks(params, judge))
     content[layout.code("score", task)] = {
-        "task": task, "settings": settings, "judge": params.judges.get(task, layout.NONE),
+        "task": task, "settings": settings, "judge": judge.get("judge", layout.NONE),
         "perceptual": _perceptual(params, task, distances), "modules": sources.hashes(
-            ["pipelines.score", "restore_ml.evaluation.scoring", "restore_ml.evaluation.set_figures", protocol,
-             definition], skipped=frozenset({SHELF}))}
+            [SCORE, "restore_ml.evaluation.scoring", "restore_ml.evaluation.set_figures", protocol, definition],
+            skipped=frozenset({SHELF, *without}))}
     content[layout.code("champion", task)] = {"task": task} | _of_champion(root, sources, task, [protocol, definition])
     content[layout.code("compare", task)] = {
         "task": task, "primary_case": params.primary_cases.get(task, ""),
@@ -137,10 +142,11 @@ def _of_champion(root: Path, sources: Sources, task: str, entries: list[str]) ->
 
 def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) -> dict[Path, Any]:
     method, module = method_class(run.task, run.method), method_module(run.task, run.method)
-    networks = {filled for filled in run.slots.values() if _is_feature_network(params, filled)}
-    about = {"run": run.name, "task": run.task, "method": run.method, "slots": run.slots, "seed": run.seed,
+    slots = _filled(params, run.slots)
+    networks = _networks(params, slots)
+    about = {"run": run.name, "task": run.task, "method": run.method, "slots": slots, "seed": run.seed,
              "settings": run.settings, "weights": _weights(params) if networks else {}, **common}
-    skipped, own = _unused(method, run.slots, networks), overridden(method)
+    skipped, own = _unused(method, slots, networks), overridden(method)
     content: dict[Path, Any] = {layout.code("train", run.task, run.name): about | {
         "processes": params.processes_of(run) if method.stored_networks else 1,
         "modules": sources.hashes(["pipelines.train", TRAIN, SEEDS, module, f"restore_ml.tasks.{run.task}.training"],
@@ -157,6 +163,32 @@ def _package(module: str) -> str:
     return "" if module.startswith("restore_ml.") else module.partition(".")[0]
 
 
+def _filled(params: Params, slots: dict[str, str]) -> dict[str, str]:
+    """What fills each slot: the run that it names, or VGG16 in the place of a feature network where params.yaml asks
+    for that."""
+    if params.features != VGG16:
+        return slots
+    from restore_ml.nn.vgg16_features import SOURCE
+
+    return {slot: SOURCE if _is_feature_network(params, run) else run for slot, run in slots.items()}
+
+
+def without_weights(params: Params) -> str:
+    """Why the feature network that params.yaml asks for cannot be had, and which line to change; empty where it can."""
+    if params.features != VGG16:
+        return ""
+    from restore_ml.nn import foreign_weights
+
+    fault = foreign_weights.fault("vgg16")
+    return fault and (f"{layout.PARAMS} asks for `features: {VGG16}`, and its weights cannot be had: {fault} Or change "
+                      f"that line of {layout.PARAMS} to `features: {OWN}`, the network that is trained here.")
+
+
+def _networks(params: Params, slots: dict[str, str]) -> set[str]:
+    """Which of the fillers are feature networks."""
+    return {filler for filler in slots.values() if not layout.is_run(filler) or _is_feature_network(params, filler)}
+
+
 def _is_feature_network(params: Params, run: str) -> bool:
     return run in params.runs and method_class(params.runs[run].task, params.runs[run].method).feature_network
 
@@ -171,11 +203,19 @@ def _unused(method: type[Method], slots: dict[str, str], networks: set[str]) -> 
         edges |= {(TRAIN, module) for module in (*GRADIENTS, SLOTS)}
     if not slots:
         edges |= {(TRAIN, SLOTS), (LOADING, SLOTS)}
+    return frozenset(edges | _unreached(slots, networks))
+
+
+def _unreached(slots: dict[str, str], networks: set[str]) -> set[Edge]:
+    """What filling these slots never imports."""
+    edges: set[Edge] = set(PINNED)
     if set(slots.values()) <= networks:
         edges.add((SLOTS, LOADING))
-    if not networks:
+    if not any(map(layout.is_run, networks)):
         edges.add((SLOTS, NETWORK_OF_FEATURES))
-    return frozenset(edges)
+    if all(map(layout.is_run, networks)):
+        edges.add((SLOTS, VGG16_FEATURES))
+    return edges
 
 
 def overridden(method: type[Method]) -> frozenset[str]:

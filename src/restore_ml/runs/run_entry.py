@@ -1,7 +1,6 @@
 """One run's entry of a task's runs.yaml: its method, slots, seed and settings under a profile, checked.
 
-An entry has `settings` (for every profile) and one mapping a profile with only what differs; a method's defaults in
-code are its paper recipe. A replicate (`of:`) repeats another run under its own seed.
+What the settings are is said by `restore_ml.runs.merging`. A replicate (`of:`) repeats another run under its own seed.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import Any
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError, shown
 from restore_ml.registry import method_class, nearest
-from restore_ml.runs.checks import known, right_one, same_kind, whole
+from restore_ml.runs.checks import known, whole
+from restore_ml.runs.merging import FEATURES, merged, resolved
 
 PROFILES = ("quick", "cpu", "gpu", "paper")
 SLOTS = ("features", "teacher", "recogniser", "parts")
@@ -46,8 +46,10 @@ class Run:
         return f"{self.task}/{self.name}"
 
 
-def read_run(task_name: str, name: str, entries: dict[str, Any], profile: str, seed: int, file: Path) -> Run:
-    """The run `name` of the `entries` under `runs` of a task's `file`, with its settings under the profile.
+def read_run(task_name: str, name: str, entries: dict[str, Any], active: tuple[str, str], seed: int,
+             file: Path) -> Run:
+    """The run `name` of the `entries` under `runs` of a task's `file`, with its settings under `active`: the profile,
+    and which of `restore_ml.runs.merging.FEATURES`.
 
     Raises:
         UserError: a mistake in its entry, or in that of the run that it repeats.
@@ -57,7 +59,7 @@ def read_run(task_name: str, name: str, entries: dict[str, Any], profile: str, s
                         f"a letter or digit first, and not {layout.NONE!r}.")
     entry = entries[name] or {}
     entire = _inherited(name, entry, entries, seed)
-    return _run(task_name, name, entire, profile, seed, str(entry.get("of", "")))
+    return _run(task_name, name, entire, active, seed, str(entry.get("of", "")))
 
 
 def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -80,28 +82,15 @@ def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: 
     return {"method": entry["of"], **base, "seed": entry["seed"]}
 
 
-def _run(task_name: str, name: str, entry: dict[str, Any], profile: str, seed: int, of: str = "") -> Run:
+def _run(task_name: str, name: str, entry: dict[str, Any], active: tuple[str, str], seed: int, of: str = "") -> Run:
     where = f"the run {name!r} of {task_name}"
     known(entry, RUN_KEYS, where)
     method = str(entry.get("method") or name)
     cls = method_class(task_name, method)
-    settings = merged(entry, profile, where)
-    for key, value in settings.items():
-        if key not in cls.paper:
-            raise UserError(f"The method {method!r} has no setting {shown(key)} ({where})."
-                            f"{right_one(key, cls.paper)}")
-        same_kind(cls.paper[key], value, f"{key} of {where}", 0 if key in ("steps", *cls.zero_allowed) else 1)
-    resolved = {**cls.paper, **settings}
-    if isinstance(cls.paper.get("steps"), dict):
-        phases = tuple(cls.paper["steps"])
-        known(resolved["steps"], phases, f"steps of {where}")
-        if missing := [name for name in phases if name not in resolved["steps"]]:
-            raise UserError(f"steps of {where} lacks {', '.join(missing)}; write 0 for a phase that is left out.")
-    for key in ("steps", "batch", "patch"):
-        for number in (resolved[key].values() if isinstance(resolved.get(key), dict) else [resolved.get(key, 1)]):
-            whole(number, f"{key} of {where}", 0 if key == "steps" else 1)
+    profile, features = active
+    by_features = {source: resolved(cls, method, merged(entry, profile, where, source), where) for source in FEATURES}
     return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
-               resolved, of)
+               by_features[features], of)
 
 
 def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:
@@ -115,14 +104,3 @@ def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:
             raise UserError(f"The slot {slot} of {where} is {shown(value)}; name a run as task/run, or write none.")
         filled[slot] = value
     return filled
-
-
-def merged(entry: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
-    """`settings` below the profile's own; a mapping value is replaced, not merged, so that what is written holds."""
-    settings: dict[str, Any] = {}
-    for part in ("settings", profile):
-        value = entry.get(part) or {}
-        if not isinstance(value, dict):
-            raise UserError(f"{part!r} of {where} must be a mapping of settings, not {shown(value)}.")
-        settings.update(value)
-    return settings

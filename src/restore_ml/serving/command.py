@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from restore_ml.base.errors import UserError
+from restore_ml.data import licences
 from restore_ml.serving.limits import Limits
 
 GRACE = 30
@@ -35,6 +36,8 @@ def serve(root: Path, task: str, model: str = "champion", *, host: str = "127.0.
     address = f"[{host}]" if ":" in host else host
     print(f"Serving {engine.run} ({task}, {engine.model.precision}) on http://{address}:{listener.getsockname()[1]}; "
           "Ctrl-C ends it.", flush=True)
+    if warning := licences.warning(engine.licences):
+        print(warning, flush=True)
     if host not in LOOPBACK:
         print("Other machines can reach it; it asks for no password.", flush=True)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended its work and passes the signal on

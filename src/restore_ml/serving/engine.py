@@ -14,6 +14,7 @@ from typing import Any
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import canonical_json, read_json, sha256, sha256_of_file
+from restore_ml.data import licences
 from restore_ml.registry import method_class
 from restore_ml.serving.limits import Limits, Pixels, Refusal
 from restore_ml.serving.payload import SIGNATURE, Query, Row
@@ -62,6 +63,8 @@ class Engine:
         self.folder, self.method, self.model = load_for(root, task, model, precision)
         self.task, self.run = task, run_name(self.folder)
         self.model_sha256 = model_hash(self.folder, root)
+        self.licences = licences.of_model(root, self.folder)
+        """Of what it learned from: see `restore_ml.data.licences`."""
         self.seconds = 1.0
         """The mean duration of a request, over about the last ten."""
         self._worker = Worker(lambda: set_threads(threads))
@@ -103,7 +106,8 @@ class Engine:
         return restored
 
     def metadata(self) -> dict[str, Any]:
-        """What is served: task, run, hashes, signature, limits and, of a champion, why it is one."""
+        """What is served: task, run, hashes, signature, the licences of what trained it, limits and, of a champion, why
+        it is one."""
         facts = read_json(self.folder / "model.json")
         decision = self.folder / "decision.json"
         told = read_json(decision) if decision.exists() else {}
@@ -111,7 +115,8 @@ class Engine:
         return {
             "task": self.task, "run": self.run, "method": facts["method"], "settings": facts["settings"],
             "weights_sha256": facts.get("weights_sha256", ""), "model_sha256": self.model_sha256,
-            "precision": self.model.precision, "signature": SIGNATURE,
+            "precision": self.model.precision, "signature": SIGNATURE, "licences": self.licences,
+            "not_commercial": licences.warning(self.licences),
             "limits": {"megabytes": limits.megabytes, "megapixels": limits.megapixels, "pictures": limits.pictures,
                        "queue": limits.queue, "seconds": limits.seconds, "kinds": list(limits.kinds)},
             "decision": {name: value for name, value in told.items() if name != "pictures"} or None,
@@ -123,7 +128,8 @@ def model_hash(folder: Path, root: Path) -> str:
     facts = read_json(folder / "model.json")
     folders = [folder]
     used = method_class(facts["task"], facts["method"]).restoring_slots
-    for run in sorted({filled for slot, filled in facts.get("slots", {}).items() if slot in used}):
+    for run in sorted({filled for slot, filled in facts.get("slots", {}).items()
+                       if slot in used and layout.is_run(filled)}):
         own = folder / layout.slot(run)  # a champion brings what fills its slots
         folders.append(own if own.is_dir() else root / layout.slot(run))
     files = sorted(path for place in folders for path in place.iterdir()

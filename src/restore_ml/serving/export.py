@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
+from restore_ml.data import licences
 from restore_ml.kinds import MASK, NUMBER
 from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
@@ -41,7 +42,7 @@ SIZES = ((64, 96), (80, 48), (72, 80))
 """Heights and widths (rounded up to the method's multiple): the first is traced, all are compared. The last is large
 enough (4,096 pixels) that attention works in groups of positions."""
 OPSET = 18
-FACTS = ("run", "task", "method", "scale", "weights_sha256", "model_sha256")
+FACTS = ("run", "task", "method", "scale", "weights_sha256", "model_sha256", "licences")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def export(root: Path, task: str, model: str, target: Path, scale: int | None = 
                         "optimises on each picture, so there is no network to export.")
     facts = read_json(folder / "model.json") | {"model_sha256": model_hash(folder, root)}
     facts |= {"scale": factor} if photos.enlarges else {}
+    under = licences.of_model(root, folder)
+    facts |= {"licences": licences.described(under)} if under else {}
     reasons = []
     for candidate in _candidates(method, loaded, factor):
         if isinstance(candidate, str):
@@ -95,7 +98,7 @@ def export(root: Path, task: str, model: str, target: Path, scale: int | None = 
         write_bytes(target, data)
         return (f"{target}: {candidate.form} of {run} ({task}), {len(data) / 1e6:.2f} MB; inputs "
                 f"{', '.join(candidate.inputs)}, outputs {', '.join(candidate.outputs)}; largest difference to torch "
-                f"{difference:.1e} of its largest value, at {len(SIZES)} sizes.")
+                f"{difference:.1e} of its largest value, at {len(SIZES)} sizes. {licences.warning(under)}").rstrip()
     raise UserError(f"{run} cannot be exported: its restoring is no single pass of a network that any size can take "
                     f"({'; '.join(reasons)}).")
 

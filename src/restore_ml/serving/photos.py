@@ -19,7 +19,11 @@ def of_task(task: str) -> Photos:
     """What a person gives of that task and gets; `UserError` where it takes no photographs."""
     photos = registry.photos(task)
     if photos is None:
-        raise UserError(f"{task} takes {registry.task(task).domain}, not photographs; restore them with the pipeline.")
+        taken = registry.task(task)
+        if taken.domain == "photos":
+            raise UserError(f"{task} takes {' and '.join(taken.roles)} together, not one photograph; restore them with "
+                            "the pipeline.")
+        raise UserError(f"{task} takes {taken.domain}, not photographs; restore them with the pipeline.")
     return photos
 
 

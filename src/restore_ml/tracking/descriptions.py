@@ -16,6 +16,7 @@ from typing import Any
 from restore_ml import registry
 from restore_ml.base import addresses, layout
 from restore_ml.base.files import read_json, sha256
+from restore_ml.data import licences
 from restore_ml.evaluation.tables import interval, number, tied
 from restore_ml.tasks.protocol import Protocol, protocol
 from restore_ml.tracking.entry import Entry
@@ -79,9 +80,9 @@ class Task:
         reading = str(entry.model.get("reading") or "")
         if reading:
             parts.append(f"**Our reading** of a source that says too little: {reading}")
-        licences = trained_under(self.root, entry)
-        if licences:
-            parts.append(f"**Trained on** {licences}.")
+        material = trained_under(entry)
+        if material:
+            parts.append(f"**Trained on** {material}.")
         if self.rules is not None:
             parts.append(f"[Its pictures, its intervals and the whole table]({page(self.task, entry.run)}) "
                          f"(while `make ui` runs; the same page is reports/gallery/{self.task}.html). "
@@ -125,7 +126,7 @@ class Task:
                  f"[Pictures, intervals, learning curves and promotions]({page(self.task)}) (while `make ui` runs)."]
         return "\n\n".join(parts)
 
-    def registered_model(self, run: str, version: str, licences: str, provisional: bool) -> str:
+    def registered_model(self, run: str, version: str, material: str, provisional: bool) -> str:
         """The description of the task's registered model: who is champion, since when, on what evidence."""
         start = f"Models for {words(self.task)}: pictures in, PNG out."
         if not run:
@@ -138,7 +139,7 @@ class Task:
         else:
             row = self.rows.get(run)
             parts.append(self._rank(row) if row and self.rules else "")
-        parts.append(f"**Trained on** {licences}." if licences else "")
+        parts.append(f"**Trained on** {material}." if material else "")
         name = f"restore-{self.task.replace('_', '-')}"
         parts.append(f"[The page of the task]({page(self.task)}) (while `make ui` runs). "
                      f"Load it: `mlflow.pyfunc.load_model(\"models:/{name}@champion\")`.")
@@ -190,16 +191,6 @@ def about(task: str, method: str) -> str:
     return " ".join(docstring.split())[:ABOUT] or f"{method}."
 
 
-def trained_under(root: Path, entry: Entry) -> str:
-    """`14 pictures under CC0-1.0, 3 under MIT`: what lies in the task's training split now; empty where the model has
-    no parameters or there is no manifest."""
-    from restore_ml.data.manifest import MANIFEST, read_table
-
-    task = registry.task(entry.task)
-    path = root / layout.PREPARED / task.domain / "train" / MANIFEST
-    if not entry.model.get("parameters_total") or not path.exists():
-        return ""
-    licences = read_table(path)["licence"].to_pylist()
-    counts = sorted({licence: licences.count(licence) for licence in licences}.items(), key=lambda one: (-one[1], one))
-    return ", ".join(f"{number} {'pictures ' * (index == 0)}under {licence}"
-                     for index, (licence, number) in enumerate(counts))
+def trained_under(entry: Entry) -> str:
+    """`14 pictures under CC0-1.0, 3 under MIT`: see `restore_ml.data.licences`; empty where it learned nothing."""
+    return licences.described(licences.of_model(entry.root, entry.folder))

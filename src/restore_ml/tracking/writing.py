@@ -49,7 +49,7 @@ def write(client: MlflowClient, experiment: str, entry: Entry, mutable: dict[str
     """
     now = int(time.time() * 1000)
     start, end = entry.times() or (now, now)
-    licences = descriptions.trained_under(entry.root, entry) if entry.role == "run" else ""
+    licences = descriptions.trained_under(entry) if entry.role == "run" else ""
     mutable = mutable | ({"licences": licences} if licences else {})
     table = {MLFLOW_LOGGED_ARTIFACTS: json.dumps([{"path": CASES, "type": "table"}])} if len(entry.scores) else {}
     run = client.create_run(experiment, start_time=start, run_name=entry.run,
@@ -135,7 +135,8 @@ def stage(entry: Entry, project: Path) -> None:
     _copy(entry.folder, project / layout.model(entry.task, entry.run))
     write_json(project / "run.json", {"run": entry.run, "task": entry.task})
     cls = registry.method_class(entry.task, entry.model["method"])
-    filled = {run for slot, run in entry.model.get("slots", {}).items() if slot in cls.restoring_slots}
+    filled = {run for slot, run in entry.model.get("slots", {}).items()
+              if slot in cls.restoring_slots and layout.is_run(run)}
     for run in sorted(filled):
         own = entry.folder / layout.slot(run)  # a champion brings what fills its slots
         _copy(own if own.is_dir() else entry.root / layout.slot(run), project / layout.slot(run))

@@ -1,4 +1,4 @@
-"""What fills the slots of a run: the models of other runs, by the slot's name."""
+"""What fills the slots of a run, by the slot's name: the models of other runs, or ImageNet's VGG16."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHTS = "vgg19"
 
 
 def load_slots(root: Path, slots: Mapping[str, str], weights: Mapping[str, str]) -> dict[str, Any]:
-    """By slot, what its run (`task/run`) gives. `weights`: the files that a user supplies.
+    """By slot, what its run (`task/run`) or feature network of others gives. `weights`: the files that a user supplies.
 
     A missing or unusable model is a `UserError`.
     """
@@ -23,8 +23,13 @@ def load_slots(root: Path, slots: Mapping[str, str], weights: Mapping[str, str])
 
 
 def load_slot(root: Path, run: str, weights: Mapping[str, str]) -> Any:
-    """The frozen network of a run that is a feature network, or of the user's file in its place; of any other run its
-    method and model, ready to restore."""
+    """The frozen network of a run that is a feature network, of the user's file in its place, or of the shelf's VGG16
+    where the slot holds its source in the place of `task/run`; of any other run its method and model, ready to
+    restore."""
+    if not layout.is_run(run):
+        from restore_ml.nn.vgg16_features import load_vgg16_features
+
+        return load_vgg16_features(run)
     folder = root / layout.slot(run)
     model = read_json(folder / "model.json")
     if registry.method_class(model["task"], model["method"]).feature_network:

@@ -21,9 +21,6 @@ from restore_ml.nn.initialisation import normal
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.training.schedules import Schedule, constant, cosine
 
-CONTENT = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
-
 
 class Generator(nn.Module):
     """N x in_channels x H x W -> N x out_channels x H x W in [0, 1]; H and W multiples of 4, at least 12.
@@ -69,7 +66,9 @@ class EdgeConnect(Method):
     `sigma`: Canny's. While restoring, Canny is told the hole, so that its rim gives no edges. `disc_lr_factor`: the
     discriminators' learning rate relative to `lr`. `schedule`: `constant`, or `cosine` (each network's rate falls to 0
     over its phases before `joint`). `normalise_features`: whether ImageNet's mean is subtracted before the feature
-    network (the authors do not). Without one the perceptual and style terms are left out.
+    network (the authors do not). `content_taps`, `style_taps`: of the feature network, in the perceptual and the style
+    term (VGG19's; `features: vgg16` needs others); `feature_phases`: those that have these terms. Without a feature
+    network they are left out.
 
     reading: two million steps a phase (the authors' limit), their plateau rule replaced by a constant rate; no joint
     phase by default; in it a step moves the edge network first, on losses of a pass of its own; training crops are cut
@@ -81,12 +80,16 @@ class EdgeConnect(Method):
     paper: ClassVar[dict[str, Any]] = {
         "masks": ["irregular", "random_square"], "width": 64, "blocks": 8, "disc_width": 64, "sigma": 2.0,
         "matching": 10.0, "l1": 1.0, "adversarial": 0.1, "perceptual": 0.1, "style": 250.0, "normalise_features": False,
+        "content_taps": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
+        "style_taps": ["relu2_2", "relu3_4", "relu4_4", "relu5_2"],
+        "feature_phases": ["inpaint_gt_edges", "inpaint_predicted", "joint"],
         "steps": {"edge": 2_000_000, "inpaint_gt_edges": 2_000_000, "inpaint_predicted": 2_000_000, "joint": 0},
         "batch": 8, "patch": 256, "ema": 0.0, "lr": 1e-4, "disc_lr_factor": 0.1, "joint_lr_factor": 0.01,
         "betas": [0.0, 0.9], "schedule": "constant",
     }
     reading = "number of steps, constant learning rate, crops, order of the joint phase"
-    choices: ClassVar = {"schedule": ("constant", "cosine")}
+    choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (
+        ["inpaint_gt_edges", "inpaint_predicted", "joint"], ["inpaint_predicted", "joint"], ["inpaint_predicted"])}
     stored_networks = ("edges", "colours")
     multiple = 4
 
@@ -120,12 +123,16 @@ class EdgeConnect(Method):
             return pair("edges", "edge_judge", loss, self.edge_judge_loss, phase)
 
         def colours(phase: str, true_edges: bool = False) -> list[Player]:
-            return pair("colours", "colour_judge", lambda context: self.colour_loss(context, true_edges),
+            seen = phase in s["feature_phases"]
+            return pair("colours", "colour_judge", lambda context: self.colour_loss(context, true_edges, seen),
                         lambda context: self.colour_judge_loss(context, true_edges), phase)
+
+        def joint_edges(context: Context) -> dict[str, Tensor]:
+            return self.joint_edge_loss(context, "joint" in s["feature_phases"])
 
         players = {"edge": edges("edge", self.edge_loss), "inpaint_gt_edges": colours("inpaint_gt_edges", True),
                    "inpaint_predicted": colours("inpaint_predicted"),
-                   "joint": [*edges("joint", self.joint_edge_loss), *colours("joint")]}
+                   "joint": [*edges("joint", joint_edges), *colours("joint")]}
         return [Phase(name, s["steps"][name], playing) for name, playing in players.items() if s["steps"][name]]
 
     def _schedule(self, phase: str) -> Schedule:
@@ -161,12 +168,12 @@ class EdgeConnect(Method):
         return {"adversarial": generator_term("bce", judged[-1]),
                 "matching": self.settings["matching"] * feature_matching(wanted, judged)}
 
-    def joint_edge_loss(self, context: Context) -> dict[str, Tensor]:
+    def joint_edge_loss(self, context: Context, with_features: bool = True) -> dict[str, Tensor]:
         """The edge network's own terms and the picture's, which reach it through the edges that it guessed."""
         mask, edges = context.inputs["mask"], self._truth(context)[1]
         composed = mask * self._guessed(context) + (1 - mask) * edges
         fake = self.colour(context.networks["colours"], context.inputs["image"], composed, mask)
-        through = self._picture_terms(context, fake)
+        through = self._picture_terms(context, fake, with_features)
         return self.edge_loss(context) | {f"picture_{name}": term for name, term in through.items()}
 
     def guess(self, network: nn.Module, grey: Tensor, edges: Tensor, mask: Tensor) -> Tensor:
@@ -182,24 +189,24 @@ class EdgeConnect(Method):
                                     judge(self._coloured(context, true_edges).detach()))
         return {name: term / 2 for name, term in terms.items()}
 
-    def colour_loss(self, context: Context, true_edges: bool) -> dict[str, Tensor]:
+    def colour_loss(self, context: Context, true_edges: bool, with_features: bool = True) -> dict[str, Tensor]:
         """L1 over the mean of the mask, -log D, features of the whole picture and Gram matrices of the hole's."""
-        return self._picture_terms(context, self._coloured(context, true_edges))
+        return self._picture_terms(context, self._coloured(context, true_edges), with_features)
 
-    def _picture_terms(self, context: Context, fake: Tensor) -> dict[str, Tensor]:
+    def _picture_terms(self, context: Context, fake: Tensor, with_features: bool) -> dict[str, Tensor]:
         s, truth, mask = self.settings, context.target["image"], context.inputs["mask"]
         features = context.slots.get("features")
         terms = {"l1": s["l1"] * F.l1_loss(fake.float(), truth) / mask.mean().clamp(min=1e-3),
                  "adversarial": s["adversarial"] * generator_term("bce", context.networks["colour_judge"](fake))}
-        if features is not None:
-            flag = s["normalise_features"]
+        if features is not None and with_features:
+            flag, content_taps, style_taps = s["normalise_features"], s["content_taps"], s["style_taps"]
             with torch.no_grad():
                 whole, hole = (taps_of(features, x, taps, normalise=flag)
-                               for x, taps in ((truth, CONTENT), (truth * mask, STYLE)))
+                               for x, taps in ((truth, content_taps), (truth * mask, style_taps)))
             terms[term_name("perceptual", features)] = s["perceptual"] * content(
-                taps_of(features, fake, CONTENT, normalise=flag), whole)
+                taps_of(features, fake, content_taps, normalise=flag), whole)
             terms[term_name("style", features)] = s["style"] * style(
-                taps_of(features, fake * mask, STYLE, normalise=flag), hole)
+                taps_of(features, fake * mask, style_taps, normalise=flag), hole)
         return terms
 
     def colour(self, network: nn.Module, image: Tensor, edges: Tensor, mask: Tensor) -> Tensor:

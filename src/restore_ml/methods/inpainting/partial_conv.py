@@ -20,9 +20,6 @@ from restore_ml.nn.initialisation import he
 from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
 from restore_ml.training.schedules import Schedule, constant, cosine
 
-TAPS = ("pool1", "pool2", "pool3")
-
-
 Level = tuple[Tensor, Tensor]
 """A feature map and its mask, of the same shape; 1 = known."""
 
@@ -76,21 +73,25 @@ class Decoder(nn.Module):
 class PartialConvolution(Method):
     """See the module's docstring. Fine-tuned with the encoder's batch normalisation frozen, as its statistics were
     taken over holes. `schedule`: `constant`, or `cosine` (the first phase's rate falls to the second's).
+    `content_taps`, `style_taps`: of the feature network, in the perceptual and the style term; `feature_phases`: those
+    that have these terms.
 
-    reading: VGG19's pool1 to pool3 stand for VGG16's; pixel terms in ImageNet-normalised units, as in the common
-    reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature network the perceptual and
-    style terms are left out.
+    reading: VGG19's pool1 to pool3 stand for VGG16's (not with `features: vgg16`); pixel terms in ImageNet-normalised
+    units, as in the common reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature
+    network the perceptual and style terms are left out.
     """
 
     task = "inpainting"
     paper: ClassVar[dict[str, Any]] = {
         "widths": [64, 128, 256, 512, 512, 512, 512, 512], "masks": ["irregular"],
         "valid": 1.0, "hole": 6.0, "perceptual": 0.05, "style": 120.0, "tv": 0.1,
+        "content_taps": ["pool1", "pool2", "pool3"], "style_taps": ["pool1", "pool2", "pool3"],
+        "feature_phases": ["train", "finetune"],
         "steps": {"train": 500_000, "finetune": 500_000}, "batch": 6, "patch": 512, "ema": 0.0,
         "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant",
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
-    choices: ClassVar = {"schedule": ("constant", "cosine")}
+    choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (["train", "finetune"], ["finetune"])}
     stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -107,13 +108,14 @@ class PartialConvolution(Method):
 
         last = s["finetune_lr"] / s["lr"]
 
-        def player(factor: Schedule) -> Player:
-            return Player("unet", ["encoder", "decoder"], self.loss, lambda p: torch.optim.Adam(p, s["lr"]),
-                          schedule=factor)
+        def player(phase: str, factor: Schedule) -> Player:
+            loss = self.loss if phase in s["feature_phases"] else self.pixel_loss
+            return Player("unet", ["encoder", "decoder"], loss, lambda p: torch.optim.Adam(p, s["lr"]), schedule=factor)
 
-        first = player(cosine(end=last) if s["schedule"] == "cosine" else constant())
+        first = player("train", cosine(end=last) if s["schedule"] == "cosine" else constant())
+        second = player("finetune", constant(last))
         return [Phase("train", s["steps"]["train"], [first]),
-                Phase("finetune", s["steps"]["finetune"], [player(constant(last))], frozen_norm=["encoder"])]
+                Phase("finetune", s["steps"]["finetune"], [second], frozen_norm=["encoder"])]
 
     @staticmethod
     def fill(networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
@@ -123,17 +125,27 @@ class PartialConvolution(Method):
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """The paper's six terms, each named; perceptual and style with the source of the features."""
-        s, mask, features = self.settings, context.inputs["mask"], context.slots.get("features")
+        return self._terms(context, context.slots.get("features"))
+
+    def pixel_loss(self, context: Context) -> dict[str, Tensor]:
+        """The terms that need no features."""
+        return self._terms(context, None)
+
+    def _terms(self, context: Context, features: Any) -> dict[str, Tensor]:
+        s, mask = self.settings, context.inputs["mask"]
         raw, truth = self.fill(context.networks, context.inputs), normalised(context.target["image"])
         composed = mask * raw + (1 - mask) * truth
         terms = {"valid": s["valid"] * masked_l1(raw, truth, 1 - mask),
                  "hole": s["hole"] * masked_l1(raw, truth, mask), "tv": s["tv"] * around_hole(composed, mask)}
         if features is not None and (s["perceptual"] or s["style"]):
+            taps = list(dict.fromkeys([*s["content_taps"], *s["style_taps"]]))
             with torch.no_grad():
-                wanted = taps_of(features, truth, TAPS, normalise=False)
-            both = taps_of(features, torch.cat([raw, composed]), TAPS, normalise=False)
-            parts = [{tap: maps.chunk(2)[part] for tap, maps in both.items()} for part in (0, 1)]
-            for name, distance in (("perceptual", content), ("style", style)):
+                wanted = taps_of(features, truth, taps, normalise=False)
+            both = taps_of(features, torch.cat([raw, composed]), taps, normalise=False)
+            halves = [{tap: maps.chunk(2)[part] for tap, maps in both.items()} for part in (0, 1)]
+            for name, distance, chosen in (("perceptual", content, s["content_taps"]),
+                                           ("style", style, s["style_taps"])):
+                parts = [{tap: half[tap] for tap in chosen} for half in halves]
                 terms[term_name(name, features)] = s[name] * (distance(parts[0], wanted) + distance(parts[1], wanted))
         return terms
 
