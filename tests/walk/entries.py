@@ -45,8 +45,8 @@ def params(profile: str) -> settings.Params:
 
 @lru_cache
 def runs(profile: str = "quick") -> dict[str, Entry]:
-    """All runs by name; replicates under another seed are left out, they would be walked twice."""
-    return {run.name: Entry(run.name, run.task, registry.method_class(run.task, run.method), run.slots, run.settings,
+    """All runs by `task/run`; replicates under another seed are left out, they would be walked twice."""
+    return {run.key: Entry(run.name, run.task, registry.method_class(run.task, run.method), run.slots, run.settings,
                             run.seed)
             for run in params(profile).runs.values() if not run.of}
 
