@@ -37,7 +37,7 @@ class TooLong(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="*", help="of params.yaml (default: all)")
+    parser.add_argument("--runs", nargs="*", help="names, or task/name (default: all)")
     parser.add_argument("--settings", default="paper", choices=("quick", "cpu", "gpu", "paper"))
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--seconds", type=float, default=300.0)
@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tests.walk.entries import runs
 
     entries = runs(options.settings)
-    unknown = [name for name in options.runs or () if name not in entries]
+    names = {asked: [key for key, entry in entries.items() if asked in (key, entry.name)]
+             for asked in options.runs or ()}
+    unknown = [asked for asked, found in names.items() if not found]
     if unknown:
         sys.exit(f"There is no run {unknown[0]!r} in params.yaml; there are {', '.join(entries)}.")
     precision = "bf16" if options.device == "cuda" else resolve("auto")
@@ -61,8 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{card}, torch {torch.__version__}, {precision}, {options.settings} settings\n\n"
           "| run | task | parameters | ms a step, by phase | peak memory, MiB | findings |\n|---|---|---|---|---|---|",
           flush=True)
+    chosen = [key for found in names.values() for key in found] or list(entries)
     with tempfile.TemporaryDirectory() as folder:
-        for row in rows(Path(folder), options.settings, options.runs or list(entries), precision,
+        for row in rows(Path(folder), options.settings, chosen, precision,
                         time.monotonic() + options.seconds, options.seconds / 5):
             print(row, flush=True)
 
@@ -74,7 +77,7 @@ def rows(folder: Path, profile: str, names: list[str], precision: str, until: fl
 
     project, entries = Project(folder, profile, SIDE, 4), runs(profile)
     for name in names:
-        start = f"| {name} | {entries[name].task} | "
+        start = f"| {entries[name].name} | {entries[name].task} | "
         if time.monotonic() > until:
             yield start + "out of time | | | |"
             continue
@@ -111,14 +114,14 @@ def measured(name: str, project: Any, entries: dict[str, Any], precision: str) -
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        steps = max(2, exemptions.MORE_STEPS.get(name, (1, ""))[0])
+        steps = max(2, exemptions.MORE_STEPS.get(entry.name, (1, ""))[0])
         reached = checks.trained(entry, project, entries, precision, steps=steps, progress=progress)
-        findings = checks.gradients(name, reached)
+        findings = checks.gradients(entry.name, reached)
     except TooLong:
         raise
     except Exception as error:  # one method must not take the others with it
         return ["", "", memory(), f"does not train: {checks.told(error)}"]
-    facts = read_json(project.root / layout.model(entry.task, name) / "model.json")
+    facts = read_json(project.root / layout.model(entry.task, entry.name) / "model.json")
     times = ", ".join(f"{phase} {1000 * (last - before):.1f}" for phase, (*_, before, last) in ends.items())
     return [f"{sum(facts['parameters'].values()):,}", times, memory(), "; ".join(findings) or "none"]
 

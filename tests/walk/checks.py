@@ -86,7 +86,7 @@ def trained(entry: Entry, project: Project, needed: dict[str, Entry], precision:
     """Train (or fit) the run into models/<run> of the project; which of its parameters had a gradient."""
     for other in entry.slots.values():
         if not (project.root / layout.slot(other)).exists():
-            trained(needed[other.partition("/")[2]], project, needed)
+            trained(needed[other], project, needed)
     project.material(entry.task)
     spec = {"run": entry.name, "task": entry.task, "method": entry.name, "slots": entry.slots, "seed": entry.seed,
             "settings": {**entry.method.paper, **entry.settings}, "threads": torch.get_num_threads(),

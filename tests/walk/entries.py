@@ -45,14 +45,10 @@ def params(profile: str) -> settings.Params:
 
 @lru_cache
 def runs(profile: str = "quick") -> dict[str, Entry]:
-    """All runs by name, or by `task/run` where an earlier task has a run of that name; replicates under another seed
-    are left out, they would be walked twice."""
-    found: dict[str, Entry] = {}
-    for run in params(profile).runs.values():
-        if not run.of:
-            found[run.key if run.name in found else run.name] = Entry(
-                run.name, run.task, registry.method_class(run.task, run.method), run.slots, run.settings, run.seed)
-    return found
+    """All runs by `task/run`; replicates under another seed are left out, they would be walked twice."""
+    return {run.key: Entry(run.name, run.task, registry.method_class(run.task, run.method), run.slots, run.settings,
+                            run.seed)
+            for run in params(profile).runs.values() if not run.of}
 
 
 def methods() -> list[tuple[str, str]]:

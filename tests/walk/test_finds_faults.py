@@ -190,7 +190,7 @@ def test_a_method_that_writes_into_its_inputs_or_a_task_that_keeps_nothing_is_fo
     from restore_ml.tasks.inpainting.task import Inpainting
 
     monkeypatch.setattr(Inpainting, "compose", lambda self, inputs, output: output)
-    telea = runs()["telea"]
+    telea = runs()["inpainting/telea"]
 
     class Blurs(telea.method):
         def restore(self, model, inputs, seed):

@@ -116,7 +116,9 @@ def task_suites(item: Task, frame: pd.DataFrame, tables: dict[Path, pd.DataFrame
     """The suites of a task's samples: its training material, and its tests where it has any."""
     absent = {name: None for name in ("split", "case", "test_set", "id", "name", "group") if name not in frame}
     frame = frame.assign(**absent)  # the expectations below then say what is missing
-    arrays = {**{f"inputs.{name}": spec for name, spec in item.inputs.items()},
+    optional = registry.parts(item.name).optional  # of test samples, all of them are drawn
+    inputs = {**item.inputs, **(optional.inputs if optional else {})}
+    arrays = {**{f"inputs.{name}": spec for name, spec in inputs.items()},
               **{f"target.{name}": spec for name, spec in item.target.items()}}
     frame = frame.assign(origin=_origin(item, frame, tables, prepared), aligned=_aligned(arrays, frame))
     learn = frame[frame["split"] != "test"].reset_index(drop=True)

@@ -94,7 +94,7 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str, distances:
         layout.code("degrade", task): {"task": task, "settings": settings, "seed": params.seed, "modules":
                                        sources.hashes(["pipelines.degrade", "restore_ml.degrading.stage", *samples])},
         layout.code("validate", task): {"task": task, "modules": sources.hashes(
-            ["pipelines.validate", "restore_ml.degrading.contracts", definition])}}
+            ["pipelines.validate", "restore_ml.degrading.contracts", definition, f"restore_ml.tasks.{task}.optional"])}}
     protocol = evaluation_module(task)
     if protocol is None:
         return content

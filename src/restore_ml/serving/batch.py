@@ -82,6 +82,8 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     out.mkdir(parents=True, exist_ok=True)
     counts = batch.run(jobs(names), f"{run_name(model_folder)} ({task})")
     print(_sentence(counts, others, out))
+    for remark, number in batch.remarks.items():
+        print(f"{number} of {len(names)} pictures: {remark}")
     return 1 if counts["failed"] else 0
 
 
@@ -126,6 +128,9 @@ class _Batch:
                  seed: int, key: str) -> None:
         self.folder, self.out, self.mask = folder, out, mask
         self.method, self.model, self.scale, self.seed, self.key = method, model, scale, seed, key
+        self.photos = of_task(method.task)
+        self.remarks: Counter[str] = Counter()
+        """What is to be said of pictures (`Photos.remark`), and of how many."""
         self.mine: set[str] = set()
         """The outputs that an earlier call wrote: what else is there is a person's and stays."""
 
@@ -162,13 +167,19 @@ class _Batch:
         try:
             image = read_bytes(self.folder / job.source, self.folder)
             mask = self._mask(job.source)
+            given = self.photos.given(self.folder / job.source)
+            if given:  # they are part of what the output is made from
+                told = {name: value.tolist() for name, value in given.items()}
+                facts["key"] = sha256(f"{self.key} {canonical_json(told)}".encode())[:32]
             facts |= {"source_sha256": sha256(image), "mask_sha256": sha256(mask) if mask else ""}
+            if remark := self.photos.remark(self.method, given):
+                self.remarks[remark] += 1
             target = inside(self.out, job.output)
             if before is not None and not before.reason and before.same(facts) and _whole(target, before):
                 return before, False
             picture, marked = decode(image), None if mask is None else decode_mask(mask)
             restored = restore_picture(self.method, self.model, picture, None if marked is None else marked.hole,
-                                       self.scale, self.seed)
+                                       self.scale, self.seed, given)
             facts["mask_share"] = 0.0 if marked is None else round(marked.share, 6)
             data = encode(restored, original=read_container(image), scale=restored.shape[0] / picture.shape[0])
             self._leave_others(target, job, data)

@@ -17,6 +17,7 @@ from restore_ml.serving import outputs
 if TYPE_CHECKING:
     import numpy as np
 
+    from restore_ml.arrays import Arrays
     from restore_ml.data.containers import Container
     from restore_ml.data.mask_files import Mask
     from restore_ml.method import Method, Model
@@ -148,8 +149,9 @@ def load(folder: Path, root: Path) -> tuple[Method, Model]:
 
 
 def restore_picture(method: Method, model: Model, picture: np.ndarray, mask: np.ndarray | None = None,
-                    scale: int | None = None, seed: int = 1) -> np.ndarray:
-    """Restore one picture (H x W x C uint8, any size): H x W x 3 uint8. `mask`: H x W, 1 = missing; `scale`: factor."""
+                    scale: int | None = None, seed: int = 1, given: Arrays | None = None) -> np.ndarray:
+    """Restore one picture (H x W x C uint8, any size): H x W x 3 uint8. `mask`: H x W, 1 = missing; `scale`: factor;
+    `given`: the optional inputs that a person gave."""
     from restore_ml.serving.photos import of_task, restore_photo
 
     if scale is not None and not 1 <= scale <= 16:
@@ -159,7 +161,7 @@ def restore_picture(method: Method, model: Model, picture: np.ndarray, mask: np.
         raise UserError(f"{method.task} takes no mask; leave it out, or restore with --task inpainting.")
     if scale is not None and not photos.enlarges:
         raise UserError(f"{method.task} takes no scale; leave it out, or restore with --task super_resolution.")
-    return restore_photo(method, model, picture, mask, scale, seed)
+    return restore_photo(method, model, picture, mask, scale, seed, given)
 
 
 def restore_bytes(method: Method, model: Model, image: bytes, mask: bytes | None = None, scale: int | None = None,
@@ -191,6 +193,7 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
                  scale: int | None = None, seed: int = 1, precision: str = "auto") -> str:
     """Restore the picture file `source` into `target`; returns a sentence that says with which run it was done."""
     from restore_ml.data.containers import read_container
+    from restore_ml.serving.photos import of_task
 
     form = SUFFIXES.get(target.suffix.lower())
     if form is None:
@@ -200,13 +203,17 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
     marked = None if mask is None else read_mask(mask)
     folder, method, loaded = load_for(root, task, model, precision)
     outputs.check_size(target, form, *sides_of(method, picture, scale))
-    restored = restore_picture(method, loaded, picture, None if marked is None else marked.hole, scale, seed)
+    photos = of_task(task)
+    given = photos.given(source)
+    restored = restore_picture(method, loaded, picture, None if marked is None else marked.hole, scale, seed, given)
     height, width = restored.shape[:2]
     original, enlarged = read_container(source.read_bytes()), height / picture.shape[0]
     write_bytes(target, encode(restored, form, original, enlarged))
+    said = photos.remark(method, given)
     remarks = ("" if marked is None else f" {marked}") + original.options(form, enlarged)[1]
     return (f"{target}: {width} x {height} pixels, restored with {run_name(folder)} "
-            f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).{remarks}")
+            f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).{remarks}"
+            f"{' ' if said else ''}{said}")
 
 
 def sides_of(method: Method, picture: np.ndarray, scale: int | None) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -28,6 +29,8 @@ class Restorer:
     model: Model
     seed: int
     restore: Callable[[Method, Model, Arrays, int], Arrays]
+    given: Arrays = field(default_factory=dict)
+    """The optional inputs that the person gave, see `Photos.given`; they go along with every call."""
 
     def __call__(self, inputs: Arrays, tile: int | None = None, overlap: int = 0) -> Arrays:
         """The task's outputs; `tile`: cut into tiles of that side, though the method does not ask for it."""
@@ -35,7 +38,7 @@ class Restorer:
         if tile is not None:
             method = copy(method)
             method.tile, method.overlap = tile, overlap
-        return self.restore(method, self.model, inputs, self.seed)
+        return self.restore(method, self.model, {**inputs, **self.given}, self.seed)
 
     @property
     def sees_the_whole(self) -> bool:
@@ -65,6 +68,16 @@ class Photos(ABC):
                 restorer: Restorer) -> np.ndarray:
         """The restored picture, H x W x 3 uint8, of one with 3 channels. `mask`: H x W, nonzero = missing. `scale`: the
         factor where the task enlarges (None: `default_scale`). `UserError` for what cannot be restored."""
+
+    def given(self, path: Path) -> Arrays:
+        """The optional inputs of the task that a person gives in files beside the picture at `path`, by name; none by
+        default. `UserError` for a file that is no such input."""
+        return {}
+
+    def remark(self, method: Method, given: Arrays) -> str:
+        """What a person must know of a restoration beside its result, such as what stood in for an input that she did
+        not give: a sentence, or nothing."""
+        return ""
 
     @abstractmethod
     def shown(self, inputs: Arrays, output: Arrays) -> np.ndarray:

@@ -12,7 +12,7 @@ class Bicubic(Method):
     """MATLAB's imresize by the scale, per channel; nothing is trained."""
 
     task = "super_resolution"
-    serves = ("video_super_resolution",)
+    serves = ("face_super_resolution", "video_super_resolution")
     paper: ClassVar[dict[str, Any]] = {}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:

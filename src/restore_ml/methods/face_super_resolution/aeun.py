@@ -1,0 +1,297 @@
+"""An attribute-embedded upsampling network (Yu, Fernando, Hartley, Porikli, Super-resolving very low-resolution face
+images with supplementary attributes, CVPR 2018): an autoencoder that is told the face's attributes where it is
+narrowest, and a discriminator that sees whether face and attributes belong together.
+
+What the paper leaves open was read in the authors' released code: layers, optimiser, weights, the margin.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from restore_ml.data.domains.faces import ATTRIBUTES
+from restore_ml.losses.adversarial import discriminator_terms, generator_term
+from restore_ml.losses.perceptual import taps_of, term_name
+from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
+from restore_ml.nn.spatial_transformer import SpatialTransformer
+from restore_ml.tasks.base import Material
+from restore_ml.tasks.face_super_resolution.cases import parse_degradation
+from restore_ml.tasks.face_super_resolution.task import KINDS, SCALE
+from restore_ml.training import schedules
+
+CHOSEN = ("Bald", "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bushy_Eyebrows",
+          "Eyeglasses", "Gray_Hair", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes", "No_Beard", "Smiling",
+          "Wearing_Lipstick", "Young")
+"""reading: the paper takes 18 of CelebA's forty and says not which; these are seen in a face that is cut closely."""
+PLACES = [ATTRIBUTES.index(name) for name in CHOSEN]
+
+
+def block(layer: nn.Module, channels: int, leak: float = 0.0) -> nn.Sequential:
+    """A layer, batch norm, and ReLU or, with a `leak`, leaky ReLU."""
+    return nn.Sequential(layer, nn.BatchNorm2d(channels), nn.LeakyReLU(leak) if leak else nn.ReLU())
+
+
+def localisation(channels: int, side: int) -> tuple[nn.Module, int]:
+    """What looks where a face lies in maps of `side` x `side`, and how many numbers it gives.
+
+    reading: the published layers for 32 and 64 pixels; at 16 pixels the last convolution is padded.
+    """
+    if side >= 64:
+        layers: list[nn.Module] = [nn.MaxPool2d(2), nn.Conv2d(channels, channels // 2, 5), nn.ReLU(), nn.MaxPool2d(2),
+                                   nn.Conv2d(channels // 2, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 20, 3)]
+        left = (((side // 2 - 4) // 2 - 4) // 2 - 2) ** 2
+    else:
+        padding = int(side < 32)
+        layers = [nn.MaxPool2d(2), nn.Conv2d(channels, channels // 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                  nn.Conv2d(channels // 2, 20, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                  nn.Conv2d(20, 20, 3, padding=padding)]
+        left = (side // 8 - 2 + 2 * padding) ** 2
+    return nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(20 * left, 20), nn.ReLU()), 20
+
+
+class Generator(nn.Module):
+    """N x 3 x side/8 x side/8 and N x `attributes` to N x 3 x side x side; pictures in [-1, 1], not clipped.
+
+    Encoder: convolutions 4 x 4 of stride 2 down to 2 x 2, each with four times the channels, then one of 2 x 2 to a
+    single place, where the attributes are joined. Decoder: transposed convolutions back to the input's size, each
+    stage joined with the encoder's maps of its size. Then three times twice as large by repeating pixels, the first two
+    times through a spatial transformer, and a last convolution. `side` 128: three encoder stages; 64: one less.
+    """
+
+    def __init__(self, side: int = 128, width: int = 32, attributes: int = len(CHOSEN), stn: bool = True) -> None:
+        super().__init__()
+        stages = int(math.log2(side // SCALE)) - 1
+        widths = [width * 4 ** stage for stage in range(stages)]
+        code = width * 4 ** stages
+        self.encoder = nn.ModuleList([block(nn.Conv2d(before, after, 4, 2, 1), after, 0.2)
+                                      for before, after in zip([3, *widths], widths, strict=False)])
+        self.code = block(nn.Conv2d(widths[-1], code, 2), code, 0.2)
+        decoded = [width * 8 * number for number in range(stages + 1, 0, -1)]
+        first = block(nn.ConvTranspose2d(code + attributes, decoded[0], 2), decoded[0])
+        self.decoder = nn.ModuleList([first, *(
+            block(nn.ConvTranspose2d(before + skip, after, 4, 2, 1), after)
+            for before, skip, after in zip(decoded[:-1], reversed(widths), decoded[1:], strict=True))])
+        ups: list[nn.Module] = []
+        for number, factor in enumerate((4, 2, 1)):
+            channels, larger = 2 * factor * width, side // SCALE * 2 ** (number + 1)
+            moved = [SpatialTransformer(*localisation(channels, larger))] if stn and number < 2 else []
+            ups.append(nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *moved,
+                                     block(nn.Conv2d(channels, factor * width, 3, padding=1), factor * width)))
+        self.ups = nn.Sequential(*ups)
+        self.tail = nn.Conv2d(width, 3, 5, padding=2)
+
+    def forward(self, lr: Tensor, attributes: Tensor) -> Tensor:
+        """The face."""
+        skips = [lr]
+        for stage in self.encoder:
+            skips.append(stage(skips[-1]))
+        x = torch.cat([self.code(skips[-1]), attributes[:, :, None, None].to(lr.dtype)], 1)
+        x = self.decoder[0](x)
+        for stage, skip in zip(list(self.decoder)[1:], skips[:0:-1], strict=True):
+            x = stage(torch.cat([x, skip], 1))
+        return self.tail(self.ups(x))
+
+
+class Discriminator(nn.Module):
+    """N x 3 x side x side in [-1, 1] and N x `attributes` to N x 1 logits (positive: a real face with its attributes).
+
+    Four times convolution, maximum of 2 x 2, ReLU; the attributes are joined as constant maps after the second. Maps
+    (a fifth) and numbers (half) are dropped out behind the later ones.
+    """
+
+    def __init__(self, side: int = 128, width: int = 32, attributes: int = len(CHOSEN), hidden: int = 1024) -> None:
+        super().__init__()
+        def layer(before: int, after: int, size: int) -> list[nn.Module]:
+            return [nn.Conv2d(before, after, size, padding=size // 2), nn.MaxPool2d(2), nn.ReLU()]
+
+        self.picture = nn.Sequential(*layer(3, width, 5), *layer(width, 2 * width, 5))
+        self.both = nn.Sequential(
+            *layer(2 * width + attributes, 4 * width, 5), nn.Dropout2d(0.2), *layer(4 * width, 8 * width, 3),
+            nn.Dropout2d(0.2), nn.Flatten(), nn.Linear(8 * width * (side // 16) ** 2, hidden), nn.ReLU(),
+            nn.Dropout(0.5), nn.Linear(hidden, 1))
+
+    def forward(self, picture: Tensor, attributes: Tensor) -> Tensor:
+        """Logits."""
+        maps = self.picture(picture)
+        told = attributes[:, :, None, None].to(maps.dtype).expand(-1, -1, *maps.shape[2:])
+        return self.both(torch.cat([maps, told], 1))
+
+
+class Aeun(Method):
+    """Squared error first (`pixel`, of which the paper has nothing), then against the discriminator (`gan`).
+
+    `patch`: height and width of the faces, 64 or 128, those of the task. `kinds`: the degradations that it is trained
+    on, one drawn a sample. `width`, `d_width`, `d_hidden`: channels of generator, discriminator and its linear layer;
+    `stn`: with spatial transformers. `adversarial_decay` an epoch of `epoch_steps` down to `adversarial_floor`;
+    `lr_decay` an epoch down to 1e-6. `margin`: see `gates`; 0 lets both play always. `schedule`: `paper` (a fiftieth of
+    the rate for 50 steps, a fifth for 50 more, then the decay) or `cosine` (to zero). Without `features:` there is no
+    perceptual term.
+    """
+
+    task = "face_super_resolution"
+    inputs = ("attributes",)
+    paper: ClassVar[dict[str, Any]] = {
+        "width": 32, "stn": True, "d_width": 32, "d_hidden": 1024, "kinds": ["plain"], "pixel_weight": 1.0,
+        "adversarial_weight": 0.01, "adversarial_decay": 0.995, "adversarial_floor": 0.005, "epoch_steps": 2561,
+        "perceptual_weight": 0.01, "perceptual_tap": "relu3_2", "margin": 0.3, "optimiser": "rmsprop", "lr": 1e-3,
+        "lr_decay": 0.95, "schedule": "paper", "steps": {"pixel": 0, "gan": 174_000}, "batch": 64, "patch": 128,
+        "ema": 0.0,
+    }
+    choices: ClassVar = {"patch": (128, 64), "optimiser": ("rmsprop", "adam"), "schedule": ("paper", "cosine")}
+    reading = ("which 18 attributes; an unknown one is the mean over the training faces; faces of 64 pixels drop one "
+               "encoder stage; the discriminator sees the whole batch three times instead of half of it; wrong "
+               "attributes are those of another face of the batch; a player whom the margin stops takes a step of "
+               "zero; the perceptual term is on the features that the run names, in their own units")
+    stored_networks = ("generator",)
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Check the kinds of degradation."""
+        super().__init__(settings)
+        unknown = [kind for kind in self.settings["kinds"] if kind not in KINDS]
+        if unknown or not self.settings["kinds"]:
+            raise self.wrong("kinds", f"it must name some of {', '.join(KINDS)}")
+
+    def unsupported(self, degradation: str) -> str | None:
+        """Another size of faces, and kinds that it was not trained on."""
+        size, kind = parse_degradation(degradation)
+        if size != self.settings["patch"]:
+            return f"made for faces of {self.settings['patch']} pixels"
+        return None if kind in self.settings["kinds"] else "not trained on it (its setting `kinds`)"
+
+    def build(self) -> dict[str, nn.Module]:
+        """`generator` and `discriminator`."""
+        s = self.settings
+        return {"generator": Generator(s["patch"], s["width"], len(CHOSEN), s["stn"]),
+                "discriminator": Discriminator(s["patch"], s["d_width"], len(CHOSEN), s["d_hidden"])}
+
+    def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
+        """`mean`: the share of the training faces that has each of the 18 attributes, among those of whom it is known;
+        a half where it is known of none."""
+        records = material.records
+        known = np.stack([records.arrays(number)["attributes"][PLACES] for number in range(len(records))])
+        has, there = (known > 0).sum(0), (known != 0).sum(0)
+        return {"mean": np.where(there > 0, has / np.maximum(there, 1), 0.5).astype(np.float32)}
+
+    def phases(self) -> list[Phase]:
+        """The generator by its pixel error, then the discriminator and the generator, on the same restored faces."""
+        steps, schedule = self.settings["steps"], self.rate
+        generator = Player("generator", ["generator"], self.pixel_loss, self._optimiser, schedule=schedule)
+        return [Phase("pixel", steps["pixel"], [generator]), Phase("gan", steps["gan"], [
+            Player("discriminator", ["discriminator"], self.discriminator_loss, self._optimiser, schedule=schedule),
+            Player("generator", ["generator"], self.generator_loss, self._optimiser, schedule=schedule)])]
+
+    def rate(self, step: int, steps: int) -> float:
+        """The factor on the learning rate."""
+        s = self.settings
+        if s["schedule"] == "cosine":
+            return schedules.cosine()(step, steps)
+        warm = 1 / 50 if step < 50 else 1 / 5 if step < 100 else 1.0
+        return warm * max(s["lr_decay"] ** (step // s["epoch_steps"]), 1e-6 / s["lr"])
+
+    def adversarial_weight(self, step: int) -> float:
+        """Its weight in that step of the phase: it falls with the epochs."""
+        s = self.settings
+        epoch = step // s["epoch_steps"]
+        return max(s["adversarial_weight"] * s["adversarial_decay"] ** epoch, s["adversarial_floor"])
+
+    def pixel_loss(self, context: Context) -> dict[str, Tensor]:
+        """Mean squared error of pictures in [-1, 1]."""
+        return {"mse": functional.mse_loss(self._restored(context), _centred(context.target["hr"]))}
+
+    def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
+        """Binary cross-entropy, a third each: true faces with their attributes are real; restored ones with these, and
+        true ones with attributes of another face, are not."""
+        plays = self.gates(context)[0]
+        terms = zip(("real", "fake", "wrong"), self._errors(context), strict=True)
+        return {name: plays * term / 3 for name, term in terms}
+
+    def generator_loss(self, context: Context) -> dict[str, Tensor]:
+        """The squared error, -log D with its weight, and the squared error of features where the run has them."""
+        s, restored, truth = self.settings, self._restored(context), _centred(context.target["hr"])
+        plays = self.gates(context)[1]
+        judged = context.networks["discriminator"](restored, self.told(context.inputs))
+        terms = {"mse": s["pixel_weight"] * functional.mse_loss(restored, truth),
+                 "adversarial": self.adversarial_weight(context.step) * generator_term("bce", judged)}
+        features = context.slots.get("features")
+        if features is not None and s["perceptual_weight"] > 0:
+            tap = s["perceptual_tap"]
+            with torch.no_grad():
+                target = taps_of(features, (truth + 1) / 2, [tap])[tap]
+            error = functional.mse_loss(taps_of(features, (restored + 1) / 2, [tap])[tap], target)
+            terms[term_name("perceptual", features)] = s["perceptual_weight"] * error
+        return {name: plays * term for name, term in terms.items()}
+
+    def gates(self, context: Context) -> tuple[Tensor, Tensor]:
+        """1 or 0 for the discriminator and the generator: who plays in this step.
+
+        The discriminator rests while it is too good (its error on the real or on the unreal below `margin`), the
+        generator while it is too bad (one of them above 1 - `margin`); both play where both would rest.
+        """
+        def decide() -> tuple[Tensor, Tensor]:
+            real, fake, wrong = (term.detach() for term in self._errors(context))
+            margin = self.settings["margin"]
+            unreal = (fake + wrong) / 2
+            good = (torch.minimum(real, unreal) < margin).float()
+            bad = (torch.maximum(real, unreal) > 1 - margin).float()
+            if margin <= 0:
+                good, bad = torch.zeros_like(good), torch.zeros_like(bad)
+            both = good * bad
+            return 1 - good + both, 1 - bad + both
+
+        return context.once("gates", decide)
+
+    def told(self, inputs: Inputs) -> Tensor:
+        """N x 18 of what the networks are told: 1 has it, 0 has it not, the training faces' mean where it is unknown,
+        and everywhere where no attributes are given."""
+        lr = inputs["lr"]
+        mean = torch.from_numpy(np.asarray(self.constants["mean"], np.float32)).to(lr.device).expand(len(lr), -1)
+        if "attributes" not in inputs:
+            return mean
+        given = inputs["attributes"][:, PLACES].float()
+        return torch.where(given == 0, mean, (given > 0).float())
+
+    def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
+        """`lr` (N x 3 x h x w in [0, 1]) and, where they are known, `attributes`, to `sr`, clipped to [0, 1].
+        `UserError` for another size than the network's own."""
+        side = self.settings["patch"] // SCALE
+        if tuple(inputs["lr"].shape[2:]) != (side, side):
+            height, width = inputs["lr"].shape[2:]
+            raise self.wrong("patch", f"its network takes faces of {side} x {side} pixels, not {width} x {height}")
+        restored = model.networks["generator"](_centred(inputs["lr"]), self.told(inputs)).float()
+        return {"sr": ((restored + 1) / 2).clip(0, 1)}
+
+    def _restored(self, context: Context) -> Tensor:
+        """The generator's faces in [-1, 1]: one forward pass a step for both players."""
+        return context.once("sr", lambda: context.networks["generator"](
+            _centred(context.inputs["lr"]), self.told(context.inputs)).float())
+
+    def _errors(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """The discriminator's errors on true faces, on restored ones and on true ones with wrong attributes."""
+        def judge() -> tuple[Tensor, Tensor, Tensor]:
+            network, truth = context.networks["discriminator"], _centred(context.target["hr"])
+            told, others = self.told(context.inputs), self.told(context.inputs).roll(1, 0)
+            terms = discriminator_terms("bce", network(truth, told), network(self._restored(context).detach(), told))
+            mistaken = (told != others).any(1).float()  # two faces with equal attributes are no example
+            scores = functional.softplus(network(truth, others).float())[:, 0]
+            return terms["real"], terms["fake"], (mistaken * scores).sum() / mistaken.sum().clamp(min=1)
+
+        return context.once("errors", judge)
+
+    def _optimiser(self, parameters: NamedParameters) -> torch.optim.Optimizer:
+        if self.settings["optimiser"] == "adam":
+            return torch.optim.Adam(parameters, self.settings["lr"], betas=(0.5, 0.999))
+        return torch.optim.RMSprop(parameters, self.settings["lr"], alpha=0.9, eps=1e-8)
+
+
+def _centred(pictures: Tensor) -> Tensor:
+    """[0, 1] to [-1, 1]."""
+    return 2 * pictures - 1
+
+
+METHOD = Aeun

@@ -1,0 +1,1 @@
+"""The task face_identity, one file a part (see `restore_ml.tasks.base`)."""
