@@ -30,7 +30,7 @@ _HR = re.compile(r"(?:.*/)?(?P<set>[^/]+)_HR/[^/]+", re.DOTALL)
 def _celeba(source: Path, files: Sequence[str], role: str, target: Path) -> Arranged:
     into = Folders(source, target, role)
     pictures = [file for file in files if _ALIGNED.fullmatch(file)]
-    tables = {key: _table(into, files, f"{name}.txt", f"{name}.csv") for key, name in (
+    tables = {key: _table(into, files, key, f"{name}.txt", f"{name}.csv") for key, name in (
         ("person", "identity_CelebA"), ("attributes", "list_attr_celeba"),
         ("landmarks", "list_landmarks_align_celeba"), ("side", "list_eval_partition"))}
     left_out = 0
@@ -52,8 +52,9 @@ def _celeba(source: Path, files: Sequence[str], role: str, target: Path) -> Arra
     return into.done(f"Read as CelebA: aligned pictures with what its lists say of them are taken.{more}")
 
 
-def _table(into: Folders, files: Sequence[str], *names: str) -> Table | None:
-    """The list of one of these names; None where there is none. One that cannot be read says nothing of any picture."""
+def _table(into: Folders, files: Sequence[str], key: str, *names: str) -> Table | None:
+    """The list of one of these names; None where there is none. Where one cannot be read, pictures go without their
+    attributes or landmarks, but not without knowing who is shown and on which side."""
     file = named(files, *names)
     if file is None:
         return None
@@ -61,7 +62,7 @@ def _table(into: Folders, files: Sequence[str], *names: str) -> Table | None:
         return read_table(into.source, file)
     except Refused as error:
         into.refuse(file, error.reason)
-        return Table()
+        return Table() if key in ("person", "side") else None
 
 
 def _row(file: PurePosixPath, tables: dict[str, Table | None]) -> tuple[str, str, dict[str, Any]]:
@@ -110,7 +111,12 @@ def _helen(source: Path, files: Sequence[str], role: str, target: Path) -> Arran
     for file in sorted(texts - set(by_name.values())):
         if PurePosixPath(file).name not in lists and (lines := _lines(into, file)):
             by_stem[PurePosixPath(lines[0]).stem] = file
-    tested = _lines(into, named(files, "testnames.txt") or "")
+    tests = named(files, "testnames.txt")
+    try:
+        tested = list(read_lines(source, tests).values()) if tests else []
+    except Refused as error:
+        into.refuse(tests or "", f"{error.reason}: it says what is tested on, so nothing is taken without it")
+        return into.done("Read as Helen: nothing is taken.")
     left_out = without = 0
     for file in (file for file in files if PurePosixPath(file).suffix.lower() in PROMISING):
         path = PurePosixPath(file)

@@ -99,6 +99,8 @@ def reflectance(stored: np.ndarray, name: str, nodata: float = NODATA) -> tuple[
     """
     if stored.dtype.kind not in "iuf":
         raise Refused(f"{name} holds {stored.dtype}: whole or floating-point numbers are read")
+    if stored.dtype.itemsize == 1:
+        raise Refused(f"{name} holds 8-bit levels, which are no reflectance x {REFLECTANCE}: save pictures as PNG")
     gaps = ((stored == nodata) | (stored == NODATA) | ~np.isfinite(stored)).any(axis=-1)
     scale = REFLECTANCE if stored.dtype.kind in "iu" else 1
     values = np.where(gaps[..., None], 0, stored).astype(np.float64) / scale

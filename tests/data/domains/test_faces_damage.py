@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restore_ml.base.errors import UserError
 from restore_ml.data import collections, domains
 from restore_ml.data.prepare import prepare
 from tests.data.domains.test_faces import celeba, portrait, reasons, rows, save
@@ -171,6 +172,30 @@ def test_lists_that_contradict_themselves_or_the_folder(tmp_path: Path) -> None:
         "img_align_celeba/000006.jpg": "the list of its person names it twice"}
     assert collections.describe(tmp_path / "data/celeba")["pictures"] == {
         "8692/000004.jpg": {"group": "8692", "split": "test"}}
+
+
+@pytest.mark.parametrize(("list_", "good"), [("list_attr_celeba", 6), ("list_landmarks_align_celeba", 6),
+                                             ("identity_CelebA", 0), ("list_eval_partition", 0)])
+def test_a_list_that_cannot_be_read(tmp_path: Path, list_: str, good: int) -> None:
+    """Without attributes or landmarks the pictures are taken; without knowing who is shown, or on which side, none."""
+    source = celeba(tmp_path / "in")
+    (source / f"Anno/{list_}.txt").write_bytes(b"\xff\xfe\0no text")
+    if not good:
+        with pytest.raises(UserError, match=f"no readable face.*\n.*'Anno/{list_}.txt': no text in UTF-8"):
+            collections.add(tmp_path, "celeba", source, role="mixed", domain="faces")
+        return
+    report = collections.add(tmp_path, "celeba", source, role="mixed", domain="faces")
+    assert (report.good, report.refused) == (good, [(f"Anno/{list_}.txt", "no text in UTF-8")])
+    there = set(domains.get("faces").read(tmp_path / "data/celeba/pictures/2880/000001.jpg"))
+    assert there == {"image", "attributes", "landmarks"} - {"attributes" if "attr" in list_ else "landmarks"}
+
+
+def test_nothing_of_helen_is_taken_where_its_list_of_tests_cannot_be_read(tmp_path: Path) -> None:
+    save(tmp_path / "in/1.png", portrait(1))
+    (tmp_path / "in/1.pts").write_text("version: 1\nn_points: 1\n{\n9 9\n}\n")
+    (tmp_path / "in/testnames.txt").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"'testnames\.txt': no text in UTF-8: it says what is tested on, so "):
+        collections.add(tmp_path, "mine", tmp_path / "in", role="train", domain="faces")
 
 
 def test_names_of_lists_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def colours(*splits: str) -> dict[str, str]:
-    """The split of one colour photograph of each group, by its name."""
+    """The split of one colour photograph of each group, by its name; those of foolbox are not painted."""
     found: dict[str, tuple[str, str]] = {}
     for photo, value in decoded(splits):
-        if value.shape[2] == 3 and min(value.shape[:2]) >= 192:
+        if photo.package != "foolbox" and value.shape[2] == 3 and min(value.shape[:2]) >= 192:
             found.setdefault(photo.group or photo.name, (photo.name, photo.split))
     return dict(found.values())
 

@@ -62,6 +62,8 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], dict[str, str], int]] = 
     "numbers that are no reflectance": ("pairs", lambda f: two(f, bands(1).astype(np.float32), bands(2)), {
         "bad_target.npy": "target.npy has values up to 5989: reflectance, or whole numbers of reflectance x 10000, are "
                           "read"}, 0),
+    "8-bit levels": ("pairs", lambda f: two(f, bands(1).astype(np.uint8), bands(2)), {
+        "bad_target.npy": "target.npy holds 8-bit levels, which are no reflectance x 10000: save pictures as PNG"}, 0),
     "a scene of 12 pixels": ("pairs", lambda f: two(f, bands(1, (12, 32)), bands(2, (12, 32))), {
         "bad_target.npy": "target.npy is too small: 32 x 12 with 4 bands"}, 0),
     "an array of objects": ("pairs", lambda f: two(f, np.array([{}], object), bands(2)), {
@@ -134,5 +136,5 @@ def test_damage(tmp_path: Path, name: str) -> None:
     assert summary.counts["scenes/train"] + summary.counts["scenes/validation"] == count + survivors
 
 
-def test_there_are_twenty() -> None:
-    assert len(DAMAGES) == 20
+def test_there_are_twenty_and_one() -> None:
+    assert len(DAMAGES) == 21
