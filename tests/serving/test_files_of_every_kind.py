@@ -352,4 +352,11 @@ def test_what_of_a_folder_is_one() -> None:
     assert {job.source: (dict(job.files), job.output) for job in found} == {
         "a": ({"clip": "a"}, "a"), "b": ({"after": "b/after.png", "before": "b/before.png"}, "b.png"),
         "c/film.mp4": ({"clip": "c/film.mp4"}, "c/film.mp4")}
+    pictures = registry.photos("inpainting")
+    assert pictures is not None  # a picture that happens to be called so is one of many
+    found, left = items(pictures, ["a/image.png", "a/mask.png", "a/x.png", "b/image.png", "c/image.png", "c/mask.png"],
+                        ["mask"])
+    assert [job.output for job in found] == ["a/image.png", "a/mask.png", "a/x.png", "b/image.png", "c.png"]
+    found, left = items(toy, ["0.png", "1.png", "a/0.png", "a/1.png", "b/after.png", "b/before.png", "c/film.mp4",
+                              "d/only.png", "e/x.txt"])
     assert left == 4  # frames beside folders, one frame alone, a text

@@ -168,8 +168,9 @@ class _Batch:
     def _restored(self, job: Job, target: Path, given: dict[str, Read]) -> dict[str, Any]:
         """Restore and write one; what the journal says of it."""
         found = answer(self.method, self.model, given, self.asked)
-        main, kinds = next(iter(given.values())), of_task(self.method.task).results()
-        for entry, place in places.of_results(way_of(self.method.task, given), target).items():
+        way, kinds = way_of(self.method.task, given), of_task(self.method.task).results()
+        main = given.get(way.main.name, next(iter(given.values())))
+        for entry, place in places.of_results(way, target).items():
             files = files_of(kinds[entry].kind, found[entry], main, ending(place.name))
             self._leave_others(place, job, files)
             write_files(place, files)

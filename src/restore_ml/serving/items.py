@@ -60,10 +60,9 @@ def items(photos: Exchange, files: Sequence[str], others: Iterable[str] = ()) ->
         by_folder.setdefault(PurePosixPath(file).parent.as_posix(), []).append(file)
     left: list[str] = []
     for place, own in by_folder.items():
-        named = {photos.name_of(file): file for file in own} if place != "." else {}
-        named.pop("", None)
+        named = photos.together(own) if place != "." else {}
         frames = [file for file in own if is_frame(file)] if place != "." else []
-        if any(len(way.gives) > 1 and way.takes({*named, *others}) for way in photos.ways):
+        if named:
             found[place] = named
             left += [file for file in own if file not in named.values()]
         elif len(frames) > 1 and (clip := _way(photos, others, lambda way: way.main.kind is CLIP)):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from restore_ml.base.errors import UserError
-from restore_ml.data.file_kinds import Picture, Read, ending
+from restore_ml.data.file_kinds import FileKind, Picture, Read, ending
 from restore_ml.data.frame_folders import is_frame
 from restore_ml.serving import outputs
 from restore_ml.serving.photos import of_task
@@ -42,10 +42,8 @@ def members(photos: Exchange, source: Path) -> dict[str, Path] | None:
     are not, or where a task takes one file alone."""
     if not os.path.isdir(source):
         return None
-    found = {photos.name_of(path.name): path for path in sorted(source.iterdir()) if path.is_file()}
-    found.pop("", None)
-    several = any(way.takes({*found}) and len(way.gives) > 1 for way in photos.ways)
-    return found if several else None
+    found = photos.together([path.name for path in sorted(source.iterdir()) if path.is_file()])
+    return {name: source / file for name, file in found.items()} or None
 
 
 def of_results(way: Way, target: Path) -> dict[str, Path]:
@@ -56,9 +54,8 @@ def of_results(way: Way, target: Path) -> dict[str, Path]:
                                    for entry in others}
 
 
-def check(way: Way, entry: str, target: Path, originals: Iterable[Path] = ()) -> None:
-    """`UserError` where the result `entry` cannot be written to `target`."""
-    kind = next(got.kind for got in way.gets if got.name == entry)
+def check(kind: FileKind, target: Path, originals: Iterable[Path] = ()) -> None:
+    """`UserError` where a result of that kind cannot be written to `target`."""
     suffix = ending(target.name)
     if suffix not in kind.writes:
         named = ", ".join(name for name in kind.writes if name)

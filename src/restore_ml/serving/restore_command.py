@@ -134,14 +134,15 @@ def restore_picture(method: Method, model: Model, picture: np.ndarray, mask: np.
 
 def restore_row(method: Method, model: Model, files: Mapping[str, bytes], asked: Asked) -> dict[str, str]:
     """The same from files to files, both by name: bytes in; texts out, base64 of what is no text. What is served."""
-    from restore_ml.serving.photos import answer, of_task
+    from restore_ml.serving.photos import answer, of_task, way_of
 
     photos = of_task(method.task)
     known, results = photos.names(), photos.results()
+    way = way_of(method.task, files)
     given = {name: decode_file(known[name].kind, data, name) for name, data in files.items()}
+    main = given.get(way.main.name, next(iter(given.values())))
     answered = answer(method, model, given, asked)
-    return {name: to_text(results[name].kind, found, next(iter(given.values())))
-            for name, found in answered.items()}
+    return {name: to_text(results[name].kind, found, main) for name, found in answered.items()}
 
 
 def from_text(text: str, column: str, kind: FileKind) -> bytes:
@@ -194,20 +195,20 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
     paths = {**(places.members(photos, source) or {places.main_name(photos, source, more): source}), **more}
     way = way_of(task, paths)
     targets = places.of_results(way, target)
-    for entry, path in targets.items():
-        places.check(way, entry, path, paths.values())
+    for got in way.gets:
+        places.check(got.kind, targets[got.name], paths.values())
     asked = Asked(scale, seed, checked(task, scale, options or {}))
     given = {name: read_file(photos.names()[name].kind, path, "picture" if name == "image" else name)
              for name, path in paths.items()}
     folder, method, loaded = load_for(root, task, model, precision)
-    main = next(iter(given.values()))
+    main = given.get(way.main.name, next(iter(given.values())))
     places.check_sides(way, targets, main, photos.factor(method, scale))
     answered = answer(method, loaded, given, asked)
     remarks = "".join(f" {found.origin}" for name, found in given.items() if name == "mask")
-    for entry in way.gets:
-        found, suffix = answered[entry.name], ending(targets[entry.name].name)
-        write_files(targets[entry.name], files_of(entry.kind, found, main, suffix))
-        remarks += entry.kind.remarks(form_of(entry.kind, found, main, suffix))
+    for got in way.gets:
+        found, suffix = answered[got.name], ending(targets[got.name].name)
+        write_files(targets[got.name], files_of(got.kind, found, main, suffix))
+        remarks += got.kind.remarks(form_of(got.kind, found, main, suffix))
     first = way.gets[0]
     return (f"{target}: {first.kind.told(answered[first.name].value)}, restored with {run_name(folder)} "
             f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).{remarks}")

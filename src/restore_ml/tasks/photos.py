@@ -15,7 +15,7 @@ comparison.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -157,6 +157,14 @@ class Exchange(ABC):
         """By how much the result is larger; 1 where the task does not enlarge."""
         return (scale or default_scale(method)) if self.enlarges else 1
 
+    def together(self, files: Sequence[str]) -> dict[str, str]:
+        """The files of a folder by what they are for, where several say it by their names (`name_of`), each something
+        else, and together are what a way takes; else nothing. Files that say nothing are left alone."""
+        known = self.names()
+        own = [(name, file) for file in files if (name := self.name_of(file)) and known[name].kind.promises(file)]
+        found = dict(own)
+        return found if 1 < len(own) == len(found) and any(way.takes({*found}) for way in self.ways) else {}
+
     def names(self) -> dict[str, Given]:
         """Everything that may be given, by its name."""
         return {entry.name: entry for way in reversed(self.ways) for entry in way.gives}
@@ -199,6 +207,11 @@ class Photos(Exchange):
         mask = (Given("mask", MASK, fits="image"),) if self.takes_mask else ()
         return (Way((Given("image", PICTURE), *mask), (Got("image", PICTURE),)),)
 
+    def together(self, files: Sequence[str]) -> dict[str, str]:
+        """Only where nothing else lies there: a picture that is called `image` may be one of many."""
+        found = super().together(files)
+        return found if len(found) == sum(PICTURE.promises(file) for file in files) else {}
+
     def answer(self, given: Mapping[str, Read], asked: Asked, restorer: Restorer) -> dict[str, Read]:
         """See `restore`."""
         picture, mask = given["image"], given.get("mask")
@@ -221,7 +234,7 @@ def as_array(value: np.ndarray, spec: ArraySpec | None) -> np.ndarray:
     it wants another number, a mask with its channel, class numbers in their dtype."""
     if spec is None:
         return value
-    if spec.kind in (kinds.PICTURE, kinds.CLIP) and value.shape[-1] != spec.channels:
+    if spec.kind in (kinds.PICTURE, kinds.CLIP) and spec.channels and value.shape[-1] != spec.channels:
         if value.shape[-1] == 1:
             return np.broadcast_to(value, (*value.shape[:-1], spec.channels))
         from restore_ml.data.likeness import luma

@@ -86,7 +86,7 @@ class Clip(FileKind):
             path = Path(folder) / f"film{form.ending}"
             size = frames.shape[2], frames.shape[1]
             rate = form.origin.rate if isinstance(form.origin, Film) else USUAL
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*CODINGS[form.ending]), rate, size)
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*CODINGS[form.ending]), rate, size)
             if not writer.isOpened():
                 raise ValueError(f"OpenCV here cannot write {form.ending} films; name a folder for the frames.")
             for frame in frames:
@@ -133,6 +133,8 @@ def _film(path: Path, within: Path | None) -> Read:
         except Refused:
             break
         _check_total(len(frames), *first.shape[1:3])
+    if len({frame.shape for frame in frames}) > 1:
+        raise Refused("its frames are not of one size")
     if len(frames) < promised:
         raise Refused(f"truncated: the film breaks off at frame {len(frames)} of {promised}")
     return Read(np.stack(frames), Film(rate))
