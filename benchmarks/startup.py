@@ -37,9 +37,9 @@ def child(arguments: list[str]) -> None:
 
     network: list[float] = []
     if arguments[0] == "restore":
-        import restore_ml.serving.restore_command as command
+        from restore_ml.serving import photos
 
-        real = command.restore_picture
+        real = photos.answer
 
         def watched(*given: Any, **named: Any) -> Any:
             """The second of two times is the network alone; the first also warms up, which is start-up."""
@@ -49,7 +49,7 @@ def child(arguments: list[str]) -> None:
                 network[:] = [*network, time.perf_counter() - started, time.process_time() - before]
             return restored
 
-        command.restore_picture = watched
+        photos.answer = watched
     with contextlib.suppress(SystemExit):
         cli.main(arguments)
     loaded = sorted(name for name in HEAVY if name in sys.modules)

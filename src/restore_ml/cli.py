@@ -56,15 +56,23 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
                    "restore-ml compare super_resolution --case photos/x4")
     compare.add_argument("task", nargs="?", choices=tables(), help="only this task")
     compare.add_argument("--case", metavar="SET/DEGRADATION", help="another case than the primary one")
-    restore = _add(parsers, "restore", commands.restore, "restore a picture, or all pictures of a folder",
+    restore = _add(parsers, "restore", commands.restore, "restore a picture, a clip, a volume or a folder",
                    "restore-ml restore --task inpainting torn.jpg --mask holes.png -o whole.png\n"
-                   "  restore-ml restore --task colorization old/ -o coloured/")
-    restore.add_argument("picture", type=Path, help="the picture file, of any size, or a folder of them")
+                   "  restore-ml restore --task colorization old/ -o coloured/\n"
+                   "  restore-ml restore --task frame_interpolation film.mp4 -o smooth.mp4\n"
+                   "  restore-ml restore --task frame_interpolation 1.png --with after=2.png -o between.png")
+    restore.add_argument("picture", type=Path, help="the file, of any size, or a folder of them (docs/serving.md says "
+                         "which files each task takes)")
     restore.add_argument("--task", required=True, choices=tables())
     restore.add_argument("-o", "--output", required=True, type=Path, help="where the restored picture "
-                         "goes (.png ...); of a folder: the folder for PNGs and a report")
+                         "goes (.png ...); of a folder: the folder for the results and a report")
     restore.add_argument("--mask", type=Path, help="a picture of the same size, white where pixels are missing; of a "
                          "folder: a folder with masks of the same names, or one mask for all")
+    restore.add_argument("--with", dest="also", action="append", default=[], metavar="NAME=FILE", help="another file "
+                         "that the task takes; of a folder: a folder with files of the same names, or one for all; "
+                         "repeatable")
+    restore.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the task; "
+                         "repeatable")
     restore.add_argument("--scale", type=int, help="factor of super-resolution (default: the method's own)")
     _add_model(restore)
     restore.add_argument("--seed", type=int, default=1, help="for methods that draw random numbers (default: 1)")

@@ -59,19 +59,34 @@ def restore(options: argparse.Namespace) -> int:
     from restore_ml.serving.first_run import with_model
 
     def restore(model: str) -> int:
-        if os.path.isdir(options.picture):  # pathlib raises on names that are too long
+        from restore_ml.serving.places import is_one
+
+        others, chosen = _pairs("--with", options.also), _pairs("--set", options.set)
+        given = {"mask": options.mask, "others": {name: Path(path) for name, path in others.items()},
+                 "scale": options.scale, "seed": options.seed, "options": chosen, "precision": options.precision}
+        if os.path.isdir(options.picture) and not is_one(options.task, options.picture):  # pathlib raises on long names
             from restore_ml.serving.batch import restore_folder
 
-            return restore_folder(root, options.task, model, options.picture, options.output, mask=options.mask,
-                                  scale=options.scale, seed=options.seed, precision=options.precision)
+            return restore_folder(root, options.task, model, options.picture, options.output, **given)
         from restore_ml.serving.restore_command import restore_file
 
-        print(restore_file(root, options.task, model, options.picture, options.output, mask=options.mask,
-                           scale=options.scale, seed=options.seed, precision=options.precision))
+        print(restore_file(root, options.task, model, options.picture, options.output, **given))
         return 0
 
     root = layout.project()
     return with_model(root, options, restore)
+
+
+def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE by name; `UserError` for what is none, or comes twice."""
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value or name in pairs:
+            raise UserError(f"{option} {text!r} {'comes twice' if name in pairs else 'is no NAME=VALUE'}; write it as "
+                            f"{option} {'style=painting.png' if option == '--with' else 'NAME=VALUE'}.")
+        pairs[name] = value
+    return pairs
 
 
 def serve(options: argparse.Namespace) -> int:

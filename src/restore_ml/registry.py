@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from restore_ml.method import Method
     from restore_ml.tasks.base import Parts, Task
-    from restore_ml.tasks.photos import Photos
+    from restore_ml.tasks.photos import Exchange
 
 HERE = Path(__file__).parent
 
@@ -50,6 +50,12 @@ def tables() -> tuple[str, ...]:
     with_table = [name for name in _all_tasks() if _has(name, "evaluation")]
     return tuple(sorted(with_table, key=lambda name: (
         getattr(importlib.import_module(f"restore_ml.tasks.{name}"), "RANK", 1000), name)))
+
+
+def group(name: str) -> str:
+    """The word under which a task is shown among others: `GROUP` of its package, or the kind of data it draws from."""
+    said = getattr(importlib.import_module(f"restore_ml.tasks.{name}"), "GROUP", "")
+    return str(said or task(name).domain)
 
 
 def support() -> tuple[str, ...]:
@@ -76,8 +82,8 @@ def parts(name: str) -> Parts:
                  _part(name, "optional", "OPTIONAL"))
 
 
-def photos(name: str) -> Photos | None:
-    """What a person gives of the task and gets; None for a task that takes no photographs."""
+def photos(name: str) -> Exchange | None:
+    """What a person gives of the task and gets; None for a task that takes no files of hers."""
     _check(name)
     return _part(name, "photos", "PHOTOS")
 

@@ -8,6 +8,7 @@ import pytest
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.evaluation.scoring import check
+from restore_ml.tasks.panels import panel
 from restore_ml.tasks.protocol import protocol
 from tests.tasks.examples import best, example
 
@@ -47,19 +48,21 @@ def test_the_truth_beats_a_wrong_output_in_every_metric(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", registry.tables())
-def test_pictures_shown_are_rgb_of_one_size(task: str) -> None:
+def test_pictures_shown_are_rgb_and_the_output_lies_over_the_truth(task: str) -> None:
     rules = protocol(task)
     inputs, output, target = example(task).sample()
-    always = {"input", "truth"} if target else {"input"}
-    assert set(rules.show(inputs, None, target)) == always
-    shown = rules.show(inputs, output, target)
-    assert set(shown) == {"output", *always}
-    assert {picture.shape for picture in shown.values()} == {(64, 64, 3)}
-    assert {picture.dtype for picture in shown.values()} == {np.dtype(np.uint8)}
-    if target:
-        right = rules.show(inputs, example(task).perfect(target), target)
-        assert np.abs(right["output"].astype(int) - right["truth"]).max() == 0
-        assert (shown["input"] != shown["truth"]).any()
+    without = rules.show(inputs, None, target)
+    shown = {name: panel(one) for name, one in rules.show(inputs, output, target).items()}
+    assert "input" in without and {*shown} == {*without, "output"}
+    assert {one.frames.shape[3] for one in shown.values()} == {3}
+    assert {one.frames.dtype for one in shown.values()} == {np.dtype(np.uint8)}
+    if "truth" not in shown:
+        return
+    assert shown["output"].frames.shape == shown["truth"].frames.shape
+    right = {name: panel(one) for name, one in rules.show(inputs, example(task).perfect(target), target).items()}
+    assert np.abs(right["output"].frames.astype(int) - right["truth"].frames).max() == 0
+    assert shown["input"].still.shape != shown["truth"].still.shape or (
+        shown["truth"].annotated or (shown["input"].still != shown["truth"].still).any())
 
 
 def test_colorization_keeps_lightness_and_scores_rgb_methods_twice() -> None:

@@ -259,7 +259,8 @@ import contextlib, csv, io, os, sys, tempfile
 from pathlib import Path
 from restore_ml.data import collections, inbox, inbox_files
 from restore_ml.base.errors import UserError
-from restore_ml.serving.restore_command import encode, read
+from restore_ml.serving.restore_command import encode, read_file
+from restore_ml.data.file_kinds import PICTURE
 from restore_ml.serving import batch
 from tests.faults import zoo
 from tests.serving.conftest import add_model
@@ -274,7 +275,7 @@ def visit(source, work):
         print("check:", report.good, "good", report.refused)
     for name in ("shut.png", "closed/inside.png"):
         try:
-            read(source / name)
+            read_file(PICTURE, source / name, "picture")
         except UserError as error:
             print("command:", error)
     code = batch.restore_folder(work, "super_resolution", "bicubic", source, work / "out")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from restore_ml import cli
-from restore_ml.serving.batch import jobs, pictures_in
+from restore_ml.serving.items import jobs, pictures_in
 from restore_ml.serving.report import read_journal
 from tests.serving.conftest import mask, picture
 
@@ -82,15 +82,15 @@ def test_ctrl_c_keeps_what_is_done(folder: Path, tmp_path: Path, monkeypatch: py
                                    capsys: pytest.CaptureFixture[str]) -> None:
     from restore_ml.serving import batch
 
-    real, calls = batch.restore_picture, []
+    real, calls = batch.answer, []
 
-    def interrupted(*given: object) -> np.ndarray:
+    def interrupted(*given: object) -> dict:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(batch, "restore_picture", interrupted)
+    monkeypatch.setattr(batch, "answer", interrupted)
     (folder / "half.jpg").unlink(), (folder / "out.png").unlink()
     assert run(folder, tmp_path / "out") == 130
     assert "1 restored, 0 kept from before, 0 failed, 2 left" in capsys.readouterr().out
@@ -181,7 +181,7 @@ def test_a_bug_at_one_picture_is_called_one_and_kept(folder: Path, tmp_path: Pat
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr(batch, "restore_picture", broken)
+    monkeypatch.setattr(batch, "answer", broken)
     assert run(folder, tmp_path / "out") == 1
     reason = table(tmp_path / "out")["a.jpg"]["reason"]
     assert reason.startswith("a bug of restore-ml, ZeroDivisionError: by nothing (what led to it is kept in ")

@@ -16,7 +16,8 @@ from PIL import Image
 from restore_ml import cli
 from restore_ml.base import files
 from restore_ml.base.errors import UserError
-from restore_ml.serving import outputs, restore_command
+from restore_ml.data.file_kinds import Read
+from restore_ml.serving import outputs, photos
 from restore_ml.serving.restore_command import decode, from_base64
 from tests.faults import limiting
 from tests.tracking import small_project
@@ -38,7 +39,7 @@ def photo(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restoring fails the test: what is refused must be refused before."""
-    monkeypatch.setattr(restore_command, "restore_picture", lambda *_: pytest.fail("The work was done first."))
+    monkeypatch.setattr(photos, "answer", lambda *_: pytest.fail("The work was done first."))
 
 
 def restore(photo: Path, out: Path | str, *more: str) -> int:
@@ -83,11 +84,12 @@ def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_work(
     Image.fromarray(np.zeros((16, side), np.uint8)).save(photo)
     done = []
 
-    def double(method: object, model: object, picture: np.ndarray, *_: object) -> np.ndarray:
+    def double(method: object, model: object, given: dict[str, Read], asked: object) -> dict[str, Read]:
         done.append(1)
-        return np.zeros((2 * picture.shape[0], 2 * picture.shape[1], 3), np.uint8)
+        height, width = given["image"].value.shape[:2]
+        return {"image": Read(np.zeros((2 * height, 2 * width, 3), np.uint8))}
 
-    monkeypatch.setattr(restore_command, "restore_picture", double)
+    monkeypatch.setattr(photos, "answer", double)
     status = restore(photo, tmp_path / f"new.{form}", "--scale", "2")
     assert (status, bool(done), (tmp_path / f"new.{form}").exists()) == ((0, True, True) if fits else (2, False, False))
     if not fits:

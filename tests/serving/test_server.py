@@ -116,14 +116,17 @@ def test_what_it_learned_from_is_said_with_the_model(served: Path, monkeypatch: 
     assert told["licences"] == {"CC0": 3, LICENCE: 2} and told["not_commercial"] == sentence
 
 
-def test_the_signature_is_the_one_that_mlflow_stores() -> None:
-    from restore_ml.serving.payload import SIGNATURE
+@pytest.mark.parametrize("task", ["super_resolution", "inpainting", "frame_interpolation"])
+def test_the_signature_is_the_one_that_mlflow_stores(task: str) -> None:
+    from restore_ml.serving.payload import signature
+    from restore_ml.serving.photos import of_task
     from restore_ml.tracking.writing import _signature
 
-    stored = {name: json.loads(value) for name, value in _signature().to_dict().items() if value}
-    assert stored["inputs"] == SIGNATURE["inputs"] and stored["outputs"] == SIGNATURE["outputs"]
+    told = signature(of_task(task))
+    stored = {name: json.loads(value) for name, value in _signature(task).to_dict().items() if value}
+    assert stored["inputs"] == told["inputs"] and stored["outputs"] == told["outputs"]
     assert [(one["name"], one["type"], one["default"]) for one in stored["params"]] == [
-        (one["name"], one["type"], one["default"]) for one in SIGNATURE["params"]]
+        (one["name"], one["type"], one["default"]) for one in told["params"]]
 
 
 GOOD = as_text(picture())
@@ -209,11 +212,11 @@ def test_a_full_queue_is_503_and_the_server_still_answers(enlarging: Engine, mon
 
     go = threading.Event()
 
-    def slow(*_: Any) -> bytes:
+    def slow(*_: Any) -> dict[str, str]:
         go.wait(10)
-        return b"png"
+        return {"image": "png"}
 
-    monkeypatch.setattr(module, "restore_bytes", slow)
+    monkeypatch.setattr(module, "restore_row", slow)
 
     async def crowd() -> tuple[list[httpx.Response], httpx.Response]:
         app = create_app(enlarging)
@@ -240,7 +243,7 @@ def test_a_fault_of_ours_is_an_id_that_the_log_explains(enlarging: Engine, monke
     def broken(*_: Any) -> bytes:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(module, "restore_bytes", broken)
+    monkeypatch.setattr(module, "restore_row", broken)
     text = sentence(send(enlarging, {"instances": [{"image": GOOD}]}), 500)
     assert "secret" not in text and text.split()[-1].rstrip(".") in caplog.text and "secret detail" in caplog.text
 
@@ -251,15 +254,15 @@ def test_a_request_that_is_given_up_frees_the_worker(enlarging: Engine, monkeypa
 
     done: list[int] = []
 
-    def slow(*_: Any) -> bytes:
+    def slow(*_: Any) -> dict[str, str]:
         done.append(1)
         time.sleep(0.05)
-        return b"png"
+        return {"image": "png"}
 
-    monkeypatch.setattr(module, "restore_bytes", slow)
+    monkeypatch.setattr(module, "restore_row", slow)
     stop = threading.Event()
-    first = enlarging.submit(Query([Row(b"a")] * 50), stop)
-    second = enlarging.submit(Query([Row(b"b")]), threading.Event())
+    first = enlarging.submit(Query([Row({"image": b"a"})] * 50), stop)
+    second = enlarging.submit(Query([Row({"image": b"b"})]), threading.Event())
     assert second.cancel()
     stop.set()
     assert len(first.result(5)) <= 2 and len(done) <= 2

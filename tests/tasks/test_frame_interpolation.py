@@ -102,9 +102,13 @@ def test_the_figures_by_hand():
     assert same == {"psnr": 60.0, "ssim_y": pytest.approx(1.0), "ie": 0.0}
 
 
-def test_what_is_shown_is_both_frames_over_each_other():
+def test_what_is_shown_are_clips_with_both_frames_over_each_other_in_the_input():
     inputs = {"before": np.full((4, 4, 3), 10, np.uint8), "after": np.full((4, 4, 3), 21, np.uint8)}
     shown = RULES.show(inputs, None, {"truth": inputs["before"]})
-    assert shown.keys() == {"input", "truth"} and (shown["input"] == 16).all()
+    assert shown.keys() == {"input", "truth"}
+    assert [int(frame[0, 0, 0]) for frame in shown["input"].frames] == [10, 16, 21]
+    assert [int(frame[0, 0, 0]) for frame in shown["truth"].frames] == [10, 10, 21]
+    made = RULES.show(inputs, {"frame": inputs["after"]}, {"truth": inputs["before"]})["output"]
+    assert (made.still == 21).all()
     sample = CASES.sample(record(clip()), "gap_4", 1, {})
     assert (RULES.trivial(sample)[10:, 10:] == 4).all()

@@ -22,6 +22,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_whole
 from restore_ml.data.ledger import Ledger
 from restore_ml.data.shards import Record, Shard, hash_of
+from restore_ml.tasks.panels import panel
 from restore_ml.tasks.protocol import Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _measure(rules: Protocol, case: str, inputs: Arrays, output: Arrays, target:
     if distances is not None and distances.on(case):
         shown = rules.show(inputs, output, target)
         if "truth" in shown:
-            values |= distances.measure(case, shown["output"], shown["truth"])
+            values |= distances.measure(case, panel(shown["output"]).still, panel(shown["truth"]).still)
     return values
 
 

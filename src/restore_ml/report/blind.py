@@ -21,6 +21,7 @@ from restore_ml.base.files import canonical_json, sha256, sha256_of_file
 from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.view import Store, TaskView, spread, title
 from restore_ml.seeds import generator
+from restore_ml.tasks.panels import panel
 from restore_ml.tasks.protocol import Arrays
 
 PICTURES = 40
@@ -30,15 +31,17 @@ SIDE = 256
 
 
 def blind(root: Path, view: TaskView, files: Store) -> dict[str, Any] | None:
-    """A task's part of the page, or None where no run has a picture or nobody knows a truth. `page` is the hash of all
-    the rest: answers with the same `page` are answers to the same pictures."""
+    """A task's part of the page, or None where no run has a picture, nobody knows a truth, or the truth is words and
+    outlines, which nobody takes for real. `page` is the hash of all the rest: answers with the same `page` are answers
+    to the same pictures. Of clips the frame in the middle is shown."""
     pictures = view.pictures
     cases = pictures.cases()
     case = str(view.table["case"].iloc[0])
     if case not in cases:
         return None
     chosen = [identity for identity, _ in spread(pictures.samples(case), PICTURES)]
-    if chosen and "truth" not in pictures.show(case, chosen[0]):
+    truth = pictures.show(case, chosen[0]).get("truth") if chosen else None
+    if chosen and (truth is None or truth.caption or truth.shares or truth.annotated):
         return None
     runs = [run for run in view.runs if pictures.restored(case, run)]
     shown = [_picture(pictures, case, identity, chosen, runs, files) for identity in chosen]
@@ -58,9 +61,9 @@ def _picture(pictures: TaskPictures, case: str, identity: str, all_pictures: lis
     shown = pictures.show(case, identity)
     outputs = [pictures.show(case, identity, run).get("output") if identity in pictures.restored(case, run) else None
                for run in runs]
-    return {"id": identity, "truth": files.add(shown["truth"])["ref"],
-            "control": files.add(_control(pictures, case, identity, all_pictures, shown["input"]))["ref"],
-            "runs": [None if output is None else files.add(output)["ref"] for output in outputs]}
+    return {"id": identity, "truth": files.add(shown["truth"].still)["ref"],
+            "control": files.add(_control(pictures, case, identity, all_pictures, shown["input"].still))["ref"],
+            "runs": [None if output is None else files.add(output.still)["ref"] for output in outputs]}
 
 
 def _control(pictures: TaskPictures, case: str, identity: str, all_pictures: list[str], seen: np.ndarray) -> np.ndarray:
@@ -71,7 +74,7 @@ def _control(pictures: TaskPictures, case: str, identity: str, all_pictures: lis
         return seen
     other = others[int(generator("blind control", identity).integers(len(others)))]
     strange: Arrays = {"ab": _resized(pictures.arrays(case, other)[1]["ab"], inputs["L"].shape[:2])}
-    return pictures.protocol.show(inputs, strange, target)["output"]
+    return panel(pictures.protocol.show(inputs, strange, target)["output"]).still
 
 
 def _resized(array: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

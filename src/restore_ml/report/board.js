@@ -28,9 +28,11 @@ for (const button of document.querySelectorAll(".board thead button")) {
       const seen = new Set();
       let shown = 0;
       for (const row of ranked) {
-        const { run, method } = row.dataset, again = group.value === "best" && seen.has(method);
+        const { run, method, kind } = row.dataset, again = group.value === "best" && seen.has(method);
+        const other = group.value.startsWith("kind:") && group.value.slice(5) !== kind;
         seen.add(method);
-        row.hidden = again || !(run.toLowerCase().includes(text) || method.toLowerCase().includes(text));
+        row.hidden = again || other || !(run.toLowerCase().includes(text) || method.toLowerCase().includes(text));
+        if (row.dataset.pinned !== undefined && !text) row.hidden = false; // the baseline stays in sight
         shown += row.hidden ? 0 : 1;
       }
       table.dataset.shown = shown < ranked.length ? `${shown} of ${ranked.length} runs` : "";

@@ -15,6 +15,8 @@ from restore_ml.report.svg import Axis
 from restore_ml.tasks.protocol import Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
 WIDTH, MARGIN = 190.0, 8.0
@@ -24,15 +26,20 @@ REACH = 2.0
 one hopeless run does not press all others onto the line."""
 
 
-def board(rules: Protocol, rows: pd.DataFrame, champion: str) -> dict[str, Any]:
-    """The rows of one case as plain values for the template: `headings`, `rows`, `pictures`, `groups` and the marks."""
+def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The rows of one case as plain values for the template: `headings`, `rows`, `pictures`, `groups` and the marks.
+
+    `kinds`: what the method of each run is, in a word or two.
+    """
     first = rows.iloc[0]
     records = rows.to_dict("records")
     axis = scale(records)
     baseline = next((row["vs_best"] for row in records if row["run"] == row["baseline"]), math.nan)
     return {"name": str(first["case"]), "primary": bool(first["primary"]), "synthetic": bool(first["synthetic"]),
             "pictures": int(first["pictures"]), "groups": int(first["groups"]), "headings": headings(rules),
-            "rows": [_row(rules, row, axis, baseline, champion) for row in records],
+            "rows": [_row(rules, row, axis, baseline, champion) | {"kind": (kinds or {}).get(row["run"], "")}
+                     for row in records],
+            "kinds": sorted({(kinds or {}).get(row["run"], "") for row in records} - {""}),
             "ceiling": ceiling(rules, rows), "ties": sum(tied(row) for row in records),
             "metric": rules.metric(rules.primary).heading}
 

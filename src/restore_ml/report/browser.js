@@ -75,21 +75,35 @@
       const metric = data.metrics[place], wins = value !== null && metric.direction && metric.direction * value === best[place];
       caption.append(make("span", { class: wins ? "value best" : "value" }, make("i", {}, metric.name), ` ${figure(metric, value)}`));
     });
-    return make("figure", { class: "tile", "data-run": run }, thumbnail(picture, tile.picture, run), caption);
+    caption.append(...said(tile));
+    return make("figure", { class: "tile", "data-run": run }, thumbnail(picture, tile, run), caption);
   }
-  function thumbnail(picture, ref, key) {
-    const image = make("img", { src: file(ref, true), alt: `${picture.name}, ${key}`, width: picture.width, height: picture.height, loading: "lazy" });
-    const button = make("button", { type: "button", class: "zoom", "data-key": key, "aria-label": `Compare ${key} of ${picture.name}` }, image);
+  function thumbnail(picture, shot, key) {
+    const [width, height] = shot.size;
+    const image = make("img", { src: file(shot.picture, true), alt: `${picture.name}, ${key}`, width, height: height * (shot.frames || 1), loading: "lazy" });
+    const seen = shot.frames ? Film.box(image, shot.frames, width, height) : image;
+    const button = make("button", { type: "button", class: "zoom", "data-key": key, "aria-label": `Compare ${key} of ${picture.name}` }, seen);
     button.addEventListener("click", () => Viewer.open(...look(picture, key === "truth" ? "input" : key, "truth")));
     return button;
   }
   const seen = (picture) => picture.tiles.filter((tile) => isShown(tile.run));
+  // Bars of a class's probabilities; the true one is marked.
+  function barsOf(shot) {
+    return (shot.shares || []).map(([name, share, right]) => {
+      const bar = make("span", { class: right ? "share right" : "share", title: right ? "the true class" : "" },
+        make("i", {}, name), make("b", {}, `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`));
+      bar.style.setProperty("--share", `${100 * share}%`);
+      return bar;
+    });
+  }
+  const said = (shot) => [...(shot.caption ? [make("span", { class: "said" }, shot.caption)] : []), ...barsOf(shot)];
   // What the viewer needs for a picture; `n` and `p` ask for its neighbours in the present order.
   function look(picture, leftKey, rightKey) {
-    const shots = [{ key: "input", label: "input", src: file(picture.input), figures: "" },
-      ...seen(picture).filter((tile) => tile.picture).map((tile) => (
-        { key: data.runs[tile.run], label: data.runs[tile.run], src: file(tile.picture), figures: figures(tile) })),
-      ...(picture.truth ? [{ key: "truth", label: "truth", src: file(picture.truth), figures: "" }] : [])];
+    const shotOf = (key, one, told) => ({ key, label: key, src: file(one.picture), frames: one.frames || 1, figures: told });
+    const told = (one) => [one.caption, ...(one.shares || []).slice(0, 1).map(([name, share]) => `${name} ${(100 * share).toFixed(0)} %`)].filter(Boolean).join(" · ");
+    const given = (first) => picture.given.filter(({ key }) => (key === "truth") !== first).map((one) => shotOf(one.key, one, told(one)));
+    const shots = [...given(true), ...seen(picture).filter((tile) => tile.picture).map((tile) => (
+      shotOf(data.runs[tile.run], tile, [figures(tile), told(tile)].filter(Boolean).join(" · ")))), ...given(false)];
     const step = (by) => {
       const all = listed(), place = all.indexOf(picture);
       const next = all[(place + by + all.length) % all.length];
@@ -101,12 +115,21 @@
     const tiles = seen(picture);
     const best = data.metrics.map((metric, place) => Math.max(...picture.tiles.map((tile) => (
       tile.values && tile.values[place] !== null ? metric.direction * tile.values[place] : -Infinity))));
-    const given = (ref, key) => make("figure", { class: "tile given" }, thumbnail(picture, ref, key), make("figcaption", {}, make("b", {}, key)));
+    const given = (shot) => make("figure", { class: "tile given" }, thumbnail(picture, shot, shot.key), make("figcaption", {}, make("b", {}, shot.key.replaceAll("_", " ")), ...said(shot)));
     const heading = make("h3", {}, picture.name);
     if (picture.synthetic) heading.append(" ", make("span", { class: "tag" }, "synthetic"));
-    return make("section", { class: "picture", "data-name": picture.name, "aria-label": picture.name }, heading,
-      make("div", { class: "grid" }, given(picture.input, "input"), ...(picture.truth ? [given(picture.truth, "truth")] : []),
-        ...tiles.map((tile) => tileOf(picture, tile, best))));
+    const section = make("section", { class: "picture", "data-name": picture.name, "aria-label": picture.name }, heading,
+      make("div", { class: "grid" }, ...picture.given.map(given), ...tiles.map((tile) => tileOf(picture, tile, best))));
+    const frames = Math.max(...[...picture.given, ...tiles].map((shot) => shot.frames || 1));
+    if (frames > 1) heading.append(scrubber(section, frames));
+    return section;
+  }
+  // The clips of a sample run in step: a button that plays them, and a range for their time.
+  function scrubber(section, frames) {
+    const button = make("button", { type: "button", "aria-label": "Play" }, "▶"), output = make("output");
+    const range = make("input", { type: "range", min: 0, max: frames - 1, step: 1, value: 0, "aria-label": `Frame of ${section.dataset.name}` });
+    Film.controls(section, range, button, output).begin(frames, Math.floor(frames / 2));
+    return make("span", { class: "frames" }, button, range, output);
   }
   function draw() {
     const here = now(), shown = listed();
@@ -154,6 +177,13 @@
     draw();
   });
   form.addEventListener("click", (event) => {
+    const kind = event.target.dataset && event.target.dataset.kind;
+    if (kind) { // the runs of that kind, and the baseline beside them
+      chosen = new Set([...now().runs.filter((run) => data.kinds[run] === kind).map((run) => data.runs[run]), ...data.always]);
+      offer();
+      draw();
+      return;
+    }
     if (!event.target.dataset || event.target.dataset.all === undefined) return;
     choose(event.target.dataset.all);
   });

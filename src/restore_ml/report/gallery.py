@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from restore_ml.base import addresses, layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_text
-from restore_ml.registry import tables
+from restore_ml.registry import group, tables
 from restore_ml.report.blind import blind
 from restore_ml.report.pictures import fill_png, fill_thumbnail
 from restore_ml.report.view import FIRST, TaskView
@@ -26,7 +27,8 @@ from restore_ml.report.view import FIRST, TaskView
 THUMBNAIL = 320
 """Pictures with a longer side get a thumbnail of that many pixels; smaller ones are shown as they are."""
 TEMPLATES = ("base.html.j2", "index.html.j2", "task.html.j2", "sections.html.j2", "turing.html.j2")
-ASSETS = ("style.css", "task.css", "turing.css", "board.js", "browser.js", "viewer.js", "plan.js", "turing.js")
+ASSETS = ("style.css", "task.css", "turing.css", "board.js", "film.js", "browser.js", "viewer.js", "plan.js",
+          "turing.js")
 """Copied beside the pages as they are."""
 
 
@@ -48,8 +50,8 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
     tests = [test for test in tests if test is not None]
     files.settle()
     write_text(out / "index.html", templates.get_template("index.html.j2").render(
-        shown=shown, tasks=there, mlflow=f"{addresses.UI}/mlflow/"))
-    write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=there))
+        groups=grouped(shown), tasks=grouped(there), mlflow=f"{addresses.UI}/mlflow/"))
+    write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=grouped(there)))
     _write_assets(out)
     files.sweep()
     for stale in set(out.glob("*.html")) - {out / f"{name}.html" for name in (*there, "index", "turing")}:
@@ -74,8 +76,22 @@ def _write_page(out: Path, view: TaskView, tasks: list[str]) -> dict[str, Any]:
     """Write a task's page, which links to those of `tasks`; returns what it shows."""
     facts = view.gather()
     write_text(out / f"{view.task}.html", environment().get_template("task.html.j2").render(
-        task=facts, tasks=tasks, first=FIRST, mlflow=f"{addresses.UI}/mlflow/{view.task}"))
+        task=facts, tasks=grouped(tasks), first=FIRST, mlflow=f"{addresses.UI}/mlflow/{view.task}"))
     return facts
+
+
+Shown = TypeVar("Shown", str, dict[str, Any])
+
+
+def grouped(shown: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
+    """Tasks, or what is shown of them, by the groups that the tasks name, in the order in which these come first.
+
+    A task names its group by the word `GROUP` in its `__init__.py`; else it is the kind of data that it draws from.
+    """
+    groups: dict[str, list[Shown]] = {}
+    for entry in shown:
+        groups.setdefault(group(entry if isinstance(entry, str) else entry["name"]), []).append(entry)
+    return list(groups.items())
 
 
 def _write_assets(out: Path) -> None:
@@ -98,21 +114,25 @@ class Files:
 
     def add(self, picture: np.ndarray) -> dict[str, Any]:
         """Make sure that the picture is there once all is settled; its links (`full`, `small`) from a page, its `width`
-        and `height`, and `ref`, from which scripts make the links: the name, with a `+` where there is a thumbnail.
+        and `height`, how many `frames` it has, and `ref`, from which scripts make the links: the name, with a `+` where
+        there is a thumbnail.
+
+        `picture`: H x W x 3, or T x H x W x 3 of a clip, whose frames lie one below the other in one file.
         """
         digest = hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes()).hexdigest()
+        frames = picture if picture.ndim == 4 else picture[None]
         full = small = self.folder / digest[:2] / f"{digest[:20]}.png"
-        if max(picture.shape[:2]) > THUMBNAIL:
+        if max(frames.shape[1:3]) > THUMBNAIL:
             small = full.with_suffix(".jpg")
         if full not in self.used and not full.exists():
-            fill_png(self._part(full), picture)
+            fill_png(self._part(full), np.concatenate(list(frames)))
             self.written += 1
         if small not in self.used and not small.exists() and small != full:
-            fill_thumbnail(self._part(small), picture, THUMBNAIL)
+            fill_thumbnail(self._part(small), frames, THUMBNAIL)
         self.used |= {full, small}
-        height, width = picture.shape[:2]
+        count, height, width = frames.shape[:3]
         return {"full": full.relative_to(self.out).as_posix(), "small": small.relative_to(self.out).as_posix(),
-                "width": width, "height": height, "ref": full.stem + "+" * (small != full)}
+                "width": width, "height": height, "frames": count, "ref": full.stem + "+" * (small != full)}
 
     def _part(self, path: Path) -> Path:
         """Where to write what `settle` gives that name."""

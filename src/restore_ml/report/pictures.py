@@ -13,6 +13,7 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_whole
 from restore_ml.data.shards import Record, Shard
+from restore_ml.tasks.panels import Panel, panel
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,15 +48,16 @@ class TaskPictures:
         """Id and facts of the samples of a case, in the order of the file."""
         return [(record.id, record.facts) for record in self._records("inputs", case).values()]
 
-    def show(self, case: str, picture: str, run: str | None = None) -> Arrays:
-        """`input`, `truth` where there is one and, for a run that has restored it, `output`: H x W x 3 uint8."""
+    def show(self, case: str, picture: str, run: str | None = None) -> dict[str, Panel]:
+        """`input`, what else the sample has, `truth` where there is one and, for a run that has restored it, `output`.
+        """
         inputs = self._records("inputs", case)[picture].arrays
         target = self._records("targets", case)[picture].arrays
         output = None
         if run is not None:
             record = self._records(run, case).get(picture)
             output = None if record is None else record.arrays
-        return self.protocol.show(inputs, output, target)
+        return {name: panel(shown) for name, shown in self.protocol.show(inputs, output, target).items()}
 
     def arrays(self, case: str, picture: str) -> tuple[Arrays, Arrays]:
         """Inputs and target of a sample as they lie on disk."""
@@ -91,7 +93,7 @@ def first_outputs(root: Path, task: str, run: str, count: int) -> Iterator[tuple
                 shown = pictures.show(case, identity, run)
             except (KeyError, ValueError, UserError):  # a sample that was made anew since; the next rebuild mends it
                 continue
-            yield f"{case.replace('/', '_')}_{safe_name(facts, identity)}", shown["output"]
+            yield f"{case.replace('/', '_')}_{safe_name(facts, identity)}", shown["output"].still
         if found:
             return
 
@@ -120,8 +122,12 @@ def fill_png(path: Path, picture: np.ndarray) -> None:
     image(picture).save(path, "PNG", compress_level=6)
 
 
-def fill_thumbnail(path: Path, picture: np.ndarray, side: int) -> None:
-    """The same as JPEG of quality 90, shrunk so that its longer side is at most `side` pixels."""
-    small = image(picture)
-    small.thumbnail((side, side))
-    small.save(path, "JPEG", quality=90)
+def fill_thumbnail(path: Path, frames: np.ndarray, side: int) -> None:
+    """T x H x W x 3 as JPEG of quality 90, one below the other, each shrunk so that its longer side is at most `side`
+    pixels."""
+    small = []
+    for frame in frames:
+        shrunk = image(frame)
+        shrunk.thumbnail((side, side))
+        small.append(np.asarray(shrunk))
+    image(np.concatenate(small)).save(path, "JPEG", quality=90)

@@ -17,6 +17,7 @@ from restore_ml.report.comparison import read_table
 from restore_ml.report.curves import learning_curves
 from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.timeline import history
+from restore_ml.tasks.panels import Panel
 from restore_ml.tasks.protocol import with_distances
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ FIGURES = 2
 FIRST = 8
 """Runs whose pictures and curves are shown before a person asks for more; champion and baseline are shown too."""
 DONE = ("ok", "partly failed")
+SHARES = 5
+"""Bars below a picture, beside that of the true class."""
 
 
 class Store(Protocol):
@@ -53,25 +56,30 @@ class TaskView:
         scores = read_task(root, task)
         self.scores = pd.DataFrame({"case": [], "run": [], "picture": []}) if scores is None else scores
         self.runs = [str(run) for run in self.table["run"].unique()]
+        methods = dict(zip(self.table["run"], self.table["method"], strict=True))
+        self.kinds = {run: kind_of(task, str(methods[run])) for run in self.runs}
+        """What each run's method is: `network`, `fitted` ... (`restore_ml.runs.fingerprints.kind`)."""
 
     def gather(self) -> dict[str, Any]:
         """Everything that the templates need, cases in the order of the table (the primary one first). `browser` is for
         the script: runs, metrics and, of each case, its pictures."""
         champion = self._champion()
         grouped = list(self.table.groupby("case", sort=False))
-        boards = [board(self.rules, rows, champion) for _, rows in grouped]
+        boards = [board(self.rules, rows, champion, self.kinds) for _, rows in grouped]
         cases = [self._case(str(case), rows) for case, rows in grouped]
         baseline = str(self.table["baseline"].iloc[0])
         failed = self.table.loc[self.table["status"] == "failed", "run"]
         readings = self.table.drop_duplicates("run").sort_values("run")
         return {"name": self.task, "title": title(self.task), "boards": boards, "champion": champion,
                 "metric": self.metrics[0].heading, "baseline": baseline, "runs": self.runs,
-                "broken": sorted(set(failed)), "cover": self._cover(boards[0], cases[0]),
+                "broken": sorted(set(failed)), "kinds": sorted({*self.kinds.values()} - {""}),
+                "cover": self._cover(boards[0], cases[0]),
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
                 "machines": sorted({text for text in self.table["machine"] if text}),
                 "curves": learning_curves(self.root, self.task, self.runs),
                 "promotions": history(self.root, self.task, self.rules),
                 "browser": {"task": self.task, "runs": self.runs, "methods": self._methods(), "cases": cases,
+                            "kinds": [self.kinds[run] for run in self.runs],
                             "first": FIRST, "always": sorted({champion, baseline} & {*self.runs}), "metrics": [
                     {"name": metric.name, "direction": metric.direction, "digits": metric.digits, "unit": metric.unit}
                     for metric in self.metrics]}}
@@ -88,12 +96,14 @@ class TaskView:
     def _cover(self, rows: dict[str, Any], case: dict[str, Any]) -> dict[str, Any] | None:
         """Input, best picture and truth (None where nobody knows it) of the first shown picture, for the first page."""
         for picture in case["pictures"][:1]:
+            given = {shot["key"]: shot for shot in picture["given"]}
+            cover = {"input": given["input"], "best": None, "run": "", "truth": given.get("truth"),
+                     "width": picture["width"], "height": picture["height"]}
             for row in rows["rows"]:
                 tile = next((tile for tile in picture["tiles"] if self.runs[tile["run"]] == row["run"]), None)
                 if tile is not None and "picture" in tile:
-                    return {"input": picture["input"], "best": tile["picture"], "run": row["run"],
-                            "truth": picture["truth"]}
-            return {"input": picture["input"], "best": None, "run": "", "truth": picture["truth"]}
+                    return cover | {"best": tile, "run": row["run"]}
+            return cover
         return None
 
     def _case(self, case: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -120,15 +130,33 @@ class TaskView:
 
     def _picture(self, case: str, identity: str, facts: dict[str, Any], rows: list[dict[str, Any]],
                  by_place: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
-        shown = self.pictures.show(case, identity)
-        truth = self.files.add(shown["truth"])["ref"] if "truth" in shown else None
-        seen = self.files.add(shown["input"])
+        shown = {name: one for name, one in self.pictures.show(case, identity).items() if name != "output"}
+        shown |= {"truth": shown.pop("truth")} if "truth" in shown else {}  # the last of those that are given
+        given = [{"key": name, **self._shot(one)} for name, one in shown.items()]
+        sizes = [one.frames.shape[2:0:-1] for one in shown.values()]
+        width, height = max(sizes, key=lambda size: size[0] * size[1])
+        refs = {shot["key"]: shot["picture"] for shot in given}
         tiles = [self._tile(case, identity, row, by_place.get((row["run"], identity))) for row in rows
                  if row["status"] != "unsupported"]
         return {"name": str(facts.get("name") or identity[:16]), "id": identity[:16],
-                "synthetic": bool(facts.get("synthetic")), "input": seen["ref"],
-                "truth": truth, "width": seen["width"], "height": seen["height"],
+                "synthetic": bool(facts.get("synthetic")), "input": refs["input"], "given": given,
+                "truth": refs.get("truth"), "width": width, "height": height,
                 "tiles": [tile for tile in tiles if tile.get("status") != "unsupported"]}
+
+    def _shot(self, shown: Panel) -> dict[str, Any]:
+        """A panel for the script: its file and, where it has them, frames, words and bars."""
+        frames = shown.frames
+        added = self.files.add(frames if len(frames) > 1 else frames[0])
+        said: dict[str, Any] = {"picture": added["ref"], "size": [added["width"], added["height"]]}
+        if len(frames) > 1:
+            said["frames"] = len(frames)
+        if shown.caption:
+            said["caption"] = shown.caption
+        if shown.shares:
+            ordered = sorted(shown.shares.items(), key=lambda item: -item[1])
+            kept = ordered[:SHARES] + [item for item in ordered[SHARES:] if item[0] == shown.right]
+            said["shares"] = [[name, round(float(share), 4), name == shown.right] for name, share in kept]
+        return said
 
     def _tile(self, case: str, identity: str, row: dict[str, Any], score: dict[str, Any] | None) -> dict[str, Any]:
         """A run's picture with its figures (None where not measured), or its status and why there is none."""
@@ -142,7 +170,7 @@ class TaskView:
         if "output" not in shown:
             return tile | {"status": "failed", "reason": "there is no restored picture"}
         values = [math.nan if score is None else float(score.get(metric.name, math.nan)) for metric in self.metrics]
-        return tile | {"picture": self.files.add(shown["output"])["ref"],
+        return tile | self._shot(shown["output"]) | {
                        "values": [round(value, 6) if math.isfinite(value) else None for value in values]}
 
 
@@ -174,6 +202,17 @@ def spread(samples: list[Sample], limit: int) -> list[Sample]:
         places.append((seen[group], len(places)))
     chosen = sorted(place for _, place in sorted(places)[:limit])
     return [ordered[place] for place in chosen]
+
+
+def kind_of(task: str, method: str) -> str:
+    """What a method is in a word or two; empty where its class is not there any more."""
+    from restore_ml.registry import method_class
+    from restore_ml.runs.fingerprints import kind_of_method
+
+    try:
+        return kind_of_method(method_class(task, method))
+    except (UserError, ImportError):
+        return ""
 
 
 def title(task: str) -> str:

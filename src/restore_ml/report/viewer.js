@@ -6,6 +6,8 @@ const Viewer = (() => {
   const range = document.getElementById("cut"), name = document.getElementById("viewer-name");
   const left = document.getElementById("left"), right = document.getElementById("right");
   const ZOOMS = [1, 2, 3, 4, 6, 8, 12, 16];
+  const clock = dialog.querySelector(".frames"), clips = dialog.querySelector(".of-clips");
+  const film = Film.controls(stage, document.getElementById("frame"), clock.querySelector("button"), clock.querySelector("output"));
   let shots = [], sizes = [1, 1], zoom = 0, truthHeld = false, turn = () => null;
 
   // `shots`: [{key, label, src, figures}], `step(by)`: the neighbouring picture's arguments for `open`, or null.
@@ -22,6 +24,9 @@ const Viewer = (() => {
       moveTo(50);
       range.focus();
     }
+    const frames = Math.max(...shots.map((one) => one.frames || 1));
+    clock.hidden = clips.hidden = frames === 1;
+    film.begin(frames, Math.floor(frames / 2));
     draw();
     size();
   }
@@ -30,9 +35,11 @@ const Viewer = (() => {
     for (const [image, select] of [[over, left], [under, right]]) {
       const one = shot(select === right && truthHeld ? "truth" : select.value) || shots[0];
       image.src = one.src;
+      Film.fit(image.parentElement, one.frames || 1);
       image.alt = `${one.label}, ${select === left ? "left" : "right"} of the line`;
       select.parentElement.querySelector("small").textContent = one.figures;
     }
+    film.show();
   }
   function moveTo(percent) {
     const value = Math.min(100, Math.max(0, percent));
@@ -69,6 +76,7 @@ const Viewer = (() => {
   left.addEventListener("change", draw);
   right.addEventListener("change", draw);
   addEventListener("resize", () => dialog.open && size());
+  dialog.addEventListener("close", film.stop);
   dialog.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (event.target === dialog || (button && "close" in button.dataset)) dialog.close();
@@ -97,6 +105,7 @@ const Viewer = (() => {
     ArrowLeft: () => moveTo(Number(range.value) - 2), ArrowRight: () => moveTo(Number(range.value) + 2),
     ArrowUp: () => flip(-1), ArrowDown: () => flip(1), n: () => neighbour(1), p: () => neighbour(-1),
     "+": () => { zoom += 1; size(); }, "=": () => { zoom += 1; size(); }, "-": () => { zoom = Math.max(0, zoom - 1); size(); },
+    ",": () => film.step(-1), ".": () => film.step(1),
     " ": () => { truthHeld = true; draw(); },
   };
   dialog.addEventListener("keydown", (event) => {

@@ -225,7 +225,11 @@ def overridden(method: type[Method]) -> frozenset[str]:
 
 def kind(run: Run) -> str:
     """`network`, `per picture` (optimised on the picture itself), `fitted` or `no training`."""
-    method = method_class(run.task, run.method)
+    return kind_of_method(method_class(run.task, run.method))
+
+
+def kind_of_method(method: type[Method]) -> str:
+    """The same of a method."""
     if method.stored_networks:
         return "network"
     if method.per_picture:

@@ -1,8 +1,9 @@
-"""A folder of pictures restored into another: with a bar, taken up again where it stopped, with one report.
+"""A folder of pictures, clips or volumes restored into another: with a bar, taken up again where it stopped, with one
+report.
 
-The output folder gets one PNG a picture, `journal.jsonl` (a line for each picture when it is done; what a second call
-reads), `report.csv` and `report.html`. A picture is passed over when its line and its output are whole and were made
-from the same bytes by the same model with the same settings.
+The output folder gets one file each (a folder for the frames of a folder), `journal.jsonl` (a line for each when it is
+done; what a second call reads), `report.csv` and `report.html`. One is passed over when its line and its output are
+whole and were made from the same bytes by the same model with the same settings.
 """
 
 from __future__ import annotations
@@ -12,28 +13,30 @@ import sys
 import time
 import traceback
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_ml.base.errors import UserError, keep, sentence, short
 from restore_ml.base.files import canonical_json, inside, sha256, sha256_of_file
 from restore_ml.data import folders
-from restore_ml.data.containers import read_container
-from restore_ml.data.pictures import PROMISING, SUFFIXES, Refused, read_bytes
-from restore_ml.serving import outputs
+from restore_ml.data.file_kinds import MASK, Read, ending
+from restore_ml.data.pictures import Refused, read_bytes
+from restore_ml.serving import outputs, places
 from restore_ml.serving.engine import model_hash
-from restore_ml.serving.photos import of_task
+from restore_ml.serving.items import Job, items, listed
+from restore_ml.serving.photos import answer, checked, of_task, way_of
 from restore_ml.serving.report import JOURNAL, Line, append, read_journal, write_journal, write_report
 from restore_ml.serving.restore_command import (
-    decode,
-    decode_mask,
-    encode,
+    decode_file,
+    files_of,
     load_for,
-    restore_picture,
+    read_file,
     run_name,
-    write_bytes,
+    write_files,
 )
+from restore_ml.tasks.photos import Asked, Photos
 
 if TYPE_CHECKING:
     from restore_ml.method import Method, Model
@@ -42,97 +45,68 @@ VERSION = 2
 """Goes up when the same model and picture give another output than before."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One picture: its name below the input folder, its output's name below the output folder."""
-
-    source: str
-    output: str
-
-
 def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *, mask: Path | None = None,
-                   scale: int | None = None, seed: int = 1, precision: str = "auto") -> int:
-    """Restore every picture below `folder` into `out`; returns 0, or 1 when a picture failed. Prints a last sentence.
+                   others: Mapping[str, Path] | None = None, scale: int | None = None, seed: int = 1,
+                   options: Mapping[str, str] | None = None, precision: str = "auto") -> int:
+    """Restore everything below `folder` that the task takes into `out`; returns 0, or 1 when something failed. Prints a
+    last sentence.
 
-    `mask`: a folder with masks of the same names (any picture format), or one file for all. Raises `UserError` for a
-    folder without pictures, an unknown model, or an output folder that is the input folder.
+    `mask`, `others`: what else is given, each a folder with files of the same names (any ending), or one file for all.
+    Raises `UserError` for a folder without pictures, an unknown model, or an output folder that is the input folder.
     """
     photos = of_task(task)
     outputs.check_folder(out)
     if folder.resolve() == out.resolve():
         raise UserError("The pictures would be written among their originals; name another folder with -o.")
-    if photos.takes_mask and mask is None:
+    more = dict(others or {}) | ({} if mask is None else {"mask": mask})
+    if isinstance(photos, Photos) and photos.takes_mask and mask is None:
         raise UserError("Inpainting needs masks: give --mask with a folder of masks of the same names, white where to "
                         "fill, or with one mask for all.")
-    if mask is not None and not os.path.exists(mask):
-        raise UserError(f"There is no {mask}; give --mask with a folder of masks or a mask file.")
+    for name, path in more.items():
+        if not os.path.exists(path):
+            raise UserError(f"There is no {path}; give {'--mask' if name == 'mask' else f'--with {name}='} with a "
+                            f"folder of {name}s or a {name} file.")
     closed: list[str] = []
     excluded: Counter[str] = Counter()
-    names, others = pictures_in(folder, [path for path in (out, mask) if path is not None], closed, excluded)
+    files = listed(folder, [out, *more.values()], closed, excluded)
     if excluded:
         print(folders.in_words(excluded))
     for name in closed:
         print(f"The folder {name} cannot be opened; what is in it is left out.", file=sys.stderr)
-    if not names:
+    # a name that the task does not take is refused with each picture, whose reason stands in the report
+    todo, left = items(photos, files, {*more} & photos.names().keys())
+    if not todo and isinstance(photos, Photos):
         raise UserError(f"There is no picture in {folder}; it needs files that end in .png, .jpg, .tif ...")
+    if not todo:
+        raise UserError(f"There is nothing in {folder} that {task} takes ({', or '.join(map(str, photos.ways))}); "
+                        "docs/serving.md says which files.")
+    asked = Asked(scale, seed, checked(task, None, options or {}))
     model_folder, method, loaded = load_for(root, task, model, precision)
     identity = {"task": task, "model": model_hash(model_folder, root), "scale": scale, "seed": seed, "version": VERSION,
-                "precision": loaded.precision}
-    batch = _Batch(folder, out, mask, method, loaded, scale, seed, sha256(canonical_json(identity).encode())[:32])
+                "precision": loaded.precision, **({"options": dict(asked.options)} if options else {})}
+    key = sha256(canonical_json(identity).encode())[:32]
+    batch = _Batch(folder, out, more, method, loaded, asked, key)
     out.mkdir(parents=True, exist_ok=True)
-    counts = batch.run(jobs(names), f"{run_name(model_folder)} ({task})")
-    print(_sentence(counts, others, out))
+    counts = batch.run(todo, f"{run_name(model_folder)} ({task})")
+    print(_sentence(counts, left, out))
     for remark, number in batch.remarks.items():
-        print(f"{number} of {len(names)} pictures: {remark}")
+        print(f"{number} of {len(todo)}: {remark}")
     return 1 if counts["failed"] else 0
 
 
-def pictures_in(folder: Path, without: list[Path], closed: list[str],
-                excluded: Counter[str] | None = None) -> tuple[list[str], int]:
-    """The names (sorted, with `/`) of the files below `folder` that promise a picture, and how many others there are.
-
-    Hidden files, thumbnails and bins of disks (`restore_ml.data.folders`) and what lies in the folders `without` do not
-    count (`excluded` says how many of which); linked folders are not entered. Folders that cannot be read are added to
-    `closed`.
-    """
-    listing = folders.walk(folder, without=without)
-    closed += [str(folder / name) for name, _ in listing.closed]
-    if excluded is not None:
-        excluded.update(listing.excluded)
-    names = [name for name in listing.files if Path(name).suffix.lower() in PROMISING]
-    return names, len(listing.files) - len(names)
-
-
-def jobs(names: list[str]) -> list[Job]:
-    """`a.jpg` becomes `a.png`; where two would meet, also on disks that take A for a, each keeps its whole name
-    (`a.jpg.png`), with a number where even that is taken."""
-    wanted = {name: str(Path(name).with_suffix(".png")) for name in names}
-    count = Counter(output.lower() for output in wanted.values())
-    taken = {output.lower() for output in wanted.values() if count[output.lower()] == 1}
-    done = []
-    for name, output in wanted.items():
-        done.append(Job(name, output if count[output.lower()] == 1 else _free(name, taken)))
-    return done
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """`name.png`, or `name-2.png` ... where that is in `taken`, to which it is added."""
-    numbers = (f"-{number}" if number > 1 else "" for number in range(1, len(taken) + 2))
-    output = next(path for path in (f"{name}{number}.png" for number in numbers) if path.lower() not in taken)
-    taken.add(output.lower())
-    return output
-
-
+@dataclass
 class _Batch:
-    def __init__(self, folder: Path, out: Path, mask: Path | None, method: Method, model: Model, scale: int | None,
-                 seed: int, key: str) -> None:
-        self.folder, self.out, self.mask = folder, out, mask
-        self.method, self.model, self.scale, self.seed, self.key = method, model, scale, seed, key
-        self.photos = of_task(method.task)
-        self.remarks: Counter[str] = Counter()
-        """What is to be said of pictures (`Photos.remark`), and of how many."""
-        self.mine: set[str] = set()
-        """The outputs that an earlier call wrote: what else is there is a person's and stays."""
+    folder: Path
+    out: Path
+    others: Mapping[str, Path]
+    method: Method
+    model: Model
+    asked: Asked
+    key: str
+    mine: set[str] = field(default_factory=set)
+    """The outputs that an earlier call wrote: what else is there is a person's and stays."""
+    remarks: Counter[str] = field(default_factory=Counter)
+    """What is to be said of what was restored (`Exchange.remark`), and of how many."""
 
     def run(self, todo: list[Job], title: str) -> Counter[str]:
         """Restore what is not there yet; the report is written also when a person stops it."""
@@ -165,26 +139,15 @@ class _Batch:
         started = time.monotonic()
         facts: dict[str, Any] = {"source": job.source, "output": job.output, "key": self.key}
         try:
-            image = read_bytes(self.folder / job.source, self.folder)
-            mask = self._mask(job.source)
-            given = self.photos.given(self.folder / job.source)
-            if given:  # they are part of what the output is made from
-                told = {name: value.tolist() for name, value in given.items()}
-                facts["key"] = sha256(f"{self.key} {canonical_json(told)}".encode())[:32]
-            facts |= {"source_sha256": sha256(image), "mask_sha256": sha256(mask) if mask else ""}
-            if remark := self.photos.remark(self.method, given):
-                self.remarks[remark] += 1
+            sources = self._sources(job)
+            data = {name: _bytes(path, within) for name, (path, within) in sources.items()}
+            own = [sha256(data[name]) if data[name] else hash_of(sources[name][0]) for name in job.files]
+            more = [sha256(data[name]) for name in sources if name not in job.files]
+            facts |= {"source_sha256": _joined(own), "mask_sha256": _joined(more)}
             target = inside(self.out, job.output)
             if before is not None and not before.reason and before.same(facts) and _whole(target, before):
                 return before, False
-            picture, marked = decode(image), None if mask is None else decode_mask(mask)
-            restored = restore_picture(self.method, self.model, picture, None if marked is None else marked.hole,
-                                       self.scale, self.seed, given)
-            facts["mask_share"] = 0.0 if marked is None else round(marked.share, 6)
-            data = encode(restored, original=read_container(image), scale=restored.shape[0] / picture.shape[0])
-            self._leave_others(target, job, data)
-            write_bytes(target, data)
-            facts |= {"output_sha256": sha256(data), "width": restored.shape[1], "height": restored.shape[0]}
+            facts |= self._restored(job, target, self._given(sources, data))
         except Refused as refused:
             facts["reason"] = refused.reason
         except UserError as error:
@@ -193,11 +156,40 @@ class _Batch:
             facts["reason"] = sentence(error) or self._bug(error)
         return Line(seconds=round(time.monotonic() - started, 3), **facts), True
 
-    def _leave_others(self, target: Path, job: Job, data: bytes) -> None:
+    def _sources(self, job: Job) -> dict[str, tuple[Path, Path | None]]:
+        """The files of a job by what they are for, each with the folder that links may not lead out of."""
+        own: dict[str, tuple[Path, Path | None]] = {name: (self.folder / file, self.folder)
+                                                    for name, file in job.files.items()}
+        return own | {name: self._other(name, job.source) for name in self.others if name not in own}
+
+    def _given(self, sources: Mapping[str, tuple[Path, Path | None]], data: Mapping[str, bytes]) -> dict[str, Read]:
+        known = of_task(self.method.task).names()
+        way_of(self.method.task, sources)
+        return {name: read_file(known[name].kind, path, name, within) if not data[name] else
+                decode_file(known[name].kind, data[name], "picture" if name == "image" else name, ending(path.name))
+                for name, (path, within) in sources.items()}
+
+    def _restored(self, job: Job, target: Path, given: dict[str, Read]) -> dict[str, Any]:
+        """Restore and write one; what the journal says of it."""
+        found = answer(self.method, self.model, given, self.asked)
+        if remark := of_task(self.method.task).remark(self.method, given):
+            self.remarks[remark] += 1
+        way, kinds = way_of(self.method.task, given), of_task(self.method.task).results()
+        main = given.get(way.main.name, next(iter(given.values())))
+        for entry, place in places.of_results(way, target).items():
+            files = files_of(kinds[entry].kind, found[entry], main, ending(place.name))
+            self._leave_others(place, job, files)
+            write_files(place, files)
+        mask = given.get("mask")
+        first = next(iter(found.values())).value
+        height, width = kinds[next(iter(found))].kind.sides(first)
+        return {"mask_share": 0.0 if mask is None else round(float(mask.value.mean()), 6), "width": width,
+                "height": height, "output_sha256": hash_of(target)}
+
+    def _leave_others(self, target: Path, job: Job, files: Mapping[str, bytes]) -> None:
         """`UserError` where a file that no earlier call wrote is in the way. One with the very bytes is our own: a kill
         came before its line in the journal."""
-        if job.output not in self.mine and os.path.lexists(target) and not (
-                target.is_file() and sha256_of_file(target) == sha256(data)):
+        if job.output not in self.mine and os.path.lexists(target) and hash_of(target) != hash_of_files(files):
             raise UserError(f"There is a file {job.output} in {self.out} already that was not restored from here, and "
                             "it stays; move it away or name another folder with -o.")
 
@@ -207,25 +199,53 @@ class _Batch:
         text = short(" ".join(f"{type(error).__name__}: {error}".split()), 300)
         return f"a bug of restore-ml, {text}{f' (what led to it is kept in {kept})' if kept else ''}"
 
-    def _mask(self, source: str) -> bytes | None:
-        """The mask's bytes: of that very name, or of the same name with another ending."""
-        if self.mask is None:
-            return None
-        if self.mask.is_file():
-            return read_bytes(self.mask)
-        exact = inside(self.mask, source)
+    def _other(self, name: str, source: str) -> tuple[Path, Path | None]:
+        """The file that goes with a picture: of that very name, or of the same name with another ending."""
+        place = self.others[name]
+        if place.is_file():
+            return place, None
+        exact = inside(place, source)
         if exact.is_file():
-            return read_bytes(exact, self.mask)
+            return exact, place
+        entry = of_task(self.method.task).names().get(name)
+        kind = MASK if entry is None else entry.kind
         found = [path for path in sorted(exact.parent.glob("*")) if path.stem == exact.stem
-                 and path.suffix.lower() in SUFFIXES] if exact.parent.is_dir() else []
+                 and kind.promises(path.name)] if exact.parent.is_dir() else []
         if len(found) == 1:
-            return read_bytes(found[0], self.mask)
-        raise UserError(f"There is no mask {source} in {self.mask}." if not found else
-                        f"There are several masks for {source} in {self.mask}; leave one.")
+            return found[0], place
+        raise UserError(f"There is no {name} {source} in {place}." if not found else
+                        f"There are several {name}s for {source} in {place}; leave one.")
+
+
+def _bytes(path: Path, within: Path | None) -> bytes:
+    """A file's bytes; none of a folder."""
+    return b"" if path.is_dir() else read_bytes(path, within)
+
+
+def _joined(hashes: list[str]) -> str:
+    """One hash for several; that of one as it is."""
+    return "".join(hashes) if len(hashes) < 2 else sha256(canonical_json(hashes).encode())
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, or of the names and hashes of a folder's files; empty where there is none."""
+    if path.is_dir():
+        return _joined_names({file.name: sha256_of_file(file) for file in path.iterdir() if file.is_file()})
+    return sha256_of_file(path) if path.is_file() else ""
+
+
+def hash_of_files(files: Mapping[str, bytes]) -> str:
+    """That which `hash_of` will give of `restore_command.files_of` once it is written."""
+    hashes = {name: sha256(data) for name, data in files.items()}
+    return hashes[""] if "" in hashes else _joined_names(hashes)
+
+
+def _joined_names(hashes: Mapping[str, str]) -> str:
+    return sha256(canonical_json(dict(hashes)).encode())
 
 
 def _whole(target: Path, before: Line) -> bool:
-    return target.is_file() and sha256_of_file(target) == before.output_sha256
+    return bool(before.output_sha256) and hash_of(target) == before.output_sha256
 
 
 def _sentence(counts: Counter[str], others: int, out: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import queue
 import threading
 import time
@@ -15,11 +14,13 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import canonical_json, read_json, sha256, sha256_of_file
 from restore_ml.data import licences
+from restore_ml.data.file_kinds import MASK, Picture
 from restore_ml.registry import method_class
 from restore_ml.serving.limits import Limits, Pixels, Refusal
-from restore_ml.serving.payload import SIGNATURE, Query, Row
+from restore_ml.serving.payload import Query, Row, signature
 from restore_ml.serving.photos import of_task
-from restore_ml.serving.restore_command import load_for, restore_bytes, run_name
+from restore_ml.serving.restore_command import load_for, restore_row, run_name
+from restore_ml.tasks.photos import Asked
 
 
 class Worker:
@@ -69,39 +70,51 @@ class Engine:
         """The mean duration of a request, over about the last ten."""
         self._worker = Worker(lambda: set_threads(threads))
 
-    def submit(self, query: Query, stop: threading.Event) -> Future[list[str]]:
-        """Queue a request; the future gives base64 of a PNG for each row, or raises `Refusal`. Between two pictures a
-        set `stop` ends it."""
+    def submit(self, query: Query, stop: threading.Event) -> Future[list[dict[str, str]]]:
+        """Queue a request; the future gives the results of each row by name, as texts, or raises `Refusal`. Between two
+        rows a set `stop` ends it."""
         return self._worker.submit(lambda: self._restore(query, stop))
 
     def check(self, query: Query) -> None:
         """Refuse by the files' headers what would be too large, is of another kind or lacks its mask."""
         scale = self.photos.factor(self.method, query.scale)
-        pixels = Pixels(self.limits, scale * scale if 1 <= scale <= 16 else 1)
+        pixels, known = Pixels(self.limits, scale * scale if 1 <= scale <= 16 else 1), self.photos.names()
         for number, row in enumerate(query.rows):
-            size = pixels.check(row.image, "image")
+            size = (0, 0)
+            kinds = {name: known[name].kind if name in known else MASK for name in row.files}
+            for name, kind in kinds.items():
+                if isinstance(kind, Picture):
+                    size = pixels.check(row.files[name], name)
+                elif kind is not MASK:
+                    pixels.add(kind, row.files[name], name)
             self._check_mask(row, size, number)
-            if row.mask is not None and pixels.check(row.mask, "mask") not in (size, size[::-1]):  # EXIF may turn it
-                raise Refusal(422, f"The mask of row {number} is not of its picture's size, {size[0]} x {size[1]}.")
+            for name in (name for name, kind in kinds.items() if kind is MASK):
+                if pixels.check(row.files[name], "mask") not in (size, size[::-1]):  # EXIF may turn it
+                    raise Refusal(422, f"The {name} of row {number} is not of its picture's size, {size[0]} x "
+                                       f"{size[1]}.")
+            if not any(way.takes({*row.files}) for way in self.photos.ways):
+                raise Refusal(422, f"Row {number} has {' and '.join(row.files)}; {self.task} takes "
+                                   f"{', or '.join(map(str, self.photos.ways))}.")
 
     def _check_mask(self, row: Row, size: tuple[int, int], number: int) -> None:
-        if self.photos.takes_mask and row.mask is None:
+        needed = self.photos.names().get("mask")
+        if needed is not None and needed.required and "mask" not in row.files:
             raise Refusal(422, f"Row {number} has no mask; {self.task} needs one of the picture's size, "
                                f"{size[0]} x {size[1]}, white where to fill.")
-        if not self.photos.takes_mask and row.mask is not None:
+        if needed is None and "mask" in row.files:
             raise Refusal(422, f"Row {number} has a mask, but {self.task} takes none; leave it out.")
 
-    def _restore(self, query: Query, stop: threading.Event) -> list[str]:
+    def _restore(self, query: Query, stop: threading.Event) -> list[dict[str, str]]:
         started, restored = time.monotonic(), []
+        asked = Asked(query.scale, query.seed, query.options)
         for number, row in enumerate(query.rows):
             if stop.is_set():
                 break
             try:
-                data = restore_bytes(self.method, self.model, row.image, row.mask, query.scale, query.seed)
+                restored.append(restore_row(self.method, self.model, row.files, asked))
             except UserError as error:
                 where = f"Row {number}: " if len(query.rows) > 1 else ""
                 raise Refusal(422, where + str(error)) from None
-            restored.append(base64.b64encode(data).decode())
         self.seconds += 0.1 * (time.monotonic() - started - self.seconds)
         return restored
 
@@ -115,8 +128,8 @@ class Engine:
         return {
             "task": self.task, "run": self.run, "method": facts["method"], "settings": facts["settings"],
             "weights_sha256": facts.get("weights_sha256", ""), "model_sha256": self.model_sha256,
-            "precision": self.model.precision, "signature": SIGNATURE, "licences": self.licences,
-            "not_commercial": licences.warning(self.licences),
+            "precision": self.model.precision, "signature": signature(self.photos),
+            "licences": self.licences, "not_commercial": licences.warning(self.licences),
             "limits": {"megabytes": limits.megabytes, "megapixels": limits.megapixels, "pictures": limits.pictures,
                        "queue": limits.queue, "seconds": limits.seconds, "kinds": list(limits.kinds)},
             "decision": {name: value for name, value in told.items() if name != "pictures"} or None,

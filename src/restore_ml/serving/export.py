@@ -24,10 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from restore_ml import registry
+from restore_ml.arrays import ArraySpec
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
 from restore_ml.data import licences
-from restore_ml.kinds import MASK, NUMBER
+from restore_ml.kinds import CLIP, MASK, NUMBER, VECTOR
 from restore_ml.method import Method, Model
 from restore_ml.nn.pieces import in_one_piece
 from restore_ml.seeds import generator
@@ -42,6 +43,8 @@ SIZES = ((64, 96), (80, 48), (72, 80))
 """Heights and widths (rounded up to the method's multiple): the first is traced, all are compared. The last is large
 enough (4,096 pixels) that attention works in groups of positions."""
 OPSET = 18
+FRAMES = 5
+"""Of the clips that a file is traced with."""
 FACTS = ("run", "task", "method", "scale", "weights_sha256", "model_sha256", "licences")
 
 
@@ -131,7 +134,8 @@ def _candidates(method: Method, model: Model, scale: int) -> Iterator[Traced | s
     """What could be exported, the whole `restore` first; a text says why something could not."""
     task = registry.task(method.task)
     names = [name for name, spec in task.inputs.items() if spec.kind is not NUMBER]
-    numbers = {name: torch.tensor([scale]) for name, spec in task.inputs.items() if spec.kind is NUMBER}
+    numbers = {name: torch.tensor([scale if name == "scale" else _middle(spec)])
+               for name, spec in task.inputs.items() if spec.kind is NUMBER}
     batches = [_inputs(task, names, size, method.multiple) for size in SIZES]
     calls: list[dict[str, list[tuple[Any, ...]]]] = []
     with torch.no_grad(), in_one_piece():
@@ -165,6 +169,11 @@ def _inputs(task: Any, names: list[str], size: tuple[int, int], multiple: int) -
     draws, made = generator("onnx", height, width), {}
     for name in names:
         spec = task.inputs[name]
+        if spec.kind in (CLIP, VECTOR):
+            shape = (FRAMES, height, width, spec.channels) if spec.kind is CLIP else (spec.channels,)
+            values = draws.integers(0, 256, shape) if spec.kind is CLIP else draws.random(shape)
+            made[name] = spec.to_tensor(values.astype(spec.kind.dtype)[None])
+            continue
         values = draws.random((1, spec.channels, height, width)) * (100.0 if name == "L" else 1.0)
         if spec.kind is MASK:
             values[:] = 0
@@ -173,6 +182,12 @@ def _inputs(task: Any, names: list[str], size: tuple[int, int], multiple: int) -
     if "mask" in made and "image" in made:
         made["image"] = made["image"] * (1 - made["mask"])
     return made
+
+
+def _middle(spec: ArraySpec) -> int:
+    """A number in the middle of its range."""
+    low, high = spec.range
+    return round(((low or 0) + (high or 0)) / 2)
 
 
 @contextmanager
@@ -217,8 +232,9 @@ def _described(data: bytes, traced: Traced, method: Method, facts: dict[str, Any
     model = onnx.load_model_from_string(data)
     notes: dict[str, str] = {name: str(facts[name]) for name in FACTS if name in facts}
     notes |= {"settings": json.dumps(facts["settings"]), "form": traced.form, "multiple": str(method.multiple),
-              "units": "pictures N x 3 x H x W in [0, 1]; masks N x 1 x H x W, 1 = missing; L in [0, 100]; height and "
-                       "width multiples of `multiple`; see `restore` for what stands around a network",
+              "units": "pictures N x 3 x H x W (clips N x T x 3 x H x W) in [0, 1]; masks N x 1 x H x W, 1 = missing; "
+                       "L in [0, 100]; height and width multiples of `multiple`; see `restore` for what stands around "
+                       "a network",
               "restore": inspect.getsource(type(method).restore)}
     onnx.helper.set_model_props(model, notes)
     onnx.checker.check_model(model)

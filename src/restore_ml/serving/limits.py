@@ -6,6 +6,10 @@ import io
 import math
 import warnings
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from restore_ml.data.file_kinds import FileKind
 
 KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 """Kinds of picture files that are taken over the wire."""
@@ -58,12 +62,25 @@ class Pixels:
                                f"{self.limits.kinds[-1]}.")
         if what == "mask":
             return width, height
-        self.total += width * height * self.enlarged
+        self._count(width * height, what, f"{width} x {height} pixels")
+        return width, height
+
+    def add(self, kind: FileKind, data: bytes, what: str) -> None:
+        """The same for a file of another kind, each pixel of whose frames (voxel, entry) counts."""
+        from restore_ml.data.pictures import Refused
+
+        try:
+            pixels, said = kind.pixels(data)
+        except Refused as refused:
+            raise Refusal(422, f"The {what} cannot be used: {refused.reason}.") from None
+        self._count(pixels, what, said)
+
+    def _count(self, pixels: int, what: str, said: str) -> None:
+        self.total += pixels * self.enlarged
         if self.total > self.limits.megapixels * 1e6:
             becomes = f", enlarged to {self.enlarged} times its pixels," if self.enlarged > 1 else ""
-            raise Refusal(413, f"The {what} of {width} x {height} pixels{becomes} makes {self.total / 1e6:.2f} "
+            raise Refusal(413, f"The {what} of {said}{becomes} makes {self.total / 1e6:.2f} "
                                f"megapixels in this request; at most {self.limits.megapixels:g} are taken.")
-        return width, height
 
 
 def header(data: bytes, what: str) -> tuple[str, int, int]:

@@ -1,10 +1,10 @@
-"""Restoring a person's own picture: which model, picture bytes in, picture bytes out. Used by `restore-ml restore`
-and by the models that MLflow serves, so both give the same picture."""
+"""Restoring a person's own files: which model, a file's bytes in, a file's bytes out. Used by `restore-ml restore`
+and by the models that MLflow serves, so both give the same."""
 
 from __future__ import annotations
 
 import base64
-import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,15 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import inside, write_whole
 from restore_ml.registry import tables
-from restore_ml.serving import outputs
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from restore_ml.arrays import Arrays
     from restore_ml.data.containers import Container
-    from restore_ml.data.mask_files import Mask
+    from restore_ml.data.file_kinds import FileKind, Form, Read
     from restore_ml.method import Method, Model
+    from restore_ml.tasks.photos import Asked
 
-SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
-            ".bmp": "BMP"}
-"""What `restore-ml restore -o` can write, by the name's ending."""
 URL_SAFE = str.maketrans("-_", "+/")
 """The two letters of base64's alphabet for addresses."""
 
@@ -33,29 +29,37 @@ class NoModel(UserError):
     """There is no model of a task that could be used: it must be built first."""
 
 
-def read(path: Path, what: str = "picture") -> np.ndarray:
-    """A picture file as H x W x C uint8 (C 1 or 3); a missing or broken one is a `UserError` that names it."""
-    from restore_ml.data.pictures import Refused, read_picture
+def read_file(kind: FileKind, path: Path, what: str, within: Path | None = None) -> Read:
+    """What a person's file holds; a missing or broken one is a `UserError` that names it."""
+    from restore_ml.data.pictures import Refused
 
     try:
-        return read_picture(path)
+        return kind.read(path, within)
     except Refused as refused:
         if refused.reason == "not there":
-            raise UserError(f"There is no {what} {path}; give the path of a picture file.") from None
+            raise UserError(f"There is no {what} {path}; give the path of {kind.what}.") from None
         raise UserError(f"The {what} {path} cannot be used: {refused.reason}.") from None
 
 
-def decode(data: bytes, what: str = "picture") -> np.ndarray:
-    """The same for bytes that came over the wire."""
-    from restore_ml.data.pictures import Refused, decode_picture
+def decode_file(kind: FileKind, data: bytes, what: str, suffix: str = "") -> Read:
+    """The same for a file's bytes; `suffix`: the ending of its name, where it has one."""
+    from restore_ml.data.pictures import Refused
 
     try:
-        return decode_picture(data)
+        return kind.decode(data, suffix)
     except Refused as refused:
         raise UserError(f"The {what} cannot be used: {refused.reason}.") from None
 
 
-def from_base64(text: str, column: str) -> bytes:
+def decode(data: bytes, what: str = "picture") -> np.ndarray:
+    """The bytes of a picture file as H x W x C uint8 (C 1 or 3); a `UserError` says why not."""
+    from restore_ml.data.file_kinds import PICTURE
+
+    picture: np.ndarray = decode_file(PICTURE, data, what).value
+    return picture
+
+
+def from_base64(text: str, column: str, what: str = "a picture file") -> bytes:
     """The bytes that a column of a served table holds: base64 in either alphabet, in one line or many, with or without
     its last `=`, and with or without a browser's `data:image/png;base64,` before it."""
     head, comma, rest = text.partition(",")
@@ -67,46 +71,18 @@ def from_base64(text: str, column: str) -> bytes:
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except ValueError:  # other letters, or texts that are not ASCII
-        raise UserError(f"The column {column!r} must hold base64 of a picture file.") from None
+        raise UserError(f"The column {column!r} must hold base64 of {what}.") from None
 
 
 def encode(picture: np.ndarray, form: str = "PNG", original: Container | None = None, scale: float = 1) -> bytes:
-    """An H x W x 3 (or x 1) uint8 picture as the bytes of a file; JPEG and WebP at quality 95.
+    """An H x W x 3 (or x 1) uint8 picture as the bytes of a file (see `restore_ml.data.file_kinds.pictures`).
 
     `original`: whose colour profile and resolution go along, the latter for a picture that was enlarged by `scale`.
-    PNG at zlib's level 4: a third of the time of its usual 6, for 5 % more bytes; 4 megapixels feel that.
     """
-    from PIL import Image
+    from restore_ml.data.file_kinds import PICTURE, Form
 
-    image = Image.fromarray(picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
-    buffer = io.BytesIO()
-    options = original.options(form, scale)[0] if original is not None and image.mode == "RGB" else {}
-    image.save(buffer, form, quality=95, compress_level=4, **options)
-    return buffer.getvalue()
-
-
-def read_mask(path: Path) -> Mask:
-    """The mask of a file; one that is missing, broken or marks nothing or everything is a `UserError`."""
-    from restore_ml.data import mask_files
-    from restore_ml.data.pictures import Refused
-
-    try:
-        return mask_files.read_mask(path)
-    except Refused as refused:
-        if refused.reason == "not there":
-            raise UserError(f"There is no mask {path}; give the path of a picture file.") from None
-        raise UserError(f"The mask {path} cannot be used: {refused.reason}.") from None
-
-
-def decode_mask(data: bytes) -> Mask:
-    """The same for bytes that came over the wire."""
-    from restore_ml.data import mask_files
-    from restore_ml.data.pictures import Refused
-
-    try:
-        return mask_files.decode_mask(data)
-    except Refused as refused:
-        raise UserError(f"The mask cannot be used: {refused.reason}.") from None
+    ending = next((ending for ending, name in PICTURE.writes.items() if name == form), f".{form.lower()}")
+    return PICTURE.encode(picture, Form(ending, original, scale))
 
 
 def model_folder(root: Path, task: str, model: str) -> Path:
@@ -149,30 +125,43 @@ def load(folder: Path, root: Path) -> tuple[Method, Model]:
 
 
 def restore_picture(method: Method, model: Model, picture: np.ndarray, mask: np.ndarray | None = None,
-                    scale: int | None = None, seed: int = 1, given: Arrays | None = None) -> np.ndarray:
-    """Restore one picture (H x W x C uint8, any size): H x W x 3 uint8. `mask`: H x W, 1 = missing; `scale`: factor;
-    `given`: the optional inputs that a person gave."""
-    from restore_ml.serving.photos import of_task, restore_photo
+                    scale: int | None = None, seed: int = 1) -> np.ndarray:
+    """Restore one picture (H x W x C uint8, any size): H x W x 3 uint8. `mask`: H x W, 1 = missing; `scale`: factor."""
+    from restore_ml.serving.photos import restore_photo
 
-    if scale is not None and not 1 <= scale <= 16:
-        raise UserError(f"The scale is {scale}; give a whole number such as 2, 3 or 4.")
+    return restore_photo(method, model, picture, mask, scale, seed)
+
+
+def restore_row(method: Method, model: Model, files: Mapping[str, bytes], asked: Asked) -> dict[str, str]:
+    """The same from files to files, both by name: bytes in; texts out, base64 of what is no text. What is served."""
+    from restore_ml.serving.photos import answer, of_task, way_of
+
     photos = of_task(method.task)
-    if mask is not None and not photos.takes_mask:
-        raise UserError(f"{method.task} takes no mask; leave it out, or restore with --task inpainting.")
-    if scale is not None and not photos.enlarges:
-        raise UserError(f"{method.task} takes no scale; leave it out, or restore with --task super_resolution.")
-    return restore_photo(method, model, picture, mask, scale, seed, given)
+    known, results = photos.names(), photos.results()
+    way = way_of(method.task, files)
+    given = {name: decode_file(known[name].kind, data, name) for name, data in files.items()}
+    main = given.get(way.main.name, next(iter(given.values())))
+    answered = answer(method, model, given, asked)
+    return {name: to_text(results[name].kind, found, main) for name, found in answered.items()}
 
 
-def restore_bytes(method: Method, model: Model, image: bytes, mask: bytes | None = None, scale: int | None = None,
-                  seed: int = 1) -> bytes:
-    """The same from file to file: a picture file's bytes (and its mask's) in, a PNG's bytes out. What is served."""
-    from restore_ml.data.containers import read_container
+def from_text(text: str, column: str, kind: FileKind) -> bytes:
+    """The bytes of a file that came as `to_text` sends it."""
+    return text.encode("utf-8", "surrogatepass") if kind.text else from_base64(text, column, kind.what)
 
-    picture = decode(image, "image")
-    hole = None if mask is None else decode_mask(mask).hole
-    restored = restore_picture(method, model, picture, hole, scale, seed)
-    return encode(restored, original=read_container(image), scale=restored.shape[0] / picture.shape[0])
+
+def to_text(kind: FileKind, found: Read, main: Read) -> str:
+    """A result as it travels, in its kind's first format."""
+    data = kind.encode(found.value, form_of(kind, found, main, next(iter(kind.writes))))
+    return data.decode() if kind.text else base64.b64encode(data).decode()
+
+
+def form_of(kind: FileKind, found: Read, main: Read, suffix: str) -> Form:
+    """How a result is written that keeps the origin it has. `main`: the file that it was made from."""
+    from restore_ml.data.file_kinds import Form, Picture
+
+    both = isinstance(kind, Picture) and isinstance(found.value, type(main.value))
+    return Form(suffix, found.origin, found.value.shape[0] / main.value.shape[0] if both else 1.0)
 
 
 def load_for(root: Path, task: str, model: str, precision: str = "auto") -> tuple[Path, Method, Model]:
@@ -190,38 +179,61 @@ def load_for(root: Path, task: str, model: str, precision: str = "auto") -> tupl
 
 
 def restore_file(root: Path, task: str, model: str, source: Path, target: Path, *, mask: Path | None = None,
-                 scale: int | None = None, seed: int = 1, precision: str = "auto") -> str:
-    """Restore the picture file `source` into `target`; returns a sentence that says with which run it was done."""
-    from restore_ml.data.containers import read_container
-    from restore_ml.serving.photos import of_task
+                 others: Mapping[str, Path] | None = None, scale: int | None = None, seed: int = 1,
+                 options: Mapping[str, str] | None = None, precision: str = "auto") -> str:
+    """Restore the file `source` into `target`; returns a sentence that says with which run it was done.
 
-    form = SUFFIXES.get(target.suffix.lower())
-    if form is None:
-        raise UserError(f"{target} ends in {target.suffix!r}; name a file that ends in {', '.join(SUFFIXES)}.")
-    outputs.check_file(target, [path for path in (source, mask) if path is not None])
-    picture = read(source)
-    marked = None if mask is None else read_mask(mask)
+    `others`: what else is given, by name. What comes back beside the main result lies beside `target`, with its name
+    before the ending. `source` may be a folder of files that are named as what they are given for.
+    """
+    from restore_ml.data.file_kinds import ending
+    from restore_ml.serving import places
+    from restore_ml.serving.photos import answer, checked, of_task, way_of
+    from restore_ml.tasks.photos import Asked
+
+    photos, more = of_task(task), dict(others or {}) | ({} if mask is None else {"mask": mask})
+    paths = {**(places.members(photos, source) or {places.main_name(photos, source, more): source}), **more}
+    way = way_of(task, paths)
+    targets = places.of_results(way, target)
+    for got in way.gets:
+        places.check(got.kind, targets[got.name], paths.values())
+    asked = Asked(scale, seed, checked(task, scale, options or {}))
+    given = {name: read_file(photos.names()[name].kind, path, "picture" if name == "image" else name)
+             for name, path in paths.items()}
     folder, method, loaded = load_for(root, task, model, precision)
-    outputs.check_size(target, form, *sides_of(method, picture, scale))
-    photos = of_task(task)
-    given = photos.given(source)
-    restored = restore_picture(method, loaded, picture, None if marked is None else marked.hole, scale, seed, given)
-    height, width = restored.shape[:2]
-    original, enlarged = read_container(source.read_bytes()), height / picture.shape[0]
-    write_bytes(target, encode(restored, form, original, enlarged))
-    said = photos.remark(method, given)
-    remarks = ("" if marked is None else f" {marked}") + original.options(form, enlarged)[1]
-    return (f"{target}: {width} x {height} pixels, restored with {run_name(folder)} "
-            f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).{remarks}"
-            f"{' ' if said else ''}{said}")
+    main = given.get(way.main.name, next(iter(given.values())))
+    places.check_sides(way, targets, main, photos.factor(method, scale))
+    answered = answer(method, loaded, given, asked)
+    remarks = "".join(f" {found.origin}" for name, found in given.items() if name == "mask")
+    remarks += f" {said}" if (said := photos.remark(method, given)) else ""
+    for got in way.gets:
+        found, suffix = answered[got.name], ending(targets[got.name].name)
+        write_files(targets[got.name], files_of(got.kind, found, main, suffix))
+        remarks += got.kind.remarks(form_of(got.kind, found, main, suffix))
+    first = way.gets[0]
+    return (f"{target}: {first.kind.told(answered[first.name].value)}, restored with {run_name(folder)} "
+            f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).{remarks}")
 
 
-def sides_of(method: Method, picture: np.ndarray, scale: int | None) -> tuple[int, int]:
-    """Width and height in pixels of what becomes of a picture."""
-    from restore_ml.serving.photos import of_task
+def files_of(kind: FileKind, found: Read, main: Read, suffix: str) -> dict[str, bytes]:
+    """A result as the files of a folder where `suffix` is empty, else as one file without a name."""
+    from restore_ml.data.file_kinds import CLIP
 
-    factor = of_task(method.task).factor(method, scale)
-    return picture.shape[1] * factor, picture.shape[0] * factor
+    form = form_of(kind, found, main, suffix)
+    return dict(CLIP.frames(found.value, form)) if not suffix else {"": kind.encode(found.value, form)}
+
+
+def write_files(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write what `files_of` gives, each file whole or not at all; frames of before that are none any more go."""
+    if "" in files:
+        write_bytes(target, files[""])
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for stale in target.glob("*.png"):
+        if stale.name not in files and stale.stem.isdigit():
+            stale.unlink()
+    for name, data in files.items():
+        write_bytes(target / name, data)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -112,15 +112,15 @@ class _Service:
         self.busy += 1
         try:
             body = await read(request, limits.bytes, limits.seconds)
-            query = await run_in_threadpool(parse, body, kind, limits.pictures)
+            query = await run_in_threadpool(parse, body, kind, limits.pictures, self.engine.photos)
             del body
             await run_in_threadpool(self.engine.check, query)
-            pictures = await self._restored(request, query)
+            results = await self._restored(request, query)
         finally:
             self.busy -= 1
-        return await run_in_threadpool(Reply, {"predictions": [{"image": picture} for picture in pictures]})
+        return await run_in_threadpool(Reply, {"predictions": results})
 
-    async def _restored(self, request: Request, query: Query) -> list[str]:
+    async def _restored(self, request: Request, query: Query) -> list[dict[str, str]]:
         """Wait for the worker; a client that leaves takes its request with it."""
         stop = threading.Event()
         future = self.engine.submit(query, stop)

@@ -139,9 +139,14 @@ class Protocol(ABC):
         pixels): canaries and floors are held against it."""
 
     @abstractmethod
-    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
         """`input`, `truth` where there is one and, unless `output` is None, `output`: H x W x 3 uint8 pictures of one
-        size."""
+        size.
+
+        Any other name (`style`, `t2`) is one more picture of the sample, shown behind `input` in the order given. Each
+        may be a `restore_ml.tasks.panels.Panel` instead: the frames of a clip, a caption, a class's probabilities; what
+        is drawn over a picture (outlines, boxes, dots) stands there too. The frame in the middle of a clip is what
+        `perceptual` compares and the blind test asks about."""
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; the sentence of a `UserError` names the nearest right one."""

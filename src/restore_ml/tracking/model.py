@@ -2,11 +2,10 @@
 
 MLflow runs this file when it saves and when it loads a model ("models from code"), so it imports MLflow at its top and
 nothing of ours imports it. `mlflow.pyfunc.load_model("models:/restore-colorization@champion").predict(frame)` takes a
-table with a column `image` (base64 of a PNG, JPEG ... file) and, where the task has one, `mask` (base64, white = to be
-filled); it gives a table with a column `image` (base64 of a PNG). Parameters: `scale`, `seed`.
+table with a column for each file that the task takes (`image`; `mask`; `clip` ...: base64, JSON as it is) and gives one
+with a column for each result. Parameters: `scale`, `seed` and the task's options. docs/serving.md has the table.
 """
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from mlflow.pyfunc import PythonModel
 
 
 class Restorer(PythonModel):
-    """Pictures in, pictures out."""
+    """Files in, files out."""
 
     def load_context(self, context: Any) -> None:
         """Build the method from its settings and fill it from safetensors; the artifact `project` holds models/."""
@@ -35,20 +34,23 @@ class Restorer(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Restore each row on its own; a row that cannot be restored refuses the request with a sentence."""
         from restore_ml.base.errors import UserError
-        from restore_ml.serving.restore_command import from_base64, restore_bytes
+        from restore_ml.serving.photos import of_task
+        from restore_ml.serving.restore_command import from_text, restore_row
+        from restore_ml.tasks.photos import Asked
 
-        params = params or {}
-        pictures = []
+        params, photos = params or {}, of_task(self.method.task)
+        known = photos.names()
+        options = {option.name: params[option.name] for option in photos.options if option.name in params}
+        asked = Asked(params.get("scale") or None, params.get("seed") or 1, options)
+        rows = []
         for row in model_input.to_dict("records"):
             try:
-                text = row.get("mask")
-                mask = from_base64(text, "mask") if isinstance(text, str) and text else None
-                restored = restore_bytes(self.method, self.model, from_base64(row["image"], "image"), mask,
-                                         params.get("scale") or None, params.get("seed") or 1)
+                files = {name: from_text(text, name, entry.kind) for name, entry in known.items()
+                         if isinstance(text := row.get(name), str) and text}
+                rows.append(restore_row(self.method, self.model, files, asked))
             except UserError as error:
                 raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
-            pictures.append(base64.b64encode(restored).decode())
-        return pd.DataFrame({"image": pictures})
+        return pd.DataFrame(rows)
 
 
 set_model(Restorer())

@@ -117,7 +117,7 @@ def _log_model(client: MlflowClient, identity: str, entry: Entry, mutable: dict[
         with mlflow.start_run(run_id=identity), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it asks for an input example; the signature is given
             info = mlflow.pyfunc.log_model(
-                name="model", python_model=str(Path(__file__).with_name("model.py")), signature=_signature(),
+                name="model", python_model=str(Path(__file__).with_name("model.py")), signature=_signature(entry.task),
                 artifacts={"project": str(Path(name) / "project")}, pip_requirements=requirements(),
                 code_paths=[str(Path(restore_ml.__file__).parent)])
     tags = {key: value for key, value in {**entry.tags(), **mutable}.items() if key != "entry"}
@@ -149,13 +149,22 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def _signature() -> Any:
+def _signature(task: str) -> Any:
+    """That of `restore_ml.serving.payload`, which may not be imported here; a task that takes no files has none."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-    inputs = Schema([ColSpec("string", "image"), ColSpec("string", "mask", required=False)])
-    params = ParamSchema([ParamSpec("seed", "long", 1), ParamSpec("scale", "long", 0)])
-    return ModelSignature(inputs, Schema([ColSpec("string", "image")]), params)
+    from restore_ml import registry
+    from restore_ml.serving.payload import signature
+
+    photos = registry.photos(task)
+    if photos is None:
+        return ModelSignature(Schema([ColSpec("string", "image")]), Schema([ColSpec("string", "image")]))
+    said = signature(photos)
+    inputs, results = (Schema([ColSpec(entry["type"], entry["name"], required=entry["required"])
+                               for entry in said[side]]) for side in ("inputs", "outputs"))
+    return ModelSignature(inputs, results, ParamSchema([ParamSpec(entry["name"], entry["type"], entry["default"])
+                                                        for entry in said["params"]]))
 
 
 def requirements() -> list[str]:

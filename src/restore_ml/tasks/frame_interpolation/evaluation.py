@@ -10,6 +10,7 @@ import numpy as np
 from restore_ml.arrays import Arrays
 from restore_ml.metrics.fidelity import luma, mse, psnr, ssim
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.panels import Panel
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
 
 
@@ -40,10 +41,12 @@ class FrameInterpolation(Protocol):
         """The mean of both frames."""
         return _mean(sample.inputs)
 
-    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
-        """Both frames over each other as the input."""
-        pictures = {"input": _mean(inputs), "truth": target["truth"]}
-        return pictures if output is None else {**pictures, "output": output["frame"]}
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
+        """Clips of three frames: the one before, the one in the middle, the one after. That in the middle of the input
+        is both over each other."""
+        between = {"input": _mean(inputs), "truth": target["truth"]} | ({} if output is None else {
+            "output": output["frame"]})
+        return {name: Panel(np.stack([inputs["before"], frame, inputs["after"]])) for name, frame in between.items()}
 
 
 def _mean(inputs: Arrays) -> np.ndarray:

@@ -1,0 +1,163 @@
+"""What is shown beyond plain pictures: frames, bars, words, annotations, and the groups of the first page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from restore_ml.kinds import PALETTE
+from restore_ml.report import gallery
+from restore_ml.report.gallery import Files, build, link
+from restore_ml.report.pictures import first_outputs
+from restore_ml.tasks.panels import MOST_FRAMES, Panel, boxed, colours, dotted, enlarged, hinted, outlined, panel
+from restore_ml.tasks.super_resolution.evaluation import SuperResolution
+from tests.report.shown import SHOWS
+from tests.report.test_gallery import TASK, Page
+from tests.tracking import small_project
+
+GREY = np.full((20, 30, 1), 90, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_project.build(tmp_path_factory.mktemp("shown") / "project", pictures=2)
+
+
+def built(project: Path, out: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], str]:
+    """The pictures of a gallery whose task shows that kind, and its blind test's page."""
+    monkeypatch.setattr(SuperResolution, "show", SHOWS[kind])
+    build(project, out)
+    return Page(out / f"{TASK}.html").pictures(), (out / "turing.html").read_text()
+
+
+def read(out: Path, ref: str, small: bool = False) -> np.ndarray:
+    with Image.open(out / link(ref, small)) as image:
+        return np.asarray(image)
+
+
+def tile(picture: dict[str, Any], run: int = 0) -> dict[str, Any]:
+    return next(one for one in picture["tiles"] if "picture" in one)
+
+
+def keys(picture: dict[str, Any]) -> list[str]:
+    return [shot["key"] for shot in picture["given"]]
+
+
+def test_clips_lie_in_one_file_frame_below_frame(project: Path, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, blind = built(project, tmp_path, "clips", monkeypatch)
+    seen, truth = pictures[0]["given"]
+    assert (seen["frames"], truth["frames"], tile(pictures[0])["frames"]) == (3, 5, 5)
+    assert seen["caption"] == "every second frame" and truth["size"] == [48, 48]
+    frames = read(tmp_path, truth["picture"])
+    assert frames.shape == (5 * 48, 48, 3) and np.array_equal(frames[:48], small_project.picture(0))
+    assert np.array_equal(frames[96:144], np.roll(small_project.picture(0), 8, axis=1))
+    assert np.array_equal(read(tmp_path, seen["picture"])[48:96], frames[96:144])
+    assert "vdsr" in blind  # with the frame in the middle
+    _, still = next(iter(first_outputs(project, TASK, "bicubic", 1)))
+    assert still.shape == (48, 48, 3)
+    index = (tmp_path / "index.html").read_text()
+    assert "--frames:5;--frame:2" in index and "aspect-ratio:48 / 48" in index
+
+
+def test_a_class_comes_with_its_probabilities(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, blind = built(project, tmp_path, "classification", monkeypatch)
+    assert tile(pictures[0])["shares"] == [["bicycle", 0.52, False], ["bridge", 0.3, False], ["bus", 0.1, False],
+                                           ["car", 0.05, False], ["stairs", 0.027, False], ["crosswalk", 0.003, True]]
+    assert tile(pictures[0])["caption"] == "bicycle" and "frames" not in tile(pictures[0])
+    assert '"pictures":[' not in blind  # nobody takes a word for a picture
+
+
+@pytest.mark.parametrize(("kind", "given", "blind"), [
+    ("segmentation", ["input", "truth"], False), ("detection", ["input", "truth"], False),
+    ("contrasts", ["input", "t2", "flair", "pd", "truth"], False), ("style", ["input", "style"], False),
+    ("hints", ["input", "scribbles", "truth"], True)])
+def test_what_a_sample_has_is_shown_in_its_order(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                 kind: str, given: list[str], blind: bool) -> None:
+    pictures, page = built(project, tmp_path, kind, monkeypatch)
+    assert [keys(picture) for picture in pictures] == [given] * 2
+    assert ('"pictures":[' in page) is blind
+    for shot in [*pictures[0]["given"], tile(pictures[0])]:
+        height, width = read(tmp_path, shot["picture"]).shape[:2]
+        assert [width, height] == shot["size"] and (tmp_path / link(shot["picture"], small=True)).exists()
+    if kind == "segmentation":  # the pair in the viewer has the size of the larger one
+        assert pictures[0]["given"][0]["size"] == [48, 48]
+        assert (pictures[0]["width"], pictures[0]["height"]) == (192, 192)
+    if kind == "style":
+        assert pictures[0]["given"][1]["size"] == [48, 24] and pictures[0]["truth"] is None
+
+
+def test_large_clips_get_small_frames(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    clip = np.stack([np.full((300, 500, 3), 20 * number, np.uint8) for number in range(4)])
+    added = files.add(clip)
+    files.settle()
+    assert (added["width"], added["height"], added["frames"]) == (500, 300, 4) and added["ref"].endswith("+")
+    assert read(tmp_path, added["ref"]).shape == (1200, 500, 3)
+    small = read(tmp_path, added["ref"], small=True)
+    assert small.shape == (4 * 192, 320, 3) and abs(int(small[3 * 192 + 96, 160, 0]) - 60) <= 2
+
+
+def test_long_clips_are_shown_at_even_times() -> None:
+    clip = np.arange(100, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    frames = Panel(clip).frames
+    assert len(frames) == MOST_FRAMES and (frames[0, 0, 0, 0], frames[-1, 0, 0, 0]) == (0, 99)
+    assert Panel(clip).still[0, 0, 0] == 50 and panel(clip[0]).frames.shape == (1, 4, 4, 3)
+
+
+def test_outlines_are_a_pixel_wide_in_the_colour_of_their_number() -> None:
+    labels = np.zeros((20, 30), np.uint8)
+    labels[5:15, 5:15], labels[5:15, 15:20] = 1, 10  # numbers beyond the palette begin again without its black
+    seen = outlined(GREY, labels, least=20, fill=0)
+    assert seen.shape == (20, 30, 3)
+    assert (seen[5, 5:14] == PALETTE[1]).all() and (seen[10, 14] == PALETTE[1]).all()
+    assert (seen[10, 15] == colours(10)).all() and (colours(10) == PALETTE[2]).all()
+    assert (seen[10, 10] == 90).all() and (seen[4] == 90).all() and (seen[10, 20] == 90).all()
+    tinted = outlined(GREY, labels, least=20, fill=0.5)
+    assert (tinted[10, 10] == np.rint(45 + PALETTE[1] / 2)).all()
+    assert outlined(GREY, labels, least=60).shape == (60, 90, 3)
+
+
+def test_boxes_lie_on_their_edges() -> None:
+    seen = boxed(np.repeat(GREY, 3, 2), np.array([[4, 6, 12, 16], [0, 0, 0, 0]]), numbers=(3, 1), least=20)
+    paint = PALETTE[3]
+    assert (seen[6, 4:12] == paint).all() and (seen[15, 4:12] == paint).all() and (seen[6:16, 11] == paint).all()
+    assert (seen[10, 8] == 90).all() and (seen[10, 15] == 90).all() and (seen[0, 0] == 90).all()
+    named = boxed(np.repeat(GREY, 3, 2), np.array([[4, 6, 12, 16]]), ("nucleus",), (3,))
+    assert named.shape == (200, 300, 3) and (named[40:60, 42] == paint).any()
+
+
+def test_dots_and_hints_lie_at_their_places() -> None:
+    seen = dotted(GREY, np.array([[10, 5]]), np.array([[255, 0, 7]], np.uint8), least=20)
+    assert (seen[5, 10] == (255, 0, 7)).all() and (seen[5, 16] == 90).all() and (seen[5, 13] == 255).all()
+    large, factor = enlarged(GREY)
+    assert factor == 10 and large.shape == (200, 300, 3)
+    where = np.zeros((20, 30), np.uint8)
+    where[4:6, 4:9] = 1
+    paint = np.zeros((20, 30, 3), np.uint8)
+    paint[..., 1] = 200
+    drawn = hinted(GREY, paint, where, least=20)
+    assert (drawn[4:6, 4:9] == (0, 200, 0)).all() and (drawn[3, 4:9] == 255).all() and (drawn[8, 4] == 90).all()
+
+
+def test_tasks_are_grouped_by_their_word_or_their_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    import restore_ml.tasks.inpainting
+    from restore_ml.registry import group
+
+    assert group("super_resolution") == "photos" and group("frame_interpolation") == "clips"
+    monkeypatch.setattr(restore_ml.tasks.inpainting, "GROUP", "filling", raising=False)
+    shown: list[str] = ["super_resolution", "inpainting", "colorization"]
+    assert gallery.grouped(shown) == [("photos", ["super_resolution", "colorization"]), ("filling", ["inpainting"])]
+
+
+def test_methods_know_what_they_are(project: Path, tmp_path: Path) -> None:
+    build(project, tmp_path)
+    page = (tmp_path / f"{TASK}.html").read_text()
+    assert 'data-method="bicubic" data-kind="no training" data-pinned' in page
+    data = Page(tmp_path / f"{TASK}.html").data
+    assert 'value="kind:network"' in page and dict(zip(data["runs"], data["kinds"], strict=True)) == {
+        "bicubic": "no training", "vdsr": "network", "broken": "network"}
