@@ -77,4 +77,5 @@ def sample(task: str, degradation: str, number: int, size: tuple[int, int]) -> S
     """A whole picture of that size, degraded as a test picture is."""
     canary = protocol(task).canary()
     settings = dict(canary.settings) if canary else {}
-    return registry.parts(task).cases.sample(record(registry.task(task).domain, number, *size), degradation, 1, settings)
+    seen = record(registry.task(task).domain, number, *size)
+    return registry.parts(task).cases.sample(seen, degradation, 1, settings)
