@@ -26,8 +26,8 @@ SEEN = 128
 class SketchPhoto(Protocol):
     """Ranked on real photos: each of their persons is a group.
 
-    reading: of the two figures of the published tables FSIM ranks. The sketches are hatched, and SSIM takes off for each
-    stroke that lies elsewhere: a blurred picture without strokes, even the photo itself, is worth more to it.
+    reading: of the two figures of the published tables FSIM ranks. The sketches are hatched, and to SSIM each stroke
+    that lies elsewhere is an error: a blurred picture without strokes, even the photo itself, is worth more to it.
     """
 
     task = "sketch_photo"
