@@ -178,8 +178,8 @@ class SSD(Method):
     """`size`: the side of the pictures that it learns from (300 in the paper); it sees larger ones whole, as a
     convolution. `maps`: how many maps predict (6), `scales` their boxes' sides as shares of `size` and one more.
     `enlarge`: the factor by which a picture is enlarged for the network; `zoom`: that of training squares, at least and
-    at most (the paper's have between 0.1 and 1 of a picture's area, a factor of 3.16). `schedule`: `drops`, by 0.1 after 2/3 and 5/6
-    of the steps, or `linear` to 0.
+    at most (the paper's have between 0.1 and 1 of a picture's area, a factor of 3.16). `schedule`:
+    `drops`, by 0.1 after 2/3 and 5/6 of the steps, or `linear` to 0.
     """
 
     task = "detection"
