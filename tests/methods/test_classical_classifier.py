@@ -78,6 +78,8 @@ def test_machines_separate_two_classes_and_know_when_there_is_one():
     model = machines(rows, np.array([4, 4, 7, 7]), 1.0, 1)
     assert model["numbers"].tolist() == [4, 7]
     assert model["numbers"][(rows @ model["weights"].T + model["offsets"]).argmax(1)].tolist() == [4, 4, 7, 7]
+    line = machines(np.array([[0.2], [0.3], [0.8], [0.9]]), np.array([0, 0, 1, 1]), 1000.0, 1)  # the offset decides
+    assert (np.array([[0.4], [0.7]]) @ line["weights"].T + line["offsets"]).argmax(1).tolist() == [0, 1]
     single = machines(rows, np.array([3, 3, 3, 3]), 1.0, 1)
     assert single["numbers"].tolist() == [3] and not single["weights"].any()
 
@@ -92,9 +94,13 @@ def picture(label: str, number: int) -> Record:
     return Record(f"{number}{label}".encode().hex().ljust(64, "0"), {"image": image, "label": text(label, 32)}, {})
 
 
+PETS = ["ant", "cat", "dog"]
+"""Of the first there is no picture."""
+
+
 @pytest.fixture
 def material(tmp_path):
-    sets = {"class_sets": {"digits": ["cat", "dog"]}}
+    sets = {"class_sets": {"digits": PETS}}
     pictures = [picture(label, number) for label in ("cat", "dog") for number in (-3, -1, 1, 3)]
     for name, pool in TRAINING.pools(pictures, 1, sets).items():
         shards.write(tmp_path / "pools" / name / "pool.arrow", pool)
@@ -110,12 +116,25 @@ def test_bars_are_told_apart(material, settings_):
     assert all(np.array_equal(value, again[name]) for name, value in model.arrays.items())
     for label, number in (("cat", 0), ("dog", 0), ("cat", 2), ("dog", -2)):
         image = np.repeat(picture(label, number).arrays["image"], 3, axis=2)
-        output = restore(method, model, {"image": image, "classes": names(["cat", "dog"])}, 1)
-        assert output["label"].shape == () and int(output["label"]) == ["cat", "dog"].index(label)
+        output = restore(method, model, {"image": image, "classes": names(PETS)}, 1)
+        assert output["label"].shape == () and int(output["label"]) == PETS.index(label)
         if settings_.get("k") == 3:
-            assert output["probabilities"].sum() == pytest.approx(1) and output["probabilities"].max() >= 2 / 3 - 1e-6
+            assert output["probabilities"].shape == (3,) and output["probabilities"].sum() == pytest.approx(1)
+            assert output["probabilities"][PETS.index(label)] >= 2 / 3 - 1e-6
         else:
             assert "probabilities" not in output
+
+
+def test_margins_are_weights_times_features_plus_offsets():
+    """A machine whose weights are nothing answers by its offsets."""
+    method = ClassicalClassifier({"class_sets": ["digits"], "features": "pixels", "side": 2})
+    arrays = {"weights": np.zeros((2, 4), np.float32), "offsets": np.array([-3, 1], np.float32),
+              "numbers": np.array([2, 0]), "classes": names(PETS)}
+    model = Model(arrays={f"digits.{name}": value for name, value in arrays.items()})
+    inputs = {"image": np.full((2, 2, 3), 100, np.uint8), "classes": names(PETS)}
+    assert int(method.restore_arrays(model, inputs, 1)["label"]) == 0
+    model.arrays["digits.weights"][0, 3] = 0.05
+    assert int(method.restore_arrays(model, inputs, 1)["label"]) == 2  # -3 + 5 against 1
 
 
 def test_what_it_did_not_learn(material):

@@ -21,7 +21,10 @@ SECONDS: dict[str, float] = {}
 
 @pytest.fixture(scope="module")
 def warm(project: Project) -> None:
-    """What the first training of a process loads is no run's own time."""
+    """What the first training of a process loads is no run's own time, and no draw of its own: scipy.stats draws
+    examples for its texts while scikit-learn imports it."""
+    import sklearn.svm  # noqa: F401
+
     walk(templates()["espcn"], project, {})
 
 

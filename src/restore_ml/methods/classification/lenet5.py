@@ -73,6 +73,8 @@ class TabledConv(nn.Module):
     """A 5 x 5 convolution whose maps see only some of the maps before them: `table` has those of each. It has no
     weights for the others."""
 
+    places: Tensor
+
     def __init__(self, maps: int, table: tuple[tuple[int, ...], ...]) -> None:
         super().__init__()
         self.maps, self.outputs = maps, len(table)
@@ -109,14 +111,16 @@ class LeNet5(nn.Module):
     """N x 1 x 32 x 32 (paper BACKGROUND, ink FOREGROUND) to N x K penalties, the squared distances of F6 to the
     classes' bitmaps: the smallest is the answer's."""
 
+    codes: Tensor
+
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.c1, self.s2 = nn.Conv2d(1, 6, 5), Subsampling(6)
         self.c3, self.s4 = TabledConv(6, TABLE), Subsampling(16)
         self.c5, self.f6 = nn.Conv2d(16, 120, 5), nn.Linear(120, ROWS * COLUMNS)
         for layer, inputs in ((self.c1, 25), (self.c5, 400), (self.f6, 120)):
-            start(layer.weight, inputs)
-            start(layer.bias, inputs)
+            for parameter in layer.parameters():
+                start(parameter, inputs)
         self.register_buffer("codes", codes(outputs), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class TemplateMatching(Method):
                        if (window := self._window(records[objects[place][0]], objects[place][1])) is not None]
             if windows:
                 total = np.sum([grey_square(window, side) for window in windows], axis=0, dtype=np.int64)
-                yield f"template_0_{number}", (total / len(windows)).astype(np.float32)
+                yield f"template_0_{number}", np.asarray(total / len(windows), np.float32)
                 yield f"side_0_{number}", np.array([box], np.float32)
 
     def _window(self, record: Record, box: np.ndarray) -> np.ndarray | None:
