@@ -125,7 +125,6 @@ def test_degradations_that_there_are_not(name):
 
 def test_training_sees_the_squares_of_colorization_with_hints_drawn_anew():
     stored = next(TRAINING.records([PICTURE], 1, {"size": 64}))
-    assert TRAINING.pools([PICTURE], 1, {}) == {} and TRAINING.pools_from == "nothing"
     sample = TRAINING.sample(stored, {}, np.random.default_rng(3), {"patch": 64}, {})
     plain = COLORIZATION.training.sample(stored, {}, np.random.default_rng(3), {"patch": 64}, {})
     np.testing.assert_array_equal(sample.inputs["L"], plain.inputs["L"])

@@ -43,7 +43,9 @@ class MotionTransformer(nn.Module):
         self.fine = _flow_layers(3 * channels + 2, [(5, 2), (3, 1), (3, 1), (3, 1)], 2)
         he(self)
         for part in (self.coarse, self.fine):
-            nn.init.normal_(part[-3].weight, std=1e-3)
+            last = part[-3]
+            assert isinstance(last, nn.Conv2d)
+            nn.init.normal_(last.weight, std=1e-3)
 
     def forward(self, frame: Tensor, reference: Tensor) -> Tensor:
         """The flow, float32."""

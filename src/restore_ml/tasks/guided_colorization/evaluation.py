@@ -17,8 +17,8 @@ class GuidedColorization(Colorization):
     """Ten hints rank; the case without hints is plain colorization."""
 
     task = "guided_colorization"
-    metrics = (*(metric for metric in Colorization.metrics if not metric.name.startswith("raw_")),
-               Metric("hint_error", -1, 2))
+    metrics = (*(metric for metric in Colorization.metrics  # type: ignore[assignment]
+                 if not metric.name.startswith("raw_")), Metric("hint_error", -1, 2))
     primary_degradation = "hints_10"
     baselines = ("nearest_hint", "colorization.gray_ab0")
 

@@ -21,7 +21,7 @@ class GuidedColorization(Colorization):
     inputs: ClassVar = {**Colorization.inputs, "hint": ArraySpec(FLOAT, 2, low=-128, high=128, size_of="L"),
                         "hinted": ArraySpec(FLOAT, 1, low=0, high=1, size_of="L")}
     output: ClassVar = {"ab": Colorization.output["ab"]}
-    optional_output = ()
+    optional_output = ()  # type: ignore[assignment]
 
 
 TASK = GuidedColorization()

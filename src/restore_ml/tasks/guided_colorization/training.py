@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +18,9 @@ RATE, SIDES = 1 / 8, (1, 9)
 
 
 class GuidedColorizationTraining(ColorizationTraining):
-    """Records are those of colorization."""
+    """Records and the histogram of colours are those of colorization."""
 
     task = TASK
-    pools_from: ClassVar = "nothing"
-
-    def pools(self, pictures: Any, seed: int, settings: Mapping[str, Any]) -> dict[str, list[Record]]:
-        """None."""
-        return {}
 
     def sample(self, record: Record, pools: Mapping[str, Shards], rng: np.random.Generator, run: Mapping[str, Any],
                options: Mapping[str, Any], partner: Partner = no_partner) -> Sample:

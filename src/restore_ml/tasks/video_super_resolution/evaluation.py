@@ -40,10 +40,9 @@ class VideoSuperResolution(Protocol):
         """`tof`: see `flow_difference`, the mean over pairs of neighbouring frames."""
         frames, truths = (clip[SKIPPED:len(clip) - SKIPPED] for clip in (output["sr"], target["hr"]))
         pairs = list(zip(frames, truths, strict=True))
-        values = {"psnr_y": np.mean([capped(psnr_y(*pair, BORDER)) for pair in pairs]),
-                  "ssim_y": np.mean([ssim_y(*pair, BORDER) for pair in pairs]),
-                  "tof": flow_difference(frames, truths, BORDER)}
-        return {name: float(value) for name, value in values.items()}
+        return {"psnr_y": float(np.mean([capped(psnr_y(*pair, BORDER)) for pair in pairs])),
+                "ssim_y": float(np.mean([ssim_y(*pair, BORDER) for pair in pairs])),
+                "tof": flow_difference(frames, truths, BORDER)}
 
     def canary(self) -> Canary:
         """See `Canary`."""
