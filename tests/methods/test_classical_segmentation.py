@@ -6,6 +6,7 @@ import pytest
 from restore_ml import registry
 from restore_ml.data.domains import nuclei
 from restore_ml.method import Model
+from restore_ml.methods.segmentation.classical_segmentation import noise
 from restore_ml.metrics import segmentation as figures
 from restore_ml.restoring import harness
 from tests.tasks.test_segmentation import discs
@@ -60,6 +61,15 @@ def test_single_pixels_are_opened_away():
 def test_an_even_field_has_no_nucleus(kind):
     labels, instances = found(np.full((40, 40), 77, np.uint8), kind=kind)
     assert not labels.any() and not instances.any()
+
+
+def test_noise_is_estimated_whatever_lies_below_it():
+    rng = np.random.default_rng(2)
+    for deviation in (3.0, 9.0):
+        waves = 120 + 60 * np.sin(np.mgrid[:64, :64].sum(axis=0) / 15) + 40 * (TRUTH > 0)
+        grey = np.rint(waves + rng.normal(0, deviation, waves.shape)).clip(0, 255).astype(np.uint8)
+        assert noise(grey) == pytest.approx(deviation, rel=0.12)
+    assert noise(np.full((9, 9), 3, np.uint8)) == 0
 
 
 def test_grown_regions_end_at_steps_and_follow_slopes():

@@ -73,8 +73,8 @@ def test_branches_halve_and_double_and_the_decoder_joins_them():
     network, shapes = Generator(2, 8), {}
 
     def note(name: str, module: nn.Module) -> None:
-        module.register_forward_hook(lambda one, inputs, output: shapes.setdefault(name, (
-            *inputs[0].shape[1:], *output.shape[1:])))
+        module.register_forward_hook(lambda one, inputs, output: shapes.update({name: (
+            *inputs[0].shape[1:], *output.shape[1:])}))
 
     for level in range(4):
         note(f"level {level}", network.branches[0].levels[level])

@@ -1,7 +1,7 @@
 """Classical segmentation: grey levels tell nuclei from background, distances to the background tell them apart.
 
 Source: the method card `classical_segmentation`; Otsu, IEEE Trans. SMC 9(1), 1979; Meyer's watershed. scikit-image,
-scikit-learn and scipy do the work.
+OpenCV and scipy do the work.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from restore_ml.arrays import Arrays
 from restore_ml.method import Method, Model
 from restore_ml.tasks.segmentation.instances import split_touching
 
-APART, SIGMA = 5, 1.0
-"""Of the watershed: the least distance between peaks, and the smoothing of the distance, in pixels."""
 SEEDS_APART = 5
 TOLERANCE = 1.5
 """Steps of brightness within a grown region, in standard deviations of the noise."""
@@ -49,7 +47,7 @@ class ClassicalSegmentation(Method):
             nuclei = ~nuclei
         nuclei = binary_opening(nuclei)
         watershed = self.settings["separate"] == "watershed"
-        instances = split_touching(nuclei, APART, SIGMA) if watershed else label(nuclei)[0]
+        instances = split_touching(nuclei) if watershed else label(nuclei)[0]
         return {"labels": nuclei[..., None].astype(np.float32), "instances": instances[..., None].astype(np.float32)}
 
 
@@ -60,16 +58,24 @@ def _otsu(grey: np.ndarray) -> np.ndarray:
 
 
 def _kmeans(grey: np.ndarray) -> np.ndarray:
-    """Lloyd's iterations over the histogram, from the least and the largest level: nothing is drawn."""
-    levels, counts = np.unique(grey, return_counts=True)
-    if len(levels) == 1:
+    """Lloyd's iterations from the two halves of the range of levels: nothing is drawn."""
+    low, high = int(grey.min()), int(grey.max())
+    if low == high:
         return np.zeros(grey.shape, bool)
-    from sklearn.cluster import KMeans
+    start = (grey.ravel() > (low + high) / 2).astype(np.int32)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-3)
+    _, clusters, centres = cv2.kmeans(grey.reshape(-1, 1).astype(np.float32), 2, start, stop, 1,
+                                      cv2.KMEANS_USE_INITIAL_LABELS)
+    bright: np.ndarray = clusters.reshape(grey.shape) == int(centres.ravel().argmax())
+    return bright
 
-    start = np.array([[levels[0]], [levels[-1]]], np.float64)
-    clusters = KMeans(2, init=start, n_init=1).fit(levels[:, None].astype(np.float64), sample_weight=counts)
-    bright = int(clusters.cluster_centers_.ravel().argmax())
-    return clusters.labels_[np.searchsorted(levels, grey)] == bright
+
+def noise(grey: np.ndarray) -> float:
+    """The standard deviation of the noise, from the median of the finest diagonal Haar coefficients (Donoho and
+    Johnstone, Biometrika 81, 1994)."""
+    levels = grey.astype(np.float64)
+    diagonal = (levels[:-1, :-1] - levels[:-1, 1:] - levels[1:, :-1] + levels[1:, 1:]) / 2
+    return float(np.median(np.abs(diagonal)) / 0.6745)
 
 
 def _region_grow(grey: np.ndarray) -> np.ndarray:
@@ -81,11 +87,10 @@ def _region_grow(grey: np.ndarray) -> np.ndarray:
     from scipy.sparse.csgraph import connected_components
     from skimage.feature import peak_local_max
     from skimage.filters import sobel
-    from skimage.restoration import estimate_sigma
     from skimage.segmentation import watershed
 
     smooth = gaussian_filter(grey.astype(np.float64), 1.0)
-    tolerance = TOLERANCE * max(float(estimate_sigma(grey.astype(np.float64))), 0.5)
+    tolerance = TOLERANCE * max(noise(grey), 0.5)
     number = np.arange(grey.size).reshape(grey.shape)
     pairs = []
     for step in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
