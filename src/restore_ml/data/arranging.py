@@ -93,17 +93,17 @@ def read_table(source: Path, file: str) -> Table:
     Raises:
         Refused: not readable, no text.
     """
-    found = Table()
+    table = Table()
     for number, line in read_lines(source, file).items():
         cells = [cell.strip() for cell in line.split(",")] if file.lower().endswith(".csv") else line.split()
         name = PurePosixPath(cells[0]).name if cells else ""
         if re.fullmatch(r".+\.(?:jpg|jpeg|png)", name, re.IGNORECASE):
-            if name in found.rows:
-                found.twice.add(name)
-            found.rows[name] = cells[1:]
+            if name in table.rows:
+                table.twice.add(name)
+            table.rows[name] = cells[1:]
         elif len(cells) > 1 and number <= 2:
-            found.columns = cells[1:] if file.lower().endswith(".csv") else cells
-    return found
+            table.columns = cells[1:] if file.lower().endswith(".csv") else cells
+    return table
 
 
 def read_lines(source: Path, file: str) -> dict[int, str]:

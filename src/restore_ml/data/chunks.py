@@ -74,5 +74,5 @@ class Chosen(Sequence[Record]):
 
 def places(folder: Path) -> list[Place]:
     """All prepared pictures of a folder in the order of their ids."""
-    found = ((path, Shard(path)) for path in sorted(folder.glob("*.arrow")))
-    return sorted((shard.id(number), path, number) for path, shard in found for number in range(len(shard)))
+    shards = ((path, Shard(path)) for path in sorted(folder.glob("*.arrow")))
+    return sorted((shard.id(number), path, number) for path, shard in shards for number in range(len(shard)))

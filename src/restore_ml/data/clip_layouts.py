@@ -23,9 +23,9 @@ def _folder(path: str) -> str:
     return PurePosixPath(path).parent.as_posix()
 
 
-def _note(name: str, found: list[Found], paths: Sequence[str], taken: Callable[[str], bool], what: str) -> str:
+def _note(name: str, chosen: list[Found], paths: Sequence[str], taken: Callable[[str], bool], what: str) -> str:
     left = sum(not taken(path) for path in paths)
-    return f"Read as {name}: the {len(found)} {what} are taken, {left} other files are not."
+    return f"Read as {name}: the {len(chosen)} {what} are taken, {left} other files are not."
 
 
 def _reds(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
@@ -38,13 +38,13 @@ def _reds(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
         role, ("val", "test") if there & {"val", "test"} else ("train",))
     # `train` is left open where the set has no val folder, so that a share of it becomes validation
     stated = {split: _SPLITS[split] if split != "train" or "val" in there else "" for split in _SPLITS}
-    found = [Found(place, "" if role == "test" else stated[match["split"]], f"{match['split']} {match['clip']}")
-             for place, match in sorted(clips.items()) if match["split"] in wanted]
-    taken = {item.path for item in found}
-    return found, _note("REDS", found, paths, lambda path: _folder(path) in taken, "sharp clips")
+    chosen = [Found(record, "" if role == "test" else stated[match["split"]], f"{match['split']} {match['clip']}")
+             for record, match in sorted(clips.items()) if match["split"] in wanted]
+    taken = {item.path for item in chosen}
+    return chosen, _note("REDS", chosen, paths, lambda path: _folder(path) in taken, "sharp clips")
 
 
-def _vid4_place(path: str) -> tuple[str, str]:
+def _vid4_clip(path: str) -> tuple[str, str]:
     """The name of the clip and what kind of frames a file of Vid4 is one of; empty for another file."""
     parts = PurePosixPath(path).parts
     if len(parts) < 2 or not is_frame(path) or parts[-2].lower() not in _VID4:
@@ -53,14 +53,14 @@ def _vid4_place(path: str) -> tuple[str, str]:
 
 
 def _shows_vid4(paths: Sequence[str]) -> bool:
-    return len({name for name, kind in map(_vid4_place, paths) if name and kind in _TRUE}) >= 2
+    return len({name for name, kind in map(_vid4_clip, paths) if name and kind in _TRUE}) >= 2
 
 
 def _vid4(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     """The true frames of its four clips, not those that are degraded or restored."""
-    clips = {_folder(path): name for path in paths for name, kind in [_vid4_place(path)] if name and kind in _TRUE}
-    found = [Found(place, group=name) for place, name in sorted(clips.items())]
-    return found, _note("Vid4", found, paths, lambda path: _folder(path) in clips, "clips of true frames")
+    clips = {_folder(path): name for path in paths for name, kind in [_vid4_clip(path)] if name and kind in _TRUE}
+    chosen = [Found(record, group=name) for record, name in sorted(clips.items())]
+    return chosen, _note("Vid4", chosen, paths, lambda path: _folder(path) in clips, "clips of true frames")
 
 
 def _vimeo(source: Path, paths: Sequence[str], role: str, target: Path) -> Arranged:
@@ -77,9 +77,9 @@ def _vimeo(source: Path, paths: Sequence[str], role: str, target: Path) -> Arran
         if match := _VIMEO.fullmatch(path):
             there.setdefault(match["clip"], []).append(path)
     wanted = {"train": ("train",), "test": ("test",)}.get(role, ("train", "test"))
-    known = all(split in lists for split in wanted)
+    listed = all(split in lists for split in wanted)
     for clip, files in sorted(there.items()):
-        if (known or clip in stated) and stated.get(clip) not in wanted:
+        if (listed or clip in stated) and stated.get(clip) not in wanted:
             continue
         taken = False
         for file in files:
@@ -99,7 +99,7 @@ def _vimeo(source: Path, paths: Sequence[str], role: str, target: Path) -> Arran
     missing = sorted(clip for clip, split in stated.items() if split in wanted and clip not in there)
     out.refused += [(f"sequences/{clip}", f"in the list of {stated[clip]} clips but not there") for clip in missing]
     out.note = f"Read as Vimeo: {len(out.found)} clips are taken, {len(there) - len(out.found)} others are not" + (
-        "." if known else "; there is no list that says which of them are for training.")
+        "." if listed else "; there is no list that says which of them are for training.")
     return out
 
 
@@ -118,8 +118,9 @@ def _folders(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     from restore_ml.data.domains.clips import DOMAIN
 
     records = [PurePosixPath(record) for record in DOMAIN.records(paths)]
-    found = [Found(path.as_posix(), group=path.parts[0]) for path in records]
-    return found, f"Read as a folder for each of {len({item.group for item in found})} groups, none of which is split."
+    chosen = [Found(path.as_posix(), group=path.parts[0]) for path in records]
+    groups = {item.group for item in chosen}
+    return chosen, f"Read as a folder for each of {len(groups)} groups, none of which is split."
 
 
 REDS = Layout("reds", lambda paths: any(is_frame(path) and _REDS.fullmatch(path) for path in paths), _reds)

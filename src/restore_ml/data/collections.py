@@ -56,12 +56,12 @@ def add(root: Path, name: str, path: Path, role: str = "test", source: str = "",
     with incoming(root) as folder:
         arranged = kind.arrange(layout_name, path, listing.files, role, folder.parent / ARRANGED)
         if arranged is None:
-            chosen, found, report.note = kind.select(layout_name, listing.files, role)
-            described = copy_good(path, folder / PICTURES, found, kind, listing.files, report, progress)
+            chosen, records, report.note = kind.select(layout_name, listing.files, role)
+            described = copy_good(path, folder / PICTURES, records, kind, listing.files, report, progress)
         else:
             chosen, copied = arranged
-            place, report.note = folder.parent / ARRANGED, copied.note
-            described = copy_good(place, folder / PICTURES, copied.found, kind, folders.walk(place).files, report,
+            pictures, report.note = folder.parent / ARRANGED, copied.note
+            described = copy_good(pictures, folder / PICTURES, copied.found, kind, folders.walk(pictures).files, report,
                                    progress)
             report.refused = sorted([(copied.names.get(file, file), reason) for file, reason in report.refused]
                                     + copied.refused)
@@ -81,7 +81,7 @@ def list_collections(root: Path) -> list[dict[str, Any]]:
     folder = root / layout.DATA
     if not folder.is_dir():
         return []
-    return [describe(place) for place in sorted(folder.iterdir()) if place.is_dir() and not place.name.startswith(".")]
+    return [describe(path) for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
 
 
 def check(root: Path, progress: Progress | None = None) -> list[Report]:
@@ -130,10 +130,10 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def _check_entries(about: dict[str, Any], path: Path) -> None:
     """What collection.json says by file."""
-    for name, facts in about["pictures"].items():
-        if not isinstance(facts, dict) or facts.get("split", "train") not in SPLITS:
+    for name, stated in about["pictures"].items():
+        if not isinstance(stated, dict) or stated.get("split", "train") not in SPLITS:
             raise UserError(f"The split of {name!r} in {path} must be one of {', '.join(SPLITS)}.")
-        for key, value in facts.items():
+        for key, value in stated.items():
             if not _is_text(value):
                 raise UserError(f"{key} of {name!r} in {path} is {shown(value)}; it must be a text.")
     for name, reason in about["refused"].items():

@@ -78,8 +78,8 @@ def run(suites: Sequence[Suite], docs: Path) -> list[Failure]:
     failures = []
     for suite in suites:
         batches = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("all")
-        made = {str(item): getattr(gxe, f"Expect{item.kind}")(**item.arguments) for item in suite.expectations}
-        stored = context.suites.add_or_update(gx.ExpectationSuite(name=suite.name, expectations=list(made.values())))
+        built = {str(item): getattr(gxe, f"Expect{item.kind}")(**item.arguments) for item in suite.expectations}
+        stored = context.suites.add_or_update(gx.ExpectationSuite(name=suite.name, expectations=list(built.values())))
         definition = context.validation_definitions.add_or_update(
             gx.ValidationDefinition(name=suite.name, data=batches, suite=stored))
         # a row is named only by columns that are there: a missing one is itself a broken expectation
@@ -102,9 +102,9 @@ def _told(docs: Path) -> Iterator[None]:
     numbers: list[int] = []
 
     def pass_on(record: logging.LogRecord) -> bool:
-        found = re.search(r'Error: "\[Errno (\d+)\]', record.getMessage())
-        numbers.extend(int(number) for number in (found.groups() if found else ()))
-        return found is None
+        match = re.search(r'Error: "\[Errno (\d+)\]', record.getMessage())
+        numbers.extend(int(number) for number in (match.groups() if match else ()))
+        return match is None
 
     log = logging.getLogger("great_expectations.render.renderer.site_builder")
     log.addFilter(pass_on)

@@ -81,10 +81,10 @@ class _Decoding:
             self._take_decoded(decoded, keep_prints)
 
     def _take_known(self, entry: Entry, keep_prints: bool) -> bool:
-        known = _known(self.ledger, self.data, entry, self.spill, self.tested)
-        if known is None:
+        kept = _known(self.ledger, self.data, entry, self.spill, self.tested)
+        if kept is None:
             return False
-        self.pictures.append(known)
+        self.pictures.append(kept)
         self.done += 1
         if keep_prints:
             self.prints[entry] = np.frombuffer(self.ledger.raw(_file(self.data, entry), _part(entry)), np.uint64)
@@ -215,7 +215,7 @@ def _load_crops(path: Path, changed: int) -> dict[str, likeness.Crops]:
     for name, part in zip(names, parts, strict=False):
         domain, _, record = name.partition("\t")
         by_domain.setdefault(domain, {})[record] = part
-    return {domain: likeness.Crops(found, domains.get(domain).likeness) for domain, found in by_domain.items()}
+    return {domain: likeness.Crops(crops, domains.get(domain).likeness) for domain, crops in by_domain.items()}
 
 
 def read(data: Path, entry: Entry) -> dict[str, np.ndarray]:

@@ -25,17 +25,17 @@ _LIST = re.compile(r"(?:.*/)?[^/]*list[^/]*\.txt|(?:.*/)?(?:train|test)\.txt", r
 
 def _cufs(source: Path, files: Sequence[str], role: str, target: Path) -> Arranged:
     into = Folders(source, target, role)
-    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    pairs: dict[tuple[str, str, str], dict[str, str]] = {}
     taken, twice = 0, []
     for file in files:
         match = _CUFS.fullmatch(file)
         if match is None or PurePosixPath(file).suffix.lower() not in PROMISING or not into.takes(match["split"]):
             continue
-        pair = found.setdefault((match["base"], match["split"], match["stem"]), {})
+        pair = pairs.setdefault((match["base"], match["split"], match["stem"]), {})
         if match["kind"] in pair:
             twice.append((file, f"the same number as {pair[match['kind']]}"))
         pair.setdefault(match["kind"], file)
-    for (base, split, stem), pair in found.items():
+    for (base, split, stem), pair in pairs.items():
         missing = next((kind for kind in ("photos", "sketches") if kind not in pair), None)
         if missing:
             into.refuse(next(iter(pair.values())), f"{base}{split}_{missing} has no {stem}")

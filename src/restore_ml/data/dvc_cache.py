@@ -18,7 +18,7 @@ _ENTRY = re.compile(r"(?:.*/)?[0-9a-f]{2}/[0-9a-f]{30}")
 
 def is_cached(real: Path, folder: Path) -> bool:
     """Whether the resolved path `real` is a file of the cache of the DVC repository in which `folder` lies."""
-    repository = next((place for place in (folder, *folder.parents) if (place / ".dvc").is_dir()), None)
+    repository = next((parent for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir()), None)
     if repository is None:
         return False
     return any(real.is_relative_to(cache) and _ENTRY.fullmatch(real.relative_to(cache).as_posix()) is not None
@@ -28,17 +28,17 @@ def is_cached(real: Path, folder: Path) -> bool:
 @lru_cache(maxsize=16)
 def _caches(repository: Path, versions: tuple[tuple[str, int], ...]) -> tuple[Path, ...]:
     """The default cache and those that are configured, resolved; `versions` of the configuration: see `_version`."""
-    found = [repository / ".dvc" / "cache"]
+    caches = [repository / ".dvc" / "cache"]
     for path in (Path(name) for name, changed in versions if changed >= 0):
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
             parser.read(path, encoding="utf-8")
-            place = parser.get("cache", "dir", fallback="").strip().strip("'\"")
+            configured = parser.get("cache", "dir", fallback="").strip().strip("'\"")
         except (configparser.Error, OSError, UnicodeError):
             continue
-        if place:
-            found.append(path.parent / Path(place).expanduser())
-    return tuple(dict.fromkeys(place.resolve() for place in found))
+        if configured:
+            caches.append(path.parent / Path(configured).expanduser())
+    return tuple(dict.fromkeys(configured.resolve() for configured in caches))
 
 
 def _configurations(repository: Path) -> list[Path]:

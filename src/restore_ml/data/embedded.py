@@ -74,10 +74,10 @@ def put_back(root: Path) -> None:
         with collections.incoming(root) as folder:
             _makers()[name][1](folder / collections.PICTURES)
             for path in sorted(path for path in (folder / collections.PICTURES).rglob("*") if path.is_file()):
-                place = target / path.relative_to(folder / collections.PICTURES)
-                if not place.exists():
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    path.replace(place)
+                copy = target / path.relative_to(folder / collections.PICTURES)
+                if not copy.exists():
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(copy)
 
 
 def lacking(root: Path) -> list[str]:
@@ -128,13 +128,13 @@ def _leave_out(domain: Domain, pictures: Path, stated: Collection[str], names: s
                 inside(pictures, f"{holder}/{file}").unlink(missing_ok=True)
 
 
-def _same_files(made: Path, there: Path) -> None:
+def _same_files(laid_out: Path, there: Path) -> None:
     """`UserError` unless both folders hold the same files with the same bytes."""
     def hashes(folder: Path) -> dict[str, str]:
         return {path.relative_to(folder).as_posix(): sha256_of_file(path)
                 for path in sorted(folder.rglob("*")) if path.is_file()}
 
-    new, old = hashes(made), hashes(there)
+    new, old = hashes(laid_out), hashes(there)
     if new != old:
         differing = sorted(name for name in {*new, *old} if new.get(name) != old.get(name))
         shown = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from restore_ml.data.arranging import Folders, Table, folder_name, named, read_lines, read_table
-from restore_ml.data.person_folders import write_facts
+from restore_ml.data.person_folders import write_annotations
 from restore_ml.data.pictures import PROMISING, Refused
 from restore_ml.data.public_layouts import Arranged, Arranging
 
@@ -36,14 +36,14 @@ def _celeba(source: Path, files: Sequence[str], role: str, target: Path) -> Arra
     left_out = 0
     for file in pictures:
         try:
-            person, split, facts = _row(PurePosixPath(file), tables)
+            person, split, annotations = _row(PurePosixPath(file), tables)
         except Refused as error:
             into.refuse(file, error.reason)
             continue
         if not into.takes(split):
             left_out += 1
-        elif into.put(person, {PurePosixPath(file).name: file}, split) and facts:
-            write_facts(target / folder_name(person) / f"{PurePosixPath(file).stem}.json", facts)
+        elif into.put(person, {PurePosixPath(file).name: file}, split) and annotations:
+            write_annotations(target / folder_name(person) / f"{PurePosixPath(file).stem}.json", annotations)
     names = {PurePosixPath(file).name for file in pictures}
     strangers = len({name for table in tables.values() if table for name in table.rows} - names)
     more = f" {left_out} of its other splits are not." if left_out else ""
@@ -75,23 +75,23 @@ def _row(file: PurePosixPath, tables: dict[str, Table | None]) -> tuple[str, str
             if file.name not in table.rows:
                 raise Refused(f"the list of its {key} does not name it")
             cells[key] = table.rows[file.name]
-    facts: dict[str, Any] = {}
+    annotations: dict[str, Any] = {}
     if "attributes" in cells:
         names = tables["attributes"].columns  # type: ignore[union-attr]
         if len(names) != len(cells["attributes"]):
             raise Refused(f"the list of its attributes gives {len(cells['attributes'])} values for {len(names)} names")
-        facts["attributes"] = dict(zip(names, _numbers(cells["attributes"], "attributes"), strict=True))
+        annotations["attributes"] = dict(zip(names, _numbers(cells["attributes"], "attributes"), strict=True))
     if "landmarks" in cells:
         values = _numbers(cells["landmarks"], "landmarks")
         if len(values) != 10:
             raise Refused(f"the list of its landmarks gives {len(values)} numbers, not 10")
-        facts["landmarks"] = [values[place:place + 2] for place in range(0, 10, 2)]
+        annotations["landmarks"] = [values[start:start + 2] for start in range(0, 10, 2)]
     side = cells.get("side", [])
     if side and side[0] not in _PARTS:
         raise Refused(f"its side is {side[0]!r}; it must be 0, 1 or 2")
     if "person" in cells and len(cells["person"]) != 1:
         raise Refused("the list of its person gives no one number")
-    return (cells["person"][0] if "person" in cells else file.stem), _PARTS[side[0]] if side else "", facts
+    return (cells["person"][0] if "person" in cells else file.stem), _PARTS[side[0]] if side else "", annotations
 
 
 def _numbers(cells: Sequence[str], what: str) -> list[float]:
@@ -132,7 +132,7 @@ def _helen(source: Path, files: Sequence[str], role: str, target: Path) -> Arran
             continue
         without += points is None
         if into.put(path.with_suffix("").as_posix(), {path.name: file}, split) and points:
-            write_facts(target / folder_name(path.with_suffix("").as_posix()) / f"{path.stem}.json",
+            write_annotations(target / folder_name(path.with_suffix("").as_posix()) / f"{path.stem}.json",
                         {"landmarks": points})
     more = f" {left_out} of the other split are not." if left_out else ""
     more += f" {without} have no landmarks." if without else ""

@@ -47,15 +47,15 @@ def frames(path: Path, first: int, last: int, within: Path | None = None, by: in
     if film.next > first:
         _close()
         film = _open(path, within)
-    found = []
+    decoded = []
     for frame in film.read(first, last):
-        found.append(reduced(frame, by))
-        if min(found[0].shape[:2]) < MIN_SIDE:
-            raise Refused(f"too small: {found[0].shape[1]} x {found[0].shape[0]}, the shorter side must be at least "
-                          f"{MIN_SIDE}")
-    if len(found) < last - first + 1:
+        decoded.append(reduced(frame, by))
+        if min(decoded[0].shape[:2]) < MIN_SIDE:
+            height, width = decoded[0].shape[:2]
+            raise Refused(f"too small: {width} x {height}, the shorter side must be at least {MIN_SIDE}")
+    if len(decoded) < last - first + 1:
         raise Refused(f"the film breaks off at frame {max(0, film.next - 1)}")
-    return np.stack(found)
+    return np.stack(decoded)
 
 
 def scan(path: Path, within: Path | None = None) -> tuple[int, int, int, list[int]]:
@@ -124,8 +124,8 @@ def reduced(frame: np.ndarray, by: int) -> np.ndarray:
         return frame
     height, width = frame.shape[0] // by, frame.shape[1] // by
     total = np.full((height, width, frame.shape[2]), by * by // 2, np.uint32)
-    for place in range(by * by):
-        total += frame[place // by:height * by:by, place % by:width * by:by]
+    for offset in range(by * by):
+        total += frame[offset // by:height * by:by, offset % by:width * by:by]
     return (total // (by * by)).astype(np.uint8)
 
 

@@ -40,28 +40,29 @@ def walk(folder: Path, exclude: Sequence[str] = (), without: Iterable[Path] = ()
 
     Linked folders are not entered.
     """
-    found = Listing()
+    listing = Listing()
     apart = {os.path.realpath(path) for path in without}
     patterns = (*EXCLUDED, *exclude)
 
     def note(error: OSError) -> None:
         name = os.path.relpath(error.filename, folder)
-        found.closed.append((name, f"a folder that cannot be read: {error.strerror}"))
+        listing.closed.append((name, f"a folder that cannot be read: {error.strerror}"))
 
-    def kept(place: str, name: str) -> bool:
-        path = Path(place, name).relative_to(folder).as_posix()
+    def kept(directory: str, name: str) -> bool:
+        path = Path(directory, name).relative_to(folder).as_posix()
         reason = excludes(path, patterns)
-        if apart and os.path.realpath(os.path.join(place, name)) in apart:
+        if apart and os.path.realpath(os.path.join(directory, name)) in apart:
             return False
         if reason:
-            found.excluded[reason] += 1
+            listing.excluded[reason] += 1
         return not reason
 
-    for place, folders, files in os.walk(folder, onerror=note):
-        folders[:] = [name for name in folders if kept(place, name)]
-        found.files += [Path(place, name).relative_to(folder).as_posix() for name in files if kept(place, name)]
-    found.files.sort()
-    return found
+    for directory, folders, files in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if kept(directory, name)]
+        listing.files += [Path(directory, name).relative_to(folder).as_posix() for name in files
+                          if kept(directory, name)]
+    listing.files.sort()
+    return listing
 
 
 def excludes(path: str, patterns: Sequence[str] = EXCLUDED) -> str:
@@ -95,8 +96,8 @@ def excludes_within(path: str, patterns: Sequence[str] = EXCLUDED) -> str:
     if not _may_exclude(tuple(patterns)).search(path.casefold()):
         return ""
     parts = path.split("/")
-    found = (excludes("/".join(parts[:count]), patterns) for count in range(1, len(parts) + 1))
-    return next((pattern for pattern in found if pattern not in ("", "hidden")), "")
+    excluded = (excludes("/".join(parts[:count]), patterns) for count in range(1, len(parts) + 1))
+    return next((pattern for pattern in excluded if pattern not in ("", "hidden")), "")
 
 
 @lru_cache(maxsize=16)

@@ -49,14 +49,14 @@ def numbered(names: Iterable[str]) -> dict[int, str]:
     changing = [column for column in range(numbers.shape[1]) if len(set(numbers[:, column])) > 1] or [-1]
     if len(changing) > 1:
         raise Refused(f"more than one number changes in the frames' names, such as {there[0]} and {there[-1]}")
-    found: dict[int, str] = {}
+    by_number: dict[int, str] = {}
     for number, name in sorted(zip(numbers[:, changing[0]].tolist(), there, strict=True)):
-        if number in found:
-            raise Refused(f"two frames of number {number}: {found[number]} and {name}")
-        found[number] = name
-    step = _step(found)
-    sparse = len(found) > 1 and (max(found) - min(found)) // step + 1 > _SPARSE * len(found)
-    return dict(enumerate(found.values())) if sparse else found  # times or identifiers, no numbers of frames
+        if number in by_number:
+            raise Refused(f"two frames of number {number}: {by_number[number]} and {name}")
+        by_number[number] = name
+    step = _step(by_number)
+    sparse = len(by_number) > 1 and (max(by_number) - min(by_number)) // step + 1 > _SPARSE * len(by_number)
+    return dict(enumerate(by_number.values())) if sparse else by_number  # times or identifiers, no numbers of frames
 
 
 def _step(numbers: Iterable[int]) -> int:
@@ -75,14 +75,14 @@ def runs(numbers: Iterable[int]) -> tuple[list[list[int]], list[tuple[int, int]]
     """
     ordered = sorted(numbers)
     step = _step(ordered)
-    found, gaps = [ordered[:1]], []
+    spans, gaps = [ordered[:1]], []
     for before, after in pairwise(ordered):
         if after - before == step:
-            found[-1].append(after)
+            spans[-1].append(after)
         else:
-            found.append([after])
+            spans.append([after])
             gaps.append((before + step, max(before + step, after - step)))
-    return found, gaps
+    return spans, gaps
 
 
 def gap_in_words(first: int, last: int) -> str:
@@ -93,16 +93,16 @@ def gap_in_words(first: int, last: int) -> str:
 
 def read_frames(folder: Path, names: list[str], within: Path | None) -> np.ndarray:
     """The frames as T x H x W x C uint8; `Refused`, with the frame's name, where one cannot be read or differs."""
-    found: list[np.ndarray] = []
+    decoded: list[np.ndarray] = []
     for name in names:
         try:
             frame = read_picture(folder / name, within)
         except Refused as error:
             raise Refused(f"{name}: {error.reason}") from None
-        if found and frame.shape != found[0].shape:
-            raise Refused(f"{name} is {_size(frame)}, {names[0]} is {_size(found[0])}")
-        found.append(frame)
-    return np.stack(found)
+        if decoded and frame.shape != decoded[0].shape:
+            raise Refused(f"{name} is {_size(frame)}, {names[0]} is {_size(decoded[0])}")
+        decoded.append(frame)
+    return np.stack(decoded)
 
 
 def _size(frame: np.ndarray) -> str:

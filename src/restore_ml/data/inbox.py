@@ -87,28 +87,28 @@ def take(root: Path, inbox: Path, collection: str, role: str = "train", source: 
     if inbox.resolve().is_relative_to((root / layout.DATA).resolve()):
         raise UserError(f"{str(inbox)!r} lies in {layout.DATA}; an inbox must lie elsewhere.")
     about = _description(root, collection, role, source, licence, domain)
-    kind, found = domains.get(about["domain"]), Round(collection)
+    kind, round_ = domains.get(about["domain"]), Round(collection)
     put_back(inbox)
     before = states(inbox, folders.walk(inbox, exclude).files)
     if before:
         time.sleep(settle)
     listing = folders.walk(inbox, exclude)
     after = states(inbox, listing.files)
-    found.closed, found.excluded = [name for name, _ in listing.closed], listing.excluded
-    found.excluded.pop("hidden", None)  # the quarantine, for one
+    round_.closed, round_.excluded = [name for name, _ in listing.closed], listing.excluded
+    round_.excluded.pop("hidden", None)  # the quarantine, for one
     growing = {name for name in after if before.get(name) != after[name] or partial(name)}
     records = kind.records(sorted(after))
     waiting = {parent.as_posix() for name in growing for parent in (PurePosixPath(name), *PurePosixPath(name).parents)}
     ready = {record: {name: after[name] for name in names} for record, names in sorted(records.items())
              if record not in waiting and growing.isdisjoint(names)}
-    found.growing = sorted(growing)
+    round_.growing = sorted(growing)
     if not ready:
-        return found
-    known = hashes(root)
+        return round_
+    stored = hashes(root)
     if role == "test":
-        known = {path: value for path, value in known.items() if path.startswith(f"{collection}/")}
-    _sort_in(root, inbox, ready, about, kind, known, found)
-    return found
+        stored = {path: value for path, value in stored.items() if path.startswith(f"{collection}/")}
+    _sort_in(root, inbox, ready, about, kind, stored, round_)
+    return round_
 
 
 def _description(root: Path, collection: str, role: str, source: str, licence: str, domain: str) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _description(root: Path, collection: str, role: str, source: str, licence: s
 
 
 def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about: dict[str, Any], domain: Domain,
-             known: dict[str, str], found: Round) -> None:
+             stored: dict[str, str], round_: Round) -> None:
     """Each record that is ready goes into the collection, stays as a duplicate, or goes to the quarantine.
 
     Of a folder that holds several records the good ones are taken; the files of the others go to the quarantine one by
@@ -135,7 +135,7 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
     """
     collection = about["name"]
     target = root / layout.DATA / collection / PICTURES
-    by_hash = {value: path for path, value in sorted(known.items(), reverse=True)}
+    by_hash = {value: path for path, value in sorted(stored.items(), reverse=True)}
     names = {path.relative_to(target).as_posix().casefold() for path in target.rglob("*")} if target.is_dir() else set()
     with incoming(root) as staging:
         staging.mkdir()
@@ -145,28 +145,28 @@ def _sort_in(root: Path, inbox: Path, ready: dict[str, dict[str, State]], about:
                 copy = _copied(inbox, name, files, home / printable(name), domain, home)
             except Refused as error:
                 if states(inbox, files) == files:
-                    found.refused.append((name, error.reason))
+                    round_.refused.append((name, error.reason))
                     quarantine(inbox, name, error.reason, files)
                 else:
-                    found.growing.append(name)
+                    round_.growing.append(name)
                 continue
             value = identity_of(copy.ids)
             twin = by_hash.get(value)
             if states(inbox, files) != files:  # saved again while it was copied
-                found.growing.append(name)
+                round_.growing.append(name)
             elif twin is None:
                 safe = free_name(printable(name), names)
                 _describe(target.parent / DESCRIPTION, about, domain, name, safe, list(copy.ids), copy.refused)
                 _put_in(copy.path, target / safe)
                 by_hash[value] = f"{collection}/{PICTURES}/{safe}"
-                found.added.append(name)
-                _leave(inbox, name, files, copy, found)
-            elif twin in known and twin.startswith(f"{collection}/") and _same_bytes(
+                round_.added.append(name)
+                _leave(inbox, name, files, copy, round_)
+            elif twin in stored and twin.startswith(f"{collection}/") and _same_bytes(
                     copy.path, root / layout.DATA / twin):
-                found.already.append(name)
-                _leave(inbox, name, files, copy, found)
+                round_.already.append(name)
+                _leave(inbox, name, files, copy, round_)
             else:
-                found.duplicates.append((name, f"duplicate of {twin}"))
+                round_.duplicates.append((name, f"duplicate of {twin}"))
                 quarantine(inbox, name, f"duplicate of {twin}", files)
             remove(copy.path)
 
@@ -195,8 +195,8 @@ def _leave(inbox: Path, name: str, files: dict[str, State], copy: _Copy, found: 
 def _describe(file: Path, about: dict[str, Any], domain: Domain, name: str, safe: str, parts: list[str],
               refused: list[tuple[str, str]]) -> None:
     """Write into collection.json what is known of a record before it lies there: its group, or its parts."""
-    facts = {f"{safe}/{part}" if part else safe: domain.group(f"{name}/{part}" if part else name) for part in parts}
-    about["pictures"] |= {path: {"group": group} if group else {} for path, group in facts.items()
+    groups = {f"{safe}/{part}" if part else safe: domain.group(f"{name}/{part}" if part else name) for part in parts}
+    about["pictures"] |= {path: {"group": group} if group else {} for path, group in groups.items()
                           if group or path != safe}
     about["refused"] |= {f"{safe}/{part}": reason for part, reason in refused}
     if not file.exists() or read_json(file) != about:

@@ -27,16 +27,16 @@ State = tuple[int, int, int]
 
 def states(inbox: Path, names: Iterable[str]) -> dict[str, State]:
     """The state of every file that is still there, by name."""
-    found = {}
+    sizes = {}
     for name in names:
         with contextlib.suppress(OSError):  # it went away
-            found[name] = _state(inbox / name)
-    return found
+            sizes[name] = _state(inbox / name)
+    return sizes
 
 
 def _state(path: Path) -> State:
-    facts = path.lstat()
-    return facts.st_size, facts.st_mtime_ns, facts.st_ino
+    stat = path.lstat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def delete(path: Path, state: State) -> bool:

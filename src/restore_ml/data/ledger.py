@@ -46,14 +46,14 @@ def mark(file: Path) -> Mark | None:
     """The mark of a plain file, or of a folder of such files; None for a link or anything else that may change without
     a trace."""
     try:
-        facts = os.lstat(file)
+        details = os.lstat(file)
     except FileNotFoundError:
         return ABSENT
     except OSError:
         return None
-    if stat.S_ISDIR(facts.st_mode):
+    if stat.S_ISDIR(details.st_mode):
         return _mark_of_folder(file)
-    return (facts.st_size, facts.st_mtime_ns, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
+    return (details.st_size, details.st_mtime_ns, details.st_ino) if stat.S_ISREG(details.st_mode) else None
 
 
 def _mark_of_folder(folder: Path) -> Mark | None:
@@ -62,7 +62,7 @@ def _mark_of_folder(folder: Path) -> Mark | None:
              for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()}
     if not marks or None in marks.values():
         return None
-    sizes, times, _ = zip(*(found for found in marks.values() if found is not None), strict=True)
+    sizes, times, _ = zip(*(state for state in marks.values() if state is not None), strict=True)
     return sum(sizes), max(times), int(sha256(canonical_json(marks).encode())[:15], 16)
 
 
@@ -70,13 +70,13 @@ def keep_only(folder: Path, wanted: Iterable[Path]) -> None:
     """Delete every file below `folder` that is not wanted (earlier results, what a killed process left), then folders
     that are empty."""
     keep = set(wanted)
-    for place, _, names in os.walk(folder, topdown=False):
-        for path in (Path(place) / name for name in names):
+    for directory, _, names in os.walk(folder, topdown=False):
+        for path in (Path(directory) / name for name in names):
             if path not in keep:
                 path.unlink()
-        if Path(place) != folder:
+        if Path(directory) != folder:
             with contextlib.suppress(OSError):  # not empty
-                os.rmdir(place)
+                os.rmdir(directory)
 
 
 class Ledger:
@@ -112,15 +112,15 @@ class Ledger:
     def get(self, file: Path, key: str | None = "", part: str = "") -> str | None:
         """The value put for `file`, or for a `part` of it, if it is still that file and was made from `key` (None: from
         anything)."""
-        found = self._row("SELECT size, changed, inode, key, value FROM made WHERE file = ? AND part = ?", file, part)
-        if found is None or (key is not None and found[3] != key) or mark(file) != tuple(found[:3]):
+        row = self._row("SELECT size, changed, inode, key, value FROM made WHERE file = ? AND part = ?", file, part)
+        if row is None or (key is not None and row[3] != key) or mark(file) != tuple(row[:3]):
             return None
-        return str(found[4])
+        return str(row[4])
 
     def raw(self, file: Path, part: str = "") -> bytes:
         """The bytes put for `file` or a part of it; call it after `get`."""
-        found = self._row("SELECT raw FROM made WHERE file = ? AND part = ?", file, part)
-        return bytes(found[0]) if found else b""
+        row = self._row("SELECT raw FROM made WHERE file = ? AND part = ?", file, part)
+        return bytes(row[0]) if row else b""
 
     def put(self, file: Path, value: str, key: str = "", raw: bytes = b"", seen: Mark | None = None,
             part: str = "") -> None:
@@ -132,20 +132,20 @@ class Ledger:
 
     def digest(self, file: Path) -> str:
         """SHA-256 of a file's bytes, read only where it has changed."""
-        known = self.get(file, "digest")
-        if known is None:
+        stored = self.get(file, "digest")
+        if stored is None:
             seen = mark(file)
-            known = sha256_of_file(file)
-            self.put(file, known, "digest", seen=seen)
-        return known
+            stored = sha256_of_file(file)
+            self.put(file, stored, "digest", seen=seen)
+        return stored
 
     def prune(self, folder: Path, files: Iterable[Path]) -> None:
         """Forget the files below `folder` that are not among `files`."""
         wanted, below = {str(file) for file in files}, f"{folder}{os.sep}"
         try:
             if self._database is not None:
-                known = self._database.execute("SELECT DISTINCT file FROM made").fetchall()
-                gone = [(file,) for file, in known if file.startswith(below) and file not in wanted]
+                stored = self._database.execute("SELECT DISTINCT file FROM made").fetchall()
+                gone = [(file,) for file, in stored if file.startswith(below) and file not in wanted]
                 self._database.executemany("DELETE FROM made WHERE file = ?", gone)
         except sqlite3.Error:
             self._database = None
@@ -159,9 +159,9 @@ class Ledger:
             self._database = None
 
     def _row(self, question: str, file: Path, part: str) -> tuple[Any, ...] | None:
-        found = self._do(question, (str(file), part))
+        answer = self._do(question, (str(file), part))
         try:
-            return None if found is None else found.fetchone()
+            return None if answer is None else answer.fetchone()
         except sqlite3.Error:
             self._database = None
             return None

@@ -48,20 +48,20 @@ def left_out(root: Path) -> list[LeftOut]:
 
     `UserError`: a table that is broken or has other columns.
     """
-    found = []
+    entries = []
     quarantine = root / layout.PREPARED / QUARANTINE
     if quarantine.exists():
         for row in read_table(quarantine).to_pylist():
             collection, _, name = row["path"].partition("/pictures/")
-            found.append(LeftOut("prepare", collection, row["split"], name, row["reason"]))
+            entries.append(LeftOut("prepare", collection, row["split"], name, row["reason"]))
     for path in sorted((root / layout.SAMPLES).glob(f"*/{LEFT_OUT}")):
         table = read_table(path)
         if not set(COLUMNS.names) <= set(table.column_names):
             raise UserError(f"{path} has the columns {', '.join(table.column_names)}; `dvc repro` makes it again with "
                             f"{', '.join(COLUMNS.names)}.")
-        found += [LeftOut(path.parent.name, row["collection"], row["set"], row["name"], row["reason"])
+        entries += [LeftOut(path.parent.name, row["collection"], row["set"], row["name"], row["reason"])
                   for row in table.to_pylist()]
-    return sorted(found)
+    return sorted(entries)
 
 
 def in_words(pictures: Iterable[LeftOut], names: int = 3) -> str:

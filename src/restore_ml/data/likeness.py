@@ -89,7 +89,7 @@ def look(grey: np.ndarray) -> Look:
         return Look(None, thumbnail)
     low = np.round(_DCT @ small @ _DCT.T, 6).ravel()[1:]
     bits = low > np.median(low)
-    return Look(int(sum(1 << place for place in np.flatnonzero(bits).tolist())), thumbnail)
+    return Look(int(sum(1 << bit for bit in np.flatnonzero(bits).tolist())), thumbnail)
 
 
 def fingerprints(grey: np.ndarray) -> np.ndarray:
@@ -141,14 +141,14 @@ def _turned(looks: list[tuple[str, Look]]) -> list[tuple[str, Look]]:
     sides = [np.rot90(side, number, (1, 2)) for side in (small, small[:, :, ::-1]) for number in range(4)][1:]
     basis = np.cos(np.pi * _FREQUENCY * (2 * np.arange(_THUMB) + 1) / (2 * _THUMB))
     basis /= np.cos(np.pi * _FREQUENCY / (2 * _SIDE))
-    found = []
+    turned = []
     for side in sides:
         low = np.round(basis @ side.astype(np.float64) @ basis.T, 6).reshape(len(looks), _LOW * _LOW)[:, 1:]
         bits = low > np.median(low, axis=1, keepdims=True) if len(low) else low > 0
         hashes = (bits.astype(np.uint64) << np.arange(_LOW * _LOW - 1, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
-        found += [(name, Look(phash, thumbnail.tobytes())) for (name, _), phash, thumbnail in zip(
+        turned += [(name, Look(phash, thumbnail.tobytes())) for (name, _), phash, thumbnail in zip(
             looks, hashes.tolist(), side, strict=True)]
-    return found
+    return turned
 
 
 class Looks:
@@ -163,14 +163,14 @@ class Looks:
         """`likeness`: the thresholds, those of photographs where none are given."""
         self._likeness = likeness or Likeness()
         upright = [(name, value) for name, value in looks.items() if value.phash is not None]
-        known = upright + _turned(upright)
-        self._names = [name for name, _ in known]
-        self._hashes = np.array([value.phash for _, value in known], np.uint64)
-        self._thumbnails = [value.thumbnail for _, value in known]
+        all_looks = upright + _turned(upright)
+        self._names = [name for name, _ in all_looks]
+        self._hashes = np.array([value.phash for _, value in all_looks], np.uint64)
+        self._thumbnails = [value.thumbnail for _, value in all_looks]
         words = self._hashes.view(np.uint16).reshape(-1, _WORDS)
         self._orders = [np.argsort(words[:, number], kind="stable") for number in range(_WORDS)]
         self._starts = [np.searchsorted(words[order, number], np.arange(2**16 + 1))
-                        for number, order in enumerate(self._orders)] if known else []
+                        for number, order in enumerate(self._orders)] if all_looks else []
 
     def near(self, value: Look) -> str | None:
         """The nearest name within both thresholds, or None."""
@@ -178,25 +178,26 @@ class Looks:
 
     def nearest(self, values: Sequence[Look]) -> list[str | None]:
         """`near` of each value, all at once."""
-        found: list[str | None] = [None] * len(values)
+        nearest: list[str | None] = [None] * len(values)
         asked = [number for number, value in enumerate(values) if value.phash is not None] if self._names else []
         for start in range(0, len(asked), _TOGETHER):
             part = asked[start:start + _TOGETHER]
             tries = np.zeros(len(part), np.int64)
-            for asked_by, known in self._candidates(np.array([values[number].phash for number in part], np.uint64)):
+            hashes = np.array([values[number].phash for number in part], np.uint64)
+            for asked_by, candidates in self._candidates(hashes):
                 number = part[asked_by]
                 tries[asked_by] += 1
-                if found[number] is None and tries[asked_by] <= _TRIES:
-                    alike = correlation(self._thumbnails[known], values[number].thumbnail)
-                    found[number] = self._names[known] if alike >= self._likeness.correlation else None
-        return found
+                if nearest[number] is None and tries[asked_by] <= _TRIES:
+                    alike = correlation(self._thumbnails[candidates], values[number].thumbnail)
+                    nearest[number] = self._names[candidates] if alike >= self._likeness.correlation else None
+        return nearest
 
     def _candidates(self, hashes: np.ndarray) -> list[tuple[int, int]]:
         """(number in `hashes`, number of the picture known) within the distance, the nearest of each first."""
         pairs = np.concatenate([self._with_word(number, hashes) for number in range(_WORDS)])
-        asked, known = np.unique(pairs, axis=0).T
-        nearest_first = np.lexsort((known, np.bitwise_count(hashes[asked] ^ self._hashes[known]), asked))
-        return list(zip(asked[nearest_first].tolist(), known[nearest_first].tolist(), strict=True))
+        asked, candidates = np.unique(pairs, axis=0).T
+        nearest_first = np.lexsort((candidates, np.bitwise_count(hashes[asked] ^ self._hashes[candidates]), asked))
+        return list(zip(asked[nearest_first].tolist(), candidates[nearest_first].tolist(), strict=True))
 
     def _with_word(self, number: int, hashes: np.ndarray) -> np.ndarray:
         """The pairs within the distance whose words of that number differ in one bit at most.
@@ -210,9 +211,9 @@ class Looks:
         counts = starts[values + 1] - starts[values]
         asked = np.repeat(np.arange(len(values)) // len(_FLIPS), counts)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # 0, 1, 2 ... of each run
-        known = order[np.repeat(starts[values], counts) + within]
-        close = np.bitwise_count(hashes[asked] ^ self._hashes[known]) <= self._likeness.distance
-        return np.stack([asked[close], known[close]], axis=1)
+        candidates = order[np.repeat(starts[values], counts) + within]
+        close = np.bitwise_count(hashes[asked] ^ self._hashes[candidates]) <= self._likeness.distance
+        return np.stack([asked[close], candidates[close]], axis=1)
 
 
 def correlation(first: bytes, second: bytes) -> float:

@@ -133,29 +133,29 @@ def _from_levels(levels: np.ndarray, white: float, lossy: bool) -> Mask:
     grey = levels[:, :, 0] if levels.shape[2] == 1 or _is_grey(levels, lossy) else None
     if grey is None:
         return _from_colours(levels, white, lossy)
-    known = np.unique(grey)
-    if len(known) == 1:
-        return Mask(np.full(grey.shape, known[0] > 0, np.uint8), f"one level, {known[0]:g}, everywhere")
-    if len(known) == 2 and not lossy:
-        return Mask((grey == known[1]).astype(np.uint8), f"the lighter of the levels {known[0]:g} and {known[1]:g}")
-    if not lossy and (labels := _from_labels(grey, known, white)) is not None:
+    values = np.unique(grey)
+    if len(values) == 1:
+        return Mask(np.full(grey.shape, values[0] > 0, np.uint8), f"one level, {values[0]:g}, everywhere")
+    if len(values) == 2 and not lossy:
+        return Mask((grey == values[1]).astype(np.uint8), f"the lighter of the levels {values[0]:g} and {values[1]:g}")
+    if not lossy and (labels := _from_labels(grey, values, white)) is not None:
         return labels
     if ((grey > white / 4) & (grey < 3 * white / 4)).mean() > MIDDLE:
         raise Refused(f"a picture in shades of grey rather than a mask: {CONVENTION}")
     return Mask((grey >= white / 2).astype(np.uint8), "what is lighter than mid-grey")
 
 
-def _from_labels(grey: np.ndarray, known: np.ndarray, white: float) -> Mask | None:
+def _from_labels(grey: np.ndarray, levels: np.ndarray, white: float) -> Mask | None:
     """A map of labels (0, 1, 2 ...), or None where the levels are shades. Labels beside white are refused."""
-    if not np.array_equal(known, np.rint(known)) or known[0] != 0 or len(known) > MOST_LABELS:
+    if not np.array_equal(levels, np.rint(levels)) or levels[0] != 0 or len(levels) > MOST_LABELS:
         return None
     if (grey[:, 1:] == grey[:, :-1]).mean() < STEADY:
         return None
-    if known[-1] < white / 2:
-        return Mask((grey > 0).astype(np.uint8), f"what has one of the {len(known) - 1} labels")
+    if levels[-1] < white / 2:
+        return Mask((grey > 0).astype(np.uint8), f"what has one of the {len(levels) - 1} labels")
     marked = (grey > 0) & (grey < white)
-    if known[-1] == white and known[-2] <= white / 4 and marked.sum() >= (grey == white).sum():
-        raise Refused(f"labels up to {known[-2]:g} beside white ({white:g}), of which either could be what to fill: "
+    if levels[-1] == white and levels[-2] <= white / 4 and marked.sum() >= (grey == white).sum():
+        raise Refused(f"labels up to {levels[-2]:g} beside white ({white:g}), of which either could be what to fill: "
                       f"{CONVENTION}")
     return None
 

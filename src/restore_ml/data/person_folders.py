@@ -35,11 +35,11 @@ class PersonFolders(Domain):
         """A person's folder, with all that lies in it, holds records; a picture outside any folder is one itself."""
         ours = [file for file in files if Path(file).suffix.lower() in (*self.suffixes, ".json")]
         folders = {PurePosixPath(file).parent for file in ours if not file.lower().endswith(".json")}
-        found: dict[str, list[str]] = {}
+        records: dict[str, list[str]] = {}
         for file in ours:
             persons = [folder for folder in reversed(PurePosixPath(file).parents) if folder in folders and folder.name]
-            found.setdefault(persons[0].as_posix() if persons else file, []).append(file)
-        return found
+            records.setdefault(persons[0].as_posix() if persons else file, []).append(file)
+        return records
 
     def parts(self, path: Path, within: Path | None = None) -> Sequence[str]:
         """The pictures of a person's folder, and the annotations that no picture belongs to; none of a file."""
@@ -90,9 +90,9 @@ class PersonFolders(Domain):
         if self.tag(path):
             raise Refused("an annotation without its picture" if self._has_folder(path, within)
                           else "an annotation outside a person's folder: put it and its picture into one")
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         if not self._has_folder(path, within) or not path.parent.is_dir():
-            return found
+            return files
         if outer := self._outer(path, within):
             raise Refused(f"a folder inside that of the person {outer!r}: move its pictures up, or each person's into "
                           "a folder of its own")
@@ -101,13 +101,13 @@ class PersonFolders(Domain):
             if file == path or self.stem(file) != self.stem(path) or not (
                     file.suffix.lower() in self.suffixes or tag == JSON):
                 continue
-            if tag in found:
-                raise Refused(f"two files for one annotation: {found[tag].name} and {file.name}")
-            found[tag] = file
-        if "" in found and len(found) > 1:
-            raise Refused(f"{path.name} and {found[''].name} share their annotations: give one of them another name")
-        found.pop("", None)
-        return found
+            if tag in files:
+                raise Refused(f"two files for one annotation: {files[tag].name} and {file.name}")
+            files[tag] = file
+        if "" in files and len(files) > 1:
+            raise Refused(f"{path.name} and {files[''].name} share their annotations: give one of them another name")
+        files.pop("", None)
+        return files
 
     @staticmethod
     def _has_folder(path: Path, within: Path | None) -> bool:
@@ -123,7 +123,7 @@ class PersonFolders(Domain):
         return ""
 
 
-def read_facts(path: Path, keys: Sequence[str], within: Path | None = None) -> dict[str, Any]:
+def read_annotations(path: Path, keys: Sequence[str], within: Path | None = None) -> dict[str, Any]:
     """What a JSON file says, a mapping with some of these keys.
 
     Raises:
@@ -144,6 +144,6 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(path, "PNG", compress_level=0)
 
 
-def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+def write_annotations(path: Path, annotations: Mapping[str, Any]) -> None:
     """Save what is known of a picture as JSON beside it."""
-    path.write_text(json.dumps(facts, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(annotations, sort_keys=True) + "\n", encoding="utf-8")

@@ -96,8 +96,8 @@ def opened(data: bytes, suffix: str = "", least: int = MIN_SIDE) -> Iterator[tup
     except Image.DecompressionBombError:
         raise Refused(f"decompression bomb: more than {MAX_PIXELS} pixels") from None
     except Image.UnidentifiedImageError:
-        known = data[:4] in (b"II*\0", b"MM\0*")
-        raise Refused(_layout_words(data) if known else "not an image of a known format") from None
+        is_tiff = data[:4] in (b"II*\0", b"MM\0*")
+        raise Refused(_layout_words(data) if is_tiff else "not an image of a known format") from None
     except MemoryError:
         raise Refused("too large for the memory") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes

@@ -63,11 +63,11 @@ class Summary:
 
     def __str__(self) -> str:
         """One sentence a line; domains that hold nothing are left out."""
-        held = {folder.split("/")[0] for folder, count in self.counts.items() if count}
+        filled = {folder.split("/")[0] for folder, count in self.counts.items() if count}
         lines = [f"{folder}: {count} {domains.get(folder.split('/')[0]).what}"
-                 for folder, count in sorted(self.counts.items()) if folder.split("/")[0] in held]
+                 for folder, count in sorted(self.counts.items()) if folder.split("/")[0] in filled]
         lines += [f"{domain}: nothing to validate on, since its training {domains.get(domain).what} are of one group "
-                  "or their split is stated" for domain in sorted(held)
+                  "or their split is stated" for domain in sorted(filled)
                   if self.counts.get(f"{domain}/train") and not self.counts.get(f"{domain}/validation")]
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.reasons.items()))
         return "\n".join([*lines, f"quarantined: {self.quarantined}" + (f" ({kinds})" if kinds else "")])
@@ -82,15 +82,15 @@ def prepare(data: Path, out: Path, seed: int, progress: Progress | None = None, 
     folder's manifest and nothing else.
     """
     ledger = ledger or Ledger()
-    found = scan(data)
+    entries = scan(data)
     spill = out / SPILL
     try:
-        pictures, refused = decode(data, found.entries, spill, progress, mapper, chunk, ledger)
-        placed, quarantined = assign(pictures, seed, found.reserved)
+        pictures, refused = decode(data, entries.entries, spill, progress, mapper, chunk, ledger)
+        placed, quarantined = assign(pictures, seed, entries.reserved)
         write_shards(out, placed, spill, data, progress, mapper, ledger)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
-    return write_manifests(out, placed, found.refused + refused + quarantined)
+    return write_manifests(out, placed, entries.refused + refused + quarantined)
 
 
 def scan(data: Path) -> Scan:
@@ -100,7 +100,7 @@ def scan(data: Path) -> Scan:
     reserved: dict[str, dict[str, likeness.Look]] = {}
     if not data.is_dir():
         raise UserError(f"There is no folder {data}; run `restore-ml data init` or `dvc pull`.")
-    for folder in sorted(place for place in data.iterdir() if place.is_dir() and not place.name.startswith(".")):
+    for folder in sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith(".")):
         about = describe(folder)
         name, home = about["name"], folder / PICTURES
         files = (path.relative_to(home).as_posix() for path in home.rglob("*")
@@ -135,10 +135,10 @@ def _not_taken(file: str) -> str:
 
 def _entry(about: dict[str, Any], record: str, held_by: str) -> Entry:
     """A record with what collection.json says of it, and the file or folder that holds it."""
-    facts = about["pictures"].get(record, {})
-    stated = "test" if about["role"] == "test" else facts.get("split", "")
-    return Entry(about["name"], record, about["domain"], stated, facts.get("group", ""), about["synthetic"],
-                 facts.get("licence", about["licence"]), held_by)
+    described = about["pictures"].get(record, {})
+    stated = "test" if about["role"] == "test" else described.get("split", "")
+    return Entry(about["name"], record, about["domain"], stated, described.get("group", ""), about["synthetic"],
+                 described.get("licence", about["licence"]), held_by)
 
 
 def home(placed: Placed) -> str:
@@ -227,10 +227,10 @@ def write_manifests(out: Path, placed: list[Placed], refused: list[Quarantined])
                                         for split in ("train", "validation")}
     for item in placed:
         members.setdefault(home(item), []).append(item)
-    for folder, found in members.items():
-        write_manifest(out / folder, found)
+    for folder, rows in members.items():
+        write_manifest(out / folder, rows)
     write_quarantine(out, refused)
     keep_only(out, {out / QUARANTINE, *(out / folder / MANIFEST for folder in members),
                 *(shard_of(out, item) for item in placed)})
     reasons = Counter(kind_of(item.reason) for item in refused)
-    return Summary({folder: len(found) for folder, found in members.items()}, len(refused), dict(reasons))
+    return Summary({folder: len(rows) for folder, rows in members.items()}, len(refused), dict(reasons))

@@ -66,25 +66,25 @@ def _selfexsr(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     """The high-resolution pictures of the lowest factor, which are cropped least."""
     matches = [(path, match) for path in paths if (match := _SELFEXSR.fullmatch(path)) and match["kind"] == "HR"]
     factors = sorted({int(match["factor"]) for _, match in matches})
-    found = [Found(path, group=match["group"]) for path, match in matches if int(match["factor"]) == factors[0]]
-    if not found:
+    chosen = [Found(path, group=match["group"]) for path, match in matches if int(match["factor"]) == factors[0]]
+    if not chosen:
         return [], "There are no image_SRF_<factor>/*_HR.png pictures in it."
-    return found, (f"Read as a SelfExSR folder: the {len(found)} HR pictures of factor {factors[0]} are taken, "
-                   f"{len(paths) - len(found)} other files (LR pictures, results, other factors) are not.")
+    return chosen, (f"Read as a SelfExSR folder: the {len(chosen)} HR pictures of factor {factors[0]} are taken, "
+                   f"{len(paths) - len(chosen)} other files (LR pictures, results, other factors) are not.")
 
 
 def _cyclegan(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     """The pictures of trainA and trainB for the role `train`, of testA and testB for `test`, all for `mixed`."""
     splits = {"train": ("train", "validation"), "test": ("test",)}.get(role, ("train", "validation", "test"))
-    found = []
+    chosen = []
     for path in paths:
         top = _CYCLEGAN.fullmatch(PurePosixPath(path).parts[0])
         split = _SPLITS[top["split"]] if top else ""
         if top and split in splits:
             # `train` is left open, so that a share of it becomes validation where the set has no val folder
-            found.append(Found(path, "" if split == "train" else split))
-    return found, (f"Read as a CycleGAN folder: the {len(found)} files of its {', '.join(splits)} folders are taken, "
-                   f"{len(paths) - len(found)} other files are not.")
+            chosen.append(Found(path, "" if split == "train" else split))
+    return chosen, (f"Read as a CycleGAN folder: the {len(chosen)} files of its {', '.join(splits)} folders are taken, "
+                   f"{len(paths) - len(chosen)} other files are not.")
 
 
 def _shows_cyclegan(paths: Sequence[str]) -> bool:

@@ -50,23 +50,23 @@ def read_pair(folder: Path, within: Path | None = None) -> dict[str, np.ndarray]
     if places["target"] and places["reference"] and places["target"] != places["reference"]:
         raise Refused("target and reference lie at different places on the ground")
     file = _only(folder, "mask")
-    given = None if file is None else _read_mask(file, within, target.shape)
-    return values | _mask(given, gaps["target"] | gaps["reference"])
+    mask = None if file is None else _read_mask(file, within, target.shape)
+    return values | _mask(mask, gaps["target"] | gaps["reference"])
 
 
-def _mask(given: np.ndarray | None, gaps: np.ndarray) -> dict[str, np.ndarray]:
+def _mask(mask: np.ndarray | None, gaps: np.ndarray) -> dict[str, np.ndarray]:
     """The mask, where there is anything to say: the codes given, and where nothing was measured at one of the dates."""
-    if given is None and not gaps.any():
+    if mask is None and not gaps.any():
         return {}
-    codes = np.zeros(gaps.shape, np.uint8) if given is None else given
+    codes = np.zeros(gaps.shape, np.uint8) if mask is None else mask
     return {"mask": np.where(gaps, np.uint8(NOTHING), codes)[..., None]}
 
 
 def _only(folder: Path, name: str) -> Path | None:
-    found = [file for file in sorted(folder.iterdir()) if file.stem == name and file.suffix.lower() in SUFFIXES]
-    if len(found) > 1:
-        raise Refused(f"two files for one date: {found[0].name} and {found[1].name}")
-    return found[0] if found else None
+    files = [file for file in sorted(folder.iterdir()) if file.stem == name and file.suffix.lower() in SUFFIXES]
+    if len(files) > 1:
+        raise Refused(f"two files for one date: {files[0].name} and {files[1].name}")
+    return files[0] if files else None
 
 
 def _size(values: np.ndarray) -> str:
@@ -75,20 +75,20 @@ def _size(values: np.ndarray) -> str:
 
 def _read_bands(file: Path, within: Path | None) -> tuple[np.ndarray, np.ndarray, _Place]:
     """Reflectance (H x W x B float32), where nothing was measured (H x W bool), and where on the ground it lies."""
-    nodata, place = float(NODATA), _NOWHERE
+    nodata, georeference = float(NODATA), _NOWHERE
     if file.suffix.lower() == ".png":
         picture = decode_picture(read_bytes(file, within))[..., ::-1]
         return picture.astype(np.float32) / np.float32(255), np.zeros(picture.shape[:2], bool), ()
     if file.suffix.lower() == ".npy":
         stored = read_npy(file, within)
     else:
-        stored, nodata, place = _read_tiff(file, within)
+        stored, nodata, georeference = _read_tiff(file, within)
     if stored.ndim not in (2, 3):
         raise Refused(f"{file.name} has {stored.ndim} axes: height, width and bands are read")
     values, gaps = reflectance(stored if stored.ndim == 3 else stored[..., None], file.name, nodata)
     if min(values.shape[:2]) < MIN_SIDE or not values.shape[2]:
         raise Refused(f"{file.name} is too small: {_size(values)}")
-    return values, gaps, place
+    return values, gaps, georeference
 
 
 def reflectance(stored: np.ndarray, name: str, nodata: float = NODATA) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +133,7 @@ def _read_tiff(file: Path, within: Path | None) -> tuple[np.ndarray, float, _Pla
                 raise Refused(f"{file.name} is a decompression bomb: {' x '.join(map(str, series.shape))} values")
             values = series.asarray()
             text = str(page.tags.valueof(_GDAL_NODATA, "")).strip("\0 ")
-            place = tuple(tuple(page.tags.valueof(tag, ())) for tag in (_SCALE, _TIEPOINT))
+            georeference = tuple(tuple(page.tags.valueof(tag, ())) for tag in (_SCALE, _TIEPOINT))
             apart = series.axes[:1] not in ("Y", "X") and values.ndim == 3
     except Refused:
         raise
@@ -143,7 +143,7 @@ def _read_tiff(file: Path, within: Path | None) -> tuple[np.ndarray, float, _Pla
         nodata = float(text) if text else float(NODATA)
     except ValueError:
         nodata = float(NODATA)
-    return np.moveaxis(values, 0, 2) if apart else values, nodata, place if any(place) else ()
+    return np.moveaxis(values, 0, 2) if apart else values, nodata, georeference if any(georeference) else ()
 
 
 def _read_mask(file: Path, within: Path | None, shape: tuple[int, ...]) -> np.ndarray:
@@ -186,15 +186,15 @@ def read_patch(folder: Path, pair: str, within: Path | None = None) -> dict[str,
     for name, number in zip(DATES, (after, before), strict=True):
         values[name], missing = reflectance(series[number], name)
         gaps |= missing
-    given = clouds[after].astype(np.uint8) if clouds is not None and clouds[after].any() else None
-    return values | _mask(given, gaps)
+    mask = clouds[after].astype(np.uint8) if clouds is not None and clouds[after].any() else None
+    return values | _mask(mask, gaps)
 
 
 def _open_patch(folder: Path, within: Path | None) -> tuple[np.ndarray, list[int], np.ndarray | None]:
-    found = _patch(folder, within, mark(folder))
-    if isinstance(found, Refused):
-        raise Refused(found.reason)
-    return found
+    patch = _patch(folder, within, mark(folder))
+    if isinstance(patch, Refused):
+        raise Refused(patch.reason)
+    return patch
 
 
 @lru_cache(maxsize=2)

@@ -272,8 +272,8 @@ class Shards(Sequence[Record]):
 
     def __getitem__(self, index: int) -> Record:  # type: ignore[override]
         """The record at `index` in the order of ids."""
-        shard, place = self._place(range(len(self))[index])
-        return shard[place]
+        shard, row = self._shard_of(range(len(self))[index])
+        return shard[row]
 
     def id(self, index: int) -> str:
         """The id at `index`."""
@@ -293,8 +293,8 @@ class Shards(Sequence[Record]):
 
     def arrays(self, index: int) -> dict[str, np.ndarray]:
         """The arrays alone of the record at `index`, the quick way."""
-        shard, place = self._place(index)
-        return shard.arrays(place)
+        shard, row = self._shard_of(index)
+        return shard.arrays(row)
 
     def release(self) -> None:
         """Give back the memory of all pages that were read."""
@@ -302,7 +302,7 @@ class Shards(Sequence[Record]):
         for shard in self._shards:
             shard.release()
 
-    def _place(self, index: int) -> tuple[Shard, int]:
+    def _shard_of(self, index: int) -> tuple[Shard, int]:
         """The shard that holds the record, and where."""
         self._reads += 1
         if self._reads > self._most:

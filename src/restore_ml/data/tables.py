@@ -66,10 +66,10 @@ def open_table(path: Path, within: Path | None = None) -> Table:
     Raises:
         Refused: it cannot be read, or is none of these.
     """
-    found = _kept(path, within, mark(path))
-    if isinstance(found, Refused):
-        raise Refused(found.reason)
-    return found
+    table = _kept(path, within, mark(path))
+    if isinstance(table, Refused):
+        raise Refused(table.reason)
+    return table
 
 
 def parse(data: bytes, name: str) -> Table:
@@ -119,17 +119,17 @@ def _read_table(data: bytes) -> Table:
     side = math.isqrt(max(0, columns - 1))
     if side < 1 or side * side != columns - 1:
         raise Refused(f"no table of square pictures with a class: {columns} columns")
-    place = names.index("label") if names else columns - 1
+    column = names.index("label") if names else columns - 1
     white = LEVELS.get(side, 255)
     faults = {number: f"line {number + 1 + bool(names)} has {count} values, not {columns}"
               for number, count in enumerate(counts) if count != columns}
     values = _numbers(lines, columns, faults, bool(names))
-    for number in np.flatnonzero(((values < 0) | (np.delete(values, place, 1).max(axis=1, initial=0) > white)[:, None]
+    for number in np.flatnonzero(((values < 0) | (np.delete(values, column, 1).max(axis=1, initial=0) > white)[:, None]
                                   ).any(axis=1)).tolist():
         faults.setdefault(number, f"line {number + 1 + bool(names)} has values outside 0 to {white}")
-    pixels = np.clip(np.delete(values, place, 1), 0, white)
+    pixels = np.clip(np.delete(values, column, 1), 0, white)
     pictures = ((pixels * 510 + white) // (2 * white)).astype(np.uint8)  # rounded share of white, in whole numbers
-    return Table(pictures.reshape(-1, side, side, 1), tuple(str(value) for value in values[:, place].tolist()), faults)
+    return Table(pictures.reshape(-1, side, side, 1), tuple(str(value) for value in values[:, column].tolist()), faults)
 
 
 def _numbers(lines: list[bytes], columns: int, faults: dict[int, str], named: bool) -> np.ndarray:
@@ -155,7 +155,7 @@ def _read_idx(folder: Path, within: Path | None) -> Table:
     for file in sorted(folder.iterdir()):
         if match := IDX.fullmatch(file.name):
             files[match["what"].lower()].append(file)
-    if [len(found) for found in files.values()] != [1, 1]:
+    if [len(counts) for counts in files.values()] != [1, 1]:
         raise Refused("a folder of idx files holds one file of pictures and one of labels, not "
                       f"{len(files['images'])} and {len(files['labels'])}")
     pictures, labels = (_array(files[what][0], within, axes) for what, axes in (("images", 3), ("labels", 1)))
@@ -181,6 +181,6 @@ def _read_cifar(data: bytes) -> Table:
         raise Refused(f"truncated or no batch of CIFAR-10: {len(data)} bytes are no multiple of {_CIFAR_BYTES}")
     values = np.frombuffer(data, np.uint8).reshape(-1, _CIFAR_BYTES)
     numbers = values[:, 0].tolist()
-    faults = {place: f"class {number}, but CIFAR-10 has 0 to 9" for place, number in enumerate(numbers) if number > 9}
+    faults = {index: f"class {number}, but CIFAR-10 has 0 to 9" for index, number in enumerate(numbers) if number > 9}
     labels = tuple(CIFAR_CLASSES[number] if number < 10 else "" for number in numbers)
     return Table(values[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels, faults)

@@ -47,9 +47,9 @@ def kind_not_read(data: bytes, suffix: str = "") -> str | None:
         brands = (data[8:12], *(data[start:start + 4] for start in range(16, min(len(data), 64), 4)))
         if suffix := next((_BRANDS[brand] for brand in brands if brand in _BRANDS), ""):
             return SUFFIXES[suffix]
-    for start, known in _MAGIC.items():
+    for start, kind in _MAGIC.items():
         if data.startswith(start):
-            return SUFFIXES[known]
+            return SUFFIXES[kind]
     tiff = data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     if tiff and (suffix.lower() in RAW_SUFFIXES or data[8:10] == b"CR"):
         return RAW

@@ -62,16 +62,16 @@ class Brains(Domain):
         """A folder a patient, of the files whose names say a contrast (or of all, where none does). A file in no folder
         is named, since nobody knows whose it is."""
         folders: dict[str, list[str]] = {}
-        found = {}
+        records = {}
         for file in filter(nifti.is_nifti, files):
             folder, slash, _ = file.rpartition("/")
             if slash:
                 folders.setdefault(folder, []).append(file)
             else:
-                found[file] = [file]
+                records[file] = [file]
         for folder, members in folders.items():
-            found[folder] = [file for file in members if contrast(file)] or members
-        return found
+            records[folder] = [file for file in members if contrast(file)] or members
+        return records
 
     def parts(self, path: Path, within: Path | None = None) -> Sequence[str]:
         """The slices that show anything, from below to above: slice_045 is number 45 of the turned volume."""
@@ -134,8 +134,8 @@ def contrast(file: str) -> str:
     ('t1ce', 'flair', '')
     """
     words = re.split(r"[_.\- ]", re.sub(r"\.nii(\.gz)?$", "", PurePosixPath(file).name.lower()))
-    found = _WORDS.get(words[-1], "")
-    return "t1ce" if found == "t1" and "ce" in words[:-1] else found
+    contrast_name = _WORDS.get(words[-1], "")
+    return "t1ce" if contrast_name == "t1" and "ce" in words[:-1] else contrast_name
 
 
 def _brats(paths: Sequence[str]) -> tuple[list[Found], str]:
@@ -150,15 +150,16 @@ def _bids(paths: Sequence[str]) -> tuple[list[Found], str]:
 
 def _of_patients(chosen: list[str], paths: Sequence[str], layout: str) -> tuple[list[Found], str]:
     folders = {path.rpartition("/")[0] for path in chosen}
-    found = [Found(record, group=DOMAIN.group(record)) for record in DOMAIN.records(paths) if record in folders]
-    return found, (f"Read as a {layout} folder: {len({item.group for item in found})} patients, "
+    taken = [Found(record, group=DOMAIN.group(record)) for record in DOMAIN.records(paths) if record in folders]
+    return taken, (f"Read as a {layout} folder: {len({item.group for item in taken})} patients, "
                    f"{len(paths) - len(chosen)} other files are not taken.")
 
 
 def _folders(paths: Sequence[str]) -> tuple[list[Found], str]:
     """All that lies in one folder of the first level is of one patient."""
-    found = [Found(record, group=record.split("/")[0]) for record in DOMAIN.records(paths)]
-    return found, f"Read as a folder for each of {len({item.group for item in found})} patients, none of whom is split."
+    chosen = [Found(record, group=record.split("/")[0]) for record in DOMAIN.records(paths)]
+    patients = {item.group for item in chosen}
+    return chosen, f"Read as a folder for each of {len(patients)} patients, none of whom is split."
 
 
 def axial(values: np.ndarray) -> np.ndarray:
@@ -179,10 +180,10 @@ def _patient(folder: Path, within: Path | None) -> tuple[tuple[str, np.ndarray],
                       folder.is_file() else "not a folder of a patient")
     files = sorted(path.name for path in folder.iterdir() if nifti.is_nifti(path.name))
     marks = tuple((name, mark(folder / name)) for name in files)
-    found = _read_patient(folder, within, marks)
-    if isinstance(found, str):
-        raise Refused(found)
-    return found
+    arrays = _read_patient(folder, within, marks)
+    if isinstance(arrays, str):
+        raise Refused(arrays)
+    return arrays
 
 
 @lru_cache(maxsize=2)

@@ -37,16 +37,16 @@ class Clips(Domain):
     def records(self, files: Sequence[str]) -> dict[str, list[str]]:
         """Films, and folders of frames with their flow. A picture in no folder, or beside such folders, stays a record
         of its own, which is refused by name."""
-        found: dict[str, list[str]] = {file: [file] for file in files if films.is_film(Path(file))}
+        records: dict[str, list[str]] = {file: [file] for file in files if films.is_film(Path(file))}
         places = {PurePosixPath(file).parent for file in files if frame_folders.is_frame(file)}
-        outer = {PurePosixPath("."), *(above for place in places for above in place.parents)}
+        outer = {PurePosixPath("."), *(above for folder in places for above in folder.parents)}
         for file in files:
             path = PurePosixPath(file)
             if path.parent in places - outer and (frame_folders.is_frame(file) or path.name == frame_folders.FLOW):
-                found.setdefault(path.parent.as_posix(), []).append(file)
+                records.setdefault(path.parent.as_posix(), []).append(file)
             elif path.parent in places and frame_folders.is_frame(file):
-                found[file] = [file]
-        return found
+                records[file] = [file]
+        return records
 
     def promises(self, record: str) -> bool:
         """Every folder of frames does; a file by its ending."""
@@ -64,16 +64,16 @@ class Clips(Domain):
             names = _frame_names(path)
             first = frame_folders.read_frames(path, [next(iter(names.values()))], within)
             runs, gaps = frame_folders.runs(names)
-            found = [(run[start], run[end]) for run in runs
+            spans = [(run[start], run[end]) for run in runs
                      for start, end in films.pieces(0, len(run) - 1, _longest(first.size // first.shape[-1]))]
-            found += gaps
+            spans += gaps
         elif path.suffix.lower() in SUFFIXES:
             return ()
         else:
             count, promised, pixels, cuts = films.scan(path, within)
-            found = films.cut(count, cuts, _longest(pixels))
-            found += [(count, min(promised, count + LONGEST) - 1)] if promised > count else []
-        return [part_name(*item) for item in sorted(found)] if len(found) > 1 else ()
+            spans = films.cut(count, cuts, _longest(pixels))
+            spans += [(count, min(promised, count + LONGEST) - 1)] if promised > count else []
+        return [part_name(*item) for item in sorted(spans)] if len(spans) > 1 else ()
 
     def read(self, path: Path, within: Path | None = None) -> dict[str, np.ndarray]:
         """The frames, and the flow where a folder has one."""
@@ -131,9 +131,9 @@ def _check_length(count: int, least: int = SHORTEST) -> None:
 
 def _read_film(film: Path, first: int, last: int, by: int, within: Path | None) -> dict[str, np.ndarray]:
     _check_length(last - first + 1, 1)
-    found = films.frames(film, first, last, within, by)  # what is missing is said before what is short
-    _check_length(len(found))
-    return {"frames": found}
+    decoded = films.frames(film, first, last, within, by)  # what is missing is said before what is short
+    _check_length(len(decoded))
+    return {"frames": decoded}
 
 
 def _frame_names(folder: Path) -> dict[int, str]:

@@ -17,7 +17,7 @@ from restore_ml.data import likeness
 from restore_ml.data.domain import Maker
 from restore_ml.data.face_layouts import LAYOUTS
 from restore_ml.data.label_maps import read_labels
-from restore_ml.data.person_folders import JSON, PersonFolders, read_facts
+from restore_ml.data.person_folders import JSON, PersonFolders, read_annotations
 from restore_ml.data.pictures import Refused, read_bytes, read_picture
 
 PARSING = ("background", "hair", "skin", "brows", "eyes", "nose", "upper lip", "inner mouth", "lower lip")
@@ -53,11 +53,11 @@ class Faces(PersonFolders):
         if "parsing" in beside:
             arrays["parsing"] = read_labels(beside["parsing"], len(PARSING), image.shape[:2], within)
         if JSON in beside:
-            facts = read_facts(beside[JSON], ("landmarks", "attributes"), within)
-            if "landmarks" in facts:
-                arrays["landmarks"] = landmarks(facts["landmarks"], image.shape[:2])
-            if "attributes" in facts:
-                arrays["attributes"] = attributes(facts["attributes"])
+            annotations = read_annotations(beside[JSON], ("landmarks", "attributes"), within)
+            if "landmarks" in annotations:
+                arrays["landmarks"] = landmarks(annotations["landmarks"], image.shape[:2])
+            if "attributes" in annotations:
+                arrays["attributes"] = attributes(annotations["attributes"])
         return arrays
 
     def luma(self, arrays: dict[str, np.ndarray]) -> np.ndarray:

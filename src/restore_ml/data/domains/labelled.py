@@ -33,26 +33,26 @@ def _tops(paths: Sequence[str]) -> set[str]:
 
 def _classes(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     """The pictures of the folders of classes in `train` and `val` for the role `train`, in `test` for `test`."""
-    found = []
+    chosen = []
     for path in paths:
         parts = PurePosixPath(path).parts
         split = _SPLITS.get(parts[0].lower(), "") if len(parts) > 2 else ""
         if split in _splits_of(role):
             # `train` is left open, so that a share of it becomes validation where the set has no folder for it
-            found.append(Found(path, "" if split == "train" else split))
-    return found, (f"Read as a folder for each class in a folder for each split: {len(found)} files of "
-                   f"{', '.join(_splits_of(role))} are taken, {len(paths) - len(found)} other files are not.")
+            chosen.append(Found(path, "" if split == "train" else split))
+    return chosen, (f"Read as a folder for each class in a folder for each split: {len(chosen)} files of "
+                   f"{', '.join(_splits_of(role))} are taken, {len(paths) - len(chosen)} other files are not.")
 
 
 def _cifar(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     """The batches of data for the role `train`, that of tests for `test`."""
-    found = []
+    chosen = []
     for path in paths:
         match = tables.CIFAR.fullmatch(PurePosixPath(path).name)
         split = match and {"data": "train", "test": "test"}[match["set"].lower()]
         if split in _splits_of(role):
-            found.append(Found(path))
-    return found, (f"Read as the binary CIFAR-10: {len(found)} batches are taken, {len(paths) - len(found)} other "
+            chosen.append(Found(path))
+    return chosen, (f"Read as the binary CIFAR-10: {len(chosen)} batches are taken, {len(paths) - len(chosen)} other "
                    "files are not.")
 
 
@@ -110,12 +110,12 @@ class Labelled(Domain):
 
     def records(self, files: Sequence[str]) -> dict[str, list[str]]:
         """A folder of idx files, else every file."""
-        found: dict[str, list[str]] = {}
+        records: dict[str, list[str]] = {}
         for file in files:
             parent = PurePosixPath(file).parent.as_posix()
             apart = parent != "." and tables.kind_of(PurePosixPath(file).name) == "idx"
-            found.setdefault(parent if apart else file, []).append(file)
-        return found
+            records.setdefault(parent if apart else file, []).append(file)
+        return records
 
     def promises(self, record: str) -> bool:
         """Pictures, tables, batches of CIFAR-10 and idx files, or a folder of these."""

@@ -64,7 +64,7 @@ class Nuclei(Domain):
     def records(self, files: Sequence[str]) -> dict[str, list[str]]:
         """A field is the folder of its images and masks, or what its picture and label map have in common, else the
         file."""
-        found: dict[str, list[str]] = {}
+        records: dict[str, list[str]] = {}
         pictures = [file for file in files if _is_picture(file)]
         pairs = {_stem(file) for file in pictures if _is_labels(file)} & {
             _stem(file) for file in pictures if not _is_labels(file)}
@@ -76,8 +76,8 @@ class Nuclei(Domain):
                 record = bowl["field"]
             elif _stem(file) in pairs:
                 record = folder if folder and crowd[folder] == 2 else _stem(file)
-            found.setdefault(record, []).append(file)
-        return found
+            records.setdefault(record, []).append(file)
+        return records
 
     def read(self, path: Path, within: Path | None = None) -> dict[str, np.ndarray]:
         """The field's picture, and its nuclei where they are outlined."""
@@ -131,16 +131,16 @@ def _stem(file: str) -> str:
 def _bowl(paths: Sequence[str]) -> tuple[list[Found], str]:
     """Each folder of images and masks is a field and a group of its own."""
     inside = {bowl["field"] for path in paths if (bowl := _BOWL.fullmatch(path))}
-    found = [Found(record, group=PurePosixPath(record).name) for record in DOMAIN.records(paths) if record in inside]
+    chosen = [Found(record, group=PurePosixPath(record).name) for record in DOMAIN.records(paths) if record in inside]
     other = sum(not _BOWL.fullmatch(path) for path in paths)
-    return found, f"Read as a folder for each of {len(found)} fields; {other} other files are not taken."
+    return chosen, f"Read as a folder for each of {len(chosen)} fields; {other} other files are not taken."
 
 
 def _folders(paths: Sequence[str]) -> tuple[list[Found], str]:
     """What lies in one folder of the first level is of one group."""
-    found = [Found(record, group=record.split("/")[0] if "/" in record else "") for record in DOMAIN.records(paths)]
-    groups = {item.group for item in found} - {""}
-    return found, f"Read as a folder for each of {len(groups)} groups, none of which is split."
+    chosen = [Found(record, group=record.split("/")[0] if "/" in record else "") for record in DOMAIN.records(paths)]
+    groups = {item.group for item in chosen} - {""}
+    return chosen, f"Read as a folder for each of {len(groups)} groups, none of which is split."
 
 
 def read_image(path: Path, within: Path | None = None) -> np.ndarray:

@@ -14,9 +14,9 @@ from restore_ml.data.public_layouts import CYCLEGAN, Found, Layout
 def _paintings_of_cyclegan(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
     """Side A: in the published sets (monet2photo, vangogh2photo, cezanne2photo, ukiyoe2photo) the paintings."""
     both, _ = CYCLEGAN.select(paths, role)
-    found = [item for item in both if PurePosixPath(item.path).parts[0].endswith("A")]
-    return found, (f"Read as a CycleGAN folder of paintings (A) and photographs (B): {len(found)} files of side A are "
-                   f"taken, {len(paths) - len(found)} other files are not.")
+    chosen = [item for item in both if PurePosixPath(item.path).parts[0].endswith("A")]
+    return chosen, (f"Read as a CycleGAN folder of paintings (A) and photographs (B): {len(chosen)} files of side A "
+                   f"are taken, {len(paths) - len(chosen)} other files are not.")
 
 
 def _shows_artists(paths: Sequence[str]) -> bool:
@@ -26,10 +26,10 @@ def _shows_artists(paths: Sequence[str]) -> bool:
 
 
 def _artists(paths: Sequence[str], role: str) -> tuple[list[Found], str]:
-    found = [Found(path, group=DOMAIN.group(path)) for path in paths]
-    pictures = [item for item in found if DOMAIN.promises(item.path)]
+    chosen = [Found(path, group=DOMAIN.group(path)) for path in paths]
+    pictures = [item for item in chosen if DOMAIN.promises(item.path)]
     artists = {item.group for item in pictures if item.group}
-    return found, f"Read as a folder for each of {len(artists)} artists, none of whom is split."
+    return chosen, f"Read as a folder for each of {len(artists)} artists, none of whom is split."
 
 
 class Paintings(PictureFiles):

@@ -52,11 +52,11 @@ class Scenes(Domain):
                    and path.suffix == ".npy"} | {
             path.parent for file in files if (path := PurePosixPath(file)).stem in scene_files.DATES
             and path.suffix.lower() in scene_files.SUFFIXES}
-        found: dict[str, list[str]] = {}
+        records: dict[str, list[str]] = {}
         for file in files:
             top = next((parent for parent in reversed(PurePosixPath(file).parents) if parent in folders), None)
-            found.setdefault(file if top in (None, PurePosixPath()) else str(top), []).append(file)
-        return found
+            records.setdefault(file if top in (None, PurePosixPath()) else str(top), []).append(file)
+        return records
 
     def promises(self, record: str) -> bool:
         """Files of scenes, and folders (which may be called anything)."""

@@ -52,11 +52,11 @@ def _make(folder: Path, role: str, splits: dict[int, str]) -> dict[str, Any]:
     pictures = {}
     for number, split in splits.items():
         name = f"phantom_{number:03d}"
-        place = folder / name
-        place.mkdir(parents=True)
+        path = folder / name
+        path.mkdir(parents=True)
         for kind, values in patient(number).items():
             volume = Volume(values, np.diag([-VOXEL[0], -VOXEL[1], VOXEL[2], 1.0]))  # left and back, as BraTS has it
-            nifti.write(place / f"{name}_{kind}.nii", volume)
+            nifti.write(path / f"{name}_{kind}.nii", volume)
         for index in range(DEPTH):
             pictures[f"{name}/slice_{index:03d}"] = {"group": name, "split": split}
     return {"role": role, "domain": "brains", "synthetic": True, "licence": "same licence as this project",
@@ -73,14 +73,14 @@ def patient(number: int) -> dict[str, np.ndarray]:
     field = 1 + 0.08 * _smooth(rng, 3)
     texture = gaussian_filter(rng.normal(size=classes.shape), (1.5, 1.5, 0.5))
     texture = 1 + 0.03 * texture / texture.std()
-    found = {}
+    contrasts = {}
     for kind, levels in BRIGHTNESS.items():
         own = np.array(levels) * np.concatenate([[0], rng.uniform(0.94, 1.06, len(levels) - 1)])
         values = gaussian_filter(own[classes], (0.7, 0.7, 0)) * field * texture
         values = np.clip(values + rng.normal(0, 0.015, classes.shape) * (values > 0.02), 0, BRIGHTEST)
-        found[kind] = np.rint(values * (255 / BRIGHTEST)).astype(np.uint8)
-    found["seg"] = np.array([BRATS.get(value, 0) for value in range(8)], np.uint8)[classes]
-    return found
+        contrasts[kind] = np.rint(values * (255 / BRIGHTEST)).astype(np.uint8)
+    contrasts["seg"] = np.array([BRATS.get(value, 0) for value in range(8)], np.uint8)[classes]
+    return contrasts
 
 
 def _axes() -> tuple[np.ndarray, np.ndarray]:

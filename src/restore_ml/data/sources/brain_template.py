@@ -59,11 +59,11 @@ def signal(sequence: str, tissue: str) -> float:
 def make(folder: Path) -> dict[str, Any]:
     """Lay out the average brain as one patient."""
     volumes = contrasts()
-    place = folder / SUBJECT
-    place.mkdir(parents=True)
+    path = folder / SUBJECT
+    path.mkdir(parents=True)
     for name, volume in volumes.items():
-        nifti.write(place / f"{name}.nii", volume)
-    (place / "LICENCE.txt").write_text(NOTICE, encoding="utf-8")
+        nifti.write(path / f"{name}.nii", volume)
+    (path / "LICENCE.txt").write_text(NOTICE, encoding="utf-8")
     pictures = {f"{SUBJECT}/slice_{number:03d}": {"group": SUBJECT, "block": str(block), "computed_contrasts": HOW}
                 for block, number in slices(volumes["t1"].values)}
     return {"role": "test", "domain": "brains", "synthetic": False, "licence": shelf.package(PACKAGE).licence,
@@ -92,12 +92,12 @@ def contrasts() -> dict[str, Volume]:
     inside, affine = whole["brain_mask"] > 127, read["T1w"].affine
     shares = {name: whole[name] / 255 * inside for name in ("wm", "gm")}
     shares["csf"] = np.clip(inside - shares["wm"] - shares["gm"], 0, 1)
-    found = {"t1": whole["T1w"] * inside, "t2": whole["T2w"] * inside}
-    fine = _fine_structure(found["t1"], shares, inside)
+    volumes = {"t1": whole["T1w"] * inside, "t2": whole["T2w"] * inside}
+    fine = _fine_structure(volumes["t1"], shares, inside)
     for sequence in SEQUENCES:
         values = sum(share * signal(sequence, tissue) for tissue, share in shares.items()) * fine
-        found[sequence] = np.clip(_measured(values, inside, sequence), 0, 255)
-    return {name: Volume(np.rint(values).astype(np.uint8), affine) for name, values in found.items()}
+        volumes[sequence] = np.clip(_measured(values, inside, sequence), 0, 255)
+    return {name: Volume(np.rint(values).astype(np.uint8), affine) for name, values in volumes.items()}
 
 
 def _fine_structure(t1: np.ndarray, shares: dict[str, np.ndarray], inside: np.ndarray) -> np.ndarray:
@@ -118,9 +118,9 @@ def _measured(values: np.ndarray, inside: np.ndarray, sequence: str) -> np.ndarr
     rng = generator(SEED, "brain template", sequence)
     field = np.ones(values.shape)
     for axis, size in enumerate(values.shape):
-        place = (np.arange(size) * 2 - (size - 1)) / (size - 1)
+        positions = (np.arange(size) * 2 - (size - 1)) / (size - 1)
         first, second = rng.uniform(-0.05, 0.05, 2)
-        field = field * np.expand_dims(1 + first * place + second * place * place, [
+        field = field * np.expand_dims(1 + first * positions + second * positions * positions, [
             other for other in range(3) if other != axis])
     brightest = max(signal(sequence, tissue) for tissue in TISSUES)
     one, two = rng.normal(0, 0.01 * brightest, (2, *values.shape))

@@ -27,15 +27,15 @@ def makers() -> dict[str, Maker]:
             for ending, role in (("", "test"), ("_train", "train"))}
 
 
-def split_of(place: int, count: int) -> str:
-    """The split of the digit at `place` among the `count` of its class, in whole numbers.
+def split_of(index: int, count: int) -> str:
+    """The split of the digit at `index` among the `count` of its class, in whole numbers.
 
     >>> [split_of(place, 10) for place in (0, 6, 7, 8, 9)]
     ['train', 'train', 'validation', 'test', 'test']
     """
-    if place < count * 7 // 10:
+    if index < count * 7 // 10:
         return "train"
-    return "validation" if place < count * 8 // 10 else "test"
+    return "validation" if index < count * 8 // 10 else "test"
 
 
 def splits(labels: tuple[str, ...]) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from restore_ml.data.domain import Maker
 from restore_ml.data.domains.faces import ATTRIBUTES
-from restore_ml.data.person_folders import write_facts, write_picture
+from restore_ml.data.person_folders import write_annotations, write_picture
 from restore_ml.seeds import generator
 
 SIZE = 128
@@ -123,8 +123,8 @@ def smooth(rng: np.random.Generator, size: int | tuple[int, int], length: float)
 
 
 def _spline(size: int, length: float) -> np.ndarray:
-    place = np.arange(size) / length
-    distance = np.abs(place[:, None] - np.arange(-1, int(size / length) + 3))
+    position = np.arange(size) / length
+    distance = np.abs(position[:, None] - np.arange(-1, int(size / length) + 3))
     return np.where(distance < 1, 2 / 3 - distance**2 + distance**3 / 2, np.clip(2 - distance, 0, None)**3 / 6)
 
 
@@ -221,14 +221,14 @@ def _landmarks(who: Person, how: Pose) -> np.ndarray:
 
 def _attributes(who: Person, how: Pose) -> dict[str, int]:
     """What is known of CelebA's forty, by definition rather than by looking."""
-    held = {"Bald": who.bald, "Bangs": not who.bald and who.fringe < 0.5, "Big_Lips": who.mouth[2] > 0.058,
+    attributes = {"Bald": who.bald, "Bangs": not who.bald and who.fringe < 0.5, "Big_Lips": who.mouth[2] > 0.058,
             "Big_Nose": who.nose[0] > 0.115, "Bushy_Eyebrows": who.brow[1] > 0.027, "Eyeglasses": who.glasses,
             "Mouth_Slightly_Open": how.opening > 0.01, "Narrow_Eyes": who.eye[3] < 0.047,
             "Oval_Face": who.face[1] > 1.35 * who.face[0], "Pale_Skin": bool(who.skin.mean() > 0.66),
             "Smiling": how.smile > 0.03, "Wearing_Hat": False, "Wearing_Lipstick": who.lipstick,
             "Blurry": False, "Mustache": False, "Goatee": False, "No_Beard": True,
             **{name: not who.bald and who.hair_name == name for name in _HAIR}}
-    return {name: 1 if held[name] else -1 for name in ATTRIBUTES if name in held}
+    return {name: 1 if attributes[name] else -1 for name in ATTRIBUTES if name in attributes}
 
 
 def split_of(name: str) -> str:
@@ -251,9 +251,9 @@ def lay_out(folder: Path, persons: Iterable[str]) -> dict[str, Any]:
             image, parsing, points, attributes = draw(name, number)
             write_picture(folder / f"{name}/{number}.png", image)
             write_picture(folder / f"{name}/{number}.parsing.png", parsing)
-            write_facts(folder / f"{name}/{number}.json", {"landmarks": (points / 64).tolist(),
+            write_annotations(folder / f"{name}/{number}.json", {"landmarks": (points / 64).tolist(),
                                                            "attributes": attributes})
             described[f"{name}/{number}.png"] = {"group": name, "split": split_of(name)}
-    splits = {facts["split"] for facts in described.values()}
+    splits = {stated["split"] for stated in described.values()}
     return {"role": "test" if splits == {"test"} else "train", "domain": "faces", "synthetic": True,
             "source": SOURCE, "licence": LICENCE, "pictures": described}

@@ -167,6 +167,6 @@ def _put(folder: Path, person: str, number: int, photo: np.ndarray, sketch: np.n
 
 
 def _collection(described: dict[str, Any], source: str, licence: str) -> dict[str, Any]:
-    splits = {facts["split"] for facts in described.values()}
+    splits = {stated["split"] for stated in described.values()}
     return {"role": "test" if splits == {"test"} else "train", "domain": "drawings", "synthetic": True,
             "source": source, "licence": licence, "pictures": described}

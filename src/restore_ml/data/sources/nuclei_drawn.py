@@ -82,7 +82,7 @@ def _placed(rng: np.random.Generator, there: list[tuple[float, float, float]]) -
 def _distance(row: float, column: float, radius: float, turn: float) -> tuple[tuple[slice, slice], np.ndarray]:
     """The square that a nucleus may reach, and the distance of each pixel in it from the middle, 1 on the outline."""
     reach = 1.2 * radius
-    rows, columns = (slice(max(0, int(place - reach)), max(0, int(place + reach) + 2)) for place in (row, column))
+    rows, columns = (slice(max(0, int(centre - reach)), max(0, int(centre + reach) + 2)) for centre in (row, column))
     down = np.arange(SIZE, dtype=np.float64)[rows, None] - row
     right = np.arange(SIZE, dtype=np.float64)[columns] - column
     angle = np.arctan2(down, right) - turn

