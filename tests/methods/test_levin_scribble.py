@@ -81,7 +81,8 @@ def test_colour_stops_at_an_edge_of_grey():
 def test_without_hints_there_is_no_colour_and_with_all_there_is_theirs():
     sample = CASES.sample(PICTURE, "hints_0", 1, {"size": 32})
     for method in (LevinScribble({}), registry.method("guided_colorization", "nearest_hint", {})):
-        assert not harness.restore(method, Model(), sample.inputs, 1)["ab"].any()
+        noise = {**sample.inputs, "hint": np.full((32, 32, 2), 9, np.float32)}  # colours that nobody gave
+        assert not harness.restore(method, Model(), noise, 1)["ab"].any()
         full = {**sample.inputs, "hint": sample.target["ab"], "hinted": np.ones((32, 32, 1), np.float32)}
         np.testing.assert_array_equal(harness.restore(method, Model(), full, 1)["ab"], sample.target["ab"])
 

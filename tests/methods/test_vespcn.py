@@ -234,14 +234,16 @@ def test_five_frames_are_fused_in_the_order_of_time():
     assert len(flows) == 4 and all(torch.equal(call[1], low[:, 2]) for call in motion.calls)
 
 
-def test_the_error_reaches_the_motion_through_the_moved_frames():
+@pytest.mark.parametrize(("term", "moved"), [("mse", "motion net"), ("warping", "motion"), ("huber", "motion")])
+def test_what_each_term_moves(term, moved):
+    """The error of the restored frame reaches the motion through the moved frames."""
     torch.manual_seed(0)
-    method = Vespcn({"layers": 2, "width": 4, "beta": 0.0, "huber": 0.0})
+    method = Vespcn({"layers": 2, "width": 4})
     networks = method.build()
-    terms = method.loss(step_with({"lr": LR, "scale": torch.tensor([4, 4])}, {"hr": HR}, networks))
-    terms["mse"].backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for network in networks.values()
-               for name, parameter in network.named_parameters())
+    method.loss(step_with({"lr": LR, "scale": torch.tensor([4, 4])}, {"hr": HR}, networks))[term].backward()
+    for name, network in networks.items():
+        gradients = [parameter.grad is not None and parameter.grad.any() for parameter in network.parameters()]
+        assert all(gradients) if name in moved.split() else not any(gradients)
 
 
 # --- restoring --------------------------------------------------------------------------------------------------------
