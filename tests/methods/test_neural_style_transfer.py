@@ -80,7 +80,7 @@ class Watch:
         with torch.enable_grad():
             self.first = loss(0)
             self.gradient, = torch.autograd.grad(self.first, self.pixels)
-        return float(self.first)
+        return self.first.item()
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, features: FeatureNet, **settings) -> tuple[Watch, Tensor]:
@@ -135,8 +135,8 @@ def test_one_iteration_a_step(monkeypatch, features, name, kind, lr) -> None:
     assert name == "adam" or watch.made.param_groups[0]["max_iter"] == 1
 
 
-@pytest.mark.parametrize("settings", [{"units": "relative", "style_weight": 10.0}, {"units": "paper"},
-                                      {"units": "relative", "style_weight": 10.0, "optimiser": "adam", "lr": 0.03}])
+@pytest.mark.parametrize("settings", [{"units": "relative", "style_weight": 100.0}, {"style_weight": 1e6},
+                                      {"units": "relative", "style_weight": 100.0, "optimiser": "adam", "lr": 0.03}])
 def test_the_style_s_error_falls_by_ten_and_the_picture_stays_a_picture(features, settings) -> None:
     """The card: more than ten times less in 60 steps."""
     content, style = texture(32, 0), texture(32, 1)

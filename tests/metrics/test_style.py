@@ -21,11 +21,11 @@ def test_gram_does_not_know_where_anything_is() -> None:
 
 
 def test_shares_by_hand() -> None:
-    """Content: (1 + 9) / (4 + 16) and 4 / 1; style: Gram matrices of one channel are mean squares."""
+    """Content: (1 + 9) / (10 + 20) and 4 / (9 + 1); style: Gram matrices of one channel are mean squares."""
     wanted = {"a": torch.tensor([[[[2.0, 4.0]]]]), "b": torch.tensor([[[[1.0]]]])}
     maps = {"a": torch.tensor([[[[3.0, 1.0]]]]), "b": torch.tensor([[[[3.0]]]]), "c": torch.ones(1, 1, 1, 1)}
-    assert content_distance(maps, wanted).item() == pytest.approx((10 / 20 + 4 / 1) / 2)
-    of_a, of_b = ((9 + 1) / 2 - (4 + 16) / 2) ** 2 / ((4 + 16) / 2) ** 2, (9 - 1) ** 2 / 1
+    assert content_distance(maps, wanted).item() == pytest.approx((10 / 30 + 4 / 10) / 2)
+    of_a, of_b = (5 - 10) ** 2 / (5 ** 2 + 10 ** 2), (9 - 1) ** 2 / (9 ** 2 + 1)
     assert style_distance(maps, wanted).item() == pytest.approx((of_a + of_b) / 2)
 
 

@@ -8,10 +8,13 @@ from skimage.metrics import structural_similarity
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
+from restore_ml.evaluation.comparison import build_table
+from restore_ml.evaluation.tables import markdown
 from restore_ml.metrics.style import content_distance, style_distance
 from restore_ml.nn.features import FeatureNet
 from restore_ml.tasks.protocol import SetRow, protocol, with_distances
 from restore_ml.tasks.style_transfer.evaluation import CONTENT_TAPS, STYLE_TAPS
+from tests.evaluation import made
 
 PARTS = registry.parts("style_transfer")
 TASK, CASES, TRAINING = PARTS.task, PARTS.cases, PARTS.training
@@ -109,7 +112,8 @@ def test_the_distances_of_a_case_are_means_over_its_pairs_and_named_after_the_ne
                      "style_minivgg": pytest.approx(float(sum(style) / 2), rel=1e-5)}
     copies = [SetRow(row.record, {"image": row.record.arrays["content"]}, {}) for row in rows]
     assert RULES.measure_set(iter(copies), None, judge)["content_minivgg"] == 0
-    painted = [SetRow(row.record, {"image": row.record.arrays["style"]}, {}) for row in rows]
+    same = [Record("0", {"content": noise(32, 32), "style": noise(32, 32, 1)}, {})]
+    painted = [SetRow(one, {"image": one.arrays["style"]}, {}) for one in same]
     assert RULES.measure_set(iter(painted), None, judge)["style_minivgg"] == 0
     judge.source = "vgg16-89abcdef"
     assert set(RULES.measure_set(iter(rows), None, judge)) == {"content_vgg16", "style_vgg16"}
@@ -117,6 +121,15 @@ def test_the_distances_of_a_case_are_means_over_its_pairs_and_named_after_the_ne
     shown = with_distances(RULES, ["ssim_content", *found]).metrics
     assert [(metric.name, metric.direction) for metric in shown] == [
         ("ssim_content", 1), ("content_minivgg", 0), ("style_minivgg", 0)]
+
+
+def test_the_table_has_the_distances_of_the_network_that_there_is_and_no_empty_columns():
+    rows = made.rows("style_transfer", {"content_copy": {"ssim_content": 1.0}}, case="photos/painting")
+    about = {"content_copy": {"method": "content_copy", "figures": {
+        "photos/painting": {"content_vgg16": 0.0, "style_vgg16": 3.25}}}}
+    text = markdown("style_transfer", build_table("style_transfer", rows, about))
+    assert "| ssim_content ↑ [95 %] | content_vgg16 | style_vgg16 | vs baseline |" in text and "| 3.2500 |" in text
+    assert "minivgg" not in text and "imagenet" not in text
 
 
 def test_both_pictures_are_shown_and_nothing_is_asked_of_canaries():

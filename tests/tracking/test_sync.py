@@ -177,6 +177,19 @@ def test_the_provisional_alias_gives_way_to_the_champion(project: Path) -> None:
     assert not sync(project).changed
 
 
+def test_the_default_of_a_task_stands_for_it_provisionally(project: Path) -> None:
+    """Where no metric chooses, it is not the run that leads the table."""
+    sync(project)
+    client = store.client(project)
+    led = client.get_model_version_by_alias(NAME, "champion").tags["run"]
+    other = next(name for name in ("bicubic", "vdsr") if name != led)
+    path = project / "graph/super_resolution/runs.yaml"
+    path.write_text(f"default: {other}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+    sync(project)
+    version = client.get_model_version_by_alias(NAME, "champion")
+    assert version.tags["run"] == other and version.tags["provisional"] == "true"
+
+
 def test_a_champion_whose_run_was_trained_anew_keeps_its_version(short: Path) -> None:
     folder = short / "champions/super_resolution/champion"
     shutil.copytree(short / "models/super_resolution/vdsr", folder)

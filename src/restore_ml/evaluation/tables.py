@@ -23,7 +23,7 @@ _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3
 
 def markdown(task: str, table: pandas.DataFrame) -> str:
     """A heading, how to read it, then one table per case, the primary case first."""
-    rules = with_distances(protocol(task), table.columns)
+    rules = with_distances(protocol(task), table.columns[table.notna().any()])  # no column without a figure
     lines = [f"# {task}", "",
              f"Ranked by {rules.primary} on the primary case. Brackets: 95 % bootstrap interval over photographs. "
              f"Differences are paired by picture and positive where the run is better. Arrows: which way is better. "

@@ -1,7 +1,8 @@
-"""Distances of feature maps from those of a photograph (content) and of a painting (style), as shares of these.
+"""Distances of feature maps from those of a photograph (content) and of a painting (style), as shares.
 
-Maps are tensors N x C x H x W by tap, from any feature network. As shares, all layers and all networks count alike:
-0 for the same maps, 1 where there is nothing at all.
+Maps are tensors N x C x H x W by tap, from any feature network, and not negative (after a ReLU). A share is |a - b|^2 /
+(|a|^2 + |b|^2): 0 for the same, 1 for what has nothing in common, whatever the units. So all layers and all networks
+count alike, those as well in which nearly nothing fires; a share of the wanted maps alone is of any height there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEAST = 1e-12
-"""What a share is at least of: maps that are dead throughout are no division by nothing."""
+"""What is divided by at least: maps that are dead in both are the same."""
 
 
 def gram(maps: Tensor) -> Tensor:
@@ -24,7 +25,7 @@ def gram(maps: Tensor) -> Tensor:
 
 
 def content_distance(maps: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-    """Mean over the taps of `wanted` of mean (difference of maps)^2 / mean (wanted map)^2."""
+    """Mean over the taps of `wanted` of the share between the maps."""
     return _mean([_share(maps[tap], value) for tap, value in wanted.items()])
 
 
@@ -33,8 +34,8 @@ def style_distance(maps: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
     return _mean([_share(gram(maps[tap]), gram(value)) for tap, value in wanted.items()])
 
 
-def _share(value: Tensor, wanted: Tensor) -> Tensor:
-    return (value - wanted).square().mean() / wanted.square().mean().clamp(min=LEAST)
+def _share(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).square().sum() / (a.square().sum() + b.square().sum()).clamp(min=LEAST)
 
 
 def _mean(parts: list[Tensor]) -> Tensor:

@@ -50,7 +50,7 @@ class TaskView:
         self.root, self.task, self.files, self.limit = root, task, files, pictures
         self.pictures = TaskPictures(root, task)
         self.table = read_table(root, task)
-        self.rules = with_distances(self.pictures.protocol, self.table.columns)
+        self.rules = with_distances(self.pictures.protocol, self.table.columns[self.table.notna().any()])
         first = self.rules.metric(self.rules.primary)
         self.metrics = [first, *(metric for metric in self.rules.metrics if metric is not first)][:FIGURES]
         scores = read_task(root, task)

@@ -39,8 +39,8 @@ def versions(client: MlflowClient, task: str) -> dict[str, Any]:
 
 
 def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], words: Words) -> list[str]:
-    """Point the alias at promote's champion; where there is none, at the best run by the primary metric, provisionally;
-    and let the model's page say so.
+    """Point the alias at promote's champion; where there is none, provisionally at the default that the task names, or
+    at the best run by the primary metric; and let the model's page say so.
 
     Returns a sentence for each change. Promote decides, this only reads.
     """
@@ -51,7 +51,10 @@ def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], w
         digest = sha256((champion / "model.json").read_bytes())
         chosen = next((entry for entry in entries if entry.model_sha256 == digest), None)
     else:
-        chosen = best(task, [entry for entry in entries if entry.usable])
+        from restore_ml.serving.restore_command import default_run
+
+        usable, default = [entry for entry in entries if entry.usable], default_run(root, task)
+        chosen = next((entry for entry in usable if entry.run == default), None) or best(task, usable)
     name = registry_name(task)
     if chosen is None or chosen.fingerprint not in by_fingerprint:
         _describe(client, name, words.registered_model("", "", "", True))

@@ -132,7 +132,8 @@ class Task:
         if not run:
             return f"{start} There is no champion yet."
         parts = [start, f"**Champion: {run}**, version {version}"
-                 + (", provisionally: it leads the table, and `restore-ml promote` has not decided yet." if provisional
+                 + (", provisionally: it leads the table or is the task's default, and `restore-ml promote` has not "
+                    "decided yet." if provisional
                     else f", since {self._since()}.")]
         if not provisional and self.champion is not None:
             parts += _evidence(read_json(self.champion / "decision.json"))
