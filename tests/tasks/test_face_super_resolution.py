@@ -12,6 +12,7 @@ from skimage.metrics import structural_similarity
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.domains.faces import ATTRIBUTES
+from restore_ml.data.file_kinds import NUMBERS, Read
 from restore_ml.data.shards import Record
 from restore_ml.degradations.blur import gaussian_blur
 from restore_ml.degradations.resize import imresize
@@ -19,8 +20,9 @@ from restore_ml.degrading.cases import add_optional, check
 from restore_ml.degrading.contracts import task_suites
 from restore_ml.method import Method, Model
 from restore_ml.metrics.ifc import ifc_freq
-from restore_ml.serving.photos import of_task, restore_photo
+from restore_ml.serving.photos import answer, of_task, restore_photo
 from restore_ml.tasks.face_super_resolution.evaluation import rank1
+from restore_ml.tasks.photos import Asked
 from restore_ml.tasks.protocol import SetRow, protocol
 
 PARTS = registry.parts("face_super_resolution")
@@ -233,20 +235,14 @@ def test_a_face_of_any_small_size_is_restored():
         restore_photo(bicubic, Model(), np.zeros((8, 2049, 3), np.uint8))
 
 
-def test_attributes_lie_beside_the_picture(tmp_path):
-    photos, file = of_task("face_super_resolution"), tmp_path / "a.json"
-    assert photos.given(tmp_path / "a.png") == {}
-    file.write_text(json.dumps({"attributes": {ATTRIBUTES[0]: 1, ATTRIBUTES[2]: -1}}))
-    told = photos.given(tmp_path / "a.png")
-    assert np.array_equal(told["attributes"], [1, 0, -1, *[0] * 37])
-    out = restore_photo(Told({}), Model(), np.zeros((8, 8, 3), np.uint8), given=told)
-    assert out[0, 0, 0] == 255 and not restore_photo(Told({}), Model(), np.zeros((8, 8, 3), np.uint8)).any()
-    file.write_text(json.dumps({"landmarks": []}))
-    assert photos.given(tmp_path / "a.png") == {}
-    for text, reason in (("{", "broken a.json"), (json.dumps({"attributes": {"Beautiful": 1}}), "CelebA's forty")):
-        file.write_text(text)
-        with pytest.raises(UserError, match=rf"a\.json cannot be used: .*{reason}"):
-            photos.given(tmp_path / "a.png")
+def test_attributes_are_a_file_beside_the_picture():
+    small = Read(np.zeros((8, 8, 3), np.uint8))
+    told = NUMBERS.decode(json.dumps({ATTRIBUTES[0]: 1, ATTRIBUTES[2]: -1}).encode())
+    out = answer(Told({}), Model(), {"image": small, "attributes": told}, Asked())["image"].value
+    assert out[0, 0, 0] == 255 and not answer(Told({}), Model(), {"image": small}, Asked())["image"].value.any()
+    for named, reason in (({"Beautiful": 1.0}, "CelebA's forty"), ({ATTRIBUTES[0]: 0.5}, "must be -1 or 1")):
+        with pytest.raises(UserError, match=f"The attributes cannot be used: .*{reason}"):
+            answer(Told({}), Model(), {"image": small, "attributes": Read(named)}, Asked())
 
 
 def test_a_person_who_gives_no_attributes_is_told_so():
