@@ -76,3 +76,20 @@ def test_runs_of_a_kind_are_chosen_with_the_baseline(many: Any) -> None:
     many.find_element("css selector", ".menu [data-kind='no training']").click()
     tiles = "return document.querySelectorAll('.picture:first-child .tile[data-run]').length"
     soon(lambda: many.execute_script(tiles) <= 2, True)  # the baseline and the champion
+
+
+def test_without_a_truth_a_result_lies_beside_the_input(browser: Any, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    from restore_ml.tasks.super_resolution.evaluation import SuperResolution
+
+    root = small_project.build(tmp_path / "project", pictures=1)
+    monkeypatch.setattr(SuperResolution, "show", SHOWS["style"])
+    build(root, tmp_path / "pages")
+    browser.get((tmp_path / "pages/super_resolution.html").as_uri())
+    sides = "return ['left', 'right'].map((side) => document.getElementById(side).value)"
+    browser.find_element("css selector", ".zoom[data-key=vdsr]").click()
+    assert browser.execute_script(sides) == ["input", "vdsr"]
+    browser.find_element("css selector", "[data-close]").click()
+    browser.find_element("css selector", ".zoom[data-key=style]").click()
+    assert browser.execute_script(sides) == ["input", "style"]
+    assert not browser.find_element("css selector", "dialog .frames").is_displayed()

@@ -83,8 +83,14 @@
     const image = make("img", { src: file(shot.picture, true), alt: `${picture.name}, ${key}`, width, height: height * (shot.frames || 1), loading: "lazy" });
     const seen = shot.frames ? Film.box(image, shot.frames, width, height) : image;
     const button = make("button", { type: "button", class: "zoom", "data-key": key, "aria-label": `Compare ${key} of ${picture.name}` }, seen);
-    button.addEventListener("click", () => Viewer.open(...look(picture, key === "truth" ? "input" : key, "truth")));
+    button.addEventListener("click", () => Viewer.open(...look(picture, ...sidesOf(picture, key))));
     return button;
+  }
+  // What lies left and right in the viewer: a picture beside the truth or, where nobody knows one, beside the input.
+  function sidesOf(picture, key) {
+    if (picture.truth) return [key === "truth" ? "input" : key, "truth"];
+    const result = picture.tiles.find((tile) => tile.picture && isShown(tile.run));
+    return ["input", key === "input" && result ? data.runs[result.run] : key];
   }
   const seen = (picture) => picture.tiles.filter((tile) => isShown(tile.run));
   // Bars of a class's probabilities; the true one is marked.

@@ -94,11 +94,12 @@ class TaskView:
         return "" if folder is None else str(read_json(folder / "model.json")["run"])
 
     def _cover(self, rows: dict[str, Any], case: dict[str, Any]) -> dict[str, Any] | None:
-        """Input, best picture and truth (None where nobody knows it) of the first shown picture, for the first page."""
+        """Input, best picture and truth of the first shown picture, for the first page; where nobody knows a truth,
+        what else there is beside the input (a style)."""
         for picture in case["pictures"][:1]:
             given = {shot["key"]: shot for shot in picture["given"]}
-            cover = {"input": given["input"], "best": None, "run": "", "truth": given.get("truth"),
-                     "width": picture["width"], "height": picture["height"]}
+            other = next((shot for name, shot in given.items() if name != "input"), None)
+            cover = {"input": given["input"], "best": None, "run": "", "other": given.get("truth", other)}
             for row in rows["rows"]:
                 tile = next((tile for tile in picture["tiles"] if self.runs[tile["run"]] == row["run"]), None)
                 if tile is not None and "picture" in tile:

@@ -71,7 +71,7 @@ def enlarged(picture: np.ndarray, least: int = LEAST_SIDE) -> tuple[np.ndarray, 
 
 def outlined(picture: np.ndarray, labels: np.ndarray, least: int = LEAST_SIDE, fill: float = 0.15) -> np.ndarray:
     """The picture with the outline of each class or object (H x W or H x W x 1, 0 is the background) in its colour, a
-    pixel wide, its inside tinted by the share `fill`."""
+    pixel wide (two where it is enlarged), its inside tinted by the share `fill`."""
     seen, factor = enlarged(picture, least)
     numbers = np.repeat(np.repeat(labels.reshape(labels.shape[:2]).astype(np.int64), factor, 0), factor, 1)
     paint = PALETTE[np.where(numbers > 0, 1 + (numbers - 1) % (len(PALETTE) - 1), 0)]
@@ -81,6 +81,8 @@ def outlined(picture: np.ndarray, labels: np.ndarray, least: int = LEAST_SIDE, f
     edge[:-1] |= numbers[1:] != numbers[:-1]
     edge[:, 1:] |= numbers[:, 1:] != numbers[:, :-1]
     edge[:, :-1] |= numbers[:, 1:] != numbers[:, :-1]
+    if factor > 2:  # a line that survives being made smaller again
+        edge = cv2.dilate(edge.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     tinted = np.rint((1 - fill) * seen.astype(np.float64) + fill * paint).astype(np.uint8)
     seen[inside] = tinted[inside]
     seen[edge & inside] = paint[edge & inside]
@@ -92,14 +94,15 @@ def boxed(picture: np.ndarray, boxes: np.ndarray, names: Sequence[str] = (), num
     """The picture with boxes (B x 4, (left, top, right, bottom) edges in its pixels; rows of zeros are none), each with
     its name. `numbers`: the class of each from 1 on, which gives the colour (default: one after the other)."""
     seen, factor = enlarged(picture, least)
+    width = max(1, min(3, min(seen.shape[:2]) // 96))
     for place, box in enumerate(np.asarray(boxes, np.float64)):
         if not box.any():
             continue
         colour = colours(numbers[place] if place < len(numbers) else place + 1).tolist()
         left, top, right, bottom = np.rint(box * factor).astype(int).tolist()
         corners = (left, top), (max(left, right - 1), max(top, bottom - 1))
-        cv2.rectangle(seen, *corners, (0, 0, 0), 3)
-        cv2.rectangle(seen, *corners, colour, 1)
+        cv2.rectangle(seen, *corners, (0, 0, 0), width + 2)
+        cv2.rectangle(seen, *corners, colour, width)
         if place < len(names) and names[place]:
             _word(seen, names[place], left, top, colour)
     return seen
@@ -110,7 +113,7 @@ def dotted(picture: np.ndarray, points: np.ndarray, shades: np.ndarray | None = 
     """The picture with a dot at each point (P x 2, (x, y) of pixel centres). `shades`: P x 3 uint8, the colour of each
     (hints); a white and a black rim keep it visible on any ground."""
     seen, factor = enlarged(picture, least)
-    radius = max(2, min(seen.shape[:2]) // 64)
+    radius = max(2, min(seen.shape[:2]) // 48)
     for place, (x, y) in enumerate(np.asarray(points, np.float64)):
         centre = (round((x + 0.5) * factor - 0.5), round((y + 0.5) * factor - 0.5))
         colour = (colours(place + 1) if shades is None else shades[place]).tolist()
