@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from restore_ml.losses.similarity import ssim
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.nn.initialisation import he
+from restore_ml.nn.initialisation import normal
 from restore_ml.tasks.contrast_synthesis.task import CONTRASTS, missing_contrasts
 
 LEVELS = 4
@@ -38,7 +38,7 @@ class CollaGan(Method):
 
     reading: the term of the true pictures is their mean, the generator's adversarial and class terms are means over the
     M pictures; SSIM of the cycled pictures alone, with Wang's window; the cycled passes are given everything else;
-    how many contrasts are hidden; one factor a slice; He's first weights; leaky ReLU and no normalisation in the
+    how many contrasts are hidden; one factor a slice; first weights N(0, 0.02); leaky ReLU and no normalisation in the
     discriminator; the number of slices in the recipe's 1000 epochs (224).
     """
 
@@ -242,7 +242,7 @@ class Generator(nn.Module):
             if level:
                 self.attend.append(ConditionalAttention(contrasts, wide))
         self.last = nn.Conv2d(width, 1, 1, bias=False)
-        he(self, SLOPE)
+        normal(self)
 
     def forward(self, x: Tensor, wanted: Tensor) -> Tensor:
         """The wanted contrast."""
@@ -275,7 +275,7 @@ class Discriminator(nn.Module):
         self.joined = nn.Sequential(*_conv(12 * w, 8 * w, 4, 2), *_conv(8 * w, 16 * w, 4, 2), nn.Dropout(0.5))
         self.score = nn.Conv2d(16 * w, 1, 3, padding=1)
         self.classes = nn.Conv2d(16 * w, contrasts, side // 16)
-        he(self, SLOPE)
+        normal(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and logits."""
