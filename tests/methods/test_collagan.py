@@ -206,9 +206,9 @@ def test_the_recipe():
         assert isinstance(optimiser, torch.optim.Adam)
         assert (optimiser.defaults["lr"], optimiser.defaults["betas"]) == (0.01, (0.3, 0.8))
     paper = CollaGan.paper
-    assert [paper[key] for key in ("contrasts", "cycle", "ssim", "adversarial", "classification", "direct", "scale",
-                                   "most_missing", "disc_steps", "lr", "betas", "batch", "patch")] == [
-        ["t1", "t1ce", "t2", "flair"], 10.0, 1.0, 1.0, 1.0, 0.0, 0.1, 3, 2, 1e-5, [0.5, 0.999], 1, 240]
+    assert [paper[key] for key in ("contrasts", "cycle", "ssim", "adversarial", "classification", "direct", "cycled",
+                                   "scale", "most_missing", "disc_steps", "lr", "betas", "batch", "patch")] == [
+        ["t1", "t1ce", "t2", "flair"], 10.0, 1.0, 1.0, 1.0, 0.0, 3, 0.1, 3, 2, 1e-5, [0.5, 0.999], 1, 240]
     assert method.multiple == 16 and method.channels == [0, 1, 2, 4]
 
 

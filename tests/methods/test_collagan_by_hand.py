@@ -85,9 +85,34 @@ def test_what_a_step_makes():
     """The wanted contrast from what is given; each other one from it and the true rest, hidden or not."""
     method, networks = made(), players()
     passes = method.passes(step(networks))
-    np.testing.assert_allclose(passes.made.detach().numpy(), painted(), atol=1e-6)
-    assert torch.equal(passes.truth, TRUTH[:, CHANNELS]) and torch.equal(passes.wanted, WANTED[:, CHANNELS])
+    for one in range(2):
+        np.testing.assert_allclose(passes.made[one].detach().numpy(), painted()[one, passes.which[one]], atol=1e-6)
+        assert torch.equal(passes.true[one], TRUTH[one, CHANNELS][passes.which[one]])
+        assert sorted(passes.which[one].tolist()) == [0, 1, 2]
+    assert torch.equal(passes.which[:, 0], WANTED[:, CHANNELS].argmax(1)) and (passes.counted == 1).all()
+    assert torch.equal(passes.truth, TRUTH[:, CHANNELS])
     assert [call[0].shape[0] for call in networks["generator"].calls] == [2, 2 * (M - 1)]
+
+
+def test_where_some_are_cycled_alone_they_stand_for_all():
+    """One of two others: which one is drawn anew each step; the wanted contrast is always made."""
+    method, seen = made(cycle=7.0, ssim=3.0, adversarial=2.0, classification=5.0, direct=4.0, cycled=1), set()
+    truth = TRUTH[:, CHANNELS].double().numpy()
+    for number in range(12):
+        context = step(players())
+        context.generator.manual_seed(number)
+        terms, which = method.generator_loss(context), method.passes(context).which.numpy()
+        seen.add(tuple(which[:, 1]))
+        every, rows = painted(), np.arange(2)[:, None]
+        scores, entropies = judged(every)
+        off = np.abs(every - truth).mean((2, 3))[rows, which]
+        similar = [fidelity.ssim(every[one, k], truth[one, k], 1.0) for one, k in enumerate(which[:, 1])]
+        expected = {"cycle": 7 * 2 * off[:, 1].mean(), "ssim": 3 * 2 * -np.log((1 + np.array(similar)) / 2).mean(),
+                    "adversarial": 2 * np.square(scores - 1).mean(2)[rows, which].mean(),
+                    "class": 5 * entropies[rows, which].mean(), "direct": 4 * off[:, 0].mean()}
+        assert {name: term.item() for name, term in terms.items()} == {
+            name: pytest.approx(value, rel=1e-3) for name, value in expected.items()}
+    assert seen == {(2, 1), (0, 2)}
 
 
 def test_the_painter_s_terms():

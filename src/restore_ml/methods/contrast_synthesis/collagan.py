@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from restore_ml.losses.similarity import ssim
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.nn.initialisation import he
+from restore_ml.nn.initialisation import normal
 from restore_ml.tasks.contrast_synthesis.task import CONTRASTS, missing_contrasts
 
 LEVELS = 4
@@ -31,14 +31,15 @@ class CollaGan(Method):
     absolute difference of x' (0 for magnetic resonance, 10 for faces). The discriminator: (one term for the true
     pictures, one for each of the M that were made) / (M + 1), and the cross-entropy of the true ones.
 
-    `contrasts`: those that the networks know (M of them). `most_missing`: up to so many are hidden from the first pass,
-    the wanted one among them. `scale`: all contrasts of a slice are multiplied by one number from 1 - scale to
-    1 + scale. `disc_steps`: steps of the discriminator for one of the generator; `steps` counts those of the
-    discriminator.
+    `contrasts`: those that the networks know (M of them). `cycled`: so many of the M - 1 others are made again in a
+    step (the paper: all), drawn anew each step; where they are fewer their terms stand for all. `most_missing`: up to
+    so many are hidden from the first pass, the wanted one among them. `scale`: all contrasts of a slice are multiplied
+    by one number from 1 - scale to 1 + scale. `disc_steps`: steps of the discriminator for one of the generator;
+    `steps` counts those of the discriminator.
 
     reading: the term of the true pictures is their mean, the generator's adversarial and class terms are means over the
     M pictures; SSIM of the cycled pictures alone, with Wang's window; the cycled passes are given everything else;
-    how many contrasts are hidden; one factor a slice; He's first weights; leaky ReLU and no normalisation in the
+    how many contrasts are hidden; one factor a slice; first weights N(0, 0.02); leaky ReLU and no normalisation in the
     discriminator; the number of slices in the recipe's 1000 epochs (224).
     """
 
@@ -46,6 +47,7 @@ class CollaGan(Method):
     paper: ClassVar[dict[str, Any]] = {
         "contrasts": ["t1", "t1ce", "t2", "flair"], "width": 64, "disc_width": 4,
         "cycle": 10.0, "ssim": 1.0, "adversarial": 1.0, "classification": 1.0, "direct": 0.0,
+        "cycled": 3,
         "most_missing": 3, "scale": 0.1, "disc_steps": 2, "lr": 1e-5, "betas": [0.5, 0.999],
         "steps": 448_000, "batch": 1, "patch": 240, "ema": 0.0,
     }
@@ -96,22 +98,23 @@ class CollaGan(Method):
         real, classes = _judged(judge, passes.truth)
         fake, _ = _judged(judge, passes.made.detach())
         return {"real": s["adversarial"] * _mean((real - 1).square(), passes.there) / (count + 1),
-                "fake": s["adversarial"] * _mean(fake.square(), passes.there) * count / (count + 1),
-                "class": s["classification"] * _mean(_class_error(classes), passes.there)}
+                "fake": s["adversarial"] * _mean(fake.square(), passes.counted) * count / (count + 1),
+                "class": s["classification"] * _mean(_class_error(classes, torch.arange(count)), passes.there)}
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """See the class; contrasts that a patient does not have count nowhere."""
         s, passes = self.settings, self.passes(context)
         scores, classes = _judged(context.networks["discriminator"], passes.made)
-        off = (passes.made - passes.truth).abs().mean((2, 3))
-        cycled = passes.there * (1 - passes.wanted)
-        similar = torch.stack([ssim(passes.made[:, [k]], passes.truth[:, [k]]) for k in range(len(self.channels))], 1)
-        terms = {"cycle": s["cycle"] * (off * cycled).sum(1).mean(),
-                 "ssim": s["ssim"] * (-torch.log((1 + similar) / 2) * cycled).sum(1).mean(),
-                 "adversarial": s["adversarial"] * _mean((scores - 1).square(), passes.there),
-                 "class": s["classification"] * _mean(_class_error(classes), passes.there)}
+        off = ((passes.made - passes.true).abs().mean((2, 3)) * passes.counted).mean(0)
+        similar = torch.stack([ssim(made[:, None], true[:, None]) for made, true in zip(
+            passes.made.unbind(1), passes.true.unbind(1), strict=True)], 1)
+        unlike = (-torch.log((1 + similar) / 2) * passes.counted).mean(0)
+        all_others = (len(self.channels) - 1) / (len(off) - 1)  # where a step makes some of them alone
+        terms = {"cycle": s["cycle"] * all_others * off[1:].sum(), "ssim": s["ssim"] * all_others * unlike[1:].sum(),
+                 "adversarial": s["adversarial"] * _mean((scores - 1).square(), passes.counted),
+                 "class": s["classification"] * _mean(_class_error(classes, passes.which), passes.counted)}
         if s["direct"]:
-            terms["direct"] = s["direct"] * (off * passes.wanted).sum(1).mean()
+            terms["direct"] = s["direct"] * off[0]
         return terms
 
     def passes(self, context: Context) -> Passes:
@@ -126,16 +129,17 @@ class CollaGan(Method):
         scale = self.settings["scale"]
         factor = context.uniform(truth[:, :1, :1, :1], 1 - scale, 1 + scale)
         truth, seen = truth * factor, seen * factor
-        here = wanted[:, :, None, None]
+        here, many = wanted[:, :, None, None], min(self.settings["cycled"], count - 1)
+        turns = 1 + torch.randperm(count - 1, generator=context.generator, device=context.generator.device)[:many]
+        others = [wanted.roll(turn, 1) for turn in turns.tolist()]
         with torch.set_grad_enabled(plays and torch.is_grad_enabled()):
             first = generator(seen, wanted).float()
             whole = here * first + (1 - here) * truth
-            others = [wanted.roll(offset, 1) for offset in range(1, count)]
-            again = generator(whole.repeat(count - 1, 1, 1, 1), torch.cat(others)).float()
-            made = here * first
-            for other, picture in zip(others, again.split(len(truth)), strict=True):
-                made = made + other[:, :, None, None] * picture
-        return Passes(truth, made, wanted, there)
+            again = generator(whole.repeat(many, 1, 1, 1), torch.cat(others)).float()
+            made = torch.cat([first, *again.split(len(truth))], 1)
+        planes = torch.stack([wanted, *others], 1)
+        return Passes(truth, there, made, torch.einsum("nkm,nmhw->nkhw", planes, truth),
+                      torch.einsum("nkm,nm->nk", planes, there), planes.argmax(2))
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Each wanted contrast in a pass of its own, from those that are given: N x 5 x H x W in [0, 1]."""
@@ -150,30 +154,33 @@ class CollaGan(Method):
 
 
 class Passes(NamedTuple):
-    """The pictures of one step, N x M x H x W: `truth`, and `made`, at the wanted contrast from those that were given
-    and at each other one from that and the true rest. `wanted` and `there`: N x M of 0 and 1."""
+    """One step: `truth`, the true pictures, N x M x H x W, and which of them are `there`, N x M of 0 and 1. `made`: the
+    wanted contrast from those that were given, then others from it and the true rest, N x K x H x W; `true`: what they
+    should be; `counted`: N x K, whether that is there; `which`: N x K, the contrasts' numbers."""
 
     truth: Tensor
-    made: Tensor
-    wanted: Tensor
     there: Tensor
+    made: Tensor
+    true: Tensor
+    counted: Tensor
+    which: Tensor
 
 
 def _judged(judge: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """N x M x H x W -> patch scores, N x M x places, and logits of classes, N x M x M."""
+    """N x K x H x W -> patch scores, N x K x places, and logits of classes, N x K x M."""
     count, number = pictures.shape[:2]
     scores, classes = judge(pictures.flatten(0, 1)[:, None])
     return scores.float().reshape(count, number, -1), classes.float().reshape(count, number, -1)
 
 
-def _class_error(classes: Tensor) -> Tensor:
-    """Cross-entropy of each picture to be what it stands for, N x M."""
-    right = torch.arange(classes.shape[1], device=classes.device).expand(len(classes), -1)
+def _class_error(classes: Tensor, right: Tensor) -> Tensor:
+    """Cross-entropy of each picture to be the contrast `right` (N x K, or K for all), N x K."""
+    right = right.to(classes.device).expand(classes.shape[:2])
     return F.cross_entropy(classes.flatten(0, 1), right.flatten(), reduction="none").view_as(right)
 
 
 def _mean(values: Tensor, there: Tensor) -> Tensor:
-    """Mean over the pictures that are there; `values`: N x M, or N x M x places, which are averaged first."""
+    """Mean over the pictures that are there; `values`: N x K, or N x K x places, which are averaged first."""
     values = values.mean(2) if values.ndim == 3 else values
     return (values * there).sum() / there.sum()
 
@@ -242,7 +249,7 @@ class Generator(nn.Module):
             if level:
                 self.attend.append(ConditionalAttention(contrasts, wide))
         self.last = nn.Conv2d(width, 1, 1, bias=False)
-        he(self, SLOPE)
+        normal(self)
 
     def forward(self, x: Tensor, wanted: Tensor) -> Tensor:
         """The wanted contrast."""
@@ -275,7 +282,7 @@ class Discriminator(nn.Module):
         self.joined = nn.Sequential(*_conv(12 * w, 8 * w, 4, 2), *_conv(8 * w, 16 * w, 4, 2), nn.Dropout(0.5))
         self.score = nn.Conv2d(16 * w, 1, 3, padding=1)
         self.classes = nn.Conv2d(16 * w, contrasts, side // 16)
-        he(self, SLOPE)
+        normal(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and logits."""

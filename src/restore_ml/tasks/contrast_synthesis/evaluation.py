@@ -35,7 +35,7 @@ class ContrastSynthesis(Protocol):
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """`nmae`: sum of |made - true| over sum of true, in the brain; `psnr_lesion` is NaN without a lesion."""
-        brain, lesion = target["truth"].any(axis=2), target["labels"][..., 0] > 0
+        brain, lesion = target["truth"].max(axis=2) > 0, target["labels"][..., 0] > 0
         rows = [_figures(output["contrasts"][..., channel], target["truth"][..., channel], brain, lesion)
                 for channel in np.flatnonzero(inputs["wanted"])]
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
