@@ -42,7 +42,6 @@ def test_a_quarter_turn_a_shift_and_a_scale():
     assert not right[..., 6:].any() and not down[..., 6:, :].any()
     middle = moved(scale=1 / 8)[..., 3:5, 3:5]  # all places read within half a pixel of the middle
     np.testing.assert_allclose(middle.mean((2, 3)), MAPS[..., 3:5, 3:5].mean((2, 3)), atol=1e-5)
-    assert moved(scale=1 / 8).std((2, 3)).max() < MAPS.std((2, 3)).min()
 
 
 def test_the_matrix_by_hand_and_where_gradients_go():
