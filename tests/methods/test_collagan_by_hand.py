@@ -202,6 +202,7 @@ def test_one_forward_pass_a_step_without_gradients_where_the_painter_does_not_pl
         assert len(networks["generator"].calls) == 2  # the first pass, and all cycled ones together
 
 
+@torch.backends.mkldnn.flags(enabled=False)  # which spends seconds on each new size, and here all sizes are small
 def test_a_few_steps_on_one_batch_lower_the_painter_s_objective():
     torch.manual_seed(0)
     method = made(disc_steps=1, direct=10.0, lr=0.01)
