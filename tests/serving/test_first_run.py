@@ -15,6 +15,7 @@ from restore_ml.base import costs, layout
 from restore_ml.base.files import write_json
 from restore_ml.registry import photos, tables
 from restore_ml.serving import first_run
+from restore_ml.tasks.protocol import protocol
 from tests.tracking import small_project
 
 ROOT = Path(__file__).parents[2]
@@ -128,5 +129,8 @@ def test_the_seconds_come_from_the_last_build_here(project: Path, capsys: pytest
 def test_each_task_has_a_first_choice_that_stands_in_params(task: str) -> None:
     from restore_ml.runs.settings import load
 
-    runs = {run.name for run in load(ROOT / "params.yaml").runs_of(task)}
-    assert [run for named, run in first_run.FIGURES if named == task and run in runs]
+    params = load(ROOT / "params.yaml")
+    runs = {run.name: run.method for run in params.runs_of(task)}
+    first = first_run.first_choice(params, task)
+    assert first in runs and (runs[first] not in protocol(task).baselines or ("inpainting", first) in first_run.FIGURES)
+    assert [run for named, run in first_run.FIGURES if named == task] in ([], [first])

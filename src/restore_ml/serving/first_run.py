@@ -29,7 +29,7 @@ FIGURES = {
     ("face_super_resolution", "aeun"): (None, 360),
 }
 """(processor seconds or None where nobody measured them alone, megabytes with DVC's cache) of building a run from
-nothing at the profile cpu (docs/measured.md), and by that the first choice of each task: the champions of the first
+nothing at the profile cpu (docs/measured.md), and by that the first choice of these tasks: the champions of the first
 rebuild."""
 
 
@@ -72,14 +72,25 @@ def offer(root: Path, task: str, model: str, missing: NoModel) -> Offer:
         built = [run for run in runs if (root / layout.model(task, run) / "model.json").exists()]
         if built:
             raise NoModel(f"{missing} There are {', '.join(built)}.")
-        first = next((run for named, run in FIGURES if named == task and run in runs), next(iter(runs), ""))
-        run = params.defaults.get(task, first)
+        run = first_choice(params, task)
     else:
         run = model
     if run not in runs:
         raise NoModel(f"{missing}{nearest(model, runs)}")
     return Offer(task, run, f"Nothing of {task} is built that could restore it. Building the run {run} (profile "
                             f"{params.profile}) {_cost(root, task, run, params.profile)}.")
+
+
+def first_choice(params: settings.Params, task: str) -> str:
+    """The run that is offered of a task: the `default` of its runs.yaml, one that is measured (FIGURES), or the first
+    one that is no baseline; empty where it has none."""
+    from restore_ml.tasks.protocol import protocol
+
+    runs = [run for run in params.runs_of(task) if not run.of]
+    names, baselines = [run.name for run in runs], protocol(task).baselines
+    measured = [run for named, run in FIGURES if named == task and run in names]
+    better = [run.name for run in runs if run.method not in baselines]
+    return next(iter([*filter(None, [params.defaults.get(task)]), *measured, *better, *names]), "")
 
 
 def _cost(root: Path, task: str, run: str, profile: str) -> str:

@@ -193,7 +193,11 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
 
     photos, more = of_task(task), dict(others or {}) | ({} if mask is None else {"mask": mask})
     paths = {**(places.members(photos, source) or {places.main_name(photos, source, more): source}), **more}
-    way = way_of(task, paths)
+    try:
+        way = way_of(task, paths)
+    except UserError:
+        model_folder(root, task, model)  # a run of another task says more
+        raise
     targets = places.of_results(way, target)
     for got in way.gets:
         places.check(got.kind, targets[got.name], paths.values())
