@@ -100,9 +100,12 @@ class CycleGan(Method):
     def _pictures(self, context: Context) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each direction the source, what is made of it (once a step) and true pictures of what it becomes."""
         photo, sketch = (2 * picture - 1 for picture in (context.inputs["source"], context.target["truth"]))
-        made = [context.once(direction, lambda direction=direction, source=source: context.networks[direction](
-            source).float()) for direction, source in zip(DIRECTIONS, (photo, sketch), strict=True)]
-        return [(photo, made[0], sketch), (sketch, made[1], photo)]
+
+        def made(direction: str, source: Tensor) -> Tensor:
+            return context.once(direction, lambda: context.networks[direction](source).float())
+
+        to_sketch, to_photo = (made(name, source) for name, source in zip(DIRECTIONS, (photo, sketch), strict=True))
+        return [(photo, to_sketch, sketch), (sketch, to_photo, photo)]
 
 
 def judge(width: int, layers: int) -> PatchDiscriminator:

@@ -62,9 +62,10 @@ class Pix2Pix(Method):
         s = self.settings
         generator = UNet(3, 3, width=s["width"], levels=s["levels"], dropout=s["dropout"])
         for up in generator.up:
-            for place, layer in enumerate(up):  # type: ignore[arg-type]
+            assert isinstance(up, nn.Sequential)
+            for index, layer in enumerate(up):
                 if isinstance(layer, nn.Dropout):
-                    up[place] = Noise()  # type: ignore[index]
+                    up[index] = Noise()
         if s["eval_norm"] == "picture":
             for module in generator.modules():
                 if isinstance(module, nn.BatchNorm2d):  # without running statistics it always takes those at hand
