@@ -24,6 +24,7 @@ FIGURES = {
     ("super_resolution", "rapid_sr"): (110, 360),
     ("inpainting", "telea"): (70, 360),
     ("colorization", "colorful_colorization"): (None, 360),
+    ("segmentation", "unet_baseline"): (None, 360),
 }
 """(processor seconds or None where nobody measured them alone, megabytes with DVC's cache) of building a run from
 nothing at the profile cpu (docs/measured.md), and by that the first choice of each task: the champions of the first
