@@ -11,7 +11,7 @@ from PIL import Image
 from restore_ml.data.collections import add, check, describe
 from restore_ml.data.folders import EXCLUDED, excludes, walk
 from restore_ml.data.inbox import take
-from restore_ml.serving.batch import pictures_in
+from restore_ml.serving.items import pictures_in
 
 DISKS = ("@eaDir/IMG_1.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/deleted.jpg", "sub/@Recycle/old.jpg", "$RECYCLE.BIN/x.jpg",
          "System Volume Information/y.jpg", "__MACOSX/._a.jpg", "Catalog Previews.lrdata/1.jpg",

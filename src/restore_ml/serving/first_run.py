@@ -24,9 +24,6 @@ FIGURES = {
     ("super_resolution", "rapid_sr"): (110, 360),
     ("inpainting", "telea"): (70, 360),
     ("colorization", "colorful_colorization"): (None, 360),
-    ("classification", "lenet5"): (None, 360),
-    ("detection", "ssd"): (None, 360),
-    ("face_super_resolution", "aeun"): (None, 360),
 }
 """(processor seconds or None where nobody measured them alone, megabytes with DVC's cache) of building a run from
 nothing at the profile cpu (docs/measured.md), and by that the first choice of these tasks: the champions of the first
