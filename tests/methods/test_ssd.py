@@ -16,6 +16,7 @@ from restore_ml.methods.detection.ssd import (
     SSD,
     ScaledNorm,
     SSDNet,
+    _rows,
     answers,
     boxes_at,
     cells,
@@ -45,6 +46,9 @@ def test_parameters_are_those_of_ssd300_on_voc():
 def test_the_paper_has_8732_default_boxes():
     grids = tuple((side, side) for side in cells(300, 6))
     assert [side for side, _ in grids] == [38, 19, 10, 5, 3, 1]
+    with torch.device("meta"):
+        offsets, scores, made = SSDNet(64, 6, 20)(torch.zeros(1, 3, 300, 300))
+    assert tuple(made) == grids and offsets.shape == (1, 8732, 4) and scores.shape == (1, 8732, 21)
     assert [boxes_at(number) for number in range(6)] == [4, 6, 6, 6, 4, 4]
     boxes = default_boxes(grids, 300, tuple(SSD.paper["scales"]))
     assert boxes.shape == (8732, 4)
@@ -84,6 +88,9 @@ def test_predictions_are_in_the_order_of_the_default_boxes():
             parameter.zero_()
         for head in (*net.locate, *net.classify):
             head.bias.copy_(torch.arange(float(len(head.bias))))
+    x = torch.arange(24.0).view(1, 4, 2, 3)  # one box in each of 2 x 3 cells
+    assert _rows(x, 4)[0].equal(torch.stack([x[0, :, 0, 0], x[0, :, 0, 1], x[0, :, 0, 2], x[0, :, 1, 0], x[0, :, 1, 1],
+                                             x[0, :, 1, 2]]))
     offsets, scores, grids = net(torch.zeros(1, 3, 32, 32))
     assert grids == [(4, 4), (2, 2)]
     assert offsets[0, :4].flatten().tolist() == list(range(16)) and offsets[0, 4:8].equal(offsets[0, :4])
@@ -205,6 +212,8 @@ def test_suppression_by_hand():
     assert suppressed(boxes, scores, 0.5, 10).tolist() == [3, 1, 2]  # 4 overlaps 2 by 7/13
     assert suppressed(boxes, scores, 0.55, 10).tolist() == [3, 1, 2, 4]
     assert suppressed(boxes, scores, 0.45, 2).tolist() == [3, 1]
+    half = np.array([[0, 0, 10, 10], [0, 0, 10, 5]], np.float32)  # an overlap that is the most is none too many
+    assert suppressed(half, np.array([0.9, 0.8]), 0.5, 10).tolist() == [0, 1]
     assert suppressed(boxes[:0], scores[:0], 0.45, 2).tolist() == []
     kept = suppressed(boxes, scores, 0.45, 10)
     assert suppressed(boxes[kept], scores[kept], 0.45, 10).tolist() == [0, 1, 2]  # nothing more goes the second time
