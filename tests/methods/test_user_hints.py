@@ -10,7 +10,7 @@ from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
 from restore_ml.method import Model
-from restore_ml.methods.guided_colorization.user_hints import HintsNet, UserHints, class_of
+from restore_ml.methods.guided_colorization.user_hints import HintsNet, UserHints, class_of, turned
 from restore_ml.metrics.colour import ab_class
 from restore_ml.restoring import harness
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
@@ -139,6 +139,31 @@ def test_the_losses_by_hand(phase):
         assert phase == "colours" or not call[place].any()
 
 
+def test_colours_are_turned_about_grey():
+    """By a quarter: a becomes b, b becomes -a; chroma stays."""
+    angles = torch.tensor([torch.pi / 2, 0.4])
+    found = turned(AB, angles)
+    torch.testing.assert_close(found[0], torch.stack([-AB[0, 1], AB[0, 0]]), atol=1e-4, rtol=0)
+    expected = np.exp(0.4j) * (AB[1, 0] + 1j * AB[1, 1]).numpy()
+    np.testing.assert_allclose(found[1].numpy(), [expected.real, expected.imag], atol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_truth_and_hints_of_a_share_of_the_samples_are_turned_alike(share):
+    count = 400
+    inputs = {name: torch.zeros(count, channels, 4, 4) for name, channels in (("L", 1), ("hint", 2), ("hinted", 1))}
+    inputs["hint"][:, 0] = 50.0
+    network = Calls(lambda lightness, hint, hinted, classify: (hint / 110, torch.zeros(count, 529, 1, 1)))
+    terms = UserHints({"turned": share}).colours_loss(step_with(inputs, {"ab": inputs["hint"].clone()},
+                                                                {"colorizer": network}))
+    assert terms["huber"].item() == pytest.approx(0, abs=1e-9)  # truth and hints are the same colour still
+    a, b = network.calls[0][1][:, :, 0, 0].T
+    angles = torch.atan2(b, a)
+    assert (angles.abs() > 1e-3).float().mean().item() == pytest.approx(share, abs=0.08)
+    torch.testing.assert_close(a.square() + b.square(), torch.full((count,), 2500.0), rtol=1e-4, atol=0)
+    assert share == 0 or (angles.min() < -2.5 and angles.max() > 2.5)
+
+
 @pytest.mark.parametrize(("classify", "term", "moved"), [
     (True, "classes", "conv1 conv2 conv3 conv4 conv5 conv6 conv7 up8 short8 conv8 classes"),
     (True, "huber", "up9 short9 conv9 up10 short10 conv10 colours"),
@@ -164,7 +189,7 @@ def test_restore_gives_ab():
 
 
 @pytest.mark.parametrize("wrong", [{"patch": 60}, {"hint_sides": [3, 1]}, {"hint_sides": [0, 3]}, {"hint_sides": [1]},
-                                   {"hint_rate": 0.0}, {"hint_rate": 1.5}])
+                                   {"hint_rate": 0.0}, {"hint_rate": 1.5}, {"turned": 1.5}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         UserHints(wrong)

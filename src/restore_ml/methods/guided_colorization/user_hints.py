@@ -90,10 +90,12 @@ class UserHints(Method):
     paper: ClassVar[dict[str, Any]] = {
         "width": 64, "hint_rate": 0.125, "hint_sides": [1, 9], "lr": 1e-4, "colour_lr": 1e-5,
         "lr_drops": {"512000": 0.1}, "betas": [0.9, 0.999], "steps": {"classes": 768_000, "colours": 768_000},
-        "batch": 25, "patch": 176, "ema": 0.0,
+        "batch": 25, "patch": 176, "ema": 0.0, "turned": 0.0,
     }
     """`lr`: of the first phase; `colour_lr`: of the second one, in which `lr_drops` are factors by step. `hint_rate`
-    and `hint_sides`: see the task's training."""
+    and `hint_sides`: see the task's training. `turned`: the share of samples whose true colours and hints are turned by
+    a random angle about grey, ours: the colours of a few photographs are soon known by heart, and hints then not
+    needed; a turned colour can only be told from the hints."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the crop and the hints."""
@@ -103,6 +105,8 @@ class UserHints(Method):
             raise self.wrong("patch", "it must be a multiple of 8")
         if not isinstance(sides, list) or len(sides) != 2 or not 1 <= sides[0] <= sides[1]:
             raise self.wrong("hint_sides", "it must be the least and the largest side in pixels, such as [1, 9]")
+        if not 0 <= self.settings["turned"] <= 1:
+            raise self.wrong("turned", "it must be a share from 0 to 1")
         if not 0 < self.settings["hint_rate"] <= 1:
             raise self.wrong("hint_rate", "it must be above 0 and at most 1")
 
@@ -139,11 +143,22 @@ class UserHints(Method):
     def _terms(self, context: Context, inputs: Inputs, classify: bool) -> dict[str, Tensor]:
         """Cross-entropy at every fourth pixel, and ten times Huber's loss of ab / 110, quadratic below 1 / 110 and
         summed over a and b."""
-        ab = context.target["ab"]
-        colours, classes = context.networks["colorizer"](inputs["L"], inputs["hint"], inputs["hinted"], classify)
+        ab, hint = context.target["ab"], inputs["hint"]
+        if self.settings["turned"]:
+            draws = context.uniform(ab[:, :, 0, 0])
+            angles = 2 * torch.pi * draws[:, 0] * (draws[:, 1] < self.settings["turned"])
+            ab, hint = turned(ab, angles), turned(hint, angles)
+        colours, classes = context.networks["colorizer"](inputs["L"], hint, inputs["hinted"], classify)
         huber = F.smooth_l1_loss(colours.float(), ab / AB_SCALE, beta=1 / AB_SCALE, reduction="none").sum(1)
         return {"classes": F.cross_entropy(classes.float(), class_of(ab[..., ::CLASS_GRID, ::CLASS_GRID])),
                 "huber": REGRESSION * huber.mean()}
+
+
+def turned(ab: Tensor, angles: Tensor) -> Tensor:
+    """Each sample's colours (N x 2 x H x W) turned about grey by its angle in radians, from a towards b."""
+    a, b = ab[:, :1], ab[:, 1:]
+    cosine, sine = (function(angles).view(-1, 1, 1, 1) for function in (torch.cos, torch.sin))
+    return torch.cat([cosine * a - sine * b, sine * a + cosine * b], 1)
 
 
 def class_of(ab: Tensor) -> Tensor:
