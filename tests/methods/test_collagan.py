@@ -195,20 +195,21 @@ def test_contrasts_that_the_networks_do_not_know_are_unsupported(degradation, wo
 
 
 def test_the_recipe():
-    method = CollaGan({**SMALL, "betas": [0.3, 0.8]})
+    method = CollaGan({**SMALL, "disc_lr": 0.02, "betas": [0.3, 0.8]})
     networks = method.build()
     [phase] = method.phases()
     judge, painter = phase.players
     assert [(one.name, one.networks, one.every) for one in phase.players] == [
         ("discriminator", ["discriminator"], 1), ("generator", ["generator"], 2)]
-    for player in (judge, painter):
+    for player, rate in ((judge, 0.02), (painter, 0.01)):
         optimiser = optimiser_of(player, networks)
         assert isinstance(optimiser, torch.optim.Adam)
-        assert (optimiser.defaults["lr"], optimiser.defaults["betas"]) == (0.01, (0.3, 0.8))
+        assert (optimiser.defaults["lr"], optimiser.defaults["betas"]) == (rate, (0.3, 0.8))
     paper = CollaGan.paper
     assert [paper[key] for key in ("contrasts", "cycle", "ssim", "adversarial", "classification", "direct", "cycled",
-                                   "scale", "most_missing", "disc_steps", "lr", "betas", "batch", "patch")] == [
-        ["t1", "t1ce", "t2", "flair"], 10.0, 1.0, 1.0, 1.0, 0.0, 3, 0.1, 3, 2, 1e-5, [0.5, 0.999], 1, 240]
+                                   "scale", "most_missing", "disc_steps", "lr", "disc_lr", "betas", "batch",
+                                   "patch")] == [
+        ["t1", "t1ce", "t2", "flair"], 10.0, 1.0, 1.0, 1.0, 0.0, 3, 0.1, 3, 2, 1e-5, 1e-5, [0.5, 0.999], 1, 240]
     assert method.multiple == 16 and method.channels == [0, 1, 2, 4]
 
 

@@ -6,6 +6,7 @@ magnetic resonance; method card `collagan`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -48,7 +49,7 @@ class CollaGan(Method):
         "contrasts": ["t1", "t1ce", "t2", "flair"], "width": 64, "disc_width": 4,
         "cycle": 10.0, "ssim": 1.0, "adversarial": 1.0, "classification": 1.0, "direct": 0.0,
         "cycled": 3,
-        "most_missing": 3, "scale": 0.1, "disc_steps": 2, "lr": 1e-5, "betas": [0.5, 0.999],
+        "most_missing": 3, "scale": 0.1, "disc_steps": 2, "lr": 1e-5, "disc_lr": 1e-5, "betas": [0.5, 0.999],
         "steps": 448_000, "batch": 1, "patch": 240, "ema": 0.0,
     }
     reading = ("means and sums of the adversarial, class and SSIM terms, what is hidden and scaled, first weights, the "
@@ -84,12 +85,12 @@ class CollaGan(Method):
         """The discriminator plays each step, the generator each `disc_steps`-th."""
         s = self.settings
 
-        def adam(parameters: Any) -> torch.optim.Optimizer:
-            return torch.optim.Adam(parameters, s["lr"], tuple(s["betas"]))
+        def adam(rate: float) -> Callable[[Any], torch.optim.Optimizer]:
+            return lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"]))
 
         return [Phase("train", s["steps"], [
-            Player("discriminator", ["discriminator"], self.discriminator_loss, adam),
-            Player("generator", ["generator"], self.generator_loss, adam, every=s["disc_steps"])])]
+            Player("discriminator", ["discriminator"], self.discriminator_loss, adam(s["disc_lr"])),
+            Player("generator", ["generator"], self.generator_loss, adam(s["lr"]), every=s["disc_steps"])])]
 
     def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
         """Least squares over true and made pictures, and the class of the true ones."""
