@@ -178,11 +178,13 @@ def _number(value: Any) -> float:
 
 
 def _baseline(rules: Protocol, models_by_run: dict[str, dict[str, Any]]) -> str:
-    """The run of the first of the protocol's baselines that is there; an empty text when none is."""
+    """The run of the first of the protocol's baselines that is there, of several with one method that which is named
+    after it; an empty text when none is."""
     for method in rules.baselines:
-        for run, entry in models_by_run.items():
-            if method == entry["method"]:
-                return run
+        runs = [run for run, entry in models_by_run.items() if method == entry["method"]]
+        if runs:
+            own = method.rpartition(".")[2]
+            return own if own in runs else runs[0]
     return ""
 
 

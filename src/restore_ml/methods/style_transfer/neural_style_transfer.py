@@ -32,10 +32,10 @@ class NeuralStyleTransfer(Method):
     authors found better, or `max`. `start`: from `content`, or from white `noise`. `tv`: weight of the total variation.
 
     reading: from the photograph, as in the authors' code, where the paper begins with noise; 500 iterations; beta 1000
-    times alpha (the paper names 200 to 2000, for a VGG19 normalised to a mean activation of 1); this project's own
-    network has a root mean square of 1 a channel, under which these weights leave the photograph nearly as it is, and
-    ImageNet's VGG16 is as it is: short budgets take `relative`. The painting's Gram matrices are divided by its own
-    number of places.
+    times alpha (1000 to 10,000 on the card, for a VGG19 normalised to a mean activation of 1); this project's VGG19 has
+    a root mean square of 1 a channel, under which these weights leave the photograph nearly as it is, and ImageNet's
+    VGG16 is not normalised: short budgets take `relative`. The painting's Gram matrices are divided by its own number
+    of places.
     """
 
     task = "style_transfer"
