@@ -60,7 +60,7 @@ def test_the_viewer_shows_the_frame_that_is_chosen(clips: Any) -> None:
     clips.find_element("id", "cut").send_keys(".")
     soon(lambda: clips.execute_script(shown), ["3", "3"])
     clips.find_element("id", "left").send_keys("input")
-    soon(lambda: clips.execute_script(shown), ["2", "3"])  # frame 4 of 5 is the last of 3
+    soon(lambda: clips.execute_script(shown), ["3", "2"])  # the right one lies below; frame 4 of 5 is the last of 3
     box = clips.execute_script("const b = document.querySelector('.pair').getBoundingClientRect();"
                                "return b.width / b.height")
     assert box == pytest.approx(1, abs=0.01)
