@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 QUARTER_TURNS = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 """OpenCV's names for quarter turns, counter-clockwise."""
+TURNED_BY_OPENCV = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+"""Bytes of a pixel whose rows and columns OpenCV can exchange."""
 PALETTE = np.array([[0, 0, 0], [230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178],
                     [213, 94, 0], [204, 121, 167], [150, 150, 150]], np.uint8)
 """Colours of classes and instances as they are drawn (Okabe and Ito's, told apart by people who see colours otherwise);
@@ -316,6 +318,8 @@ def turn_grid(value: np.ndarray, mirror: bool, quarters: int) -> np.ndarray:
     turned = np.ascontiguousarray(value)  # a crop of a file's map: brought near row by row before it is turned
     if mirror:
         turned = cv2.flip(turned, 1)
+    if quarters and turned[0, 0].nbytes not in TURNED_BY_OPENCV:
+        return np.ascontiguousarray(np.rot90(turned if turned.ndim == value.ndim else turned[..., None], quarters))
     if quarters:
         turned = cv2.rotate(turned, QUARTER_TURNS[quarters])  # type: ignore[arg-type]
     return turned if turned.ndim == value.ndim else turned[..., None]  # OpenCV drops an axis of one channel
