@@ -23,6 +23,10 @@ from restore_ml.training.on_picture import optimise
 Maps = Mapping[str, Tensor]
 
 
+TRIES = 20
+"""Evaluations of the loss in one iteration at most."""
+
+
 class NeuralStyleTransfer(Method):
     """Nothing is trained before; restoring is `steps` of L-BFGS (or Adam) on the pixels.
 
@@ -77,10 +81,12 @@ class NeuralStyleTransfer(Method):
         return torch.rand(content.shape, generator=draws).to(content.device).requires_grad_()
 
     def optimiser(self) -> Callable[[list[Tensor]], torch.optim.Optimizer]:
-        """One iteration a step, for either."""
+        """One iteration a step, for either; L-BFGS searches along its line, as in the authors' code (SciPy's): without
+        that it now and then leaps to where the loss is not finite."""
         if self.settings["optimiser"] == "adam":
             return lambda pixels: torch.optim.Adam(pixels, self.settings["lr"])
-        return lambda pixels: torch.optim.LBFGS(pixels, self.settings["lr"], max_iter=1)
+        return lambda pixels: torch.optim.LBFGS(pixels, self.settings["lr"], max_iter=1, max_eval=TRIES,
+                                                line_search_fn="strong_wolfe")
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """The moved pixels, clipped to [0, 1]. `UserError` without a feature network."""
