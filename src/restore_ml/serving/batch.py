@@ -160,7 +160,8 @@ class _Batch:
         """The files of a job by what they are for, each with the folder that links may not lead out of."""
         own: dict[str, tuple[Path, Path | None]] = {name: (self.folder / file, self.folder)
                                                     for name, file in job.files.items()}
-        return own | {name: self._other(name, job.source) for name in self.others if name not in own}
+        beside = {name: self._other(name, job.source) for name in self.others if name not in own}
+        return own | {name: found for name, found in beside.items() if found is not None}
 
     def _given(self, sources: Mapping[str, tuple[Path, Path | None]], data: Mapping[str, bytes]) -> dict[str, Read]:
         known = of_task(self.method.task).names()
@@ -199,8 +200,9 @@ class _Batch:
         text = short(" ".join(f"{type(error).__name__}: {error}".split()), 300)
         return f"a bug of restore-ml, {text}{f' (what led to it is kept in {kept})' if kept else ''}"
 
-    def _other(self, name: str, source: str) -> tuple[Path, Path | None]:
-        """The file that goes with a picture: of that very name, or of the same name with another ending."""
+    def _other(self, name: str, source: str) -> tuple[Path, Path | None] | None:
+        """The file that goes with a picture: of that very name, or of the same name with another ending; None where
+        there is none and none is needed."""
         place = self.others[name]
         if place.is_file():
             return place, None
@@ -213,6 +215,8 @@ class _Batch:
                  and kind.promises(path.name)] if exact.parent.is_dir() else []
         if len(found) == 1:
             return found[0], place
+        if not found and entry is not None and not entry.required:
+            return None
         raise UserError(f"There is no {name} {source} in {place}." if not found else
                         f"There are several {name}s for {source} in {place}; leave one.")
 
