@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from torch import nn
 from torch.nn import functional
 
@@ -13,6 +14,7 @@ from restore_ml.method import Model
 from restore_ml.methods.guided_colorization.user_hints import HintsNet, UserHints, class_of, turned
 from restore_ml.metrics.colour import ab_class
 from restore_ml.restoring import harness
+from restore_ml.training import loop
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.walk.material import picture
 
@@ -51,6 +53,17 @@ def test_the_recipe():
     assert UserHints.paper["hint_sides"] == [1, 9]
     mine = UserHints({"steps": {"classes": 3, "colours": 4}, "lr": 1.0, "colour_lr": 2.0, "lr_drops": {}}).phases()
     assert [phase.steps for phase in mine] == [3, 4]
+
+
+def test_each_phase_trains_at_its_own_rate(tmp_path):
+    """The loop makes one optimiser for each name of a player: a shared name would keep the first phase's rate."""
+    method = UserHints({"width": 2})
+    training = loop._start(loop.Job(method, "user_hints", 1, None, tmp_path), PartialState(cpu=True))
+    rates = []
+    for phase in method.phases():
+        loop._enter(training, phase)
+        rates += [training.optimisers[player.name].param_groups[0]["initial_lr"] for player in phase.players]
+    assert rates == [1e-4, 1e-5]
 
 
 def block(layers: nn.Sequential, x: torch.Tensor, dilation: int = 1) -> torch.Tensor:

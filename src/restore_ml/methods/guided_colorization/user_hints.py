@@ -118,12 +118,12 @@ class UserHints(Method):
         """`classes`, then `colours`."""
         s = self.settings
 
-        def player(rate: float, loss: Any, **options: Any) -> Player:
-            return Player("colorizer", ["colorizer"], loss,
+        def player(name: str, rate: float, loss: Any, **options: Any) -> Player:  # an optimiser, and so a rate, each
+            return Player(name, ["colorizer"], loss,
                           lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"])), **options)
 
-        return [Phase("classes", s["steps"]["classes"], [player(s["lr"], self.classes_loss)]),
-                Phase("colours", s["steps"]["colours"], [player(s["colour_lr"], self.colours_loss,
+        return [Phase("classes", s["steps"]["classes"], [player("classifier", s["lr"], self.classes_loss)]),
+                Phase("colours", s["steps"]["colours"], [player("colorizer", s["colour_lr"], self.colours_loss,
                                                                 schedule=drops(s["lr_drops"]))])]
 
     def classes_loss(self, context: Context) -> dict[str, Tensor]:
