@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from torch import nn
 from torch.nn import functional
 
@@ -13,6 +14,7 @@ from restore_ml.method import Model
 from restore_ml.methods.guided_colorization.user_hints import HintsNet, UserHints, class_of, turned
 from restore_ml.metrics.colour import ab_class
 from restore_ml.restoring import harness
+from restore_ml.training import loop
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.walk.material import picture
 
@@ -48,9 +50,20 @@ def test_the_recipe():
     assert [classes.players[0].schedule(step, 768_000) for step in (0, 767_999)] == [1, 1]
     assert [colours.players[0].schedule(step, 768_000) for step in (0, 511_999, 512_000)] == [1, 1, 0.1]
     assert (UserHints.paper["batch"], UserHints.paper["patch"], UserHints.paper["hint_rate"]) == (25, 176, 1 / 8)
-    assert UserHints.paper["hint_sides"] == [1, 9]
+    assert (UserHints.paper["hint_sides"], UserHints.paper["hint_whole"]) == ([1, 9], 0.01)
     mine = UserHints({"steps": {"classes": 3, "colours": 4}, "lr": 1.0, "colour_lr": 2.0, "lr_drops": {}}).phases()
     assert [phase.steps for phase in mine] == [3, 4]
+
+
+def test_each_phase_trains_at_its_own_rate(tmp_path):
+    """The loop makes one optimiser for each name of a player: a shared name would keep the first phase's rate."""
+    method = UserHints({"width": 2})
+    training = loop._start(loop.Job(method, "user_hints", 1, None, tmp_path), PartialState(cpu=True))
+    rates = []
+    for phase in method.phases():
+        loop._enter(training, phase)
+        rates += [training.optimisers[player.name].param_groups[0]["initial_lr"] for player in phase.players]
+    assert rates == [1e-4, 1e-5]
 
 
 def block(layers: nn.Sequential, x: torch.Tensor, dilation: int = 1) -> torch.Tensor:
@@ -106,6 +119,16 @@ def test_hints_count_where_they_are_given_alone():
     none = torch.zeros_like(INPUTS["hinted"])
     assert (net(INPUTS["L"], 0 * INPUTS["hint"], none)[0] - net(INPUTS["L"], 0 * INPUTS["hint"], none + 1)[0]
             ).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("settings", "share"), [({}, 0.01), ({"hint_whole": 0.3}, 0.3), ({"hint_whole": 0.0}, 0.0)])
+def test_a_share_of_the_training_pictures_gives_every_colour(settings, share):
+    [record] = PARTS.training.records([Record("a", {"image": picture(0, 32, 32)})], 1, {"size": 32})
+    run = {"patch": 16, "hint_sides": [1, 2], **settings}
+    samples = [PARTS.training.sample(record, {}, np.random.default_rng(seed), run, {}) for seed in range(600)]
+    whole = [sample for sample in samples if sample.inputs["hinted"].all()]
+    assert len(whole) / 600 == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 600))
+    assert all(np.array_equal(sample.inputs["hint"], sample.target["ab"]) for sample in whole)
 
 
 def test_classes_are_the_nearest_points_of_the_grid():
@@ -189,7 +212,7 @@ def test_restore_gives_ab():
 
 
 @pytest.mark.parametrize("wrong", [{"patch": 60}, {"hint_sides": [3, 1]}, {"hint_sides": [0, 3]}, {"hint_sides": [1]},
-                                   {"hint_rate": 0.0}, {"hint_rate": 1.5}, {"turned": 1.5}])
+                                   {"hint_rate": 0.0}, {"hint_rate": 1.5}, {"turned": 1.5}, {"hint_whole": -0.1}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         UserHints(wrong)

@@ -88,14 +88,15 @@ class UserHints(Method):
     stored_networks = ("colorizer",)
     multiple = 8
     paper: ClassVar[dict[str, Any]] = {
-        "width": 64, "hint_rate": 0.125, "hint_sides": [1, 9], "lr": 1e-4, "colour_lr": 1e-5,
+        "width": 64, "hint_rate": 0.125, "hint_sides": [1, 9], "hint_whole": 0.01, "lr": 1e-4,
+        "colour_lr": 1e-5,
         "lr_drops": {"512000": 0.1}, "betas": [0.9, 0.999], "steps": {"classes": 768_000, "colours": 768_000},
         "batch": 25, "patch": 176, "ema": 0.0, "turned": 0.0,
     }
-    """`lr`: of the first phase; `colour_lr`: of the second one, in which `lr_drops` are factors by step. `hint_rate`
-    and `hint_sides`: see the task's training. `turned`: the share of samples whose true colours and hints are turned by
-    a random angle about grey, ours: the colours of a few photographs are soon known by heart, and hints then not
-    needed; a turned colour can only be told from the hints."""
+    """`lr`: of the first phase; `colour_lr`: of the second one, in which `lr_drops` are factors by step. `hint_rate`,
+    `hint_sides` and `hint_whole`: see the task's training. `turned`: the share of samples whose true colours and hints
+    are turned by a random angle about grey, ours: the colours of a few photographs are soon known by heart, and hints
+    then not needed; a turned colour can only be told from the hints."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the crop and the hints."""
@@ -105,8 +106,9 @@ class UserHints(Method):
             raise self.wrong("patch", "it must be a multiple of 8")
         if not isinstance(sides, list) or len(sides) != 2 or not 1 <= sides[0] <= sides[1]:
             raise self.wrong("hint_sides", "it must be the least and the largest side in pixels, such as [1, 9]")
-        if not 0 <= self.settings["turned"] <= 1:
-            raise self.wrong("turned", "it must be a share from 0 to 1")
+        for share in ("turned", "hint_whole"):
+            if not 0 <= self.settings[share] <= 1:
+                raise self.wrong(share, "it must be a share from 0 to 1")
         if not 0 < self.settings["hint_rate"] <= 1:
             raise self.wrong("hint_rate", "it must be above 0 and at most 1")
 
@@ -118,12 +120,12 @@ class UserHints(Method):
         """`classes`, then `colours`."""
         s = self.settings
 
-        def player(rate: float, loss: Any, **options: Any) -> Player:
-            return Player("colorizer", ["colorizer"], loss,
+        def player(name: str, rate: float, loss: Any, **options: Any) -> Player:  # an optimiser, and so a rate, each
+            return Player(name, ["colorizer"], loss,
                           lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"])), **options)
 
-        return [Phase("classes", s["steps"]["classes"], [player(s["lr"], self.classes_loss)]),
-                Phase("colours", s["steps"]["colours"], [player(s["colour_lr"], self.colours_loss,
+        return [Phase("classes", s["steps"]["classes"], [player("classifier", s["lr"], self.classes_loss)]),
+                Phase("colours", s["steps"]["colours"], [player("colorizer", s["colour_lr"], self.colours_loss,
                                                                 schedule=drops(s["lr_drops"]))])]
 
     def classes_loss(self, context: Context) -> dict[str, Tensor]:
