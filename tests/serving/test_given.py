@@ -18,7 +18,7 @@ from restore_ml.registry import method
 from tests.serving.conftest import picture
 
 MEAN = "No attributes were given, so the model was told the mean of its training faces"
-TOLD = {"attributes": {"Eyeglasses": 1, "Bald": -1, "Male": 1, "Smiling": -1}}
+TOLD = {"Eyeglasses": 1, "Bald": -1, "Male": 1, "Smiling": -1}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     network = made.build()["generator"]
     with torch.no_grad():
-        network.decoder[0][0].weight[-18:] *= 30
+        network.decoder[0][0].weight[-18:] *= 1000
     save_file({f"generator.{key}": value.contiguous() for key, value in network.state_dict().items()},
               folder / "weights.safetensors")
     save_arrays({"mean": np.full(18, 0.5, np.float32)}, folder / "arrays.safetensors")
@@ -54,8 +54,9 @@ def faces(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return folder
 
 
-def run(source: Path, out: Path) -> int:
-    return cli.main(["restore", "--task", "face_super_resolution", "--model", "aeun", str(source), "-o", str(out)])
+def run(source: Path, out: Path, told: Path | None = None) -> int:
+    return cli.main(["restore", "--task", "face_super_resolution", "--model", "aeun", str(source), "-o", str(out),
+                     *([] if told is None else ["--with", f"attributes={told}"])])
 
 
 def test_a_picture_with_and_without_what_is_known(faces: Path, tmp_path: Path,
@@ -64,29 +65,32 @@ def test_a_picture_with_and_without_what_is_known(faces: Path, tmp_path: Path,
     said = capsys.readouterr().out
     assert "mean.png: 64 x 64 pixels, restored with aeun" in said and said.count(MEAN) == 1
     (faces / "anna.json").write_text(json.dumps(TOLD))
-    assert run(faces / "anna.png", tmp_path / "told.png") == 0
+    assert run(faces / "anna.png", tmp_path / "told.png", faces / "anna.json") == 0
     assert MEAN not in capsys.readouterr().out
     one, other = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("mean.png", "told.png"))
     assert one.shape == (64, 64, 3) and np.abs(one - other).max() > 2
     (faces / "anna.json").write_text("{}x")
-    assert run(faces / "anna.png", tmp_path / "no.png") == 2
-    assert "anna.json cannot be used: broken anna.json" in capsys.readouterr().err
+    assert run(faces / "anna.png", tmp_path / "no.png", faces / "anna.json") == 2
+    assert "anna.json cannot be used: no readable JSON" in capsys.readouterr().err
+    (faces / "anna.json").write_text(json.dumps({"Male": 2}))
+    assert run(faces / "anna.png", tmp_path / "no.png", faces / "anna.json") == 2
+    assert "The attributes cannot be used" in capsys.readouterr().err
 
 
-def test_a_folder_counts_the_mean_and_notices_what_is_told_later(faces: Path, tmp_path: Path,
-                                                                 capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
-    (faces / "anna.json").write_text(json.dumps(TOLD))
+def test_a_folder_counts_the_mean_and_notices_what_is_told_otherwise(faces: Path, tmp_path: Path,
+                                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    out, told = tmp_path / "out", tmp_path / "told"
+    told.mkdir()
     assert run(faces, out) == 0
     said = capsys.readouterr().out
-    assert "3 restored, 0 kept" in said and f"2 of 3 pictures: {MEAN}" in said
-    assert run(faces, out) == 0 and "0 restored, 3 kept" in capsys.readouterr().out
-    (faces / "ben.json").write_text(json.dumps(TOLD))
+    assert "3 restored, 0 kept" in said and f"3 of 3: {MEAN}" in said
     before = (out / "ben.png").read_bytes()
-    assert run(faces, out) == 0
+    for name in ("anna", "ben", "carl"):
+        (told / f"{name}.json").write_text(json.dumps(TOLD))
+    assert run(faces, out, told) == 0
     said = capsys.readouterr().out
-    assert "1 restored, 2 kept" in said and f"1 of 3 pictures: {MEAN}" in said
-    assert (out / "ben.png").read_bytes() != before
-    (faces / "carl.json").write_text(json.dumps({"attributes": {"Male": 2}}))
-    assert run(faces, out) == 1
+    assert "3 restored, 0 kept" in said and MEAN not in said and (out / "ben.png").read_bytes() != before
+    assert run(faces, out, told) == 0 and "0 restored, 3 kept" in capsys.readouterr().out
+    (told / "carl.json").write_text(json.dumps({"Male": 2}))
+    assert run(faces, out, told) == 1
     assert "2 kept from before, 1 failed" in capsys.readouterr().out
