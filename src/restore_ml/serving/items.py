@@ -73,7 +73,7 @@ def items(photos: Exchange, files: Sequence[str], others: Iterable[str] = ()) ->
     over = 0
     for file in left:
         way = _way(photos, others, lambda way, file=file: way.main.kind.promises(file))  # type: ignore[misc]
-        if way is None:
+        if way is None or (photos.says_what_it_is and not way.main.required and not photos.name_of(file)):
             over += 1
         else:
             found[file] = {way.main.name if way.main.required else photos.name_of(file) or way.main.name: file}

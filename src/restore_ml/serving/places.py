@@ -24,8 +24,21 @@ def main_name(photos: Exchange, source: Path, others: Mapping[str, Path]) -> str
             fits = entry.kind.folders if folder else entry.kind.promises(source.name)
             if fits and entry.name not in others and way.takes({entry.name, *others} | {
                     other.name for other in way.gives if other.required}):
-                return str(entry.name if entry.required else photos.name_of(source.name) or entry.name)
+                return str(entry.name if entry.required else _said(photos, source, others) or entry.name)
     return photos.ways[0].main.name
+
+
+def _said(photos: Exchange, source: Path, others: Mapping[str, Path]) -> str:
+    """What a file says by its name that it is, where it may be several things. `UserError` where it must and does not,
+    and where it is what is given beside it."""
+    name, free = photos.name_of(source.name), [name for name in photos.names() if name not in others]
+    if name in others:
+        raise UserError(f"{source} is {name} by its name, which is given with --with {name}={others[name]} too; give "
+                        "one of them.")
+    if photos.says_what_it_is and not name:
+        raise UserError(f"The name of {source} does not say what it is; end it with one of {', '.join(free)}, such as "
+                        f"{free[0]}{ending(source.name)}.")
+    return name
 
 
 def is_one(task: str, folder: Path) -> bool:

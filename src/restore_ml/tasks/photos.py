@@ -132,6 +132,9 @@ class Exchange(ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     enlarges: ClassVar[bool] = False
     """Whether the result is larger than the picture by a factor that the person may choose."""
+    says_what_it_is: ClassVar[bool] = False
+    """Whether a file that may be one of several inputs must say by its name which (`name_of`); else one that says
+    nothing is the way's first."""
     faster_in_bf16: ClassVar[bool] = False
     """Whether bf16 wins enough here to be taken where it is as good (`restore_ml.restoring.arithmetic`)."""
 
@@ -215,7 +218,8 @@ class Photos(Exchange):
     def together(self, files: Sequence[str]) -> dict[str, str]:
         """Only where nothing else lies there: a picture that is called `image` may be one of many."""
         found = super().together(files)
-        return found if len(found) == sum(PICTURE.promises(file) for file in files) else {}
+        pictures = sum(PICTURE.promises(file) for file in found.values())
+        return found if pictures == sum(PICTURE.promises(file) for file in files) else {}
 
     def answer(self, given: Mapping[str, Read], asked: Asked, restorer: Restorer) -> dict[str, Read]:
         """See `restore`."""

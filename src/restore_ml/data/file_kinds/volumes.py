@@ -44,8 +44,8 @@ class VolumeFile(FileKind):
         return math.prod(shape), f"{' x '.join(map(str, shape))} voxels"
 
     def misfit(self, one: Read, other: Read) -> str | None:
-        """Volumes that belong together lie on one grid."""
-        return None if nifti.same_grid(one.origin, other.origin) else (
+        """Volumes that belong together lie on one grid, in whatever order their files have its axes."""
+        return None if nifti.same_grid(nifti.to_ras(one.origin), nifti.to_ras(other.origin)) else (
             f"it lies on another grid ({_grid(one.origin)}; the other one {_grid(other.origin)}): bring both onto one")
 
     def encode(self, value: np.ndarray, form: Form) -> bytes:

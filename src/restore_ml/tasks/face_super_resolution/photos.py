@@ -9,7 +9,7 @@ import numpy as np
 
 from restore_ml.arrays import Arrays
 from restore_ml.base.errors import UserError
-from restore_ml.data.file_kinds import NUMBERS, PICTURE, Picture, Read
+from restore_ml.data.file_kinds import NUMBERS, Picture, Read
 from restore_ml.data.pictures import Refused
 from restore_ml.tasks.face_super_resolution.task import SCALE, face
 from restore_ml.tasks.photos import THREE, Asked, Given, Got, Photos, Restorer, Way, as_array
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from restore_ml.method import Method
 
 SMALL = Picture(least=4)
-"""Faces of 8 x 8 pixels and less are what the task is for."""
+"""Faces of 8 pixels a side are what this is for."""
 LARGEST_SIDE = 2048
 """Pixels of a side that are enlarged, by methods that take any size."""
 
@@ -33,7 +33,7 @@ class FacePhotos(Photos):
     @property
     def ways(self) -> tuple[Way, ...]:  # type: ignore[override]
         """The picture and, where they are known, `attributes`: numbers from -1 to 1 by CelebA's names."""
-        return (Way((Given("image", SMALL), Given("attributes", NUMBERS, required=False)), (Got("image", PICTURE),)),)
+        return (Way((Given("image", SMALL), Given("attributes", NUMBERS, required=False)), (Got("image", SMALL),)),)
 
     def answer(self, given: Mapping[str, Read], asked: Asked, restorer: Restorer) -> dict[str, Read]:
         """The face eight times as large; of a network, as large as it makes faces."""

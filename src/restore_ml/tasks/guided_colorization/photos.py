@@ -1,7 +1,8 @@
-"""A person's grey picture with dabs of colour on it, coloured: its lightness stays as it is."""
+"""A person's grey picture with dabs of colour on it or points beside it, coloured: its lightness stays as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from restore_ml.arrays import Arrays
 from restore_ml.base.errors import UserError
+from restore_ml.data.file_kinds import PICTURE, POINTS, Points, Read
 from restore_ml.degradations.colour import rgb_to_lab
 from restore_ml.tasks.colorization.photos import STRIP, ColorizationPhotos
 from restore_ml.tasks.colorization.task import NEAR_GREY
-from restore_ml.tasks.photos import Restorer
+from restore_ml.tasks.photos import THREE, Asked, Given, Got, Restorer, Way, as_array
 
 if TYPE_CHECKING:
     from restore_ml.method import Method
@@ -32,8 +34,23 @@ class GuidedRestorer(Restorer):
 
 
 class GuidedColorizationPhotos(ColorizationPhotos):
-    """One file holds both: hints are the pixels with some |a| or |b| above 5, painted on the grey picture in a blend
-    mode that keeps lightness (`colour` in most programs). A hint of grey cannot be given so."""
+    """One file may hold both: hints are the pixels with some |a| or |b| above 5, painted on the grey picture in a blend
+    mode that keeps lightness (`colour` in most programs). A hint of grey cannot be given so, but as a
+    point: `points` colour a pixel each, also one that is dabbed; of their colours a and b count."""
+
+    @property
+    def ways(self) -> tuple[Way, ...]:  # type: ignore[override]
+        """The picture and, where there are some, `points` with colours."""
+        return (Way((Given("image", PICTURE), Given("points", POINTS, required=False, fits="image")),
+                    (Got("image", PICTURE),)),)
+
+    def answer(self, given: Mapping[str, Read], asked: Asked, restorer: Restorer) -> dict[str, Read]:
+        """The picture in colour. `UserError` for points without colours."""
+        picture, points = given["image"], given.get("points")
+        if points is not None and points.value.colours is None:
+            raise UserError('The points have no colours; write {"points": [{"x": 3, "y": 5, "colour": [255, 0, 0]}]}.')
+        coloured = self._coloured(as_array(picture.value, THREE), None if points is None else points.value, restorer)
+        return {"image": Read(coloured, picture.origin)}
 
     def probes(self, method: Method) -> tuple[str, ...]:
         """The case that ranks."""
@@ -42,6 +59,9 @@ class GuidedColorizationPhotos(ColorizationPhotos):
     def restore(self, picture: np.ndarray, mask: np.ndarray | None, scale: int | None,
                 restorer: Restorer) -> np.ndarray:
         """The picture in colour. `UserError` where more of it is coloured than grey (an old sepia print)."""
+        return self._coloured(picture, None, restorer)
+
+    def _coloured(self, picture: np.ndarray, points: Points | None, restorer: Restorer) -> np.ndarray:
         height, width = picture.shape[:2]
         hint = np.empty((height, width, 2), np.float32)
         rows = max(1, STRIP // width)
@@ -51,8 +71,12 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         if hinted.mean() > 0.5:
             raise UserError("More than half of the picture is coloured. Make it grey first, then paint the hints on it "
                             "in the blend mode that keeps lightness.")
+        if points is not None and points.colours is not None:
+            columns, rows_of = np.floor(points.places.astype(np.float64) + 0.5).astype(np.int64).T
+            hint[rows_of, columns] = rgb_to_lab(points.colours[None].astype(np.float32) / 255)[0, :, 1:]
+            hinted[rows_of, columns] = 1
         guided = GuidedRestorer(restorer.method, restorer.model, restorer.seed, restorer.restore, hint * hinted, hinted)
-        return super().restore(picture, mask, scale, guided)
+        return super().restore(picture, None, None, guided)
 
 
 def reduced(hint: np.ndarray, hinted: np.ndarray, size: tuple[int, int]) -> Arrays:
