@@ -47,6 +47,15 @@ def test_linear_machines_on_pixels_reach_the_card(digits):
     assert model["weights"].shape == (10, 64) and model["weights"].dtype == np.float32
 
 
+def test_linear_machines_on_gradients_reach_the_card(digits):
+    train, test, labels, truth = digits
+    method = ClassicalClassifier({})
+    features, asked = (np.stack([method.features_of(one.reshape(8, 8, 1)) for one in part]) for part in (train, test))
+    model = machines(features, labels, 1.0, 1)
+    answers = model["numbers"][(asked @ model["weights"].T + model["offsets"]).argmax(axis=1)]
+    assert np.mean(answers == truth) == pytest.approx(0.978, abs=0.0045)
+
+
 def test_a_picture_is_its_own_nearest_neighbour(digits):
     train, _, labels, _ = digits
     assert all(voted(train, labels, one, 1, 2) == label for one, label in zip(train[:60], labels[:60], strict=True))
