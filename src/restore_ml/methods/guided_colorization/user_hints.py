@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.nn.initialisation import he
 from restore_ml.training.schedules import drops
 
 AB_SCALE, CELL, NODES = 110.0, 10, 23
@@ -30,7 +29,8 @@ class HintsNet(nn.Module):
 
     A U-Net: conv1 to conv7 as in Colorful Image Colorization, but every other pixel of a block's output goes on in
     place of strides; conv8 to conv10 enlarge and add what conv3 to conv1 saw. `width` is the paper's 64.
-    reading: He initialisation (the code starts from its classification network, and that from scratch).
+    reading: torch's own first weights (the code starts from its classification network, and that from scratch). With
+    He's the last layer begins in the flat ends of tanh, and hints are hardly learned.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -48,7 +48,6 @@ class HintsNet(nn.Module):
         self.conv10 = nn.Sequential(nn.ReLU(), nn.Conv2d(2 * w, 2 * w, 3, padding=1), nn.LeakyReLU(0.2))
         self.colours = nn.Conv2d(2 * w, 2, 1)
         self.classes = nn.Conv2d(4 * w, NODES**2, 1)
-        he(self)
 
     def forward(self, lightness: Tensor, hint: Tensor, hinted: Tensor, classify: bool = False) -> tuple[Tensor, Tensor]:
         """With `classify` the classes train the trunk and conv9 to the colours see it detached; without it the classes
@@ -84,7 +83,7 @@ class UserHints(Method):
     """
 
     task = "guided_colorization"
-    reading = "the numbers of steps and the rate of the first phase; He initialisation"
+    reading = "the numbers of steps and the rate of the first phase; the first weights"
     stored_networks = ("colorizer",)
     multiple = 8
     paper: ClassVar[dict[str, Any]] = {
