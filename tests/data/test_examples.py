@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-MODULES = ("collections", "folders", "left_out", "splits", "unread", "likeness", "pictures", "chunks")
+MODULES = ("copying", "folders", "left_out", "splits", "unread", "likeness", "pictures", "chunks")
 
 
 @pytest.mark.parametrize("name", MODULES)
