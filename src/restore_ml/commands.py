@@ -206,12 +206,14 @@ def shelf(options: argparse.Namespace) -> None:
     """Print what is on the shelf, or fetch what is not."""
     from restore_ml.data import shelf
 
-    if options.fetch:
-        print("\n".join(shelf.fetch()) or f"The shelf is complete: {shelf.folder()}")
+    if options.fetch is not None:
+        print("\n".join(shelf.fetch(options.fetch)) or f"The shelf is complete: {shelf.folder()}")
         return
     for item in shelf.PACKAGES:
         fault = shelf.fault(item)
         size = f"{item.megabytes:.1f} MB on the shelf" if item.archive else "installed"
+        if fault and item.on_request:
+            fault = f"{item.megabytes:.1f} MB, on request: `restore-ml shelf --fetch {item.name}`"
         print(f"{item.name} {item.version} ({fault or size})\n    {item.what}\n    {item.licence}")
 
 

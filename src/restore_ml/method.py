@@ -160,6 +160,8 @@ class Method:
     """Other tasks whose runs may name this method (`method: super_resolution.bicubic`)."""
     feature_network: ClassVar[bool] = False
     """Whether its runs are feature networks, in whose place a user may put weights of her own (`weights:`)."""
+    recognises_faces: ClassVar[bool] = False
+    """Whether its runs are recognisers of faces, with `embed`."""
     multiple: int = 1
     """Inputs are padded by reflection to a multiple of this and the output is cropped."""
     tile: int | None = None

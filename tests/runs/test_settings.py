@@ -201,6 +201,14 @@ def test_one_feature_network_for_one_place(params):
         load(params)
 
 
+def test_recognisers_are_own_or_dlibs(params):
+    params.write_text(GOOD + "recogniser: resnet29\n")
+    assert load(params).recogniser == "resnet29"
+    params.write_text(GOOD + "recogniser: resnet92\n")
+    with pytest.raises(UserError, match=r"recogniser in .* is 'resnet92'; it must be one of own, resnet29. Did you m"):
+        load(params)
+
+
 def test_every_run_of_the_project_can_be_asked_for_with_vgg16(tmp_path):
     """In every profile; what the methods say of such settings is said when they are made."""
     import shutil

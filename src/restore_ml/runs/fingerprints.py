@@ -17,7 +17,7 @@ from restore_ml.base.files import read_json, sha256_of_file, write_json
 from restore_ml.data import domains
 from restore_ml.method import Method
 from restore_ml.registry import evaluation_module, method_class, method_module, tables
-from restore_ml.runs.merging import OWN, VGG16
+from restore_ml.runs.merging import OWN, RESNET29, VGG16
 from restore_ml.runs.settings import Params, Run
 from restore_ml.runs.sources import Edge, Sources
 from restore_ml.training.precision import resolve
@@ -32,7 +32,9 @@ GRADIENTS = ("restore_ml.training.loop", "restore_ml.training.sampler")
 SHELF = ("restore_ml.nn.foreign_weights", "restore_ml.data.shelf")
 """An import that changes no number: what is read through it is pinned where it is used."""
 NETWORK_OF_FEATURES, VGG16_FEATURES = "restore_ml.nn.features", "restore_ml.nn.vgg16_features"
-PINNED = {(module, "restore_ml.nn.foreign_weights") for module in (VGG16_FEATURES, "restore_ml.nn.vgg16")}
+FACE_RECOGNISER = "restore_ml.nn.face_recogniser"
+PINNED = {(module, "restore_ml.nn.foreign_weights") for module in (VGG16_FEATURES, "restore_ml.nn.vgg16",
+                                                                   FACE_RECOGNISER)}
 """Others: the hash of the weights is in the name that stands in the slot."""
 
 
@@ -164,33 +166,43 @@ def _package(module: str) -> str:
 
 
 def _filled(params: Params, slots: dict[str, str]) -> dict[str, str]:
-    """What fills each slot: the run that it names, or VGG16 in the place of a feature network where params.yaml asks
-    for that."""
-    if params.features != VGG16:
-        return slots
-    from restore_ml.nn.vgg16_features import SOURCE
+    """What fills each slot: the run that it names, or a network of others in the place of a feature network or of a
+    recogniser where params.yaml asks for that."""
+    filled = dict(slots)
+    if params.features == VGG16:
+        from restore_ml.nn.vgg16_features import SOURCE
 
-    return {slot: SOURCE if _is_feature_network(params, run) else run for slot, run in slots.items()}
+        filled |= {slot: SOURCE for slot, run in slots.items() if _is_feature_network(params, run)}
+    if params.recogniser == RESNET29 and any(_recognises_faces(params, run) for run in slots.values()):
+        from restore_ml.nn.face_recogniser import SOURCE
+
+        filled |= {slot: SOURCE for slot, run in slots.items() if _recognises_faces(params, run)}
+    return filled
 
 
 def without_weights(params: Params) -> str:
-    """Why the feature network that params.yaml asks for cannot be had, and which line to change; empty where it can."""
-    if params.features != VGG16:
-        return ""
+    """Why a network of others that params.yaml asks for cannot be had, and which line to change; empty where it can."""
     from restore_ml.nn import foreign_weights
 
-    fault = foreign_weights.fault("vgg16")
-    return fault and (f"{layout.PARAMS} asks for `features: {VGG16}`, and its weights cannot be had: {fault} Or change "
-                      f"that line of {layout.PARAMS} to `features: {OWN}`, the network that is trained here.")
+    for key, choice, name in (("features", params.features, VGG16), ("recogniser", params.recogniser, RESNET29)):
+        if choice == name and (fault := foreign_weights.fault(name)):
+            return (f"{layout.PARAMS} asks for `{key}: {name}`, and its weights cannot be had: {fault} Or change that "
+                    f"line of {layout.PARAMS} to `{key}: {OWN}`, the network that is trained here.")
+    return ""
 
 
 def _networks(params: Params, slots: dict[str, str]) -> set[str]:
     """Which of the fillers are feature networks."""
-    return {filler for filler in slots.values() if not layout.is_run(filler) or _is_feature_network(params, filler)}
+    return {filler for filler in slots.values()
+            if filler.startswith(f"{VGG16}-") or _is_feature_network(params, filler)}
 
 
 def _is_feature_network(params: Params, run: str) -> bool:
     return run in params.runs and method_class(params.runs[run].task, params.runs[run].method).feature_network
+
+
+def _recognises_faces(params: Params, run: str) -> bool:
+    return run in params.runs and method_class(params.runs[run].task, params.runs[run].method).recognises_faces
 
 
 def _unused(method: type[Method], slots: dict[str, str], networks: set[str]) -> frozenset[Edge]:
@@ -209,12 +221,14 @@ def _unused(method: type[Method], slots: dict[str, str], networks: set[str]) -> 
 def _unreached(slots: dict[str, str], networks: set[str]) -> set[Edge]:
     """What filling these slots never imports."""
     edges: set[Edge] = set(PINNED)
-    if set(slots.values()) <= networks:
+    if all(filler in networks or not layout.is_run(filler) for filler in slots.values()):
         edges.add((SLOTS, LOADING))
     if not any(map(layout.is_run, networks)):
         edges.add((SLOTS, NETWORK_OF_FEATURES))
     if all(map(layout.is_run, networks)):
         edges.add((SLOTS, VGG16_FEATURES))
+    if not any(filler.startswith(f"{RESNET29}-") for filler in slots.values()):
+        edges.add((SLOTS, FACE_RECOGNISER))
     return edges
 
 

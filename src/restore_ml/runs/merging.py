@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 OWN, VGG16 = "own", "vgg16"
 FEATURES = (OWN, VGG16)
 """Where feature networks come from: a run of this pipeline, or ImageNet's VGG16 of the shelf in its place."""
+RESNET29 = "resnet29"
+RECOGNISERS = (OWN, RESNET29)
+"""Where recognisers of faces come from: a run of this pipeline, or dlib's network of the shelf in its place."""
 
 
 def merged(entry: dict[str, Any], profile: str, where: str, features: str = "") -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """params.yaml and graph/<task>/runs.yaml, read and checked: what a run's settings are under the active profile.
 
 params.yaml holds what belongs to no task: `profile`, `seed`, `seeds`, `threads`, `processes`, `precision`, `features`,
-`weights` and `promotion`. A task's runs.yaml holds its `runs`, the settings of its `samples`, its promotion `margins`,
-its primary case, and what dvc.yaml asks of it. Samples and runs have `settings` (for every profile) and one mapping a
-profile with only what differs (`restore_ml.runs.merging`). Unknown keys and wrong kinds are
+`recogniser`, `weights` and `promotion`. A task's runs.yaml holds its `runs`, the settings of its `samples`, its
+promotion `margins`, its primary case, and what dvc.yaml asks of it. Samples and runs have `settings` (for every
+profile) and one mapping a profile with only what differs (`restore_ml.runs.merging`). Unknown keys and wrong kinds are
 refused in a sentence that names the nearest right one, and so is what JSON cannot hold or what aliases blow up.
 """
 
@@ -18,11 +18,12 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError, short, shown
 from restore_ml.registry import nearest, parts, support, tables
 from restore_ml.runs.checks import known, mapping, one_of, right_one, same_kind, section, whole
-from restore_ml.runs.merging import FEATURES, OWN, VGG16, merged
+from restore_ml.runs.merging import FEATURES, OWN, RECOGNISERS, VGG16, merged
 from restore_ml.runs.plain_yaml import read_mapping
 from restore_ml.runs.run_entry import PROFILES, Run, read_run
 
-TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "features", "weights", "promotion")
+TOP_KEYS = ("profile", "seed", "seeds", "threads", "processes", "precision", "features", "recogniser", "weights",
+            "promotion")
 OLD_KEYS = ("tasks", "runs", "support")
 """Of params.yaml before each task had a file of its own."""
 GRAPH_KEYS = ("task", "tables", "domain", "other_domain", "primary_case", "judge", "default", "samples", "margins",
@@ -60,6 +61,8 @@ class Params:
     """The run that restores where there is no champion, of the tasks that name one: those whose metrics choose none."""
     features: str = OWN
     """Which of `FEATURES` a slot that names a feature network is filled with."""
+    recogniser: str = OWN
+    """Which of `RECOGNISERS` a slot or a judge that names a recogniser is filled with."""
 
     def processes_of(self, run: Run) -> int:
         """The largest number of processes, up to `processes`, that share the run's batch evenly."""
@@ -89,6 +92,7 @@ def load(path: Path | None = None) -> Params:
     profile = one_of(raw.get("profile"), PROFILES, f"profile in {path}")
     precision = one_of(raw.get("precision", "auto"), PRECISIONS, f"precision in {path}")
     features = one_of(raw.get("features", OWN), FEATURES, f"features in {path}")
+    recogniser = one_of(raw.get("recogniser", OWN), RECOGNISERS, f"recogniser in {path}")
     weights = _weights(raw, path)
     if features == VGG16 and "vgg19" in weights:
         raise UserError(f"{path} has `features: {VGG16}` and a file of vgg19 under `weights`: two feature networks for "
@@ -121,7 +125,8 @@ def load(path: Path | None = None) -> Params:
     return Params(profile, seed, whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
                   weights, tasks, runs, promotion,
                   whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
-                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges, defaults, features)
+                  _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges, defaults, features,
+                  recogniser)
 
 
 def _check_named(runs: dict[str, Run], judges: dict[str, str], defaults: dict[str, str]) -> None:

@@ -85,6 +85,7 @@ class Recogniser(Method):
     }
     reading = "no paper: a small network of four convolutions on luma, three members"
     stored_networks = ("embedding",)
+    recognises_faces = True
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the side: four times it is halved."""

@@ -7,7 +7,8 @@ papers name none. Published tables have PSNR, SSIM and IFC, without a word wheth
 true picture of each person, the first one by its name. Probes: the restored pictures of all others of these persons. A
 probe is right when the gallery's picture nearest to it by cosine, as the recogniser embeds both, is of its own person.
 The recogniser was trained on other persons, on true pictures alone; with several members the share is averaged over
-them. `rank1_id_hr` is the same with true pictures as probes: what can be reached at most, in expectation.
+them. `rank1_id_hr` is the same with true pictures as probes: what can be reached at most, in expectation. By dlib's
+network (`recogniser: resnet29` in params.yaml) they are called `rank1_id_resnet29` and `rank1_id_hr_resnet29`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class FaceSuperResolution(Protocol):
     task = "face_super_resolution"
     metrics = (Metric("psnr_y", 1, 2, "dB"), Metric("ssim_y", 1, 4), Metric("psnr_rgb", 1, 2, "dB"),
                Metric("ifc_freq", 1, 4))
-    set_metrics = (Metric("rank1_id", 1, 4), Metric("rank1_id_hr", 0, 4))
+    set_metrics = (Metric("rank1_id", 1, 4), Metric("rank1_id_hr", 0, 4), Metric("rank1_id_resnet29", 1, 4),
+                   Metric("rank1_id_hr_resnet29", 0, 4))
     primary = "psnr_y"
     primary_set = "faces_drawn"
     primary_degradation = "8_to_64"
@@ -55,7 +57,8 @@ class FaceSuperResolution(Protocol):
         """`rank1_id` and `rank1_id_hr`, see the module's docstring. Nothing without a recogniser, with fewer than two
         persons, or where nobody has two pictures.
 
-        `judge`: method and model of a recogniser (`restore_ml.methods.face_identity.recogniser`).
+        `judge`: method and model of a recogniser (`restore_ml.methods.face_identity.recogniser`), or dlib's network
+        (`restore_ml.nn.face_recogniser`), whose figures carry its name.
         """
         if judge is None:
             return {}
@@ -71,9 +74,10 @@ class FaceSuperResolution(Protocol):
             owners += [number] * len(others)
         if len(gallery) < 2 or not probes:
             return {}
-        known = method.embed(model, gallery)
-        return {name: rank1(known, method.embed(model, pictures), np.array(owners)) for name, pictures in (
-            ("rank1_id", [row.output["sr"] for row in probes]), ("rank1_id_hr", [row.target["hr"] for row in probes]))}
+        known, source = method.embed(model, gallery), str(getattr(method, "source", "")).partition("-")[0]
+        return {f"{name}_{source}" if source else name: rank1(known, method.embed(model, pictures), np.array(owners))
+                for name, pictures in (("rank1_id", [row.output["sr"] for row in probes]),
+                                       ("rank1_id_hr", [row.target["hr"] for row in probes]))}
 
     def canary(self) -> Canary:
         """See `Canary`.
