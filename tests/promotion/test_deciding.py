@@ -118,7 +118,7 @@ def test_interval_is_over_photographs_not_tiles(tmp_path: Path) -> None:
                       profile="cpu")
     assert not together.promoted and "beyond the interval" in together.sentence
     single = decide("super_resolution", rows.assign(group="same"), tmp_path, HELD, {}, profile="cpu")
-    assert not single.promoted and "one photograph, which says nothing" in single.sentence
+    assert not single.promoted and "1 photograph, which says nothing" in single.sentence
     clear = made.rows("super_resolution", {"champ": {"psnr_y": BASE}, "new": {"psnr_y": BASE + 3}}, groups=4)
     four = decide("super_resolution", clear, tmp_path, HELD, {}, profile="cpu")
     assert not four.promoted and "4 photographs, which say too little" in four.sentence

@@ -28,6 +28,8 @@ class Domain:
     """That of its file; collections and tasks name it so."""
     what: ClassVar[str] = "pictures"
     """What its records are called, in sentences."""
+    counted: ClassVar[tuple[str, str]] = ("pictures", "sources")
+    """What tables call what is tested, and the groups that it comes from; the plural of regular words."""
     suffixes: ClassVar[frozenset[str]]
     """Endings (small letters, with the dot) that promise a record: such a file that cannot be read is named, any other
     is passed over."""

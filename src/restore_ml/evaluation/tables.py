@@ -6,6 +6,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from restore_ml.evaluation.words import counted, groups
 from restore_ml.tasks.protocol import CAP, Metric, Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def markdown(task: str, table: pandas.DataFrame) -> str:
     """A heading, how to read it, then one table per case, the primary case first."""
     rules = with_distances(protocol(task), table.columns[table.notna().any()])  # no column without a figure
     lines = [f"# {task}", "",
-             f"Ranked by {rules.primary} on the primary case. Brackets: 95 % bootstrap interval over photographs. "
+             f"Ranked by {rules.primary} on the primary case. Brackets: 95 % bootstrap interval over {groups(task)}. "
              f"Differences are paired by picture and positive where the run is better. Arrows: which way is better. "
              f"† our reading of a source that says too little.", ""]
     if table.empty:
@@ -33,7 +34,7 @@ def markdown(task: str, table: pandas.DataFrame) -> str:
     for case, rows in table.groupby("case", sort=False):
         first = rows.iloc[0]
         marks = " (primary case)" * bool(first["primary"]) + " (synthetic)" * bool(first["synthetic"])
-        lines += [f"## {case}{marks}", "", f"{first['pictures']} pictures of {first['groups']} photographs. "
+        lines += [f"## {case}{marks}", "", f"{counted(task, first['pictures'], first['groups'])}. "
                   + (f"Baseline: {first['baseline']}." if first["baseline"] else "No baseline was run."), ""]
         note = ceiling(rules, rows)
         lines += [note, ""] if note else []
@@ -123,7 +124,7 @@ def console_table(task: str, table: pandas.DataFrame, case: str | None = None, m
     if rows.empty:
         return f"{task}: nothing was scored for {case or 'the primary case'}."
     first = rows.iloc[0]
-    title = f"{task}, {first['case']}, {first['pictures']} pictures of {first['groups']} photographs"
+    title = f"{task}, {first['case']}, {counted(task, first['pictures'], first['groups'])}"
     lines = [title + (", synthetic" if first["synthetic"] else "")]
     done = [row for row in rows.to_dict("records") if row["status"] in ("ok", "partly failed")]
     shown = best_rows(done, most)

@@ -20,6 +20,7 @@ import numpy as np
 
 from restore_ml.base.errors import UserError
 from restore_ml.evaluation.comparison import first_case, model_facts
+from restore_ml.evaluation.words import of_groups
 from restore_ml.promotion import challengers, guards
 from restore_ml.promotion.challengers import Challenger, number
 from restore_ml.promotion.rule import Rule, resolve
@@ -276,8 +277,7 @@ class _Question:
         text = self._text(evidence)
         if gain["photographs"] < self.rule.min_photographs:
             count = gain["photographs"]
-            few = "one photograph, which says" if count == 1 else f"{count} photographs, which say too little"
-            few = few if count > 1 else f"{few} nothing"
+            few = f"{of_groups(self.task, count)}, which {'says nothing' if count == 1 else 'say too little'}"
             return (f"is not proven better: the pictures come from {few} of others, at least "
                     f"{self.rule.min_photographs} are needed ({text})")
         if gain["low"] is None or gain["low"] <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
+from restore_ml.evaluation.words import counted, of_groups
 from restore_ml.report.svg import Axis
 
 HEADINGS = {"promoted": "{run} is the champion", "kept": "{champion} stays the champion",
@@ -28,11 +29,12 @@ def page(task: str, records: list[dict[str, Any]]) -> str:
     bars, zero = _bars(now.get("pictures") or [])
     heading = HEADINGS[top["kind"]].format(run=top["run"], champion=top["champion"] or "Nobody")
     return environment.from_string(text).render(
-        title=task.replace("_", " "), heading=heading, top=top, now=now, facts=_summary_rows(top), strip=_strip(now),
-        bars=bars, zero=zero, asked={one["run"] for one in now["considered"]}, earlier=list(reversed(records[:-1])))
+        title=task.replace("_", " "), heading=heading, top=top, now=now, facts=_summary_rows(task, top),
+        strip=_strip(task, now), bars=bars, zero=zero,
+        asked={one["run"] for one in now["considered"]}, earlier=list(reversed(records[:-1])))
 
 
-def _summary_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
+def _summary_rows(task: str, record: dict[str, Any]) -> list[tuple[str, str]]:
     """What a decision was made from, by name."""
     latency = record.get("latency") or {}
     speed = "" if latency.get("ms_per_megapixel") is None else (
@@ -40,7 +42,7 @@ def _summary_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
         f"{latency.get('threads', 1)} threads")
     rule = record.get("rule") or {}
     asked = "" if not rule else (f"confidence {rule['confidence']:g}, minimum gain {rule['minimum_gain']:g}, at least "
-                                 f"{rule['min_pictures']} pictures of {rule['min_photographs']} photographs")
+                                 f"{counted(task, rule['min_pictures'], rule['min_photographs'])}")
     case = record.get("case") and f"{record['case']}, {record['metric']}, {len(record.get('pictures') or [])} pictures"
     team = ", ".join(record.get("members") or [])
     seeds = f"{team}; {record['install']} is the one installed" if len(record.get("members") or []) > 1 else ""
@@ -50,7 +52,7 @@ def _summary_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in rows if value]
 
 
-def _strip(record: dict[str, Any]) -> dict[str, Any] | None:
+def _strip(task: str, record: dict[str, Any]) -> dict[str, Any] | None:
     """Where the interval, the mean and zero lie on a strip, in per cent; None without an interval."""
     gain = record.get("gain") or {}
     if gain.get("low") is None or gain.get("mean") is None:
@@ -61,7 +63,7 @@ def _strip(record: dict[str, Any]) -> dict[str, Any] | None:
     return {"low": low, "width": round(across.place(gain["high"]) - low, 2), "zero": across.place(0.0),
             "mean": across.place(gain["mean"]),
             "text": f"{record['metric']} {_gain(gain)} at {100 * gain['confidence']:.4g} % over "
-                    f"{gain['photographs']} photographs"}
+                    f"{of_groups(task, gain['photographs'])}"}
 
 
 def _bars(pictures: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]:

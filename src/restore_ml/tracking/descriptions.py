@@ -18,6 +18,7 @@ from restore_ml.base import addresses, layout
 from restore_ml.base.files import read_json, sha256
 from restore_ml.data import licences
 from restore_ml.evaluation.tables import interval, number, tied
+from restore_ml.evaluation.words import counted, groups
 from restore_ml.tasks.protocol import Protocol, protocol
 from restore_ml.tracking.entry import Entry
 from restore_ml.tracking.shared_view import INTERVAL, RANK
@@ -97,8 +98,9 @@ class Task:
         if math.isnan(row["rank"]):
             return f"No rank on {row['case']}: {row['pictures_ok']} of {row['pictures']} pictures were restored."
         value = interval(row[metric.name], row[f"{metric.name}_low"], row[f"{metric.name}_high"], metric.digits)
-        text = (f"**Rank {int(row['rank'])} of {ranked}** on {row['case']} ({row['pictures']} pictures of "
-                f"{row['groups']} photographs{', synthetic' if row['synthetic'] else ''}): {metric.name} {value} "
+        text = (f"**Rank {int(row['rank'])} of {ranked}** on {row['case']} "
+                f"({counted(self.task, row['pictures'], row['groups'])}"
+                f"{', synthetic' if row['synthetic'] else ''}): {metric.name} {value} "
                 f"{metric.unit}".rstrip())
         if row["baseline"] and row["baseline"] != row["run"]:
             gain = interval(row["vs_baseline"], row["vs_baseline_low"], row["vs_baseline_high"], metric.digits,
@@ -117,10 +119,11 @@ class Task:
         first = next(iter(self.rows.values()), None)
         parts = [f"**{words(self.task).capitalize()}**: {len(self.rows)} runs on the same test pictures, "
                  f"{best} {metric.name} on {case} first."
-                 + (f" {first['pictures']} pictures of {first['groups']} photographs"
+                 + (f" {counted(self.task, first['pictures'], first['groups'])}"
                     f"{', synthetic' if first['synthetic'] else ''}; {self.cases} cases in all." if first else ""),
                  f"`rank`: `tied` cannot be told from the first (its paired 95 % interval holds 0). `interval`: 95 % "
-                 f"bootstrap over photographs. {f'Guards, which a champion must hold: {guards}. ' if guards else ''}"
+                 f"bootstrap over {groups(self.task)}. "
+                 f"{f'Guards, which a champion must hold: {guards}. ' if guards else ''}"
                  "`ms_per_megapixel` and `training_seconds` were measured on this machine.",
                  "Superseded runs are kept: take `AND tags.state = 'current'` out of the search to see them.",
                  f"[Pictures, intervals, learning curves and promotions]({page(self.task)}) (while `make ui` runs)."]

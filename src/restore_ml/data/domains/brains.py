@@ -45,6 +45,7 @@ class Brains(Domain):
 
     name = "brains"
     what = "slices"
+    counted = ("slices", "patients")
     suffixes = nifti.SUFFIXES
     main = "contrasts"
     channels = (len(CONTRASTS),)

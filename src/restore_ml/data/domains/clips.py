@@ -30,6 +30,7 @@ class Clips(Domain):
 
     name = "clips"
     what = "clips"
+    counted = ("clips", "sources")
     suffixes = films.SUFFIXES | films.UNREAD | SUFFIXES
     main = "frames"
     layouts = clip_layouts.LAYOUTS

@@ -25,6 +25,7 @@ class Drawings(PersonFolders):
 
     name = "drawings"
     what = "drawings"
+    counted = ("drawings", "persons")
     main = "photo"
     tags = frozenset(("sketch", "papercut", "parsing"))
     layouts = LAYOUTS

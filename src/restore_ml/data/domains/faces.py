@@ -41,6 +41,7 @@ class Faces(PersonFolders):
 
     name = "faces"
     what = "faces"
+    counted = ("faces", "persons")
     tags = frozenset(("parsing",))
     layouts = LAYOUTS
     likeness = likeness.Likeness()

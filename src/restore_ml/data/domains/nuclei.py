@@ -51,6 +51,7 @@ class Nuclei(Domain):
 
     name = "nuclei"
     what = "fields"
+    counted = ("pictures", "fields")
     suffixes = PROMISING
     layouts = (Layout("dsb2018", lambda paths: any(item["part"] == "masks" for item in map(_BOWL.fullmatch, paths)
                                                    if item), lambda paths, role: _bowl(paths)),

@@ -37,6 +37,7 @@ class Paintings(PictureFiles):
 
     name = "paintings"
     what = "paintings"
+    counted = ("paintings", "collections")
     layouts = (Layout("cyclegan", CYCLEGAN.recognises, _paintings_of_cyclegan),
                Layout("folders", _shows_artists, _artists))
 

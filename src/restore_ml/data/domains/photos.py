@@ -12,6 +12,7 @@ class Photos(PictureFiles):
 
     name = "photos"
     what = "photographs"
+    counted = ("pictures", "photographs")
     layouts = (SELFEXSR, CYCLEGAN, FOLDERS)
 
     def embedded(self) -> dict[str, Maker]:

@@ -39,6 +39,7 @@ class Scenes(Domain):
 
     name = "scenes"
     what = "scenes"
+    counted = ("scenes", "places")
     suffixes = frozenset((SCENE_SUFFIX, ".tif", ".tiff", ".npy"))
     max_bytes = None
     main = "target"
