@@ -4,7 +4,7 @@ from pipelines.machinery.cached import files_of
 from pipelines.machinery.progress import bar
 from pipelines.machinery.steps import Steps
 from restore_ml.base import layout
-from restore_ml.base.files import read_json, write_text
+from restore_ml.base.files import read_json, write_json, write_text
 
 
 def stage(step: Steps, key: str) -> None:
@@ -18,6 +18,10 @@ def restore_pictures(key: str) -> None:
 
     root, (task, run) = layout.root(), key.split("/")
     spec = read_json(root / layout.code("restore", task, run))
+    if reason := spec.get(layout.LEFT_OUT):
+        write_json(root / layout.restored(task, run) / "status.json",
+                   {"run": run, "status": layout.LEFT_OUT, "reason": f"it is {reason}", "cases": {}})
+        return
     retry = root / layout.retry_mark("restore", task, run)
     earlier = files_of(root, layout.lock_file(task), f"restore@{run}", layout.restored(task, run))
     with bar(f"restore {key}") as progress:

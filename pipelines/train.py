@@ -47,8 +47,13 @@ def train(key: str, word: str, shown: bool = True) -> dict[str, Any]:
 
 
 def train_method(key: str, step: Steps) -> None:
-    """Have the children train; a result that the lock already holds is made anew, an unfinished training goes on."""
+    """Have the children train; a result that the lock already holds is made anew, an unfinished training goes on.
+    Of a run that is not built at this profile there is only a model.json that says so."""
     root = layout.root()
+    if reason := _spec(key).get(layout.LEFT_OUT):
+        write_json(root / layout.model(*key.split("/")) / "model.json",
+                   _spec(key) | {"status": layout.LEFT_OUT, "reason": f"it is {reason}"})
+        return
     retry = root / layout.retry_mark("train", *key.split("/"))
     word = FRESH if not retry.exists() and holds(root, *key.split("/")) else ""
     status = -1

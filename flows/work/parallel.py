@@ -69,7 +69,7 @@ def build(root: Path, runner: Runner, environment: dict[str, str], task: str, ch
         dvc(root, environment, "repro", *([layout.stages_file(task).as_posix()] if task else []))
     elif not chosen and not task:
         dvc(root, environment, "repro", "--single-item", "register")
-    in_order(root, {name: [run.name for run in params.runs_of(name)] for name in params.tasks})
+    in_order(root, params.order)
     return failed
 
 

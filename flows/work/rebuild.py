@@ -146,6 +146,9 @@ def select(params: settings.Params, task: str, methods: list[str]) -> list[setti
     runs = [run for run in params.runs.values() if run.task in ((task,) if task else tables())]
     for name in methods:
         if not any(name in (run.name, run.key, run.method) for run in runs):
+            if other := next((run for run in params.elsewhere.values() if name in (run.name, run.key)), None):
+                raise UserError(f"The run {name!r} is {settings.built_at(other)}, and the profile is "
+                                f"{params.profile}; change `profiles` of it in {layout.runs_file(other.task)}.")
             raise UserError(f"There is no run {name!r}{f' of {task}' if task else ''}."
                             f"{nearest(name, [run.name for run in runs])}")
     return [run for run in runs if {run.name, run.key, run.method} & set(methods)]

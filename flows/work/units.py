@@ -64,7 +64,9 @@ def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run
     for name in dict.fromkeys((*everything, *(run.task for run in wanted))):
         stages.append(Unit(f"validate {name}", (layout.stage("validate", name),), task=name))
         stages += [_run(params, run) for run in wanted if run.task == name]
-        ends = frozenset(run.key for run in wanted if run.task == name)
+        left_out = [] if chosen else [run for run in params.elsewhere.values() if run.task == name]
+        stages += [_run(params, run) for run in left_out]  # whose stages only say so
+        ends = frozenset(run.key for run in (*wanted, *left_out) if run.task == name)
         if ends and not chosen and name in tables() and (not task or name == task):
             stages.append(Unit(f"compare {name}", (layout.stage("compare", name, name),
                                                   layout.stage("champion", name, name)), following=ends, task=name,
@@ -74,8 +76,9 @@ def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run
 
 def _run(params: settings.Params, run: settings.Run) -> Unit:
     kinds = ("train", "restore", "score") if run.task in tables() else ("train",)
+    needs = params.needs_of(run) if run.key in params.runs else set(params.judges.get(run.task, "").split())
     return Unit(run.key, tuple(layout.stage(kind, run.task, run.name) for kind in kinds),
-                frozenset({f"validate {run.task}", *params.needs_of(run)}), task=run.task)
+                frozenset({f"validate {run.task}", *needs}), task=run.task)
 
 
 def stale(stages: list[Unit], changed: set[str]) -> list[Unit]:

@@ -24,6 +24,8 @@ def runs(options: argparse.Namespace) -> None:
         if options.task in (None, run.task):
             status = model_facts(root / layout.models(run.task), run.name)["status"] or "not built"
             rows.append((run.name, run.task, run.method, ", ".join(run.slots.values()) or "-", status))
+    rows += [(run.name, run.task, run.method, ", ".join(run.slots.values()) or "-", settings.built_at(run))
+             for run in params.elsewhere.values() if options.task in (None, run.task)]
     _columns(rows)
     print(f"{len(rows) - 1} runs, profile {params.profile}.")
 

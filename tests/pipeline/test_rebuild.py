@@ -20,6 +20,7 @@ from PIL import Image
 
 from pipelines.machinery import server
 from restore_ml.data.shards import Shards
+from tests.graphs import EMPTY, edit_runs
 
 pytestmark = pytest.mark.pipeline
 
@@ -205,6 +206,28 @@ def test_an_emptied_store_is_filled_again(built):
     assert re.search(r"MLflow: [1-9]\d* written, 0 kept", done.stdout)
     again = built.run(sys.executable, "-m", "restore_ml.cli", "sync")
     assert " 0 written" in again.stdout
+
+
+def test_a_run_of_other_profiles_is_said_and_not_built(built):
+    """Its stages only say so: no table, model or picture has it, and nothing is left to do."""
+    edit_runs(built.root, "colorization", gpu_alone={**EMPTY, "method": "gray_ab0", "profiles": ["gpu", "paper"]})
+    done = built.rebuild()
+    assert not {"train@gray_ab0", "restore@gray_ab0"} & {name.rpartition(":")[2] for name in ran(done.stdout)}
+    assert {f"colorization:{stage}@gpu_alone" for stage in ("train", "restore", "score")} <= set(built.locked())
+    model = json.loads((built.root / "models/colorization/gpu_alone/model.json").read_text())
+    assert (model["status"], model["reason"]) == ("left out", "it is built at gpu and paper alone")
+    for name in ("comparison/colorization/table.md", "reports/gallery/colorization.html"):
+        assert "gray_ab0" in (built.root / name).read_text() and "gpu_alone" not in (built.root / name).read_text()
+    assert built.dvc("status", "-q", check=False).returncode == 0
+    assert " 0 written" in built.run(sys.executable, "-m", "restore_ml.cli", "sync").stdout
+    assert "built at gpu and paper alone" in built.run(sys.executable, "-m", "restore_ml.cli", "runs").stdout
+    asked = built.rebuild("--methods", "gpu_alone", check=False)
+    assert asked.returncode == 2 and "Traceback" not in asked.stderr
+    assert "The run 'gpu_alone' is built at gpu and paper alone, and the profile is quick" in asked.stderr
+    edit_runs(built.root, "colorization", gpu_alone={**EMPTY, "method": "gray_ab0", "profiles": ["quick", "gpu"]})
+    built.rebuild("--task", "colorization")
+    assert "gpu_alone" in (built.root / "comparison/colorization/table.md").read_text()
+    edit_runs(built.root, "colorization", gpu_alone=None)
 
 
 def test_a_broken_picture_of_training_is_quarantined_and_named(project, tmp_path):

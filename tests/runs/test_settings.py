@@ -10,7 +10,7 @@ from restore_ml.nn.vgg16 import TAPS
 from restore_ml.nn.vgg16_features import POOLS
 from restore_ml.promotion.rule import resolve
 from restore_ml.registry import method_class
-from restore_ml.runs.settings import load, set_profile
+from restore_ml.runs.settings import built_at, load, set_profile
 from tests.graphs import write_runs
 
 GOOD = """
@@ -198,6 +198,47 @@ def test_one_feature_network_for_one_place(params):
         load(params)
     params.write_text(GOOD + "features: vgg61\n")
     with pytest.raises(UserError, match=r"features in .* is 'vgg61'; it must be one of own, vgg16. Did you mean"):
+        load(params)
+
+
+ELSEWHERE = """\
+runs:
+  bicubic:
+  vdsr:
+    profiles: [paper, gpu]
+    teacher: none
+  student:
+    method: vdsr
+    profiles: [cpu, gpu]
+    cpu: {layers: 6}
+"""
+
+
+def test_a_run_stands_where_it_says(params):
+    runs = params.parent / "graph/super_resolution/runs.yaml"
+    runs.write_text(ELSEWHERE)
+    found = load(params)
+    assert found.profile == "cpu" and set(found.runs) == {"super_resolution/bicubic", "super_resolution/student"}
+    (other,) = found.elsewhere.values()
+    assert other.key == "super_resolution/vdsr" and other.profiles == ("gpu", "paper")
+    assert built_at(other) == "built at gpu and paper alone"
+    assert found.order["super_resolution"] == ["bicubic", "vdsr", "student"]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("[paper, gpu]", "gpu", r"profiles of the run 'vdsr' of super_resolution is 'gpu'; it must be a list, such as"),
+    ("[paper, gpu]", "[]", r"must be a list"),
+    ("[paper, gpu]", "[cup]", r"a profile under profiles of the run 'vdsr' .* is 'cup'; .* Did you mean 'cpu'"),
+    ("cpu: {layers: 6}", "teacher: super_resolution/vdsr", r"slot teacher of the run 'super_resolution/student' holds "
+     r"'super_resolution/vdsr', which is built at gpu and paper alone; give 'student' these profiles too"),
+    ("runs:", "judge: super_resolution/vdsr\nruns:", r"judge of super_resolution is 'super_resolution/vdsr', which is "
+     r"built at gpu and paper alone; it is needed at cpu"),
+    ("runs:", "default: vdsr\nruns:", r"default of super_resolution is 'super_resolution/vdsr', which is built at gpu"),
+])
+def test_what_is_needed_must_stand_there_too(params, old, new, said):
+    assert ELSEWHERE.count(old) == 1
+    (params.parent / "graph/super_resolution/runs.yaml").write_text(ELSEWHERE.replace(old, new))
+    with pytest.raises(UserError, match=said):
         load(params)
 
 

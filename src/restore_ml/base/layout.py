@@ -56,6 +56,8 @@ CHAMPIONS = Path("champions")
 
 NONE = "none"
 """The run in an empty slot; models/none is a file that never changes."""
+LEFT_OUT = "left out"
+"""The status of a run that is not built at the active profile, and the key in code/ that says where it is."""
 
 # Never tracked: what differs from machine to machine and from day to day.
 STATE = Path(".state")

@@ -18,7 +18,7 @@ from restore_ml.data import domains
 from restore_ml.method import Method
 from restore_ml.registry import evaluation_module, method_class, method_module, tables
 from restore_ml.runs.merging import OWN, RESNET29, VGG16
-from restore_ml.runs.settings import Params, Run
+from restore_ml.runs.settings import Params, Run, built_at
 from restore_ml.runs.sources import Edge, Sources
 from restore_ml.training.precision import resolve
 
@@ -85,6 +85,10 @@ def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str
         content |= _of_task(root, sources, params, task, distances)
     for run in params.runs.values():
         content |= _of_run(sources, params, run, common)
+    for run in params.elsewhere.values():
+        kinds = ("train", "restore") if run.task in tables() else ("train",)
+        content |= {layout.code(kind, run.task, run.name): {
+            "run": run.name, "task": run.task, "method": run.method, layout.LEFT_OUT: built_at(run)} for kind in kinds}
     return {path.relative_to(layout.CODE).as_posix(): value for path, value in content.items()}
 
 

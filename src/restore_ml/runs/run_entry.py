@@ -13,13 +13,13 @@ from typing import Any
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError, shown
 from restore_ml.registry import method_class, nearest
-from restore_ml.runs.checks import known, whole
+from restore_ml.runs.checks import known, one_of, whole
 from restore_ml.runs.merging import FEATURES, merged, resolved
 
 PROFILES = ("quick", "cpu", "gpu", "paper")
 SLOTS = ("features", "teacher", "recogniser", "parts")
 """Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
-RUN_KEYS = ("method", *SLOTS, "seed", "settings", *PROFILES)
+RUN_KEYS = ("method", "profiles", *SLOTS, "seed", "settings", *PROFILES)
 REPLICATE_KEYS = ("of", *SLOTS, "seed")
 """Of a run that repeats another one (`of:`) under its own seed; the slots stand there for DVC and must agree."""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -39,6 +39,8 @@ class Run:
     settings: dict[str, Any]
     of: str = ""
     """The run of the same task that this one repeats under another seed (a replicate), or empty."""
+    profiles: tuple[str, ...] = PROFILES
+    """Those at which it is built (`profiles:` of its entry)."""
 
     @property
     def key(self) -> str:
@@ -90,7 +92,17 @@ def _run(task_name: str, name: str, entry: dict[str, Any], active: tuple[str, st
     profile, features = active
     by_features = {source: resolved(cls, method, merged(entry, profile, where, source), where) for source in FEATURES}
     return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
-               by_features[features], of)
+               by_features[features], of, _profiles(entry, where))
+
+
+def _profiles(entry: dict[str, Any], where: str) -> tuple[str, ...]:
+    """The profiles at which a run is built, in their own order; all without a word of it."""
+    named = entry.get("profiles", list(PROFILES))
+    if not isinstance(named, list) or not named:
+        raise UserError(f"profiles of {where} is {shown(named)}; it must be a list, such as [gpu, paper].")
+    for name in named:
+        one_of(name, PROFILES, f"a profile under profiles of {where}")
+    return tuple(name for name in PROFILES if name in named)
 
 
 def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:

@@ -47,7 +47,7 @@ class Params:
     tasks: dict[str, dict[str, Any]]
     """Settings of the samples by task."""
     runs: dict[str, Run]
-    """By `task/run`, task after task."""
+    """By `task/run`, task after task: those that are built at the active profile."""
     promotion: dict[str, Any]
     processes: int = 1
     """In how many processes a network is trained, at most: see `processes_of`."""
@@ -61,6 +61,10 @@ class Params:
     """The run that restores where there is no champion, of the tasks that name one: those whose metrics choose none."""
     features: str = OWN
     """Which of `FEATURES` a slot that names a feature network is filled with."""
+    elsewhere: dict[str, Run] = field(default_factory=dict)
+    """By `task/run`, the runs that are built at other profiles alone."""
+    order: dict[str, list[str]] = field(default_factory=dict)
+    """By task, the names of all its runs as its runs.yaml has them."""
     recogniser: str = OWN
     """Which of `RECOGNISERS` a slot or a judge that names a recogniser is filled with."""
 
@@ -101,7 +105,9 @@ def load(path: Path | None = None) -> Params:
     promotion = section(raw, "promotion", path)
     if "margins" in promotion:
         raise UserError(f"margins of promotion stand in {layout.GRAPH}/<task>/runs.yaml, not in {path}.")
-    tasks, runs, margins, primary_cases, judges, defaults = {}, {}, {}, {}, {}, {}
+    tasks, margins, primary_cases, judges, defaults, order = {}, {}, {}, {}, {}, {}
+    runs: dict[str, Run] = {}
+    elsewhere: dict[str, Run] = {}
     for name in (*support(), *tables()):
         file = path.parent / layout.runs_file(name)
         if not file.exists():
@@ -117,25 +123,39 @@ def load(path: Path | None = None) -> Params:
         if graph.get("default") is not None:
             defaults[name] = str(graph["default"])
         entries = mapping(graph, "runs", file)
+        order[name] = list(entries)
         for run_name in entries:
             run = read_run(name, run_name, entries, (profile, features), seed, file)
-            runs[run.key] = run
-    _check_named(runs, judges, defaults)
+            (runs if profile in run.profiles else elsewhere)[run.key] = run
+    _check_named(profile, runs, elsewhere, judges, defaults)
     promotion |= {"margins": margins, "primary_case": primary_cases, "default": defaults}
     return Params(profile, seed, whole(raw.get("threads", 1), "threads", 1, MOST_THREADS), precision,
                   weights, tasks, runs, promotion,
                   whole(raw.get("processes", 1), "processes", 1, MOST_THREADS),
                   _seeds(raw.get("seeds") or {}, profile, path), primary_cases, judges, defaults, features,
-                  recogniser)
+                  elsewhere, order, recogniser)
 
 
-def _check_named(runs: dict[str, Run], judges: dict[str, str], defaults: dict[str, str]) -> None:
-    """Refuse a slot, a judge or a default that holds a run there is not."""
+def built_at(run: Run) -> str:
+    """At which profiles a run is built: `built at gpu and paper alone`."""
+    return f"built at {' and '.join(run.profiles)} alone"
+
+
+def _check_named(profile: str, runs: dict[str, Run], elsewhere: dict[str, Run], judges: dict[str, str],
+                 defaults: dict[str, str]) -> None:
+    """Refuse a slot, a judge or a default that holds a run there is not, or that is not built where it is needed."""
     for run in runs.values():
         for slot, other in run.slots.items():
+            if other in elsewhere:
+                raise UserError(f"The slot {slot} of the run {run.key!r} holds {other!r}, which is "
+                                f"{built_at(elsewhere[other])}; give {run.name!r} these profiles too.")
             if other not in runs or other == run.key:
                 raise UserError(f"The slot {slot} of the run {run.key!r} holds {shown(other)}, which is no other run; "
                                 f"name one as task/run.{nearest(other, runs)}")
+    for what, other in [*((f"judge of {name}", other) for name, other in judges.items()),
+                        *((f"default of {name}", f"{name}/{other}") for name, other in defaults.items())]:
+        if other in elsewhere:
+            raise UserError(f"{what} is {other!r}, which is {built_at(elsewhere[other])}; it is needed at {profile}.")
     for name, other in judges.items():
         if other not in runs:
             raise UserError(f"judge of {name} is {shown(other)}, which is no run; name one as task/run, or none."
