@@ -11,7 +11,6 @@ tasks that it serves.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 from collections.abc import Iterable
@@ -33,6 +32,8 @@ HERE = Path(__file__).parent
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the closest of `words`, else an empty text."""
+    import difflib
+
     plain = {name.lower().replace("-", "_"): name for name in words}
     close = difflib.get_close_matches(word[:100].lower().replace("-", "_"), plain, 1)
     return f" Did you mean {plain[close[0]]!r}?" if close else ""

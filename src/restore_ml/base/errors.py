@@ -7,15 +7,12 @@ the trace is kept in a file.
 
 from __future__ import annotations
 
-import datetime
 import errno
 import os
-import platform
 import re
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,6 +151,8 @@ def _path(path: object) -> str:
 
 def report(error: BaseException, command: str) -> int:
     """Say on standard error what ended `command` and give the exit status for it; the trace of a bug is kept."""
+    import traceback  # what only errors need costs every start otherwise
+
     if isinstance(error, KeyboardInterrupt):
         print("Interrupted; the next start goes on from here.", file=sys.stderr)
         return INTERRUPTED
@@ -184,6 +183,9 @@ def keep(trace: str, command: str) -> Path | None:
     root = _project()
     if root is None:
         return None
+    import datetime
+    import platform
+
     now = datetime.datetime.now().astimezone()
     path = root / KEPT / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     machine = f"Python {platform.python_version()}, {platform.platform()}"
