@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,10 @@ from pipelines.machinery.client import SOCKET, die_with_parent, with_parent
 PRELOADED = ("torch", "torch._dynamo", "torch.utils.data", "torch.utils.flop_counter", "safetensors.torch", "numpy",
              "pyarrow.parquet", "PIL.Image", "ruamel.yaml", "tqdm", "prefect", "prefect.flow_engine",
              "prefect.task_engine", "prefect.artifacts", "prefect.client.orchestration")
+PRELOADED_FOR = {"validate": ("pandas", "great_expectations", "great_expectations.expectations"),
+                 "score": ("pandas", "cv2"), "champion": ("pandas", "cv2", "scipy.stats"),
+                 "compare": ("pandas", "cv2", "scipy.stats")}
+"""By stage, what is loaded when the first of its kind comes: a rebuild that has none does not wait for it."""
 LIMIT = 4 << 20
 
 
@@ -114,6 +118,7 @@ def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> Job | 
         connection.sendall(b"refused\n")  # the libraries are already loaded with another number of threads
         pid = 0
     else:
+        load(PRELOADED_FOR.get(next(iter(job.arguments), ""), ()))
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -135,6 +140,17 @@ def _accept(listener: socket.socket, selector: selectors.BaseSelector) -> Job | 
     selector.register(stage.handle, selectors.EVENT_READ, stage)
     selector.register(connection, selectors.EVENT_READ, stage)
     return None
+
+
+def load(names: Iterable[str]) -> None:
+    """Import what is not there yet; a package that is not installed is left to the stage that needs it."""
+    lacking = [name for name in names if name not in sys.modules]
+    for name in lacking:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    if lacking:
+        gc.collect()
+        gc.freeze()
 
 
 def receive(connection: socket.socket) -> Job:
@@ -186,11 +202,7 @@ def main() -> int:
             os._exit(leaving[0])
 
     atexit.register(leave)  # first registered, so last called: Prefect has sent its events by then
-    for name in PRELOADED:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    load(PRELOADED)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rebuild that started this server ends it
     job = serve()
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import os
 import signal
 import subprocess
@@ -9,7 +12,7 @@ import sys
 
 import pytest
 
-from pipelines.machinery import client
+from pipelines.machinery import client, forkserver
 from tests.pipelines import toy
 from tests.pipelines.test_stage import alive, wait_until
 
@@ -114,3 +117,14 @@ def test_rubbish_on_the_socket_does_not_end_the_server(project, server):
     assert (project / client.SOCKET).stat().st_mode & 0o077 == 0
     assert start(project, "fine").wait(timeout=60) == 0
     assert server.poll() is None
+
+
+def test_only_packages_of_others_are_preloaded_and_one_that_is_not_there_is_left_to_its_stage():
+    names = [*forkserver.PRELOADED, *(name for names in forkserver.PRELOADED_FOR.values() for name in names)]
+    assert not [name for name in names if name.startswith(("restore_ml", "pipelines", "flows"))]
+    for kind, wanted in forkserver.PRELOADED_FOR.items():
+        assert importlib.util.find_spec(f"pipelines.{kind}") and all(map(importlib.util.find_spec, wanted))
+    sys.modules.pop("this", None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        forkserver.load(["this", "no_such_package_anywhere"])
+    assert "this" in sys.modules
