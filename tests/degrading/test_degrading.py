@@ -222,6 +222,45 @@ def doubling() -> Parts:
     return Parts(Doubling(), DoublingTraining(), DoublingCases())
 
 
+class Few(DoublingCases):
+    defaults = {"most": 0}
+
+
+def ids(root, out="out"):
+    return [record.id for record in Shard(root / out / "inputs/set/twice.arrow")]
+
+
+def test_so_many_pictures_as_are_asked_for_and_each_photograph_before_any_twice(tmp_path):
+    """Six photographs of two tiles each, one of them too dark: five once, then those of the first ids twice."""
+    prepare(tmp_path / "prepared", [0], range(12))
+    parts = Parts(Doubling(), DoublingTraining(), Few())
+    dark = photo(4).id
+    shown = photo(4).arrays["image"]
+    parts.task.accepts = lambda picture, settings: "too dark" if np.array_equal(picture, shown) else None
+    everyone = sorted((photo(number).id, number // 2) for number in range(12) if number != 4)
+    firsts = {group: min(key for key, other in everyone if other == group) for _, group in everyone}
+    seconds = sorted({key for key, _ in everyone} - {*firsts.values()})
+    for most, wanted in ((0, [key for key, _ in everyone]), (4, sorted(firsts.values())[:4]),
+                         (8, sorted([*firsts.values(), *seconds[:2]])), (50, [key for key, _ in everyone])):
+        found = degrade_cases(parts, tmp_path / "prepared", tmp_path / "out", 1, {"right": True, "most": most})
+        assert ids(tmp_path) == wanted and found.counts["set/twice"] == len(wanted)
+        reasons = found.left_out["set"]
+        assert reasons.pop(dark) == "too dark" and set(reasons) == {key for key, _ in everyone} - {*wanted}
+        assert set(reasons.values()) <= {
+            f"not among the {most} pictures of a test set that the setting `most` asks for"}
+
+
+def test_what_is_asked_for_later_is_made_and_what_is_no_more_goes(tmp_path):
+    """With a ledger that remembers what lay there; the same bytes as of a first run."""
+    prepare(tmp_path / "prepared", [0], range(12))
+    parts, ledger = Parts(Doubling(), DoublingTraining(), Few()), Ledger(tmp_path / "ledger", "m")
+    for most in (3, 9, 5):
+        for out, memory in (("out", ledger), (f"new{most}", None)):
+            degrade_cases(parts, tmp_path / "prepared", tmp_path / out, 1, {"right": True, "most": most},
+                          ledger=memory, chunk=5)
+        assert len(ids(tmp_path)) == most and hashes(tmp_path / "out") == hashes(tmp_path / f"new{most}")
+
+
 def test_memory_stays_flat(tmp_path):
     """Sixty samples of half a megabyte: never more than a few at once."""
     prepare(tmp_path / "prepared", range(60), range(60))

@@ -1,17 +1,20 @@
 """sa_subpixel_sr: each loss term, the generator and the discriminator against what they are by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional
 
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
-from restore_ml.methods.super_resolution.sa_subpixel_sr import Discriminator, Generator, ResidualBlock
+from restore_ml.methods.super_resolution.sa_subpixel_sr import METHOD, Discriminator, Generator, ResidualBlock
 from restore_ml.nn.self_attention import SelfAttention
+from restore_ml.runs.merging import OWN, VGG16, merged
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.methods.enlarging import method, paper
 
@@ -194,3 +197,15 @@ def test_the_start_changes_no_shape_and_leaves_the_body_to_learn():
     started(draw(2, 3, 6, 6)).square().mean().backward()
     assert started.body[-1].weight.grad.abs().sum() > 0 and started.up[0].weight.grad.abs().sum() > 0
     assert networks[0].body[-1].weight.abs().sum() > 0 == started.body[-1].weight.abs().sum()
+
+
+def test_the_reading_names_every_layer_that_the_perceptual_term_takes():
+    """SRGAN's, after the ReLU, with VGG19's layers; VGG16 ends before."""
+    file = Path(__file__).parents[2] / "graph/super_resolution/runs.yaml"
+    entry = yaml.safe_load(file.read_text())["runs"]["sa_subpixel_sr"]
+    own, published = ([(METHOD.paper | merged(entry, profile, "run", features))["perceptual_tap"]
+                       for profile in ("quick", "cpu", "gpu", "paper")] for features in (OWN, VGG16))
+    assert own == ["relu5_4"] * 4 and published == ["relu3_3", "relu3_3", "relu5_3", "relu5_3"]
+    words = " ".join(METHOD.reading.split())
+    assert "VGG19's layers those of relu5_4 as in SRGAN (after the ReLU)" in words
+    assert "in VGG16's, which end before, of relu5_3 or, at the profiles quick and cpu, of relu3_3" in words

@@ -51,6 +51,26 @@ def test_persons_are_recognised_where_made_pictures_are_like_the_true_ones() -> 
     assert nlda.recognised(own, true, persons) == nlda.recognised(own, true, persons)
 
 
+@pytest.mark.parametrize(("there", "learned"), [(338, 150), (944, 300), (10, 5), (11, 5)])
+def test_how_many_persons_are_learned_from(monkeypatch, there, learned) -> None:
+    """150 of CUFS's 338 test persons and 300 of CUFSF's 944 in 20 partings, as published; half of any other number."""
+    seen, asked = [], []
+
+    def directions(samples, classes):
+        seen.append(frozenset(samples[:, 0].tolist()))
+        assert len(samples) == 2 * learned and len(np.unique(classes)) == learned
+        return np.eye(2)[:, :1]
+
+    monkeypatch.setattr(nlda, "directions", directions)
+    monkeypatch.setattr(nlda, "rank1", lambda gallery, owners, probes, persons: asked.append(owners) or len(persons))
+    persons = [f"p{number:03d}" for number in range(there)]
+    own = np.stack([np.arange(there), np.ones(there)], 1)
+    assert nlda.recognised(own, own, persons) == there - learned
+    assert len(seen) == len(set(seen)) == 20 or there < 338
+    for numbers, names in zip(seen, asked, strict=True):  # the others are asked for, all of them
+        assert {f"p{int(number):03d}" for number in numbers}.isdisjoint(names) and len(set(names)) == there - learned
+
+
 def test_equal_pictures_have_no_direction() -> None:
     same = np.ones((8, 30))
     assert np.isnan(nlda.recognised(same, same, [f"p{number}" for number in range(8)]))

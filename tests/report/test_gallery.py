@@ -17,6 +17,7 @@ from restore_ml.evaluation.scoring import read_task
 from restore_ml.report.gallery import ASSETS, Files, build, build_page, link
 from restore_ml.report.pictures import TaskPictures, first_outputs
 from restore_ml.report.view import choose, spread
+from restore_ml.tasks.protocol import protocol
 from tests.tracking import small_project
 
 TASK = "super_resolution"
@@ -160,6 +161,14 @@ def test_readings_are_marked(project: Path, tmp_path: Path) -> None:
     build(copy, tmp_path / "out")
     text = Page(tmp_path / "out" / f"{TASK}.html").text
     assert "†" in text and "biases in every layer" in text
+
+
+def test_what_a_task_says_of_its_figures_stands_under_its_leaderboards(project: Path, tmp_path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "measured by <nobody>"
+    monkeypatch.setattr(type(protocol(TASK)), "reading", words)
+    build(project, tmp_path / "out")
+    assert tmp_path.joinpath("out", f"{TASK}.html").read_text().count("measured by &lt;nobody&gt;") == 1
 
 
 def test_costs_are_joined_where_they_were_measured(project: Path, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The task style_transfer: which pairs are shown and learned from, and what is measured, by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from skimage.metrics import structural_similarity
 
 from restore_ml import registry
@@ -12,6 +15,7 @@ from restore_ml.evaluation.comparison import build_table
 from restore_ml.evaluation.tables import markdown
 from restore_ml.metrics.style import content_distance, style_distance
 from restore_ml.nn.features import FeatureNet
+from restore_ml.runs.merging import merged
 from restore_ml.tasks.protocol import SetRow, protocol, with_distances
 from restore_ml.tasks.style_transfer.evaluation import CONTENT_TAPS, STYLE_TAPS
 from tests.evaluation import made
@@ -19,6 +23,7 @@ from tests.evaluation import made
 PARTS = registry.parts("style_transfer")
 TASK, CASES, TRAINING = PARTS.task, PARTS.cases, PARTS.training
 RULES = protocol("style_transfer")
+ROOT = Path(__file__).parents[2]
 
 
 def noise(height: int, width: int, seed: int = 0, channels: int = 3) -> np.ndarray:
@@ -46,7 +51,7 @@ def test_a_pair_is_two_whole_pictures_whose_shorter_sides_are_alike():
     assert half.shape == (32, 64, 3)
     for name, spec in TASK.inputs.items():
         assert spec.problem(sample.inputs[name]) is None
-    assert CASES.degradations({}) == ["painting"] and CASES.resolve({}) == {"size": 256}
+    assert CASES.degradations({}) == ["painting"] and CASES.resolve({}) == {"size": 256, "most": 0}
 
 
 def test_pictures_that_cannot_be_painted_are_left_out_in_words():
@@ -60,6 +65,19 @@ def test_pictures_that_cannot_be_painted_are_left_out_in_words():
 def test_sizes_that_make_no_sense(size):
     with pytest.raises(UserError, match=r"`size` of style_transfer is .* whole number of at least 32"):
         TASK.resolve({"size": size})
+
+
+@pytest.mark.parametrize("most", [-1, True, 2.0, "12"])
+def test_numbers_of_pairs_that_make_no_sense(most):
+    with pytest.raises(UserError, match=r"`most` of style_transfer is .* or 0 for all"):
+        CASES.resolve({"most": most})
+
+
+def test_twelve_pairs_at_cpu_and_all_where_there_is_time():
+    samples = yaml.safe_load((ROOT / "graph/style_transfer/runs.yaml").read_text())["samples"]
+    most = {profile: CASES.resolve(merged(samples, profile, "samples"))["most"]
+            for profile in ("quick", "cpu", "gpu", "paper")}
+    assert most == {"quick": 10, "cpu": 12, "gpu": 0, "paper": 0}
 
 
 def test_training_draws_a_crop_of_each_for_itself():
@@ -129,7 +147,17 @@ def test_the_table_has_the_distances_of_the_network_that_there_is_and_no_empty_c
         "photos/painting": {"content_vgg16": 0.0, "style_vgg16": 3.25}}}}
     text = markdown("style_transfer", build_table("style_transfer", rows, about))
     assert "| ssim_content ↑ [95 %] | content_vgg16 | style_vgg16 | vs baseline |" in text and "| 3.2500 |" in text
-    assert "minivgg" not in text and "imagenet" not in text
+    table = text.partition("\n\n##")[2]
+    assert "minivgg" not in table and "imagenet" not in table
+
+
+def test_who_judges_is_said_over_the_table():
+    rows = made.rows("style_transfer", {"content_copy": {"ssim_content": 1.0}}, case="photos/painting")
+    about = {"content_copy": {"method": "content_copy", "figures": {}}}
+    text = markdown("style_transfer", build_table("style_transfer", rows, about)).partition("\n\n##")[0]
+    for said in ("minivgg is this project's own small one", "the network that neural_style_transfer moves pixels by",
+                 "Nobody knows the truth"):
+        assert said in text
 
 
 def test_both_pictures_are_shown_and_nothing_is_asked_of_canaries():
@@ -139,4 +167,5 @@ def test_both_pictures_are_shown_and_nothing_is_asked_of_canaries():
     assert (inputs["content"] == 7).all()
     assert RULES.canary() is None
     sample = CASES.sample(record(noise(40, 40)), "painting", 1, {"size": 40}, lambda role: record(noise(40, 40)))
+    sample.inputs["style"] = 255 - sample.inputs["content"]
     assert np.array_equal(RULES.trivial(sample), sample.inputs["content"])

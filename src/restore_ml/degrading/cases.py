@@ -3,11 +3,16 @@
 Records are ordered by picture id, so nothing depends on the order of files or on other pictures. Many pictures are
 worked on in chunks over a `Mapper` (restore_ml.data.chunks) and joined in order: the same bytes whoever runs them.
 What a `Ledger` knows to be right already is left as it is, whole files and single records of files that change.
+
+A task whose methods take long for a picture declares the setting `most` among its `Cases.defaults`: at most so many
+pictures of a test set are tested in a case (0: all). Every photograph is there once before any is there twice, because
+intervals are over photographs.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +32,8 @@ from restore_ml.tasks.partners import Partners, partners_of_tests
 
 CARRIED = ("name", "collection", "group", "synthetic")
 """The facts of a prepared picture that go with each of its samples."""
+MOST = "most"
+"""The setting that bounds how many pictures of a test set a case has."""
 CHUNKS = ".parts"
 """Where the chunks of a case wait until all of them are there."""
 
@@ -40,7 +47,7 @@ def test_sets(task: Task, prepared: Path) -> list[str]:
 @dataclass(frozen=True)
 class _Chunk:
     """Some pictures of a case. `number` is None where they are all of them; `before`: what the case's files hold of
-    them now."""
+    them now; `beyond`: those of them that are too many, and why."""
 
     case: Case
     pictures: list[Place]
@@ -48,6 +55,7 @@ class _Chunk:
     before: Contents
     partners: Partners
     partner_digest: str
+    beyond: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -88,13 +96,41 @@ def _plans(parts: Parts, settings: dict[str, Any], prepared: Path, out: Path, te
     pictures = places(prepared / parts.task.domain / "test" / test_set)
     partners = partners_of_tests(parts.task, prepared, test_set)
     digest = partners.digest(keeper.ledger)
-    cut, key = pieces(pictures, chunk), keeper.key(pictures, digest)
+    cut = pieces(pictures, chunk)
     for degradation in parts.cases.degradations(settings):
         case = Case(test_set, degradation)
+        beyond = _beyond(parts, settings, case, pictures)
+        key = keeper.key(pictures, digest + "".join(sorted(beyond)))
         before = keeper.recall(_files(out, case), None) or Contents()
         yield _Plan(case, key, keeper.recall(_files(out, case), key), [
             _Chunk(case, piece, number if len(cut) > 1 else None, before.of([entry[0] for entry in piece]), partners,
-                   digest) for number, piece in enumerate(cut)])
+                   digest, {entry[0]: beyond[entry[0]] for entry in piece if entry[0] in beyond})
+            for number, piece in enumerate(cut)])
+
+
+def _beyond(parts: Parts, settings: dict[str, Any], case: Case, pictures: list[Place]) -> dict[str, str]:
+    """The pictures that the setting `most` leaves out of a case, and why: of those that the task takes, in the order of
+    ids, the first of every group come first, then the second ones."""
+    assert parts.cases is not None
+    most = parts.cases.resolve(settings).get(MOST, 0)
+    if not most:
+        return {}
+    seen: Counter[str] = Counter()
+    turns = []
+    for picture in Chosen(pictures):
+        if not _refusal(parts, settings, case, picture):
+            group = str(picture.facts.get("group") or picture.id)
+            turns.append((seen[group], picture.id))
+            seen[group] += 1
+    return {identity: f"not among the {most} pictures of a test set that the setting `{MOST}` asks for"
+            for _, identity in sorted(turns)[most:]}
+
+
+def _refusal(parts: Parts, settings: dict[str, Any], case: Case, picture: Record) -> str:
+    """Why a picture is no sample of a case, or nothing."""
+    assert parts.cases is not None
+    return (parts.task.accepts(picture.arrays[domains.get(parts.task.domain).main], settings)
+            or parts.cases.leaves_out(picture, case.degradation, settings) or "")
 
 
 def _files(out: Path, case: Case, number: int | None = None) -> list[Path]:
@@ -145,18 +181,18 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
              contents: Contents) -> Iterator[Sequence[Record]]:
     """The samples of a chunk, those taken over from the case's files and new ones; fills `contents.sources`."""
     assert parts.cases is not None
-    case, main = chunk.case, domains.get(parts.task.domain).main
+    case = chunk.case
     old = records_by_id(_files(out, case), chunk.before.sources)
     for picture in Chosen(chunk.pictures):
-        facts_hash = hash_of_facts(picture, chunk.partner_digest)
+        too_many = chunk.beyond.get(picture.id, "")
+        facts_hash = hash_of_facts(picture, chunk.partner_digest + too_many)
         source = chunk.before.sources.get(picture.id)
         if source is not None and source.facts == facts_hash and bool(source.left_out) != (picture.id in old):
             contents.sources[picture.id] = source
             if picture.id in old:
                 yield old[picture.id]
             continue
-        reason = (parts.task.accepts(picture.arrays[main], settings)
-                  or parts.cases.leaves_out(picture, case.degradation, settings) or "")
+        reason = too_many or _refusal(parts, settings, case, picture)
         contents.sources[picture.id] = Source(facts_hash, reason)
         if not reason:
             partner = chunk.partners.of(seed, picture.id, case.degradation)

@@ -29,6 +29,7 @@ def markdown(task: str, table: pandas.DataFrame) -> str:
              f"Ranked by {rules.primary} on the primary case. Brackets: 95 % bootstrap interval over {groups(task)}. "
              f"Differences are paired by picture and positive where the run is better. Arrows: which way is better. "
              f"† our reading of a source that says too little.", ""]
+    lines += [rules.reading, ""] if rules.reading else []
     if table.empty:
         lines += ["Nothing was scored.", ""]
     for case, rows in table.groupby("case", sort=False):

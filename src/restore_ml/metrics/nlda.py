@@ -3,6 +3,9 @@
 The protocol of face sketches (card 1.10 of the cross-domain cards): does a true picture find its person among the made
 ones? With more values than pictures there are directions in which all pictures of a class are one point; among them
 those that part the classes most are taken.
+
+reading: the published tables learn from 150 of CUFS's 338 test persons and from 300 of CUFSF's 944, and so do we; of
+any other number of persons half, which is ours.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import numpy as np
 from restore_ml.seeds import generator
 
 Array = np.ndarray
-REPEATS = 10
+REPEATS = 20
+LEARNED = {338: 150, 944: 300}
+"""Persons of a test set -> how many of them are learned from, in the published tables of CUFS and CUFSF."""
 
 
 def directions(samples: Array, classes: Array) -> Array:
@@ -43,15 +48,16 @@ def rank1(gallery: Array, owners: Sequence[str], probes: Array, persons: Sequenc
 
 
 def recognised(made: Array, true: Array, persons: Sequence[str], repeats: int = REPEATS) -> float:
-    """Rank-1 rate at the best number of directions, the mean over random partings of the persons into two halves.
+    """Rank-1 rate at the best number of directions, the mean over random partings of the persons in two.
 
-    `made`, `true`: N x D pictures of the `persons`. Half of the persons are learned from, made and true pictures alike;
-    the others' true pictures are looked for among their made ones.
+    `made`, `true`: N x D pictures of the `persons`. Half of the persons (see `LEARNED`) are learned from, made and true
+    pictures alike; the others' true pictures are looked for among their made ones.
     """
     names = np.unique(persons)
+    half = LEARNED.get(len(names), len(names) // 2)
     curves = []
     for repeat in range(repeats):
-        chosen = generator("nlda", repeat).permutation(len(names))[:len(names) // 2]
+        chosen = generator("nlda", repeat).permutation(len(names))[:half]
         learned = np.isin(persons, names[chosen])
         classes = np.searchsorted(names, np.asarray(persons)[learned])
         axes = directions(np.concatenate([made[learned], true[learned]]), np.concatenate([classes, classes]))

@@ -74,6 +74,7 @@ class TaskView:
                 "metric": self.metrics[0].heading, "baseline": baseline, "runs": self.runs,
                 "broken": sorted(set(failed)), "kinds": sorted({*self.kinds.values()} - {""}),
                 "cover": self._cover(boards[0], cases[0]),
+                "measured": self.rules.reading,
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
                 "machines": sorted({text for text in self.table["machine"] if text}),
                 "curves": learning_curves(self.root, self.task, self.runs),

@@ -108,6 +108,9 @@ class Protocol(ABC):
     guards: ClassVar[tuple[Guard, ...]] = ()
     minimum_gain: ClassVar[float] = 0.0
     """Least mean gain of the primary metric with which a challenger replaces the champion."""
+    reading: ClassVar[str] = ""
+    """Sentences that a reader of the table needs: who judges, which choices of measuring are ours. They stand over
+    comparison/<task>/table.md and under the leaderboards of the gallery."""
 
     def context(self, targets: Iterable[Arrays]) -> Any:
         """What the metrics need of a whole case (class frequencies), from its targets; computed once a case."""

@@ -1,9 +1,13 @@
-"""What style transfer is tested on: each photograph with one painting."""
+"""What style transfer is tested on: each photograph with one painting.
+
+Setting: `most`, how many pictures of a test set are painted at most (0: all; see `restore_ml.degrading.cases`), because
+a method may move pixels for seconds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +24,14 @@ class StyleTransferCases(Cases):
     """One case a test set, `painting`."""
 
     task = TASK
+    defaults: ClassVar = {"most": 0}
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """`most` is a whole number, 0 or more."""
+        most = settings["most"]
+        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+            raise UserError(f"`most` of style_transfer is {most!r}; it must be a whole number: how many pictures of a "
+                            "test set are painted at most, or 0 for all.")
 
     def degradations(self, settings: Mapping[str, Any]) -> list[str]:
         """`painting`."""

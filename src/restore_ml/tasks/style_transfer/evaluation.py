@@ -4,7 +4,13 @@ from the painting's style.
 There is no truth. The structural similarity of the grey photograph and the result orders the table, as in the published
 tables of these methods; a copy of the photograph has 1 and no style at all, so no champion comes of it
 (`default` in graph/style_transfer/runs.yaml). The two distances describe a whole case. They are measured by the task's
-judge, a feature network, and carry its name: other weights give other figures.
+judge, a feature network, and carry its name: other weights give other figures. With the usual settings it is the
+network whose features neural_style_transfer moves pixels by, so they say how far that got, not what people would see.
+
+The card's `style_class_acc` (do classifiers find the painting's family in the result?) is missing. The judge cannot
+give it: a classifier over the maps that a method moves pixels by finds whatever the method was told to make. One that
+knows nothing of them must be learned from training paintings, which scoring does not see, and have a run of its own
+beside the judge; and of a dozen pairs of seven painted families its rate would be known to a quarter.
 """
 
 from __future__ import annotations
@@ -45,6 +51,11 @@ class StyleTransfer(Protocol):
     primary_set = "photos"
     primary_degradation = "painting"
     baselines = ("content_copy",)
+    reading = ("Nobody knows the truth: ssim_content says how much of the photograph is kept, and a copy is first. "
+               "content_ and style_ are measured by the feature network that their name ends with: minivgg is this "
+               "project's own small one, trained on its training photographs, vgg16 and imagenet are ImageNet's. It is "
+               "the network that neural_style_transfer moves pixels by, so both say how far that got and not what "
+               "people would see; figures by two networks cannot be compared.")
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """`ssim_content`: SSIM (Wang) of the lumas of result and photograph."""
