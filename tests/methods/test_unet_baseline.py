@@ -186,10 +186,31 @@ def test_cross_entropy_and_dice_by_hand():
 
 
 def test_restore_gives_the_probability_of_both_classes():
-    logits = torch.linspace(-3, 3, 2 * 32 * 32).reshape(2, 1, 32, 32)
-    output = made().restore(Model({"net": Calls(lambda image: logits)}), {"image": draw(2, 3, 32, 32)}, 1)["labels"]
+    image = torch.linspace(0, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
+    logits = 6 * image[:, 2:] - 3
+    output = made().restore(Model({"net": Calls(lambda image: 6 * image[:, 2:] - 3)}), {"image": image}, 1)["labels"]
     share = 1 / (1 + np.exp(-logits.double().numpy()))
     np.testing.assert_allclose(output.numpy(), np.concatenate([1 - share, share], 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["picture", "running"])
+def test_a_picture_is_normalised_by_its_own_statistics_or_by_remembered_ones(norm):
+    """By its own, half the brightness changes nothing; either way no picture depends on its company."""
+    torch.manual_seed(0)
+    method = made(eval_norm=norm)
+    model = Model({"net": method.build()["net"].eval()})
+    image = draw(2, 3, 32, 32)
+    both = method.restore(model, {"image": image}, 1)["labels"]
+    alone = torch.cat([method.restore(model, {"image": one[None]}, 1)["labels"] for one in image])
+    assert torch.equal(both, alone)
+    network = model.networks["net"]
+    assert (not list(network.buffers())) == (norm == "picture")
+    seen = []
+    network.down[0].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    for changed in (image[:1], 0.5 * image[:1]):
+        method.restore(model, {"image": changed}, 1)
+    same = torch.allclose(seen[0], seen[1], atol=1e-3)
+    assert same == (norm == "picture")
 
 
 def test_tiles_of_probabilities_are_averaged_before_a_class_is_chosen():
@@ -218,8 +239,8 @@ def test_the_recipe():
     adam = optimiser_of(made(optimiser="adam", lr=0.03).phases()[0].players[0], networks)
     assert isinstance(adam, torch.optim.Adam) and adam.defaults["lr"] == 0.03
     paper = UNetBaseline.paper
-    assert [paper[key] for key in ("w0", "sigma", "momentum", "batch", "patch", "elastic", "loss", "optimiser")] == [
-        10.0, 5.0, 0.99, 1, 512, 10.0, "border", "sgd"]
+    assert [paper[key] for key in ("w0", "sigma", "momentum", "batch", "patch", "elastic", "loss", "optimiser",
+                                   "eval_norm")] == [10.0, 5.0, 0.99, 1, 512, 10.0, "border", "sgd", "picture"]
     assert method.multiple == 16 and player.networks == ["net"] and phase.steps == paper["steps"]
     with pytest.raises(UserError, match="patch of unet_baseline is 40; it must be a multiple of 16"):
         made(patch=40)

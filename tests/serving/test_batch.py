@@ -152,6 +152,18 @@ def test_outputs_never_meet(stems: list[str], endings: list[str]) -> None:
     assert len(set(outputs)) == len(names) and all(output.endswith(".png") for output in outputs)
 
 
+@settings(deadline=None, max_examples=100)
+@given(st.sets(st.sampled_from(["a", "a.labels", "A", "a.labels.labels", "a.png", "a.png.labels", "b"])),
+       st.lists(st.sampled_from([".png", ".jpg"]), min_size=7, max_size=7))
+def test_nor_do_the_files_beside_them(stems: set[str], endings: list[str]) -> None:
+    def written(name: str, output: str) -> list[str]:
+        return [output, f"{output[:-len('.png')]}.labels.png"]
+
+    names = [stem + end for stem, end in zip(sorted(stems), endings, strict=False)]
+    files = [path.lower() for job in jobs(names, written=written) for path in written(job.source, job.output)]
+    assert len(set(files)) == len(files) == 2 * len(names)
+
+
 def test_a_file_of_somebody_else_stays(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Also an original in a folder above, and after a kill that came between an output and its line."""
     out = tmp_path / "out"

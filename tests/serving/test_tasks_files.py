@@ -182,6 +182,31 @@ def test_nuclei_are_outlined_and_numbered(run: Run, project: Path, tmp_path: Pat
         row(project, "segmentation", {"image": png(cells())})
 
 
+def test_results_of_a_folder_do_not_meet(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture may be called as the label map of another is."""
+    one, other = cells(), cells()[:, :50]
+    save(tmp_path / "in/a.png", one), save(tmp_path / "in/a.labels.png", other)
+    for word in ("2 restored, 0 kept", "0 restored, 2 kept"):
+        assert run("segmentation", tmp_path / "in", "-o", tmp_path / "out") == 0
+        assert f"{word} from before, 0 failed" in capsys.readouterr().out
+    for name, given in (("a.png", one), ("a.labels.png", other)):
+        assert PICTURE.read(tmp_path / f"out/{name}.png").value.shape == given.shape
+        assert LABELS.read(tmp_path / f"out/{name}.labels.png").value.shape[:2] == given.shape[:2]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
+        "a.labels.png.labels.png", "a.labels.png.png", "a.png.labels.png", "a.png.png"]
+
+
+def test_a_label_map_of_somebody_else_stays_and_nothing_lies_beside_it(
+        run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "in/a.png", cells())
+    own = save(tmp_path / "out/a.labels.png", cells())
+    before = own.read_bytes()
+    assert run("segmentation", tmp_path / "in", "-o", tmp_path / "out") == 1
+    capsys.readouterr()
+    assert "There is a file a.labels.png in" in (tmp_path / "out/report.csv").read_text()
+    assert own.read_bytes() == before and not (tmp_path / "out/a.png").exists()
+
+
 class Says:
     """A method that answers what it is told, whatever it is shown."""
 

@@ -177,9 +177,11 @@ class _Batch:
             self.remarks[remark] += 1
         way, kinds = way_of(self.method.task, given), of_task(self.method.task).results()
         main = given.get(way.main.name, next(iter(given.values())))
-        for entry, place in places.of_results(way, target).items():
-            files = files_of(kinds[entry].kind, found[entry], main, ending(place.name))
+        made = {place: files_of(kinds[entry].kind, found[entry], main, ending(place.name))
+                for entry, place in places.of_results(way, target).items()}
+        for place, files in made.items():  # all before the first is written: a result is whole or not there
             self._leave_others(place, job, files)
+        for place, files in made.items():
             write_files(place, files)
         mask = given.get("mask")
         first = next(iter(found.values())).value
@@ -191,7 +193,8 @@ class _Batch:
         """`UserError` where a file that no earlier call wrote is in the way. One with the very bytes is our own: a kill
         came before its line in the journal."""
         if job.output not in self.mine and os.path.lexists(target) and hash_of(target) != hash_of_files(files):
-            raise UserError(f"There is a file {job.output} in {self.out} already that was not restored from here, and "
+            name = Path(job.output).with_name(target.name).as_posix()
+            raise UserError(f"There is a file {name} in {self.out} already that was not restored from here, and "
                             "it stays; move it away or name another folder with -o.")
 
     def _bug(self, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from restore_ml.data import folders
 from restore_ml.data.file_kinds import CLIP, PICTURE, VOLUME, ending
 from restore_ml.data.frame_folders import is_frame
 from restore_ml.data.pictures import PROMISING
+from restore_ml.serving import places
 from restore_ml.tasks.photos import Exchange, Way
 
 
@@ -86,30 +88,39 @@ def _way(photos: Exchange, others: Iterable[str], fits: Callable[[Way], bool]) -
 
 
 def _with_outputs(photos: Exchange, found: Mapping[str, Mapping[str, str]], others: Iterable[str]) -> list[Job]:
+    ways = {name: next(way for way in photos.ways if way.takes({*files, *others})) for name, files in found.items()}
+
     def suffix(name: str) -> str:
-        kind = next(way for way in photos.ways if way.takes({*found[name], *others})).gets[0].kind
+        kind = ways[name].gets[0].kind
         if kind is CLIP:
             return "" if found[name].get("clip") == name and not CLIP.promises(name) else next(iter(kind.writes))
         return ending(name) if kind is VOLUME and ending(name) in kind.writes else next(iter(kind.writes))
 
-    return [Job(job.source, job.output, found[job.source]) for job in jobs([*found], suffix)]
+    def written(name: str, output: str) -> list[str]:
+        return [path.as_posix() for path in places.of_results(ways[name], Path(output)).values()]
+
+    return [Job(job.source, job.output, found[job.source]) for job in jobs([*found], suffix, written)]
 
 
-def jobs(names: Sequence[str], suffix: Callable[[str], str] = lambda name: next(iter(PICTURE.writes))) -> list[Job]:
-    """`a.jpg` becomes `a.png`; where two would meet, also on disks that take A for a, each keeps its whole name
-    (`a.jpg.png`), with a number where even that is taken. `suffix`: the ending of what becomes of a name."""
+def jobs(names: Sequence[str], suffix: Callable[[str], str] = lambda name: next(iter(PICTURE.writes)),
+         written: Callable[[str, str], Sequence[str]] = lambda name, output: [output]) -> list[Job]:
+    """`a.jpg` becomes `a.png`; where files of two would meet, also on disks that take A for a, each keeps its whole
+    name (`a.jpg.png`), with a number where even that is taken. `suffix`: the ending of what becomes of a name;
+    `written`: all files that are written of a name with that output (beside `a.png` there may be `a.labels.png`)."""
     wanted = {name: name[:len(name) - len(ending(name))] + suffix(name) for name in names}
-    count = Counter(output.lower() for output in wanted.values())
-    taken = {output.lower() for output in wanted.values() if count[output.lower()] == 1}
+
+    def files(name: str, output: str) -> set[str]:
+        return {path.lower() for path in written(name, output)}
+
+    count = Counter(path for name, output in wanted.items() for path in files(name, output))
+    alone = {name: output for name, output in wanted.items() if all(count[path] == 1 for path in files(name, output))}
+    taken = {path for name, output in alone.items() for path in files(name, output)}
     done = []
-    for name, output in wanted.items():
-        done.append(Job(name, output if count[output.lower()] == 1 else _free(name, suffix(name), taken)))
+    for name in wanted:
+        if name not in alone:
+            numbers = (f"-{number}" if number > 1 else "" for number in itertools.count(1))
+            outputs = (f"{name}{number}{suffix(name)}" for number in numbers)
+            alone[name] = next(output for output in outputs if not files(name, output) & taken)
+            taken |= files(name, alone[name])
+        done.append(Job(name, alone[name]))
     return done
-
-
-def _free(name: str, suffix: str, taken: set[str]) -> str:
-    """`name.png`, or `name-2.png` ... where that is in `taken`, to which it is added."""
-    numbers = (f"-{number}" if number > 1 else "" for number in range(1, len(taken) + 2))
-    output = next(path for path in (f"{name}{number}{suffix}" for number in numbers) if path.lower() not in taken)
-    taken.add(output.lower())
-    return output

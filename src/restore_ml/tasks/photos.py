@@ -1,11 +1,12 @@
 """What a person gives of her own and what she gets: files without a truth, of any size.
 
 A task that takes a person's files has an `Exchange` in tasks/<task>/photos.py; one without takes none, and whoever is
-asked to restore with it says so. Three classes, the shortest that fits:
+asked to restore with it says so. Four classes, the shortest that fits:
 
 - `Plain`: every input and output of the task is a file of its own. A line a file, nothing to write:
   `PHOTOS = Plain(Way((Given("image", PICTURE),), (Got("labels", LABELS),)))`;
 - `Photos`: one picture in, perhaps with a mask, one picture out;
+- `Annotated`: one picture in, the same out with what was found drawn over it, and the finding as a file of its own;
 - `Exchange`: anything else.
 
 How files of a kind are read and written stands in `restore_ml.data.file_kinds`. Nothing here counts for a result of a
@@ -233,6 +234,41 @@ class Photos(Exchange):
                 restorer: Restorer) -> np.ndarray:
         """The restored picture, H x W x 3 uint8, of one with 3 channels. `mask`: H x W, nonzero = missing. `scale`: the
         factor where the task enlarges (None: `default_scale`). `UserError` for what cannot be restored."""
+
+
+class Annotated(Photos):
+    """One picture in; out come the picture with what was found drawn over it (`shown`) and the finding (`found`)."""
+
+    finding: ClassVar[Got]
+    picture: ClassVar[FileKind] = PICTURE
+    """The kind of the picture on both sides."""
+
+    @property
+    def ways(self) -> tuple[Way, ...]:  # type: ignore[override]
+        """A picture in, the drawn picture and the finding out."""
+        return (Way((Given("image", self.picture),), (Got("image", self.picture), self.finding)),)
+
+    def restore(self, picture: np.ndarray, mask: np.ndarray | None, scale: int | None,
+                restorer: Restorer) -> np.ndarray:
+        """The drawn picture alone."""
+        inputs = self.inputs(picture, restorer)
+        return self.shown(inputs, restorer(inputs))
+
+    def answer(self, given: Mapping[str, Read], asked: Asked, restorer: Restorer) -> dict[str, Read]:
+        """The drawn picture and the finding, of one output."""
+        picture = given["image"]
+        inputs = self.inputs(as_array(picture.value, THREE), restorer)
+        output = restorer(inputs)
+        return {"image": Read(self.shown(inputs, output), picture.origin),
+                self.finding.name: Read(self.found(inputs, output))}
+
+    def inputs(self, picture: np.ndarray, restorer: Restorer) -> Arrays:
+        """The task's inputs of an H x W x 3 uint8 picture; `UserError` for what the model cannot be asked."""
+        return {"image": np.ascontiguousarray(picture)}
+
+    @abstractmethod
+    def found(self, inputs: Arrays, output: Arrays) -> Any:
+        """What the file of the finding holds; `UserError` where it cannot hold it."""
 
 
 THREE = ArraySpec(kinds.PICTURE, 3)

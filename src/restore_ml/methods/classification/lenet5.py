@@ -144,11 +144,14 @@ class LeNet(Method):
     class alone. `schedule`: `passes`, the paper's five rates over twenty passes as shares of the steps, or `linear` to
     0. `distort`: strength of affine distortions of the training pictures (1: as LeNet-5's better row, 0: none).
     `class_set`, `outputs`: the question it learns, and how many classes that has.
+
+    reading: `lr` is ours. The paper's global rates, 0.0005 at first, are divided by each weight's second derivative;
+    one rate for all weights takes the place of those quotients, and only its course over the passes is the paper's.
     """
 
     task = "classification"
-    reading = ("one learning rate for all weights in place of the stochastic diagonal Levenberg-Marquardt method; j is "
-               "not stated; the bitmaps are drawn anew")
+    reading = ("one learning rate for all weights, its size ours, in place of the stochastic diagonal "
+               "Levenberg-Marquardt method; j is not stated; the bitmaps are drawn anew")
     stored_networks = ("net",)
     paper: ClassVar[dict[str, Any]] = {
         "class_set": "digits", "outputs": 10, "loss": "map", "j": 0.1, "optimiser": "sgd", "lr": 0.001,

@@ -180,10 +180,15 @@ class SSD(Method):
     `enlarge`: the factor by which a picture is enlarged for the network; `zoom`: that of training squares, at least and
     at most (the paper's have between 0.1 and 1 of a picture's area, a factor of 3.16). `schedule`:
     `drops`, by 0.1 after 2/3 and 5/6 of the steps, or `linear` to 0.
+
+    reading: what `reading` says. All layers begin as He's, since none comes from ImageNet (the paper draws its own new
+    layers by Glorot's rule, "xavier"). Fewer than six maps keep the aspect ratios of the first ones, so the last of
+    them has the ratios 3 and 1/3 too, which the paper's last two do without.
     """
 
     task = "detection"
-    reading = ("trained from the start instead of from VGG-16 on ImageNet; pictures are enlarged by one factor and "
+    reading = ("trained from the start, all layers by He's rule, instead of from VGG-16 on ImageNet and Glorot's rule; "
+               "fewer maps keep the aspect ratios of the first ones; pictures are enlarged by one factor and "
                "seen whole instead of resized to one size; training squares are cut by size alone, not by overlap, and "
                "colours are not distorted")
     stored_networks = ("net",)

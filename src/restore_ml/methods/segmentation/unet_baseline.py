@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from restore_ml.arrays import Arrays, ArraySpec
 from restore_ml.kinds import FLOAT, LABELS
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blocks import of_its_input
 from restore_ml.nn.initialisation import he
 
 if TYPE_CHECKING:
@@ -31,23 +32,29 @@ class UNetBaseline(Method):
     weigh most. Nuclei that touch are parted by a gap of one pixel before. Crops are bent by smooth random fields
     (`elastic`, standard deviation in pixels).
 
+    `grey`: how much of the contrast a crop may lose (see `restore_ml.tasks.segmentation.training.regreyed`).
+    `eval_norm: picture` normalises by the statistics of what is restored (a tile at most), as a network does that saw
+    one picture a batch; `running` by their average over training.
+
     `loss: bce_dice` is the usual one of later work instead: cross-entropy and soft Dice, unweighted, without gaps.
     `optimiser: adam` instead of momentum 0.99.
 
     reading: padded convolutions with batch normalisation and nearest-neighbour enlargement before a 3 x 3 convolution
     (the paper: unpadded, none, transposed 2 x 2); one logit instead of two; w_c as half the inverse share of the class;
     the border term on background alone; the mean over pixels; learning rate and number of steps; dropout in the last
-    two levels of the contracting path.
+    two levels of the contracting path; `grey`, which the paper names without figures.
     """
 
     task = "segmentation"
     paper: ClassVar[dict[str, Any]] = {
         "width": 64, "dropout": 0.5, "loss": "border", "w0": 10.0, "sigma": 5.0, "elastic": 10.0,
-        "optimiser": "sgd", "lr": 1e-3, "momentum": 0.99, "steps": 60_000, "batch": 1, "patch": 512, "ema": 0.0,
+        "grey": 0.5, "eval_norm": "picture", "optimiser": "sgd", "lr": 1e-3, "momentum": 0.99, "steps": 60_000,
+        "batch": 1, "patch": 512, "ema": 0.0,
     }
-    choices: ClassVar = {"loss": ("border", "bce_dice"), "optimiser": ("sgd", "adam")}
+    choices: ClassVar = {"loss": ("border", "bce_dice"), "optimiser": ("sgd", "adam"),
+                         "eval_norm": ("picture", "running")}
     reading = ("padding, batch normalisation and enlargement, class weights, learning rate and number of steps, where "
-               "dropout is")
+               "dropout is, how much grey values vary")
     stored_networks = ("net",)
     derived: ClassVar[Mapping[str, ArraySpec]] = {"border": ArraySpec(FLOAT, 1, 0, size_of="image"),
                                                   "inside": ArraySpec(LABELS, 2, high=1, size_of="image")}
@@ -62,7 +69,10 @@ class UNetBaseline(Method):
 
     def build(self) -> dict[str, nn.Module]:
         """The network, 34,527,041 parameters at width 64."""
-        return {"net": UNet(3, 1, self.settings["width"], self.settings["dropout"])}
+        net = UNet(3, 1, self.settings["width"], self.settings["dropout"])
+        if self.settings["eval_norm"] == "picture":
+            of_its_input(net)
+        return {"net": net}
 
     def phases(self) -> list[Phase]:
         """One phase, one player."""
@@ -108,8 +118,10 @@ class UNetBaseline(Method):
                 "dice": soft_dice_loss(logits.sigmoid(), inside)}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """`image` (N x 3 x H x W in [0, 1]) -> `labels` as the probabilities of both classes, N x 2 x H x W."""
-        nucleus = model.networks["net"](inputs["image"]).float().sigmoid()
+        """`image` (N x 3 x H x W in [0, 1]) -> `labels` as the probabilities of both classes, N x 2 x H x W.
+        One picture at a time, so that none depends on its company."""
+        logits = torch.cat([model.networks["net"](picture[None]) for picture in inputs["image"]])
+        nucleus = logits.float().sigmoid()
         return {"labels": torch.cat([1 - nucleus, nucleus], 1)}
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blocks import of_its_input
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.nn.unet import UNet
 from restore_ml.seeds import derive
@@ -67,10 +68,7 @@ class Pix2Pix(Method):
                 if isinstance(layer, nn.Dropout):
                     up[index] = Noise()
         if s["eval_norm"] == "picture":
-            for module in generator.modules():
-                if isinstance(module, nn.BatchNorm2d):  # without running statistics it always takes those at hand
-                    module.track_running_stats = False
-                    module.running_mean = module.running_var = module.num_batches_tracked = None
+            of_its_input(generator)
         return {"generator": generator, "discriminator": PatchDiscriminator(6, s["disc_width"], s["disc_layers"])}
 
     def phases(self) -> list[Phase]:

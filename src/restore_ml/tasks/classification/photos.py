@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from restore_ml.arrays import Arrays, words
 from restore_ml.base.errors import UserError
-from restore_ml.data.file_kinds import CLASSES, Picture, Read
+from restore_ml.data.file_kinds import CLASSES, Picture
 from restore_ml.tasks.classification.drawing import RIGHT, enlarged, labelled
 from restore_ml.tasks.classification.task import TASK, names
-from restore_ml.tasks.photos import THREE, Asked, Given, Got, Photos, Restorer, Way, as_array
+from restore_ml.tasks.photos import Annotated, Got, Restorer
 
 if TYPE_CHECKING:
     from restore_ml.method import Method
@@ -22,50 +21,40 @@ SMALL = Picture(least=4)
 """Digits have 8 pixels a side."""
 
 
-class ClassificationPhotos(Photos):
-    """A picture in; the same out, with the class that the model takes it for."""
+class ClassificationPhotos(Annotated):
+    """A picture in; the same out (a small one enlarged) with the class that the model takes it for, of the first class
+    set that it learned."""
 
-    @property
-    def ways(self) -> tuple[Way, ...]:  # type: ignore[override]
-        """A picture in, the drawn picture and its `class` out."""
-        return (Way((Given("image", SMALL),), (Got("image", SMALL), Got("class", CLASSES))),)
+    finding: ClassVar = Got("class", CLASSES)
+    picture: ClassVar = SMALL
 
     def probes(self, method: Method) -> tuple[str, ...]:
         """The class sets that it learned."""
         return _sets(method)
 
-    def restore(self, picture: np.ndarray, mask: np.ndarray | None, scale: int | None,
-                restorer: Restorer) -> np.ndarray:
-        """The picture (a small one enlarged) with its class, of the first class set that the model learned.
-        `UserError` where the names of its classes are not known here."""
-        return self._found(picture, restorer)[0]
-
-    def answer(self, given: Mapping[str, Read], asked: Asked, restorer: Restorer) -> dict[str, Read]:
-        """The drawn picture and the probability of each class; of a model that knows none, 1 for its answer."""
-        picture = given["image"]
-        shown, inputs, output = self._found(as_array(picture.value, THREE), restorer)
-        classes = words(inputs["classes"]).split("\n")
-        answered = classes[int(output["label"])]
-        chances = dict(zip(classes, output["probabilities"].tolist(), strict=True)) if "probabilities" in output else {}
-        chances = {answered: 1.0, **chances}  # the answer is the first one, also of two that are equally probable
-        return {"image": Read(shown, picture.origin),
-                "class": Read(dict(sorted(chances.items(), key=lambda entry: -entry[1])))}
-
-    def _found(self, picture: np.ndarray, restorer: Restorer) -> tuple[np.ndarray, Arrays, Arrays]:
+    def inputs(self, picture: np.ndarray, restorer: Restorer) -> Arrays:
+        """The picture and the names of the classes; `UserError` where they are not known here."""
         name, known = _sets(restorer.method)[0], TASK.defaults["class_sets"]
         if name not in known:
             raise UserError(f"The names of the classes of {name} are not known here; only {', '.join(known)} can be "
                             "asked of a person's picture.")
-        inputs = {"image": np.ascontiguousarray(picture), "classes": names(known[name])}
-        output = restorer(inputs)
-        return self.shown(inputs, output), inputs, output
+        return {**super().inputs(picture, restorer), "classes": names(known[name])}
 
     def shown(self, inputs: Arrays, output: Arrays) -> np.ndarray:
         """The picture with the class of an output, or of a target."""
         classes = words(inputs["classes"]).split("\n")
-        probabilities = output.get("probabilities")
-        shares = {} if probabilities is None else dict(zip(classes, probabilities.tolist(), strict=True))
-        return labelled(enlarged(inputs["image"]), classes[int(output["label"])], RIGHT, shares)
+        return labelled(enlarged(inputs["image"]), classes[int(output["label"])], RIGHT, _chances(classes, output))
+
+    def found(self, inputs: Arrays, output: Arrays) -> dict[str, float]:
+        """The probability of each class, the largest first; of a model that knows none, 1 for its answer."""
+        classes = words(inputs["classes"]).split("\n")
+        # the answer is the first one, also of two that are equally probable
+        chances = {classes[int(output["label"])]: 1.0, **_chances(classes, output)}
+        return dict(sorted(chances.items(), key=lambda entry: -entry[1]))
+
+
+def _chances(classes: list[str], output: Arrays) -> dict[str, float]:
+    return dict(zip(classes, output["probabilities"].tolist(), strict=True)) if "probabilities" in output else {}
 
 
 def _sets(method: Method) -> tuple[str, ...]:
