@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from restore_ml.evaluation.tables import ceiling, count, interval, number, tied
+from restore_ml.evaluation.words import counted
 from restore_ml.report.svg import Axis
 from restore_ml.tasks.protocol import Protocol
 
@@ -27,7 +28,8 @@ one hopeless run does not press all others onto the line."""
 
 
 def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The rows of one case as plain values for the template: `headings`, `rows`, `pictures`, `groups` and the marks.
+    """The rows of one case as plain values for the template: `headings`, `rows`, `counted` (what was tested, in words) and
+    the marks.
 
     `kinds`: what the method of each run is, in a word or two.
     """
@@ -36,7 +38,7 @@ def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str
     axis = scale(records)
     baseline = next((row["vs_best"] for row in records if row["run"] == row["baseline"]), math.nan)
     return {"name": str(first["case"]), "primary": bool(first["primary"]), "synthetic": bool(first["synthetic"]),
-            "pictures": int(first["pictures"]), "groups": int(first["groups"]), "headings": headings(rules),
+            "counted": counted(rules.task, int(first["pictures"]), int(first["groups"])), "headings": headings(rules),
             "rows": [_row(rules, row, axis, baseline, champion) | {"kind": (kinds or {}).get(row["run"], "")}
                      for row in records],
             "kinds": sorted({(kinds or {}).get(row["run"], "") for row in records} - {""}),

@@ -125,7 +125,7 @@
     const heading = make("h3", {}, picture.name);
     if (picture.synthetic) heading.append(" ", make("span", { class: "tag" }, "synthetic"));
     const section = make("section", { class: "picture", "data-name": picture.name, "aria-label": picture.name }, heading,
-      make("div", { class: "grid" }, ...picture.given.map(given), ...tiles.map((tile) => tileOf(picture, tile, best))));
+      make("div", { class: picture.width >= 2.5 * picture.height ? "grid broad" : "grid" }, ...picture.given.map(given), ...tiles.map((tile) => tileOf(picture, tile, best))));
     const frames = Math.max(...[...picture.given, ...tiles].map((shot) => shot.frames || 1));
     if (frames > 1) heading.append(scrubber(section, frames));
     return section;
@@ -145,7 +145,7 @@
     document.getElementById("chosen").textContent = `${count} of ${here.runs.length}`;
     more.hidden = chosen !== null || count === here.runs.length;
     more.textContent = `show all ${here.runs.length} runs`;
-    const part = here.pictures.length < here.count ? `, ${here.pictures.length} of the test set's ${here.count} are in the gallery: some of every photograph, and the methods' worst` : "";
+    const part = here.pictures.length < here.count ? `, ${here.pictures.length} of the test set's ${here.count} are in the gallery: some of each group, and the methods' worst` : "";
     document.getElementById("count").textContent = here.pictures.length
       ? `${here.name}: ${shown.length} pictures${part}` : `The pictures of ${here.name} are not on this machine.`;
     room.replaceChildren(...shown.map(rowOf));

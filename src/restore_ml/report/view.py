@@ -11,6 +11,7 @@ import numpy as np
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
 from restore_ml.evaluation.scoring import read_task
+from restore_ml.evaluation.words import groups
 from restore_ml.promotion.champion_folders import champion_folder
 from restore_ml.report.board import board
 from restore_ml.report.comparison import read_table
@@ -72,7 +73,8 @@ class TaskView:
         readings = self.table.drop_duplicates("run").sort_values("run")
         return {"name": self.task, "title": title(self.task), "boards": boards, "champion": champion,
                 "metric": self.metrics[0].heading, "baseline": baseline, "runs": self.runs,
-                "broken": sorted(set(failed)), "kinds": sorted({*self.kinds.values()} - {""}),
+                "broken": sorted(set(failed)), "groups": groups(self.task),
+                "kinds": sorted({*self.kinds.values()} - {""}),
                 "cover": self._cover(boards[0], cases[0]),
                 "measured": self.rules.reading,
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
