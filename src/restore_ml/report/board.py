@@ -28,8 +28,8 @@ one hopeless run does not press all others onto the line."""
 
 
 def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The rows of one case as plain values for the template: `headings`, `rows`, `counted` (what was tested, in words) and
-    the marks.
+    """The rows of one case as plain values for the template: `headings`, `rows`, `counted` (what was tested, in words)
+    and the marks.
 
     `kinds`: what the method of each run is, in a word or two.
     """
