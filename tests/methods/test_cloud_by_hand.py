@@ -210,7 +210,9 @@ def test_training_takes_an_equal_share_of_each_scene_under_a_mask(tmp_path):
 
 
 @pytest.mark.parametrize("hidden", [True, False])
-def test_a_scene_without_a_rim_gets_the_reference(hidden):
-    target, reference, _ = dates(2, 6, 5)
-    out = rs_direct.clone_gradient(target, reference, np.full((6, 5), hidden))
+@pytest.mark.parametrize("size", [(6, 5), (1, 2)])
+def test_a_scene_without_a_rim_gets_the_reference(hidden, size):
+    """Where all is hidden nothing fixes the membrane's height: two pixels give [[1, -1], [-1, 1]], which is singular."""
+    target, reference, _ = dates(2, *size)
+    out = rs_direct.clone_gradient(target, reference, np.full(size, hidden))
     assert np.array_equal(out, reference)

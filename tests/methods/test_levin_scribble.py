@@ -42,6 +42,14 @@ def test_weights_by_hand():
     assert np.count_nonzero(found[0]) == 3 and np.count_nonzero(found[8]) == 8 and not found.diagonal().any()
 
 
+def test_the_least_spread_by_hand():
+    """A pixel 0.001 brighter than a flat picture, where the variance is next to nothing: e^(-1e-6 / 2e-6) = 0.6065."""
+    grey = np.full((3, 3), 0.5)
+    grey[1, 1] = 0.501
+    corner = affinities(grey).toarray()[0]
+    np.testing.assert_allclose(corner[[1, 3, 4]], np.array([1, 1, 0.60653]) / 2.60653, atol=1e-5)
+
+
 def test_the_solution_by_hand():
     draws = np.random.default_rng(1)
     grey, hint, fixed = draws.random((6, 7)), draws.normal(size=(6, 7, 2)), draws.random((6, 7)) < 0.15
@@ -116,6 +124,20 @@ def test_the_nearest_hint_by_hand():
         squares = np.square(places - [row, column]).sum(1)
         nearest = [tuple(sample.inputs["hint"][tuple(place)]) for place in places[squares == squares.min()]]
         assert tuple(ab[row, column]) in nearest
+
+
+def test_every_pixel_takes_the_colour_of_the_hint_that_is_nearest_by_a_ruler():
+    """Three hints in 4 x 6 pixels; the second has the coordinates of no colour and counts all the same."""
+    hint, hinted = np.full((4, 6, 2), 77, np.float32), np.zeros((4, 6, 1), np.float32)  # 77: nobody gave it
+    for row, column, colour in ((0, 0, (-20, 5)), (3, 1, (0, 0)), (1, 5, (30, -40))):
+        hint[row, column], hinted[row, column] = colour, 1
+    ab = registry.method("guided_colorization", "nearest_hint", {}).restore_arrays(
+        Model(), {"L": np.zeros((4, 6, 1), np.float32), "hint": hint, "hinted": hinted}, 1)["ab"]
+    a = [[-20, -20, -20, 30, 30, 30], [-20, -20, None, 30, 30, 30], [0, 0, 0, None, 30, 30], [0, 0, 0, 0, 30, 30]]
+    b = {-20: 5, 0: 0, 30: -40}
+    for row, column in np.ndindex(4, 6):
+        if a[row][column] is not None:  # those two are as near to two hints
+            assert tuple(ab[row, column]) == (a[row][column], b[a[row][column]]), (row, column)
 
 
 def test_more_hints_and_edges_help():

@@ -122,9 +122,14 @@ def test_total_variation_pooling_and_start(monkeypatch, features) -> None:
     content = texture(24, 0)
     variation = (content[..., 1:, :] - content[..., :-1, :]).abs().mean()  # the stripes lie
     assert smooth.first.item() - plain.first.item() == pytest.approx(2 * variation.item(), rel=1e-3)
+    for watch in (smooth, plain):  # the variation is that of the pixels that move: none in a plain picture
+        watch.pixels.data.fill_(0.5)
+    assert smooth.loss(0).item() == pytest.approx(plain.loss(0).item(), rel=1e-6)
     largest, _ = watched(monkeypatch, features, pooling="max")
     assert largest.first.item() != pytest.approx(plain.first.item(), rel=1e-3)
     one, other = (watched(monkeypatch, features, start="noise")[0].pixels.detach() for _ in range(2))
+    draws = METHOD({"start": "noise"})
+    assert torch.equal(draws.start(content, 3), one) and not torch.equal(draws.start(content, 4), one)
     assert torch.equal(one, other) and one.min() >= 0 and one.max() <= 1 and 0.25 < one.std() < 0.33
 
 
