@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from restore_ml import registry
 from restore_ml.data.domains import nuclei
 from restore_ml.method import Model
+from restore_ml.methods.segmentation.classical_segmentation import KINDS as METHODS
 from restore_ml.methods.segmentation.classical_segmentation import noise
 from restore_ml.metrics import segmentation as figures
 from restore_ml.restoring import harness
@@ -38,12 +39,25 @@ def test_every_kind_finds_bright_discs_and_splits_the_two_that_touch(kind):
     assert found(field(), kind=kind, separate="components")[1].max() == 3
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_bright_is_found_before_the_minority_decides(kind):
+    assert figures.dice(TRUTH > 0, METHODS[kind](field())) > 0.85
+
+
 @pytest.mark.parametrize("kind", ["otsu", "kmeans"])
 def test_two_levels_give_these_levels_and_affine_changes_nothing(kind):
     flat = np.where(TRUTH > 0, 90, 40).astype(np.uint8)
     assert np.array_equal(found(flat, kind=kind, separate="components")[0] > 0, TRUTH > 0)
     half = field(noise=12.0) // 2 * 2
     assert np.array_equal(found(half, kind=kind)[0], found(half // 2 + 7, kind=kind)[0])
+
+
+def test_edges_are_as_steep_as_the_contrast_wants():
+    """A tenth of the contrast, lifted: the same edges but for the rounding of levels."""
+    full, faint = field(20, 220, 1.0), field(100, 120, 0.5)
+    for grey in (full, faint):
+        assert figures.dice(TRUTH > 0, found(grey, kind="canny_fill")[0] > 0) > 0.9
+    assert np.array_equal(found(full // 2 * 2, kind="canny_fill")[0], found(full // 2 + 60, kind="canny_fill")[0])
 
 
 @pytest.mark.parametrize("kind", ["otsu", "kmeans"])

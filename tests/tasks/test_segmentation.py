@@ -12,7 +12,7 @@ from restore_ml.metrics import segmentation as figures
 from restore_ml.tasks.photos import Restorer
 from restore_ml.tasks.protocol import protocol
 from restore_ml.tasks.segmentation.instances import OUTLINE, outlined, split_touching
-from restore_ml.tasks.segmentation.training import bent, displacements, numbered
+from restore_ml.tasks.segmentation.training import bent, displacements, numbered, regreyed
 from tests.tasks.examples import example
 
 PARTS = registry.parts("segmentation")
@@ -72,6 +72,29 @@ def test_every_piece_is_a_nucleus_however_small():
     spots[1, 1] = spots[1, 3] = spots[2, 2] = spots[8:10, 8:10] = True
     found = split_touching(spots, apart=5, sigma=1.0)
     assert np.unique(found[spots]).tolist() == [1, 2, 3, 4] and not found[~spots].any()
+
+
+def test_a_small_nucleus_keeps_its_side_of_the_neck():
+    truth = discs((20, 14)) + 2 * discs((20, 25), radius=4)
+    truth[truth == 3] = 1
+    found = split_touching(truth > 0)
+    assert found.max() == 2 and figures.aggregated_jaccard(truth, found) > 0.9
+
+
+def test_nuclei_at_the_edge_of_a_field_are_split_too():
+    truth = discs((0, 14), (0, 26), (39, 10), (39, 21))
+    found = split_touching(truth > 0)
+    assert found.max() == 4 and figures.aggregated_jaccard(truth, found) > 0.9
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.sampled_from([0.0, 1.0]))
+def test_what_is_connected_is_numbered_and_no_number_stands_for_two_pieces(seed, apart, sigma):
+    rng = np.random.default_rng(seed)
+    spots = rng.random((12, 14)) < rng.choice([0.1, 0.4, 0.7])
+    found, pieces = split_touching(spots, apart, sigma), numbered(spots[..., None].astype(np.int32))[..., 0]
+    assert np.array_equal(found > 0, spots) and set(np.unique(found)) - {0} == set(range(1, found.max() + 1))
+    assert all(len(np.unique(pieces[found == number])) == 1 for number in range(1, found.max() + 1))
 
 
 def test_labels_become_instances_after_tiles_and_given_instances_are_kept():
@@ -134,6 +157,33 @@ def test_a_bent_picture_is_read_at_the_displaced_places():
     seen, _ = bent(image, instances, (4, 5), shift)
     between = (image[2:12, 5:15].astype(float) + image[2:12, 6:16]) / 2
     assert np.abs(seen - between).max() <= 1
+
+
+class Drawn:
+    """A generator that draws these numbers one after the other."""
+
+    def __init__(self, *numbers: float) -> None:
+        self.numbers = list(numbers)
+
+    def random(self) -> float:
+        return self.numbers.pop(0)
+
+
+def test_grey_levels_vary_within_their_range():
+    """By hand: half of 0.8 off is a contrast of 0.6, so that 102 levels are free, of which a quarter is added."""
+    image = np.array([[[0], [100], [255]]], np.uint8)
+    seen = regreyed(image, 0.8, Drawn(0.5, 0.25))
+    assert seen[0, :, 0].tolist() == [26, 86, 178] and seen.dtype == np.uint8
+    assert regreyed(image, 0.8, Drawn(1.0, 1.0))[0, :, 0].tolist() == [204, 224, 255]
+    assert regreyed(image, 0.8, Drawn(0.0, 1.0))[0, :, 0].tolist() == [0, 100, 255]
+    assert regreyed(image, 0.0, Drawn()) is image
+    stored = next(iter(TRAINING.records([record()], 1, {})))
+    run = {"patch": 40, "grey": 0.9}
+    samples = [TRAINING.sample(stored, {}, np.random.default_rng(seed), run, {}) for seed in range(40)]
+    grounds = {int(sample.inputs["image"].min()) for sample in samples}
+    assert min(grounds) < 15 and max(grounds) > 120
+    assert all((sample.inputs["image"][..., 0] > sample.inputs["image"].min())[sample.target["labels"][..., 0] > 0]
+               .mean() > 0.6 for sample in samples)
 
 
 def test_what_a_bend_cuts_is_numbered_anew():

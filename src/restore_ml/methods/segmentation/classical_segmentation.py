@@ -17,6 +17,8 @@ from restore_ml.tasks.segmentation.instances import split_touching
 
 TOLERANCE = 1.5
 """How far a region grows from its local extreme, in standard deviations of the noise."""
+STEEP = (0.3, 0.6)
+"""Canny's thresholds of a picture whose contrast is 1."""
 
 
 class ClassicalSegmentation(Method):
@@ -27,14 +29,15 @@ class ClassicalSegmentation(Method):
     Nuclei are the minority: where they would be more than half of the field, foreground and background change places.
 
     reading: regions grow as far as brightness is within the tolerance of their extreme, and then to the steepest
-    change; edges are closed by a dilation; the opening is a cross of 3 x 3.
+    change; edges are as steep as STEEP of the picture's contrast (of 0.2 to 1.2 for the upper one, 0.6 was the best on
+    training and validation fields), and are closed by a dilation; the opening is a cross of 3 x 3.
     """
 
     task = "segmentation"
     paper: ClassVar[dict[str, Any]] = {"kind": "otsu", "separate": "watershed"}
     choices: ClassVar = {"kind": ("otsu", "kmeans", "region_grow", "canny_fill"),
                          "separate": ("watershed", "components")}
-    reading = "how regions grow and edges are closed, the opening"
+    reading = "how regions grow, how steep edges are and how they are closed, the opening"
 
     def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
         """`image` (H x W x 3 uint8) -> `labels` and `instances`, H x W x 1; nothing is drawn."""
@@ -100,10 +103,16 @@ def _region_grow(grey: np.ndarray) -> np.ndarray:
 
 
 def _canny_fill(grey: np.ndarray) -> np.ndarray:
+    """Edges of a picture whose contrast, the difference between the means of Otsu's two classes, is made 1."""
     from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes
     from skimage.feature import canny
 
-    edges = binary_dilation(canny(grey.astype(np.float64) / 255))
+    bright = _otsu(grey)
+    if not bright.any():
+        return bright
+    levels = grey.astype(np.float64)
+    contrast = levels[bright].mean() - levels[~bright].mean()
+    edges = binary_dilation(canny(levels / contrast, low_threshold=STEEP[0], high_threshold=STEEP[1]))
     return binary_erosion(binary_fill_holes(edges))
 
 

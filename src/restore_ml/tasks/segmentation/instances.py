@@ -30,9 +30,7 @@ def split_touching(foreground: np.ndarray, apart: int = APART, sigma: float = SI
     markers = np.zeros(foreground.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     split: np.ndarray = watershed(-distance, markers, mask=foreground)
-    missed = foreground & (split == 0)  # a component without a peak of its own
-    split[missed] = len(peaks) + components[missed]
-    return np.unique(split, return_inverse=True)[1].reshape(split.shape).astype(np.int32) if missed.any() else split
+    return split.astype(np.int32)
 
 
 def outlined(picture: np.ndarray, instances: np.ndarray) -> np.ndarray:
