@@ -126,6 +126,16 @@ def test_attention_is_behind_the_bottleneck_and_three_levels():
     assert len(seen) == 4 and all((one == 3).all() for one in seen)
 
 
+def test_fewer_levels():
+    """Of 3 levels and width 8 in 4 branches: 2, 4 and 8 channels each, 64 at the bottleneck; the last has no gate."""
+    method = CollaGan({**SMALL, "levels": 3})
+    network, shapes = method.build()["generator"], []
+    network.bottleneck.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
+    assert network(draw(1, 4, 24, 40), torch.eye(4)[:1]).shape == (1, 1, 24, 40) and shapes == [(1, 64, 3, 5)]
+    assert [gate.gate[-2].out_features for gate in network.attend] == [64, 32, 16] and method.multiple == 8
+    assert [down.out_channels for down in network.branches[3].down] == [4, 8, 16]
+
+
 def test_the_gate_by_hand():
     gate, x, wanted = ConditionalAttention(3, 8), draw(2, 8, 4, 4), torch.eye(3)[[0, 2]]
     first, _, second, _, third, _ = gate.gate
@@ -227,10 +237,10 @@ def test_the_recipe():
     for player in CollaGan({**SMALL, "schedule": "cosine"}).phases()[0].players:
         assert [player.schedule(step, 4000) for step in (0, 2000, 4000)] == pytest.approx([1, 0.5, 0])
     paper = CollaGan.paper
-    assert [paper[key] for key in ("contrasts", "cycle", "ssim", "adversarial", "classification", "direct", "cycled",
-                                   "scale", "most_missing", "disc_steps", "lr", "disc_lr", "betas", "schedule", "batch",
-                                   "patch")] == [
-        ["t1", "t1ce", "t2", "flair"], 10.0, 1.0, 1.0, 1.0, 0.0, 3, 0.1, 3, 2, 1e-5, 1e-5, [0.5, 0.999], "stairs", 1,
+    assert [paper[key] for key in ("contrasts", "levels", "cycle", "ssim", "adversarial", "classification", "direct",
+                                   "cycled", "scale", "most_missing", "disc_steps", "lr", "disc_lr", "betas",
+                                   "schedule", "batch", "patch")] == [
+        ["t1", "t1ce", "t2", "flair"], 4, 10.0, 1.0, 1.0, 1.0, 0.0, 3, 0.1, 3, 2, 1e-5, 1e-5, [0.5, 0.999], "stairs", 1,
         240]
     assert method.multiple == 16 and method.channels == [0, 1, 2, 4]
 
@@ -240,7 +250,9 @@ def test_the_recipe():
     ({"contrasts": ["t1", "t1"]}, "each once"), ({"contrasts": ["t1", "ct"]}, "each once"),
     ({"width": 10}, "width of collagan is 10; it must be a multiple of 4, the number of contrasts"),
     ({"patch": 40}, "patch of collagan is 40; it must be a multiple of 16, and 32 at least"),
-    ({"patch": 16}, "patch of collagan is 16; it must be")])
+    ({"patch": 16}, "patch of collagan is 16; it must be"),
+    ({"patch": 24, "levels": 3}, "it must be a multiple of 16, and 32 at least"),
+    ({"patch": 48, "levels": 5}, "it must be a multiple of 32, and 64 at least")])
 def test_settings_that_do_not_fit_are_sentences(settings, words):
     with pytest.raises(UserError, match=words):
         CollaGan({**SMALL, **settings})

@@ -18,7 +18,6 @@ from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.tasks.contrast_synthesis.task import CONTRASTS, missing_contrasts
 from restore_ml.training.schedules import cosine
 
-LEVELS = 4
 SLOPE = 0.2
 
 
@@ -48,7 +47,7 @@ class CollaGan(Method):
 
     task = "contrast_synthesis"
     paper: ClassVar[dict[str, Any]] = {
-        "contrasts": ["t1", "t1ce", "t2", "flair"], "width": 64, "disc_width": 4,
+        "contrasts": ["t1", "t1ce", "t2", "flair"], "levels": 4, "width": 64, "disc_width": 4,
         "cycle": 10.0, "ssim": 1.0, "adversarial": 1.0, "classification": 1.0, "direct": 0.0,
         "cycle_l2": 0.0, "direct_l2": 0.0, "cycled": 3,
         "most_missing": 3, "scale": 0.1, "disc_steps": 2, "lr": 1e-5, "disc_lr": 1e-5, "betas": [0.5, 0.999],
@@ -58,7 +57,6 @@ class CollaGan(Method):
     reading = ("how often x' is scored, SSIM's window, what is hidden and scaled, the discriminator's activations, "
                "number of steps")
     stored_networks = ("generator",)
-    multiple = 2 ** LEVELS
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the crop, and that the width can be shared by the contrasts."""
@@ -70,8 +68,10 @@ class CollaGan(Method):
         self.channels = [CONTRASTS.index(name) for name in names]
         if self.settings["width"] % len(names):
             raise self.wrong("width", f"it must be a multiple of {len(names)}, the number of contrasts")
-        if self.settings["patch"] % self.multiple or self.settings["patch"] < 2 * self.multiple:
-            raise self.wrong("patch", f"it must be a multiple of {self.multiple}, and {2 * self.multiple} at least")
+        self.multiple = 2 ** self.settings["levels"]
+        least = max(self.multiple, 16)  # the discriminator halves four times, whatever the generator does
+        if self.settings["patch"] % least or self.settings["patch"] < 2 * least:
+            raise self.wrong("patch", f"it must be a multiple of {least}, and {2 * least} at least")
 
     def unsupported(self, degradation: str) -> str | None:
         """Contrasts that the networks do not know cannot be made."""
@@ -81,7 +81,7 @@ class CollaGan(Method):
     def build(self) -> dict[str, nn.Module]:
         """The generator, and a discriminator for crops of `patch` pixels."""
         s = self.settings
-        return {"generator": Generator(len(self.channels), s["width"]),
+        return {"generator": Generator(len(self.channels), s["width"], s["levels"]),
                 "discriminator": Discriminator(len(self.channels), s["disc_width"], s["patch"])}
 
     def phases(self) -> list[Phase]:
@@ -235,11 +235,11 @@ def _twice(before: int, after: int) -> nn.Sequential:
 
 
 class Branch(nn.Module):
-    """The encoder of one contrast: four levels, halved by 2x2 convolutions of stride 2 without bias."""
+    """The encoder of one contrast: levels, halved by 2x2 convolutions of stride 2 without bias."""
 
-    def __init__(self, contrasts: int, width: int) -> None:
+    def __init__(self, contrasts: int, width: int, levels: int) -> None:
         super().__init__()
-        widths = [width * 2 ** level for level in range(LEVELS)]
+        widths = [width * 2 ** level for level in range(levels)]
         self.levels = nn.ModuleList(_twice(wide if level else 1 + contrasts, wide) for level, wide in enumerate(widths))
         self.down = nn.ModuleList(nn.Conv2d(wide, 2 * wide, 2, 2, bias=False) for wide in widths)
 
@@ -253,20 +253,20 @@ class Branch(nn.Module):
 
 
 class Generator(nn.Module):
-    """N x M x H x W and N x M (1 at the wanted contrast) -> N x 1 x H x W, at least 0; H and W multiples of 16.
+    """N x M x H x W and N x M (1 at the wanted contrast) -> N x 1 x H x W, at least 0; H and W multiples of 2^levels.
 
     A U-Net with an encoder for each contrast, which sees its contrast and M planes that say which one is wanted; what
-    the wanted channel holds is not seen. Conditional attention behind the bottleneck and three levels of the decoder.
-    34,123,520 parameters for 4 contrasts and width 64, 2,137,664 with width 16.
+    the wanted channel holds is not seen. Conditional attention behind the bottleneck and all levels of the decoder but
+    the last. 34,123,520 parameters for 4 contrasts, 4 levels and width 64, 2,137,664 with width 16.
     """
 
-    def __init__(self, contrasts: int, width: int) -> None:
+    def __init__(self, contrasts: int, width: int, levels: int = 4) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(Branch(contrasts, width // contrasts) for _ in range(contrasts))
-        deep = width * 2 ** LEVELS
+        self.branches = nn.ModuleList(Branch(contrasts, width // contrasts, levels) for _ in range(contrasts))
+        deep = width * 2 ** levels
         self.bottleneck, self.attend = _twice(deep, deep), nn.ModuleList([ConditionalAttention(contrasts, deep)])
         self.up, self.levels = nn.ModuleList(), nn.ModuleList()
-        for level in reversed(range(LEVELS)):
+        for level in reversed(range(levels)):
             wide = width * 2 ** level
             self.up.append(nn.ConvTranspose2d(2 * wide, wide, 2, 2))
             self.levels.append(_twice(2 * wide, wide))
@@ -284,7 +284,7 @@ class Generator(nn.Module):
         y = self.attend[0](self.bottleneck(y), wanted)
         for number, (up, level) in enumerate(zip(self.up, self.levels, strict=True), 1):
             y = level(torch.cat([skips[-number], up(y)], 1))
-            if number < LEVELS:
+            if number < len(self.attend):
                 y = self.attend[number](y, wanted)
         return F.relu(self.last(y))
 
