@@ -37,7 +37,8 @@ class CollaGan(Method):
     so many are hidden from the first pass, the wanted one among them. `scale`: all contrasts of a slice are multiplied
     by one number from 1 - scale to 1 + scale. `disc_steps`: steps of the discriminator for one of the generator;
     `steps` counts those of the discriminator. `schedule`: `stairs`, 0.99 times the rates after each 400 steps of the
-    generator, or `cosine` to zero at the end.
+    generator, or `cosine` to zero at the end. `patch` must be that of whole slices: instance normalisation takes levels
+    away, and the networks find them again by how much of what they see is head, which is another share in a crop.
 
     reading: where the card says too little, the authors' program (jongcye/CollaGAN_MRI): sums, pairs of true and made
     pictures, first weights, the stairs; there x' is scored twice. SSIM of the cycled pictures alone, with Wang's
