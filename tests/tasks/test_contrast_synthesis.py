@@ -198,6 +198,10 @@ def test_lesions_are_looked_for_in_what_was_made():
     healthy = {**test, "labels": 0 * test["labels"]}
     assert np.isnan(RULES.measure(inputs, {"contrasts": gone}, healthy, segmenter)["dice_lesion"])
     assert not segmenter(np.zeros((40, 48, 5), np.uint8)).any()
+    speck, lacking = gone.copy(), test["truth"].copy()
+    speck[20, 20, 4], lacking[..., 0] = 200, 0
+    assert not segmenter(speck).any()  # one pixel is noise
+    assert lesions.dice(segmenter(lacking), found) > 0.9  # a patient without T1
 
 
 def test_the_segmenter_is_the_same_whoever_is_judged_and_absent_without_lesions():
@@ -219,6 +223,7 @@ def test_the_segmenter_learns_from_steps_through_all_pixels(monkeypatch):
     RULES.context(patients())
     [(pixels, sick)] = seen
     assert pixels.shape == (-(-6 * 1080 // 13), 5) and pixels.dtype == np.float32 and len(sick) == len(pixels)
+    assert np.abs(pixels[:, :4] - pixels[:, :1]).max() < 1e-3  # FLAIR is not smoothed into the others
     assert 0.05 < sick[-80:].mean() < 0.2 and pixels[sick, 4].min() > pixels[~sick, 4].mean() + 20
 
 
