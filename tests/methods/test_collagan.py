@@ -42,6 +42,24 @@ def test_the_paper_s_networks_are_built_by_its_settings():
     assert count(networks["discriminator"]) == fine + middle + coarse + joined + (9 * 64 + 1) + (225 * 64 + 1) * 4
 
 
+def test_first_weights_are_those_of_the_authors():
+    """Uniform, of variance 2 / (fan in + fan out); biases 0 and gains 1."""
+    torch.manual_seed(0)
+    for network in CollaGan(SMALL).build().values():
+        for one in network.modules():
+            if isinstance(one, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                shape = one.weight.shape
+                bound = (6 / ((shape[0] + shape[1]) * shape[2:].numel())) ** 0.5
+                assert 0.4 * bound < one.weight.abs().max() <= bound
+                if one.weight.numel() > 400:
+                    assert one.weight.std().item() == pytest.approx(bound / 3 ** 0.5, rel=0.1)
+                    assert abs(one.weight.mean().item()) < 0.1 * bound
+            if isinstance(one, nn.InstanceNorm2d):
+                assert (one.weight == 1).all()
+            if getattr(one, "bias", None) is not None:
+                assert not one.bias.any()
+
+
 def test_the_wanted_contrast_is_not_seen():
     torch.manual_seed(0)
     network, x = Generator(4, 8), draw(2, 4, 32, 32)
@@ -106,6 +124,16 @@ def test_attention_is_behind_the_bottleneck_and_three_levels():
         up.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     network(draw(1, 2, 32, 32), torch.eye(2)[:1])
     assert len(seen) == 4 and all((one == 3).all() for one in seen)
+
+
+def test_fewer_levels():
+    """Of 3 levels and width 8 in 4 branches: 2, 4 and 8 channels each, 64 at the bottleneck; the last has no gate."""
+    method = CollaGan({**SMALL, "levels": 3})
+    network, shapes = method.build()["generator"], []
+    network.bottleneck.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
+    assert network(draw(1, 4, 24, 40), torch.eye(4)[:1]).shape == (1, 1, 24, 40) and shapes == [(1, 64, 3, 5)]
+    assert [gate.gate[-2].out_features for gate in network.attend] == [64, 32, 16] and method.multiple == 8
+    assert [down.out_channels for down in network.branches[3].down] == [4, 8, 16]
 
 
 def test_the_gate_by_hand():
@@ -205,11 +233,15 @@ def test_the_recipe():
         optimiser = optimiser_of(player, networks)
         assert isinstance(optimiser, torch.optim.Adam)
         assert (optimiser.defaults["lr"], optimiser.defaults["betas"]) == (rate, (0.3, 0.8))
+        assert [player.schedule(step, 4000) for step in (0, 799, 800, 1600)] == pytest.approx([1, 1, 0.99, 0.99 ** 2])
+    for player in CollaGan({**SMALL, "schedule": "cosine"}).phases()[0].players:
+        assert [player.schedule(step, 4000) for step in (0, 2000, 4000)] == pytest.approx([1, 0.5, 0])
     paper = CollaGan.paper
-    assert [paper[key] for key in ("contrasts", "cycle", "ssim", "adversarial", "classification", "direct", "cycled",
-                                   "scale", "most_missing", "disc_steps", "lr", "disc_lr", "betas", "batch",
-                                   "patch")] == [
-        ["t1", "t1ce", "t2", "flair"], 10.0, 1.0, 1.0, 1.0, 0.0, 3, 0.1, 3, 2, 1e-5, 1e-5, [0.5, 0.999], 1, 240]
+    assert [paper[key] for key in ("contrasts", "levels", "cycle", "ssim", "adversarial", "classification", "direct",
+                                   "cycled", "scale", "most_missing", "disc_steps", "lr", "disc_lr", "betas",
+                                   "schedule", "batch", "patch")] == [
+        ["t1", "t1ce", "t2", "flair"], 4, 10.0, 1.0, 1.0, 1.0, 0.0, 3, 0.1, 3, 2, 1e-5, 1e-5, [0.5, 0.999], "stairs", 1,
+        240]
     assert method.multiple == 16 and method.channels == [0, 1, 2, 4]
 
 
@@ -218,7 +250,9 @@ def test_the_recipe():
     ({"contrasts": ["t1", "t1"]}, "each once"), ({"contrasts": ["t1", "ct"]}, "each once"),
     ({"width": 10}, "width of collagan is 10; it must be a multiple of 4, the number of contrasts"),
     ({"patch": 40}, "patch of collagan is 40; it must be a multiple of 16, and 32 at least"),
-    ({"patch": 16}, "patch of collagan is 16; it must be")])
+    ({"patch": 16}, "patch of collagan is 16; it must be"),
+    ({"patch": 24, "levels": 3}, "it must be a multiple of 16, and 32 at least"),
+    ({"patch": 48, "levels": 5}, "it must be a multiple of 32, and 64 at least")])
 def test_settings_that_do_not_fit_are_sentences(settings, words):
     with pytest.raises(UserError, match=words):
         CollaGan({**SMALL, **settings})

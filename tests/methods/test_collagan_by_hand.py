@@ -107,9 +107,10 @@ def test_where_some_are_cycled_alone_they_stand_for_all():
         scores, entropies = judged(every)
         off = np.abs(every - truth).mean((2, 3))[rows, which]
         similar = [fidelity.ssim(every[one, k], truth[one, k], 1.0) for one, k in enumerate(which[:, 1])]
+        fooled, named = np.square(scores - 1).mean(2)[rows, which].mean(0), entropies[rows, which].mean(0)
         expected = {"cycle": 7 * 2 * off[:, 1].mean(), "ssim": 3 * 2 * -np.log((1 + np.array(similar)) / 2).mean(),
-                    "adversarial": 2 * np.square(scores - 1).mean(2)[rows, which].mean(),
-                    "class": 5 * entropies[rows, which].mean(), "direct": 4 * off[:, 0].mean()}
+                    "adversarial": 2 * (fooled[0] + 2 * fooled[1]), "class": 5 * (named[0] + 2 * named[1]),
+                    "direct": 4 * off[:, 0].mean()}
         assert {name: term.item() for name, term in terms.items()} == {
             name: pytest.approx(value, rel=1e-3) for name, value in expected.items()}
     assert seen == {(2, 1), (0, 2)}
@@ -125,7 +126,7 @@ def test_the_painter_s_terms():
     similar = np.array([[fidelity.ssim(pictures[one, k], truth[one, k], 1.0) for k in range(M)] for one in range(2)])
     expected = {"cycle": 7 * (off * cycled).sum(1).mean(),
                 "ssim": 3 * (-np.log((1 + similar) / 2) * cycled).sum(1).mean(),
-                "adversarial": 2 * np.square(scores - 1).mean(), "class": 5 * entropies.mean()}
+                "adversarial": 2 * np.square(scores - 1).mean(2).sum(1).mean(), "class": 5 * entropies.sum(1).mean()}
     assert {name: term.item() for name, term in terms.items()} == {
         name: pytest.approx(value, rel=1e-3) for name, value in expected.items()}
     for term in terms.values():
@@ -140,12 +141,21 @@ def test_the_direct_term_is_that_of_the_wanted_contrast():
     assert set(terms) - {"direct"} == set(made().generator_loss(step(players())))
 
 
+def test_squared_differences_by_hand():
+    terms = made(direct_l2=6.0, cycle_l2=9.0).generator_loss(step(players()))
+    wanted = WANTED[:, CHANNELS].numpy()
+    square = np.square(painted() - TRUTH[:, CHANNELS].double().numpy()).mean((2, 3))
+    assert terms["direct_l2"].item() == pytest.approx(6 * (square * wanted).sum(1).mean(), rel=1e-4)
+    assert terms["cycle_l2"].item() == pytest.approx(9 * (square * (1 - wanted)).sum(1).mean(), rel=1e-4)
+    assert set(terms) - {"direct_l2", "cycle_l2"} == set(made().generator_loss(step(players())))
+
+
 def test_the_judge_s_terms():
-    """M + 1 terms of least squares, one for the true pictures and one for each that was made; classes of true ones."""
+    """True pictures weigh as much as those that were made, however many these are; classes of true ones."""
     terms = made(adversarial=2.0, classification=5.0).discriminator_loss(step(players()))
     real, entropies = judged(TRUTH[:, CHANNELS].double().numpy())
     fake, _ = judged(painted())
-    expected = {"real": 2 * np.square(real - 1).mean() / (M + 1), "fake": 2 * np.square(fake).mean() * M / (M + 1),
+    expected = {"real": 2 * np.square(real - 1).mean(), "fake": 2 * np.square(fake).mean(),
                 "class": 5 * entropies.mean()}
     assert {name: term.item() for name, term in terms.items()} == {
         name: pytest.approx(value, rel=1e-4) for name, value in expected.items()}
@@ -165,14 +175,14 @@ def test_contrasts_that_a_patient_does_not_have_count_nowhere():
     similar = np.array([[fidelity.ssim(pictures[one, k], truth[one, k], 1.0) for k in range(M)] for one in range(2)])
     expected = {"cycle": 7 * (off * cycled).sum(1).mean(),
                 "ssim": 3 * (-np.log((1 + similar) / 2) * cycled).sum(1).mean(),
-                "adversarial": 2 * (np.square(scores - 1).mean(2) * counts).sum() / 5,
-                "class": 5 * (entropies * counts).sum() / 5}
+                "adversarial": 2 * (np.square(scores - 1).mean(2) * counts).sum(1).mean(),
+                "class": 5 * (entropies * counts).sum(1).mean()}
     assert {name: term.item() for name, term in terms.items()} == {
         name: pytest.approx(value, rel=1e-3) for name, value in expected.items()}
     terms = method.discriminator_loss(step(players(), there))
     real, entropies = judged(truth)
-    expected = {"real": 2 * (np.square(real - 1).mean(2) * counts).sum() / 5 / (M + 1),
-                "fake": 2 * (np.square(scores).mean(2) * counts).sum() / 5 * M / (M + 1),
+    expected = {"real": 2 * (np.square(real - 1).mean(2) * counts).sum() / 5,
+                "fake": 2 * (np.square(scores).mean(2) * counts).sum() / 5,
                 "class": 5 * (entropies * counts).sum() / 5}
     assert {name: term.item() for name, term in terms.items()} == {
         name: pytest.approx(value, rel=1e-4) for name, value in expected.items()}
@@ -189,6 +199,12 @@ def test_a_slice_is_scaled_as_a_whole():
     np.testing.assert_allclose(first.numpy(), seen.numpy(), rtol=1e-5)
     draws = [made(scale=0.1).passes(step(players())).truth for _ in range(2)]
     assert torch.equal(*draws)  # of the step's own generator
+    seen = []
+    for number in range(40):
+        context = step(players())
+        context.generator.manual_seed(number)
+        seen += (made(scale=0.1).passes(context).truth / TRUTH[:, CHANNELS]).mean((1, 2, 3)).tolist()
+    assert 0.9 <= min(seen) < 0.92 and 1.08 < max(seen) <= 1.1
 
 
 def test_one_forward_pass_a_step_without_gradients_where_the_painter_does_not_play():

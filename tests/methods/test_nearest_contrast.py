@@ -97,6 +97,17 @@ def test_the_nearest_of_the_given_contrasts_is_mapped(tmp_path):
     assert mapped(made, test, arrays, T1, FLAIR)
 
 
+def test_nearest_is_what_tells_the_wanted_one_and_not_what_that_one_tells(tmp_path):
+    """T1 has four levels, FLAIR one for two of them, T2 the same everywhere: T1 tells FLAIR, and FLAIR tells T2."""
+    whole = np.zeros((40, 40, 5), np.uint8)
+    whole[..., T1] = 10 * np.random.default_rng(0).integers(1, 5, (40, 40))
+    whole[..., FLAIR], whole[..., T2] = np.where(whole[..., T1] < 25, 50, 90), 70
+    arrays = NearestContrast({}).prepare(material(tmp_path, (whole, (1, 0, 1, 0, 1))), 1)
+    assert arrays["errors"][FLAIR, T2] == arrays["errors"][T1, FLAIR] == 0 < arrays["errors"][T2, FLAIR]
+    made = restored(arrays, whole, (1, 0, 1, 0, 0), (0, 0, 0, 0, 1))
+    assert np.array_equal(made[..., FLAIR], whole[..., FLAIR])
+
+
 def test_several_are_wanted_at_once_and_each_has_its_own_nearest(tmp_path):
     test = slices(seed=3)
     arrays = NearestContrast({}).prepare(material(tmp_path, (slices(), (1, 1, 1, 1, 1))), 1)

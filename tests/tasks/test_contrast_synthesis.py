@@ -12,8 +12,9 @@ from restore_ml.data.domains import brains
 from restore_ml.data.shards import Record, Shard
 from restore_ml.data.sources.brain_phantom import BRIGHTNESS
 from restore_ml.degrading.cases import degrade_cases
+from restore_ml.tasks.contrast_synthesis import lesions
 from restore_ml.tasks.contrast_synthesis import task as task_file
-from restore_ml.tasks.protocol import protocol
+from restore_ml.tasks.protocol import SetRow, protocol
 from tests.tasks.examples import example
 
 PARTS = registry.parts("contrast_synthesis")
@@ -151,10 +152,95 @@ def test_the_figures_by_hand():
             np.abs(x - y)[inside].sum() / y[inside].sum(),
             structural_similarity(x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)])
     expected = dict(zip(("psnr_brain", "psnr_lesion", "psnr", "nmae", "ssim"), np.mean(rows, axis=0), strict=True))
+    assert np.isnan(values.pop("dice_lesion"))  # without a segmenter
     assert values == {name: pytest.approx(value, rel=1e-6) for name, value in expected.items()}
     whole = RULES.measure(inputs, {"contrasts": truth}, {"truth": truth, "labels": 0 * labels}, None)
-    assert np.isnan(whole.pop("psnr_lesion"))
+    assert np.isnan(whole.pop("psnr_lesion")) and np.isnan(whole.pop("dice_lesion"))
     assert whole == {"psnr_brain": 60.0, "psnr": 60.0, "nmae": 0.0, "ssim": pytest.approx(1.0)}
+
+
+def patients(count: int = 6, seed: int = 0) -> list[dict[str, np.ndarray]]:
+    """Targets of slices in a frame of nothing. The brain is 60 in every contrast; FLAIR alone shows the lesion, as 200.
+    """
+    made, rng = [], np.random.default_rng(seed)
+    for _ in range(count):
+        truth, labels = np.zeros((40, 48, 5), np.uint8), np.zeros((40, 48, 1), np.uint8)
+        truth[6:36, 6:42] = 60
+        y, x = rng.integers(10, 20, 2)
+        labels[y:y + 10, x:x + 12], labels[y + 3:y + 6, x + 3:x + 6] = 2, 1
+        truth[..., 4][labels[..., 0] > 0] = 200
+        made.append({"truth": truth, "labels": labels, "there": np.ones(5, np.float32)})
+    return made
+
+
+def test_lesions_are_looked_for_in_what_was_made():
+    """Found with the true FLAIR but for a rim, of which the smoothing takes a part; gone with a FLAIR that lacks them;
+    half of each where half was made."""
+    targets = patients()
+    segmenter = RULES.context(targets)
+    assert segmenter is not None
+    test, inputs = patients(1, seed=7)[0], {"wanted": np.array([0, 0, 0, 0, 1], np.float32)}
+    lesion = test["labels"][..., 0] > 0
+    found = segmenter(test["truth"])
+    assert found.shape == lesion.shape and found.dtype == bool and not found[:6].any()
+
+    def judged(contrasts: np.ndarray) -> float:
+        return RULES.measure(inputs, {"contrasts": contrasts}, test, segmenter)["dice_lesion"]
+
+    assert judged(test["truth"]) == pytest.approx(2 * (found & lesion).sum() / (found.sum() + lesion.sum()))
+    assert judged(test["truth"]) > 0.9
+    gone = test["truth"].copy()
+    gone[6:36, 6:42, 4] = 60
+    assert judged(gone) == 0
+    elsewhere = gone.copy()
+    elsewhere[8:18, 30:40, 4] = 200
+    assert judged(elsewhere) == 0 and segmenter(elsewhere)[10:16, 32:38].all()
+    healthy = {**test, "labels": 0 * test["labels"]}
+    assert np.isnan(RULES.measure(inputs, {"contrasts": gone}, healthy, segmenter)["dice_lesion"])
+    assert not segmenter(np.zeros((40, 48, 5), np.uint8)).any()
+    speck, lacking = gone.copy(), test["truth"].copy()
+    speck[20, 20, 4], lacking[..., 0] = 200, 0
+    assert not segmenter(speck).any()  # one pixel is noise
+    assert lesions.dice(segmenter(lacking), found) > 0.9  # a patient without T1
+
+
+def test_the_segmenter_is_the_same_whoever_is_judged_and_absent_without_lesions():
+    targets = patients()
+    first, second = RULES.context(iter(targets)), RULES.context(targets)
+    test = patients(1, seed=3)[0]["truth"]
+    noisy = np.clip(test + np.random.default_rng(0).normal(0, 40, test.shape), 0, 255).astype(np.uint8)
+    assert np.array_equal(first(noisy), second(noisy)) and first(noisy).any()
+    healthy = [{**target, "labels": 0 * target["labels"]} for target in targets]
+    assert RULES.context(healthy) is None
+    assert RULES.measure_set([SetRow(record(), {}, healthy[0])], None, None) == {}
+
+
+def test_the_segmenter_learns_from_steps_through_all_pixels(monkeypatch):
+    """Of 6 brains of 1080 pixels, every 13th: the last patients too."""
+    seen = []
+    monkeypatch.setattr(lesions, "PIXELS", 500)
+    monkeypatch.setattr("sklearn.tree.DecisionTreeClassifier.fit", lambda self, x, y: seen.append((x, y)) or self)
+    RULES.context(patients())
+    [(pixels, sick)] = seen
+    assert pixels.shape == (-(-6 * 1080 // 13), 5) and pixels.dtype == np.float32 and len(sick) == len(pixels)
+    assert np.abs(pixels[:, :4] - pixels[:, :1]).max() < 1e-3  # FLAIR is not smoothed into the others
+    assert 0.05 < sick[-80:].mean() < 0.2 and pixels[sick, 4].min() > pixels[~sick, 4].mean() + 20
+
+
+def test_the_true_contrasts_have_their_figure_too():
+    """The mean over slices with a lesion, whatever the method made."""
+    targets = patients(4)
+    segmenter = RULES.context(targets)
+    healthy = {**targets[0], "labels": 0 * targets[0]["labels"]}
+    rows = [SetRow(record(), {"contrasts": 0 * target["truth"]}, target) for target in [*targets[1:], healthy]]
+    expected = np.mean([lesions.dice(segmenter(one["truth"]), one["labels"][..., 0] > 0) for one in targets[1:]])
+    assert RULES.measure_set(iter(rows), segmenter, None) == {"dice_lesion_true": pytest.approx(expected)}
+
+
+@pytest.mark.parametrize(("found", "truth", "value"), [([1, 1, 0, 0], [1, 0, 1, 1], 0.4), ([0, 0], [0, 0], 1.0),
+                                                       ([1, 1], [0, 0], 0.0), ([0, 0], [1, 1], 0.0)])
+def test_dice_by_hand(found, truth, value):
+    assert lesions.dice(np.array(found, bool), np.array(truth, bool)) == pytest.approx(value)
 
 
 def test_contrasts_are_shown_in_a_row_and_hatched_where_they_are_not_given():

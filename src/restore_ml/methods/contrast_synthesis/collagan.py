@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from restore_ml.losses.similarity import ssim
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.nn.initialisation import normal
 from restore_ml.tasks.contrast_synthesis.task import CONTRASTS, missing_contrasts
+from restore_ml.training.schedules import cosine
 
-LEVELS = 4
 SLOPE = 0.2
 
 
@@ -27,35 +26,38 @@ class CollaGan(Method):
 
     A step makes the wanted contrast x' of a slice, and then each of the M - 1 others once more from x' and the true
     rest (multiple cycle consistency). The generator's terms: `cycle` times the sum over these of the mean absolute
-    difference, `ssim` times the sum of -log((1 + SSIM) / 2), `adversarial` times the least-squares score of all M
-    pictures, `classification` times the cross-entropy of which contrast they seem to be; `direct` times the mean
-    absolute difference of x' (0 for magnetic resonance, 10 for faces). The discriminator: (one term for the true
-    pictures, one for each of the M that were made) / (M + 1), and the cross-entropy of the true ones.
+    difference, `ssim` times the sum of -log((1 + SSIM) / 2), `adversarial` times the sum of the least-squares scores of
+    all M pictures, `classification` times that of the cross-entropies of which contrast they seem to be; `direct` times
+    the mean absolute difference of x' (0 for magnetic resonance, 10 for faces), `cycle_l2` and `direct_l2` times the
+    squared differences of both kinds (0 in the authors' program, which has them). The discriminator: the mean score of
+    the true pictures, that of the made ones, and the cross-entropy of the true ones.
 
     `contrasts`: those that the networks know (M of them). `cycled`: so many of the M - 1 others are made again in a
     step (the paper: all), drawn anew each step; where they are fewer their terms stand for all. `most_missing`: up to
     so many are hidden from the first pass, the wanted one among them. `scale`: all contrasts of a slice are multiplied
     by one number from 1 - scale to 1 + scale. `disc_steps`: steps of the discriminator for one of the generator;
-    `steps` counts those of the discriminator.
+    `steps` counts those of the discriminator. `schedule`: `stairs`, 0.99 times the rates after each 400 steps of the
+    generator, or `cosine` to zero at the end. `patch` must be that of whole slices: instance normalisation takes levels
+    away, and the networks find them again by how much of what they see is head, which is another share in a crop.
 
-    reading: the term of the true pictures is their mean, the generator's adversarial and class terms are means over the
-    M pictures; SSIM of the cycled pictures alone, with Wang's window; the cycled passes are given everything else;
-    how many contrasts are hidden; one factor a slice; first weights N(0, 0.02); leaky ReLU and no normalisation in the
-    discriminator; the number of slices in the recipe's 1000 epochs (224).
+    reading: where the card says too little, the authors' program (jongcye/CollaGAN_MRI): sums, pairs of true and made
+    pictures, first weights, the stairs; there x' is scored twice. SSIM of the cycled pictures alone, with Wang's
+    window; the cycled passes are given everything else; how many contrasts are hidden; one factor a slice; leaky ReLU
+    throughout the discriminator; the number of slices in the recipe's 1000 epochs (224).
     """
 
     task = "contrast_synthesis"
     paper: ClassVar[dict[str, Any]] = {
-        "contrasts": ["t1", "t1ce", "t2", "flair"], "width": 64, "disc_width": 4,
+        "contrasts": ["t1", "t1ce", "t2", "flair"], "levels": 4, "width": 64, "disc_width": 4,
         "cycle": 10.0, "ssim": 1.0, "adversarial": 1.0, "classification": 1.0, "direct": 0.0,
-        "cycled": 3,
+        "cycle_l2": 0.0, "direct_l2": 0.0, "cycled": 3,
         "most_missing": 3, "scale": 0.1, "disc_steps": 2, "lr": 1e-5, "disc_lr": 1e-5, "betas": [0.5, 0.999],
-        "steps": 448_000, "batch": 1, "patch": 240, "ema": 0.0,
+        "schedule": "stairs", "steps": 448_000, "batch": 1, "patch": 240, "ema": 0.0,
     }
-    reading = ("means and sums of the adversarial, class and SSIM terms, what is hidden and scaled, first weights, the "
-               "discriminator's activations, number of steps")
+    choices: ClassVar = {"schedule": ("stairs", "cosine")}
+    reading = ("how often x' is scored, SSIM's window, what is hidden and scaled, the discriminator's activations, "
+               "number of steps")
     stored_networks = ("generator",)
-    multiple = 2 ** LEVELS
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the crop, and that the width can be shared by the contrasts."""
@@ -67,8 +69,10 @@ class CollaGan(Method):
         self.channels = [CONTRASTS.index(name) for name in names]
         if self.settings["width"] % len(names):
             raise self.wrong("width", f"it must be a multiple of {len(names)}, the number of contrasts")
-        if self.settings["patch"] % self.multiple or self.settings["patch"] < 2 * self.multiple:
-            raise self.wrong("patch", f"it must be a multiple of {self.multiple}, and {2 * self.multiple} at least")
+        self.multiple = 2 ** self.settings["levels"]
+        least = max(self.multiple, 16)  # the discriminator halves four times, whatever the generator does
+        if self.settings["patch"] % least or self.settings["patch"] < 2 * least:
+            raise self.wrong("patch", f"it must be a multiple of {least}, and {2 * least} at least")
 
     def unsupported(self, degradation: str) -> str | None:
         """Contrasts that the networks do not know cannot be made."""
@@ -78,19 +82,21 @@ class CollaGan(Method):
     def build(self) -> dict[str, nn.Module]:
         """The generator, and a discriminator for crops of `patch` pixels."""
         s = self.settings
-        return {"generator": Generator(len(self.channels), s["width"]),
+        return {"generator": Generator(len(self.channels), s["width"], s["levels"]),
                 "discriminator": Discriminator(len(self.channels), s["disc_width"], s["patch"])}
 
     def phases(self) -> list[Phase]:
         """The discriminator plays each step, the generator each `disc_steps`-th."""
         s = self.settings
+        schedule = cosine() if s["schedule"] == "cosine" else lambda step, _: 0.99 ** (step // (400 * s["disc_steps"]))
 
         def adam(rate: float) -> Callable[[Any], torch.optim.Optimizer]:
             return lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"]))
 
         return [Phase("train", s["steps"], [
-            Player("discriminator", ["discriminator"], self.discriminator_loss, adam(s["disc_lr"])),
-            Player("generator", ["generator"], self.generator_loss, adam(s["lr"]), every=s["disc_steps"])])]
+            Player("discriminator", ["discriminator"], self.discriminator_loss, adam(s["disc_lr"]), schedule=schedule),
+            Player("generator", ["generator"], self.generator_loss, adam(s["lr"]), every=s["disc_steps"],
+                   schedule=schedule)])]
 
     def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
         """Least squares over true and made pictures, and the class of the true ones."""
@@ -98,25 +104,34 @@ class CollaGan(Method):
         judge, count = context.networks["discriminator"], len(self.channels)
         real, classes = _judged(judge, passes.truth)
         fake, _ = _judged(judge, passes.made.detach())
-        return {"real": s["adversarial"] * _mean((real - 1).square(), passes.there) / (count + 1),
-                "fake": s["adversarial"] * _mean(fake.square(), passes.counted) * count / (count + 1),
+        return {"real": s["adversarial"] * _mean((real - 1).square(), passes.there),
+                "fake": s["adversarial"] * _mean(fake.square(), passes.counted),
                 "class": s["classification"] * _mean(_class_error(classes, torch.arange(count)), passes.there)}
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """See the class; contrasts that a patient does not have count nowhere."""
         s, passes = self.settings, self.passes(context)
         scores, classes = _judged(context.networks["discriminator"], passes.made)
-        off = ((passes.made - passes.true).abs().mean((2, 3)) * passes.counted).mean(0)
         similar = torch.stack([ssim(made[:, None], true[:, None]) for made, true in zip(
             passes.made.unbind(1), passes.true.unbind(1), strict=True)], 1)
-        unlike = (-torch.log((1 + similar) / 2) * passes.counted).mean(0)
-        all_others = (len(self.channels) - 1) / (len(off) - 1)  # where a step makes some of them alone
-        terms = {"cycle": s["cycle"] * all_others * off[1:].sum(), "ssim": s["ssim"] * all_others * unlike[1:].sum(),
-                 "adversarial": s["adversarial"] * _mean((scores - 1).square(), passes.counted),
-                 "class": s["classification"] * _mean(_class_error(classes, passes.which), passes.counted)}
-        if s["direct"]:
-            terms["direct"] = s["direct"] * off[0]
-        return terms
+
+        def averaged(values: Tensor) -> Tensor:
+            """N x K -> K: the mean over the slices."""
+            return (values * passes.counted).mean(0)
+
+        def others(values: Tensor) -> Tensor:
+            """K -> the sum over the cycled pictures; where a step makes some of them alone, they stand for all."""
+            return values[1:].sum() * (len(self.channels) - 1) / (len(values) - 1)
+
+        error = passes.made - passes.true
+        off, square = averaged(error.abs().mean((2, 3))), averaged(error.square().mean((2, 3)))
+        unlike = averaged(-torch.log((1 + similar) / 2))
+        fooled, named = averaged((scores - 1).square().mean(2)), averaged(_class_error(classes, passes.which))
+        terms = {"cycle": s["cycle"] * others(off), "ssim": s["ssim"] * others(unlike),
+                 "adversarial": s["adversarial"] * (fooled[0] + others(fooled)),
+                 "class": s["classification"] * (named[0] + others(named))}
+        extra = {"direct": off[0], "cycle_l2": others(square), "direct_l2": square[0]}
+        return terms | {name: s[name] * value for name, value in extra.items() if s[name]}
 
     def passes(self, context: Context) -> Passes:
         """What the generator makes in a step, once for both players; without gradients where it does not play."""
@@ -205,6 +220,15 @@ class ConditionalAttention(nn.Module):
         return x * self.gate(torch.cat([wanted.to(x), x.mean((2, 3))], 1))[:, :, None, None]
 
 
+def _glorot(network: nn.Module) -> None:
+    """The authors' first weights (Glorot and Bengio, 2010): uniform, of variance 2 / (fan in + fan out); biases 0."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def _twice(before: int, after: int) -> nn.Sequential:
     """Twice: convolution, instance normalisation, leaky ReLU."""
     return nn.Sequential(*(layer for channels in (before, after) for layer in (
@@ -212,11 +236,11 @@ def _twice(before: int, after: int) -> nn.Sequential:
 
 
 class Branch(nn.Module):
-    """The encoder of one contrast: four levels, halved by 2x2 convolutions of stride 2 without bias."""
+    """The encoder of one contrast: levels, halved by 2x2 convolutions of stride 2 without bias."""
 
-    def __init__(self, contrasts: int, width: int) -> None:
+    def __init__(self, contrasts: int, width: int, levels: int) -> None:
         super().__init__()
-        widths = [width * 2 ** level for level in range(LEVELS)]
+        widths = [width * 2 ** level for level in range(levels)]
         self.levels = nn.ModuleList(_twice(wide if level else 1 + contrasts, wide) for level, wide in enumerate(widths))
         self.down = nn.ModuleList(nn.Conv2d(wide, 2 * wide, 2, 2, bias=False) for wide in widths)
 
@@ -230,27 +254,27 @@ class Branch(nn.Module):
 
 
 class Generator(nn.Module):
-    """N x M x H x W and N x M (1 at the wanted contrast) -> N x 1 x H x W, at least 0; H and W multiples of 16.
+    """N x M x H x W and N x M (1 at the wanted contrast) -> N x 1 x H x W, at least 0; H and W multiples of 2^levels.
 
     A U-Net with an encoder for each contrast, which sees its contrast and M planes that say which one is wanted; what
-    the wanted channel holds is not seen. Conditional attention behind the bottleneck and three levels of the decoder.
-    34,123,520 parameters for 4 contrasts and width 64, 2,137,664 with width 16.
+    the wanted channel holds is not seen. Conditional attention behind the bottleneck and all levels of the decoder but
+    the last. 34,123,520 parameters for 4 contrasts, 4 levels and width 64, 2,137,664 with width 16.
     """
 
-    def __init__(self, contrasts: int, width: int) -> None:
+    def __init__(self, contrasts: int, width: int, levels: int = 4) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(Branch(contrasts, width // contrasts) for _ in range(contrasts))
-        deep = width * 2 ** LEVELS
+        self.branches = nn.ModuleList(Branch(contrasts, width // contrasts, levels) for _ in range(contrasts))
+        deep = width * 2 ** levels
         self.bottleneck, self.attend = _twice(deep, deep), nn.ModuleList([ConditionalAttention(contrasts, deep)])
         self.up, self.levels = nn.ModuleList(), nn.ModuleList()
-        for level in reversed(range(LEVELS)):
+        for level in reversed(range(levels)):
             wide = width * 2 ** level
             self.up.append(nn.ConvTranspose2d(2 * wide, wide, 2, 2))
             self.levels.append(_twice(2 * wide, wide))
             if level:
                 self.attend.append(ConditionalAttention(contrasts, wide))
         self.last = nn.Conv2d(width, 1, 1, bias=False)
-        normal(self)
+        _glorot(self)
 
     def forward(self, x: Tensor, wanted: Tensor) -> Tensor:
         """The wanted contrast."""
@@ -261,7 +285,7 @@ class Generator(nn.Module):
         y = self.attend[0](self.bottleneck(y), wanted)
         for number, (up, level) in enumerate(zip(self.up, self.levels, strict=True), 1):
             y = level(torch.cat([skips[-number], up(y)], 1))
-            if number < LEVELS:
+            if number < len(self.attend):
                 y = self.attend[number](y, wanted)
         return F.relu(self.last(y))
 
@@ -283,7 +307,7 @@ class Discriminator(nn.Module):
         self.joined = nn.Sequential(*_conv(12 * w, 8 * w, 4, 2), *_conv(8 * w, 16 * w, 4, 2), nn.Dropout(0.5))
         self.score = nn.Conv2d(16 * w, 1, 3, padding=1)
         self.classes = nn.Conv2d(16 * w, contrasts, side // 16)
-        normal(self)
+        _glorot(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and logits."""

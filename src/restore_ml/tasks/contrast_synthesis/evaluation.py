@@ -1,12 +1,14 @@
 """Contrast synthesis: fidelity of the contrasts that were made, in the brain, in its lesion and over the whole slice.
 
 Everything is measured on 8-bit contrasts, a figure a wanted contrast, and averaged over these. The brain is where any
-contrast of the patient is not 0: all of the head where the skull is not taken away. Source: the method cards, 1.2
-and 2.2.
+contrast of the patient is not 0: all of the head where the skull is not taken away. `dice_lesion` is of all
+contrasts together: how well a segmenter finds the lesion in the given and the made ones; `dice_lesion_true` is the same
+of the true ones, for comparison. Source: the method cards, 1.2, 1.11 and 2.2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ import numpy as np
 from restore_ml.arrays import Arrays
 from restore_ml.metrics.fidelity import decibel, psnr, ssim
 from restore_ml.tasks.base import Sample
-from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
+from restore_ml.tasks.contrast_synthesis import lesions
+from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, SetRow, capped
 
 HATCH = 8
 """Pixels between the lines over a contrast that is not given, as it is shown."""
@@ -25,7 +28,8 @@ class ContrastSynthesis(Protocol):
 
     task = "contrast_synthesis"
     metrics = (Metric("psnr_brain", 1, 2, "dB"), Metric("ssim", 1, 4), Metric("nmae", -1, 4),
-               Metric("psnr_lesion", 1, 2, "dB"), Metric("psnr", 1, 2, "dB"))
+               Metric("psnr_lesion", 1, 2, "dB"), Metric("dice_lesion", 1, 4), Metric("psnr", 1, 2, "dB"))
+    set_metrics = (Metric("dice_lesion_true", 0, 4),)
     primary = "psnr_brain"
     primary_set = "brains_phantom"
     primary_degradation = "missing_flair"
@@ -33,12 +37,23 @@ class ContrastSynthesis(Protocol):
     guards = (Guard("ssim", margin=0.01), Guard("psnr_lesion", margin=0.5))
     minimum_gain = 0.05
 
+    def context(self, targets: Iterable[Arrays]) -> lesions.Segmenter | None:
+        """The segmenter of the case."""
+        return lesions.fitted(targets)
+
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
-        """`nmae`: sum of |made - true| over sum of true, in the brain; `psnr_lesion` is NaN without a lesion."""
+        """`nmae`: sum of |made - true| over sum of true, in the brain; the figures of lesions are NaN without one."""
         brain, lesion = target["truth"].max(axis=2) > 0, target["labels"][..., 0] > 0
         rows = [_figures(output["contrasts"][..., channel], target["truth"][..., channel], brain, lesion)
                 for channel in np.flatnonzero(inputs["wanted"])]
-        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        return {**{name: float(np.mean([row[name] for row in rows])) for name in rows[0]},
+                "dice_lesion": _dice(output["contrasts"], lesion, context)}
+
+    def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
+        """`dice_lesion_true`, the mean over the slices with a lesion; nothing where there is none."""
+        values = [_dice(row.target["truth"], row.target["labels"][..., 0] > 0, context) for row in rows]
+        drawn = [value for value in values if not np.isnan(value)]
+        return {"dice_lesion_true": float(np.mean(drawn))} if drawn else {}
 
     def canary(self) -> Canary:
         """See `Canary`. The "contrasts" of a photograph have nothing in common with a brain's, so that what a network
@@ -71,6 +86,13 @@ def _figures(made: np.ndarray, truth: np.ndarray, brain: np.ndarray, lesion: np.
     return {"psnr_brain": _inside(error, brain), "ssim": ssim(made, truth),
             "nmae": float(np.abs(error[brain]).sum() / max(int(truth[brain].sum(dtype=np.int64)), 1)),
             "psnr_lesion": _inside(error, lesion), "psnr": capped(psnr(made, truth))}
+
+
+def _dice(contrasts: np.ndarray, lesion: np.ndarray, segmenter: lesions.Segmenter | None) -> float:
+    """Dice of what the segmenter finds; NaN without a lesion or a segmenter."""
+    if segmenter is None or not lesion.any():
+        return float("nan")
+    return lesions.dice(segmenter(contrasts), lesion)
 
 
 def _inside(error: np.ndarray, region: np.ndarray) -> float:
