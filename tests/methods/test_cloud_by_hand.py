@@ -212,7 +212,7 @@ def test_training_takes_an_equal_share_of_each_scene_under_a_mask(tmp_path):
 @pytest.mark.parametrize("hidden", [True, False])
 @pytest.mark.parametrize("size", [(6, 5), (1, 2)])
 def test_a_scene_without_a_rim_gets_the_reference(hidden, size):
-    """Where all is hidden nothing fixes the membrane's height: two pixels give [[1, -1], [-1, 1]], singular."""
+    """Where all is hidden nothing fixes the membrane's height: for two pixels [[1, -1], [-1, 1]] is singular."""
     target, reference, _ = dates(2, *size)
     out = rs_direct.clone_gradient(target, reference, np.full(size, hidden))
     assert np.array_equal(out, reference)
