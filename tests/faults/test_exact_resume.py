@@ -37,35 +37,36 @@ KINDS: dict[str, list[Moment]] = {
     "rs_aplus_trained": [("reading", 3), ("half", ARRAYS, 1), ("before", "model.json", 1)],  # a dictionary is fitted
     "dip_watermark": [("optimising", 5), ("half", "watermark.arrow", 1), ("before", "status.json", 1)]}  # on a picture
 THOROUGH = os.environ.get("RESTORE_ML_THOROUGH") == "1"
-ALL = sorted(run.name for run in settings.load(Path(__file__).parents[2] / "params.yaml").runs.values() if not run.of)
+ALL = sorted(run.key for run in settings.load(Path(__file__).parents[2] / "params.yaml").runs.values() if not run.of)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A project with samples of all tasks and a feature network, and the results of runs that were never killed."""
+    """A project with samples of all tasks that are asked for, and the results of runs that were never killed."""
     root = tmp_path_factory.mktemp("whole")
-    params = training_kills.project(root, [*training_kills.CASES, "representation"])
-    assert training_kills.run(root, training_kills.spec_of(params, "features")) == 0
-    return root, params
+    tasks = registry.task_names() if THOROUGH else [*training_kills.CASES, "colorization", "representation"]
+    return root, training_kills.project(root, tasks)
 
 
 def begin(whole: tuple[Path, settings.Params], name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The run's spec and its uninterrupted results."""
+    """The run's spec and its uninterrupted results, and before it what fills its slots."""
     root, params = whole
     spec = training_kills.spec_of(params, name)
+    for other in spec["slots"].values():
+        if not (root / layout.slot(other)).exists():
+            begin(whole, other)
     assert training_kills.run(root, spec) == 0
     found = training_kills.results(root, spec)
-    status = spec["run"] == "features" or len([path for path in found if path.endswith(".csv")])
-    assert status and found[f"models/{spec['task']}/{name}/model.json"].count(b'"status": "ok"') == 1
+    status = spec["task"] in registry.support() or len([path for path in found if path.endswith(".csv")])
+    assert status and found[f"models/{spec['task']}/{spec['run']}/model.json"].count(b'"status": "ok"') == 1
     return spec, found
 
 
-def twin(whole: Path, root: Path, name: str) -> Path:
-    """A project with the same samples and feature network, and nothing of the run."""
-    shutil.copytree(whole / layout.SAMPLES, root / layout.SAMPLES)
-    if name != "features":
-        features = layout.model("representation", "features")
-        shutil.copytree(whole / features, root / features)
+def twin(whole: Path, root: Path, spec: dict[str, Any]) -> Path:
+    """A project with the same samples and what fills the run's slots, and nothing of the run."""
+    shutil.copytree(whole / layout.SAMPLES / spec["task"], root / layout.SAMPLES / spec["task"])
+    for other in spec["slots"].values():
+        shutil.copytree(whole / layout.slot(other), root / layout.slot(other))
     return root
 
 
@@ -80,7 +81,7 @@ def saved(root: Path, spec: dict[str, Any]) -> int:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_run_that_was_killed_three_times_ends_with_the_same_bytes(whole, tmp_path, name):
     spec, expected = begin(whole, name)
-    root, steps = twin(whole[0], tmp_path, name), 0
+    root, steps = twin(whole[0], tmp_path, spec), 0
     for moment in KINDS[name]:
         assert training_kills.run(root, spec, moment) == -signal.SIGKILL, moment
         steps, before = saved(root, spec), steps
@@ -96,8 +97,8 @@ def test_a_run_that_was_killed_three_times_ends_with_the_same_bytes(whole, tmp_p
 def test_every_run_at_random_moments(whole, tmp_path, name):
     spec, expected = begin(whole, name)
     draws, hits = generator("moments", name), 0
-    for number, moment in enumerate(_moments(expected, name, draws)):
-        root = twin(whole[0], tmp_path / str(number), name)
+    for number, moment in enumerate(_moments(expected, spec["run"], draws)):
+        root = twin(whole[0], tmp_path / str(number), spec)
         status = training_kills.run(root, spec, moment)
         assert status in (0, -signal.SIGKILL), moment
         hits += status != 0

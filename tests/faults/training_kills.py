@@ -20,16 +20,19 @@ from restore_ml.base import files, layout
 from restore_ml.base.files import write_text
 from restore_ml.data import shards
 from restore_ml.data.shards import Record
-from restore_ml.degradations.clouds import scene
 from restore_ml.evaluation.scoring import score
+from restore_ml.registry import tables
 from restore_ml.restoring.stage import restore_run
 from restore_ml.runs import settings
 from restore_ml.training import loop
 from restore_ml.training.history import History
 from restore_ml.training.train import train_run
-from tests.tracking.small_project import picture
+from tests.walk import material
 
-CASES = {"super_resolution": "x2", "inpainting": "watermark", "colorization": "lab_grey", "cloud_removal": "cloud_20"}
+CASES = {"super_resolution": "x2", "inpainting": "watermark", "cloud_removal": "cloud_20"}
+"""What is restored of some tasks; of the others, the first of their degradations."""
+SIZE = (136, 152)
+"""Height and width of the picture that is restored."""
 STEPS = 6
 """Of a training, or of each of its phases half as many."""
 SAVED_EVERY = 2
@@ -49,31 +52,29 @@ file of that name written, with the whole of it under its unfinished name, or ju
 PROJECT = Path(__file__).parents[2]
 
 
-def project(root: Path, tasks: Sequence[str], pictures: int = 4) -> settings.Params:
+def project(root: Path, tasks: Sequence[str]) -> settings.Params:
     """Samples of the tasks from a few small pictures, and the shipped params.yaml under the profile quick."""
     for path in (PROJECT / "params.yaml", *PROJECT.glob("graph/*/runs.yaml")):
         write_text(root / path.relative_to(PROJECT), path.read_text(encoding="utf-8"))
     settings.set_profile("quick", root / "params.yaml")
-    params = settings.load(root / "params.yaml")
     facts = {"name": "small", "collection": "small", "group": "small", "synthetic": True}
-    for task in (registry.task(name) for name in tasks):
-        given, folder = params.tasks[task.name], root / layout.samples(task.name)
-        first, *others = [Record(f"{number:02x}" * 32, scene(3, number, 128) if task.domain == "scenes"
-                                 else {"image": picture(number, 136)}, facts) for number in range(pictures + 1)]
-        shards.write(folder / "train" / "0.arrow", registry.parts(task.name).training.records(others, 1, given))
-        for name, pool in registry.parts(task.name).training.pools(others, 1, given).items():
-            shards.write(folder / "train" / "pools" / name / "pool.arrow", pool)
-        if task.name in CASES:
-            sample = registry.parts(task.name).cases.sample(first, CASES[task.name], 1, given)
-            for part, arrays in (("inputs", sample.inputs), ("targets", sample.target)):
-                shards.write(folder / part / "small" / f"{CASES[task.name]}.arrow",
-                             [Record(first.id, arrays, {**facts, **sample.facts})])
-    return params
+    small = material.Project(root, side=136, count=4)
+    for task in tasks:
+        small.material(task)
+        if task not in tables():
+            continue
+        case = CASES.get(task) or small.degradations(task)[0]
+        tested = material.sample(task, case, 9, SIZE)
+        for part, arrays in (("inputs", tested.inputs), ("targets", tested.target)):
+            shards.write(root / layout.samples(task) / part / "small" / f"{case}.arrow",
+                         [Record("09" * 32, arrays, {**facts, **tested.facts})])
+    return settings.load(root / "params.yaml")
 
 
 def run_of(params: settings.Params, name: str) -> settings.Run:
-    """The run of that name, which is one alone among today's."""
-    return next(run for run in params.runs.values() if run.name == name)
+    """The run `task/run`, or the one of that name where it is one alone."""
+    return params.runs[name] if name in params.runs else next(
+        run for run in params.runs.values() if run.name == name)
 
 
 def spec_of(params: settings.Params, name: str) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def work(root: Path, spec: dict[str, Any], moment: Moment) -> None:
     if moment:
         _arm(moment)
     train_run(spec, root, root / layout.model(task, name), checkpoint_seconds=0.0)
-    if task in CASES:
+    if task in tables():
         restored = root / layout.restored(task)
         restore_run(spec, root, restored / name)
         rows = score(task, root / layout.samples(task), restored, [{"run": name, "seed": spec["seed"]}])
