@@ -123,6 +123,14 @@ def test_names_that_the_terminal_cannot_show_are_shown_as_escapes() -> None:
     assert done.stdout == b"\\u5199\\u771f \\udcff\n" and done.stderr == b"error: \\u5199\\u771f\n"
 
 
+def test_opencv_says_nothing_of_its_own() -> None:
+    """Without `prepare_screen` it warns on standard error of a file that it cannot read."""
+    code = "from restore_ml.base import errors\nerrors.prepare_screen()\nimport cv2\nprint(cv2.imread('/none.png'))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"None\n", b"")
+
+
 CONFLICT = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> other\n"
 
 
