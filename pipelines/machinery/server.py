@@ -20,11 +20,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 
 API = "RESTORE_ML_PREFECT_API"
 DATABASE = "RESTORE_ML_PREFECT_DATABASE"
-HOME = Path(".state") / "prefect"
+HOME = layout.STATE / "prefect"
 RECORD = HOME / "server.json"
 LOG = HOME / "server.log"
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_CLI_PROMPT": "false"}
