@@ -152,7 +152,8 @@ def test_a_root_that_is_none_is_refused(project: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("params", [None, "lr: 0.1\nmodel: {profiles: 3}\n"])
 def test_nothing_is_made_in_a_folder_that_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                         capsys: pytest.CaptureFixture[str], params: str | None) -> None:
-    monkeypatch.delenv("RESTORE_ML_ROOT", raising=False)
+    for name in ("RESTORE_ML_ROOT", "RESTORE_ML_SHELF"):
+        monkeypatch.delenv(name, raising=False)
     if params is not None:
         (tmp_path / "params.yaml").write_text(params)
     monkeypatch.chdir(tmp_path)
@@ -160,7 +161,7 @@ def test_nothing_is_made_in_a_folder_that_is_no_project(tmp_path: Path, monkeypa
     before = sorted(tmp_path.rglob("*"))
     for arguments in (["data", "add", "mine", "."], ["data", "init"], ["data", "list"], ["sync"], ["compare"],
                       ["restore", "--task", "colorization", "p.png", "-o", "x.png"], ["promote"], ["seeds"],
-                      ["serve", "--task", "colorization"], ["gallery"]):
+                      ["serve", "--task", "colorization"], ["gallery"], ["shelf", "--fetch", "none"]):
         assert cli.main(arguments) == 2, arguments
         assert "project's folder" in capsys.readouterr().err, arguments
     assert sorted(tmp_path.rglob("*")) == before
