@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
 from pathlib import Path
 
 from flows.work import ingest, rebuild
@@ -12,6 +11,7 @@ from pipelines.machinery.steps import Steps
 from restore_ml.base import layout
 from restore_ml.base.files import write_text
 from restore_ml.data import inbox as inboxes
+from restore_ml.promotion import decisions
 from restore_ml.registry import tables
 
 REPORTS = layout.REPORTS / "retrain"
@@ -63,7 +63,7 @@ def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences
     numbers = [int(path.stem) for path in folder.glob("*.md") if path.stem.isdigit()] if folder.is_dir() else []
     path = folder / f"{max(numbers, default=0) + 1}.md"
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    parts = [f"# Retraining {path.stem}", f"{now}, commit {_commit(root)}.",
+    parts = [f"# Retraining {path.stem}", f"{now}, commit {decisions.commit(root)}.",
              "## Pictures", f"```\n{came}\n```" if came else "No inbox was looked into.",
              "## Rebuilt", ", ".join(f"`{name}`" for name in changed) or "Nothing was stale.",
              "## Decisions", "\n".join(f"- {sentence}" for sentence in sentences)
@@ -77,9 +77,3 @@ def report(root: Path, came: inboxes.Round | None, changed: list[str], sentences
     parts += ["## Where to look", "\n".join(f"- [{name}]({page.as_uri()})" for name, page in links)]
     write_text(path, "\n\n".join(parts) + "\n")
     return path
-
-
-def _commit(root: Path) -> str:
-    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
-                          check=False)
-    return done.stdout.strip() or "none"

@@ -20,11 +20,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 
 API = "RESTORE_ML_PREFECT_API"
 DATABASE = "RESTORE_ML_PREFECT_DATABASE"
-HOME = Path(".state") / "prefect"
+HOME = layout.STATE / "prefect"
 RECORD = HOME / "server.json"
 LOG = HOME / "server.log"
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_CLI_PROMPT": "false"}
@@ -135,7 +136,7 @@ def environment(root: Path, port: int) -> dict[str, str]:
     """The environment of the server: its home, where its pages find its API, and no news to anybody."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     return kept | QUIET | {"PREFECT_HOME": str((root / HOME).resolve()),
-                           "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"} | _database()
+                           "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"} | (_database() or _file(root))
 
 
 def _database() -> dict[str, str]:
@@ -148,6 +149,14 @@ def _database() -> dict[str, str]:
     # The server gives up on a connection after 5 s otherwise, which a busy machine exceeds.
     return {"PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{rest}",
             "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60"} if configured else {}
+
+
+def _file(root: Path) -> dict[str, str]:
+    """Prefect's setting for the file of its home where `%` or `?` in the path would mean something: it is quoted then,
+    which Prefect does not do itself."""
+    path = str((root / HOME).resolve() / "prefect.db")
+    address = f"sqlite+aiosqlite:///{urllib.parse.quote(path)}"
+    return {"PREFECT_API_DATABASE_CONNECTION_URL": address} if set(path) & set("%?") else {}
 
 
 def _answers(database: dict[str, str]) -> bool:

@@ -209,6 +209,8 @@ def shelf(options: argparse.Namespace) -> None:
     from restore_ml.data import shelf
 
     if options.fetch is not None:
+        if not os.environ.get(shelf.VARIABLE):
+            layout.project()  # nothing is made in a folder that is none
         print("\n".join(shelf.fetch(options.fetch)) or f"The shelf is complete: {shelf.folder()}")
         return
     for item in shelf.PACKAGES:

@@ -123,6 +123,14 @@ def test_names_that_the_terminal_cannot_show_are_shown_as_escapes() -> None:
     assert done.stdout == b"\\u5199\\u771f \\udcff\n" and done.stderr == b"error: \\u5199\\u771f\n"
 
 
+def test_opencv_says_nothing_of_its_own() -> None:
+    """Without `prepare_screen` it warns on standard error of a file that it cannot read."""
+    code = "from restore_ml.base import errors\nerrors.prepare_screen()\nimport cv2\nprint(cv2.imread('/none.png'))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"None\n", b"")
+
+
 CONFLICT = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> other\n"
 
 
@@ -144,7 +152,8 @@ def test_a_root_that_is_none_is_refused(project: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("params", [None, "lr: 0.1\nmodel: {profiles: 3}\n"])
 def test_nothing_is_made_in_a_folder_that_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                         capsys: pytest.CaptureFixture[str], params: str | None) -> None:
-    monkeypatch.delenv("RESTORE_ML_ROOT", raising=False)
+    for name in ("RESTORE_ML_ROOT", "RESTORE_ML_SHELF"):
+        monkeypatch.delenv(name, raising=False)
     if params is not None:
         (tmp_path / "params.yaml").write_text(params)
     monkeypatch.chdir(tmp_path)
@@ -152,7 +161,7 @@ def test_nothing_is_made_in_a_folder_that_is_no_project(tmp_path: Path, monkeypa
     before = sorted(tmp_path.rglob("*"))
     for arguments in (["data", "add", "mine", "."], ["data", "init"], ["data", "list"], ["sync"], ["compare"],
                       ["restore", "--task", "colorization", "p.png", "-o", "x.png"], ["promote"], ["seeds"],
-                      ["serve", "--task", "colorization"], ["gallery"]):
+                      ["serve", "--task", "colorization"], ["gallery"], ["shelf", "--fetch", "none"]):
         assert cli.main(arguments) == 2, arguments
         assert "project's folder" in capsys.readouterr().err, arguments
     assert sorted(tmp_path.rglob("*")) == before

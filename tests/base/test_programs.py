@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import os
 import subprocess
@@ -117,3 +118,19 @@ def test_another_dvc_is_waited_for_and_that_is_said(tmp_path: Path, capsys: pyte
     worker.join(120)
     assert "md5:" in (tmp_path / "data.dvc").read_text()
     assert dvc(tmp_path, "status", "--json", "data.dvc").strip() == "{}" and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("program", "places"), [
+    ("git", ["src/restore_ml/base/programs.py"]),
+    ("dvc", ["flows/work/dvc.py", "src/restore_ml/base/programs.py"])])  # a rebuild shows DVC's words as they come
+def test_nobody_else_starts_them(program: str, places: list[str]) -> None:
+    """A command is a list: no other one begins with the program or names it behind `-m`."""
+    root = Path(__file__).parents[2]
+    found = set()
+    for path in (path for folder in ("src", "flows", "pipelines") for path in (root / folder).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if f'"{program}"' in text else ():
+            words = [getattr(word, "value", None) for word in node.elts[:3]] if isinstance(node, ast.List) else []
+            if words[:1] == [program] or words[1:] == ["-m", program]:
+                found.add(path.relative_to(root).as_posix())
+    assert sorted(found) == places

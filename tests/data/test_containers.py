@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from restore_ml.data.containers import Container, read_container
-from restore_ml.serving.restore_command import encode, restore_file
+from restore_ml.serving.batch import restore_folder
+from restore_ml.serving.restore_command import encode, load_for, restore_file, restore_row
+from restore_ml.tasks.photos import Asked
 from tests.serving.conftest import add_model
 
 RNG = np.random.default_rng(8)
@@ -63,3 +66,15 @@ def test_restore_carries_them(tmp_path: Path) -> None:
     assert "left out" not in said
     source.write_bytes(file("PNG", "L", icc_profile=LAB))
     assert "its colour profile is left out" in restore_file(tmp_path, "super_resolution", "bicubic", source, target)
+
+
+def test_a_folder_and_a_request_carry_them_too(tmp_path: Path) -> None:
+    add_model(tmp_path, "bicubic")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(file("PNG", icc_profile=RGB, dpi=(300, 300)))
+    restore_folder(tmp_path, "super_resolution", "bicubic", tmp_path / "in", tmp_path / "out", scale=2)
+    _, method, model = load_for(tmp_path, "super_resolution", "bicubic")
+    row = restore_row(method, model, {"image": (tmp_path / "in/a.png").read_bytes()}, Asked(scale=2))
+    for data in ((tmp_path / "out/a.png").read_bytes(), base64.b64decode(row["image"])):
+        found = read_container(data)
+        assert found.profile == RGB and found.dpi == pytest.approx((600, 600), abs=0.02)

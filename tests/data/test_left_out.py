@@ -55,6 +55,16 @@ def test_data_check_lists_them(root: Path, capsys: pytest.CaptureFixture[str]) -
     assert "Pictures left out: 1 by colorization, 5 by inpainting, 1 by prepare." in capsys.readouterr().out
 
 
+def test_the_end_of_a_rebuild_lists_them(root: Path, monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.work import rebuild
+
+    for name in ("promotion.champions.dvc_add", "tracking.sync.sync", "tracking.store.shown"):
+        monkeypatch.setattr(f"restore_ml.{name}", lambda root: "")
+    rebuild.finish(root, [], promote=False)
+    assert f"\n{in_words(left_out(root))}\n" in capsys.readouterr().out
+
+
 def test_nothing_there_and_a_foreign_table(tmp_path: Path) -> None:
     assert left_out(tmp_path) == []
     write(tmp_path / "samples/x/left_out.parquet", [("a",)], pa.schema([("id", pa.string())]))

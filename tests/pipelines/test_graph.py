@@ -157,6 +157,12 @@ def test_the_makefile_knows_its_targets():
     assert '-m flows.rebuild --profile "quick" --task "inpainting" --methods ""' in done.stdout
 
 
+def test_what_hides_this_folder_from_python_is_taken_out_of_the_environment():
+    done = subprocess.run(["make", "-s", "-C", str(ROOT), "--eval", 'shown: ; @echo "<$$PYTHONSAFEPATH>"', "shown"],
+                          capture_output=True, text=True, check=True, env=os.environ | {"PYTHONSAFEPATH": "1"})
+    assert done.stdout == "<>\n"
+
+
 def test_rebuild_refuses_unknown_names_in_a_sentence(tmp_path):
     done = subprocess.run([sys.executable, "-m", "flows.rebuild", "--task", "inpaintin"], cwd=ROOT, capture_output=True,
                           text=True, check=False)

@@ -95,6 +95,18 @@ def test_exceptions_from_proxies_are_added_to(monkeypatch: pytest.MonkeyPatch, g
         assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == wanted
 
 
+@pytest.mark.parametrize("name", ["per%cent", "a%20b", "que?ry=1", "ha#sh", "two words", "plain"])
+def test_prefects_tables_lie_in_the_project_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                              name: str) -> None:
+    from sqlalchemy.engine import make_url
+
+    monkeypatch.delenv(server.DATABASE, raising=False)
+    given = server.environment(tmp_path / name, 4200)
+    own = f"sqlite+aiosqlite:///{given['PREFECT_HOME']}/prefect.db"  # what Prefect makes of its home
+    address = make_url(given.get("PREFECT_API_DATABASE_CONNECTION_URL", own))
+    assert address.database == f"{tmp_path.resolve()}/{name}/.state/prefect/prefect.db" and not address.query
+
+
 @pytest.mark.parametrize("name", ["server", "lock", "link", "__main__", "stage", "nonsense", "../x"])
 def test_what_is_no_stage_is_a_sentence(tmp_path: Path, name: str) -> None:
     done = subprocess.run([sys.executable, "-m", "pipelines", name], cwd=toy.make(tmp_path), check=False, text=True,

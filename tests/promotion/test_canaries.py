@@ -9,7 +9,7 @@ import pytest
 from restore_ml.degradations.resize import imresize
 from restore_ml.promotion import canaries
 from restore_ml.registry import tables
-from restore_ml.tasks.protocol import protocol
+from restore_ml.tasks.protocol import Protocol, protocol
 
 Arrays = dict[str, np.ndarray]
 
@@ -72,3 +72,10 @@ def test_a_task_without_canaries_is_not_asked(monkeypatch) -> None:
     assert canaries.samples("colorization", "lab_grey") == {}
     found = canaries.inspect("colorization", "lab_grey", bicubic, 3.0)
     assert found["sane"] and "no canary pictures" in found["sentence"]
+
+
+def test_a_task_that_forgets_its_canaries_cannot_be_used() -> None:
+    """None must be said: left out, the guard would be gone in silence."""
+    rules = type(protocol("super_resolution"))
+    with pytest.raises(TypeError, match="canary"):
+        type("Forgetful", (rules,), {"canary": Protocol.canary})()

@@ -115,6 +115,19 @@ def test_a_picture_that_failed_is_restored_alone_and_a_changed_one_too(root: Pat
     assert len(restored) == 1
 
 
+def test_progress_counts_the_pictures_of_supported_cases_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From these counts the time that is left is told."""
+    inputs = root / layout.inputs(TASK) / "photos"
+    for name in ("x1", "x9"):  # before and behind the one that it supports
+        shutil.copy(inputs / "x2.arrow", inputs / f"{name}.arrow")
+    monkeypatch.setattr(registry.method_class(TASK, "bicubic"), "unsupported",
+                        lambda self, degradation: None if degradation == "x2" else "made for x2")
+    seen: list[Any] = []
+    status = restore_run(SPEC, root, root / layout.restored(TASK, RUN), lambda *told: seen.append(told))
+    assert seen == [("photos/x2", number, 4) for number in range(1, 5)]
+    assert status["cases"]["photos/x9"]["status"] == "unsupported"
+
+
 def test_another_model_restores_everything(root: Path, restored: list[str]) -> None:
     go(root)
     del restored[:]

@@ -106,7 +106,7 @@ def _vimeo(source: Path, paths: Sequence[str], role: str, target: Path) -> Arran
 def _listed(source: Path, path: str, out: Arranged) -> list[str]:
     """The clips that a list names."""
     try:
-        lines = read_bytes(source / path, source).decode("utf-8", "replace").split()
+        lines = read_bytes(source / path, source).decode("utf-8-sig", "replace").split()
     except Refused as error:
         out.refused.append((path, error.reason))
         return []

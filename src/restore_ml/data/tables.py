@@ -8,6 +8,7 @@ pictures and one of labels in one folder. CIFAR-10: records of 3,073 bytes, the 
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import math
@@ -106,7 +107,7 @@ def _unpacked(data: bytes, name: str) -> bytes:
 
 
 def _read_table(data: bytes) -> Table:
-    lines = data.replace(b"\r", b"").split(b"\n")
+    lines = data.removeprefix(codecs.BOM_UTF8).replace(b"\r", b"").split(b"\n")  # spreadsheets write the mark
     lines = lines[:-1] if not lines[-1] else lines
     if not lines or not data.strip():
         raise Refused("an empty table")

@@ -304,7 +304,8 @@ def test_vimeo_with_one_of_its_lists(tmp_path: Path, role: str, there: str, take
 def test_vimeo(tmp_path: Path, role: str, good: int) -> None:
     for number in range(1, 5):
         save(tmp_path / f"in/vimeo/sequences/00001/{number:04d}", clip(number, 7), [f"im{n}.png" for n in range(1, 8)])
-    (tmp_path / "in/vimeo/sep_trainlist.txt").write_text("00001/0001\n00001/0003\n00009/0001\n")
+    (tmp_path / "in/vimeo/sep_trainlist.txt").write_text(
+        "\ufeff00001/0001\n00001/0003\n00009/0001\n", encoding="utf-8")  # a byte order mark, as some editors write
     (tmp_path / "in/vimeo/sep_testlist.txt").write_text("00001/0002\n")
     report = add(tmp_path, tmp_path / "in", role=role)
     assert report.good == good and about(tmp_path, "mine")["layout"] == "vimeo"

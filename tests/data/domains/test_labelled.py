@@ -245,8 +245,9 @@ def test_no_two_digits_count_as_copies_and_copies_do(embedded: Path) -> None:
 def test_a_table_gives_what_was_written(values: np.ndarray, named: bool) -> None:
     lines = [",".join(map(str, [7, *row.ravel()] if named else [*row.ravel(), 7])) for row in values]
     head = ["label," + ",".join(f"pixel{number}" for number in range(81))] if named else []
-    found = tables.parse("\r\n".join([*head, *lines]).encode(), "x.csv")
-    assert np.array_equal(found.pictures[..., 0], values) and found.labels == ("7",) * 3 and not found.faults
+    for mark in (b"", b"\xef\xbb\xbf"):  # with a byte order mark, as spreadsheets write it
+        found = tables.parse(mark + "\r\n".join([*head, *lines]).encode(), "x.csv")
+        assert np.array_equal(found.pictures[..., 0], values) and found.labels == ("7",) * 3 and not found.faults
 
 
 @settings(deadline=None, max_examples=20)
