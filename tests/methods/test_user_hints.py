@@ -38,9 +38,11 @@ def test_the_card_s_parameter_counts():
 
 
 def test_the_recipe():
-    classes, colours = UserHints({}).phases()
-    assert [phase.name for phase in (classes, colours)] == ["classes", "colours"]
-    assert (classes.steps, colours.steps) == (768_000, 768_000)
+    classes, colours, settled = UserHints({}).phases()
+    assert [phase.name for phase in (classes, colours, settled)] == ["classes", "colours", "settled"]
+    assert (classes.steps, colours.steps, settled.steps) == (768_000, 768_000, 0)
+    assert [list(phase.frozen_norm) for phase in (classes, colours, settled)] == [[], [], ["colorizer"]]
+    assert settled.players == colours.players  # one optimiser, which goes on
     network = UserHints({"width": 2}).build()
     for phase, rate in ((classes, 1e-4), (colours, 1e-5)):
         [player] = phase.players
@@ -51,8 +53,8 @@ def test_the_recipe():
     assert [colours.players[0].schedule(step, 768_000) for step in (0, 511_999, 512_000)] == [1, 1, 0.1]
     assert (UserHints.paper["batch"], UserHints.paper["patch"], UserHints.paper["hint_rate"]) == (25, 176, 1 / 8)
     assert (UserHints.paper["hint_sides"], UserHints.paper["hint_whole"]) == ([1, 9], 0.01)
-    mine = UserHints({"steps": {"classes": 3, "colours": 4}, "lr": 1.0, "colour_lr": 2.0, "lr_drops": {}}).phases()
-    assert [phase.steps for phase in mine] == [3, 4]
+    mine = UserHints({"steps": {"classes": 3, "colours": 4, "settled": 5}}).phases()
+    assert [phase.steps for phase in mine] == [3, 4, 5]
 
 
 def test_each_phase_trains_at_its_own_rate(tmp_path):
@@ -63,7 +65,7 @@ def test_each_phase_trains_at_its_own_rate(tmp_path):
     for phase in method.phases():
         loop._enter(training, phase)
         rates += [training.optimisers[player.name].param_groups[0]["initial_lr"] for player in phase.players]
-    assert rates == [1e-4, 1e-5]
+    assert rates == [1e-4, 1e-5, 1e-5]
 
 
 def block(layers: nn.Sequential, x: torch.Tensor, dilation: int = 1) -> torch.Tensor:
@@ -108,6 +110,17 @@ def test_the_network_by_hand():
     assert [len([layer for layer in part if isinstance(layer, nn.Conv2d)]) for part in (
         net.conv1, net.conv2, net.conv3, net.conv4, net.conv5, net.conv6, net.conv7, net.conv8, net.conv9)] == [
             2, 2, 3, 3, 3, 3, 3, 2, 1]
+
+
+def test_the_first_weights_are_he_s_but_small_in_the_last_layers_and_large_for_hints():
+    torch.manual_seed(0)
+    net = HintsNet(16)
+    first = net.conv1[0].weight.square().mean((0, 2, 3)).sqrt() / np.sqrt(2 / (4 * 9))
+    assert first.tolist() == pytest.approx([1, 5, 5, 1], rel=0.25)
+    for layer, inputs, share in ((net.conv1[2], 16 * 9, 1), (net.conv7[0], 128 * 9, 1), (net.short8, 64 * 9, 1),
+                                 (net.colours, 32, 0.1), (net.classes, 64, 0.1)):
+        assert layer.weight.square().mean().sqrt().item() == pytest.approx(share * np.sqrt(2 / inputs), rel=0.2)
+        assert not layer.bias.any()
 
 
 def test_hints_count_where_they_are_given_alone():

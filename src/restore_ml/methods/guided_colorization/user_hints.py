@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.initialisation import he
 from restore_ml.training.schedules import drops
 
 AB_SCALE, CELL, NODES = 110.0, 10, 23
@@ -21,6 +22,10 @@ CLASS_GRID = 4
 """Classes are told for every fourth pixel."""
 REGRESSION = 10.0
 """The weight of the regression, as in the code."""
+FIRST = 0.1
+"""The share of He's first weights in the two last layers."""
+FIRST_HINTS = 5.0
+"""Times He's first weights of a and b of the hints, whose values are a tenth of those of lightness."""
 
 
 class HintsNet(nn.Module):
@@ -29,8 +34,9 @@ class HintsNet(nn.Module):
 
     A U-Net: conv1 to conv7 as in Colorful Image Colorization, but every other pixel of a block's output goes on in
     place of strides; conv8 to conv10 enlarge and add what conv3 to conv1 saw. `width` is the paper's 64.
-    reading: torch's own first weights (the code starts from its classification network, and that from scratch). With
-    He's the last layer begins in the flat ends of tanh, and hints are hardly learned.
+    reading: He's first weights, a tenth of them in the two last layers and five times them where the hints' a and b
+    come in (the code starts from its classification network, and that from scratch). Whole ones begin in the flat ends
+    of tanh and hardly see hints beside lightness; with torch's own hints are learned more slowly.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -48,6 +54,11 @@ class HintsNet(nn.Module):
         self.conv10 = nn.Sequential(nn.ReLU(), nn.Conv2d(2 * w, 2 * w, 3, padding=1), nn.LeakyReLU(0.2))
         self.colours = nn.Conv2d(2 * w, 2, 1)
         self.classes = nn.Conv2d(4 * w, NODES**2, 1)
+        he(self)
+        with torch.no_grad():
+            self.conv1[0].weight[:, 1:3] *= FIRST_HINTS
+            for last in (self.colours, self.classes):
+                last.weight *= FIRST
 
     def forward(self, lightness: Tensor, hint: Tensor, hinted: Tensor, classify: bool = False) -> tuple[Tensor, Tensor]:
         """With `classify` the classes train the trunk and conv9 to the colours see it detached; without it the classes
@@ -77,25 +88,29 @@ def _block(before: int, after: int, count: int, dilation: int = 1) -> nn.Sequent
 class UserHints(Method):
     """First the classes are learned without hints, then the colours with them.
 
+    Ours is a third phase, which the paper does not have (0 steps): the colours go on with the running statistics of
+    normalisation, as restoring has them. Those of a small batch change with how colourful its pictures are and how
+    much of them is hinted, and divide away how strong a hint is.
     reading: the numbers of steps (15, 10 and 5 epochs of ImageNet in batches of 25) and the rate of the first phase;
     one class a pixel, as in the code. At restoring the classes are not used: in the paper's program they suggest
     colours to the person.
     """
 
     task = "guided_colorization"
-    reading = "the numbers of steps and the rate of the first phase; the first weights"
+    reading = ("the numbers of steps and the rate of the first phase; the first weights; small profiles go on with "
+               "normalisation that stands still")
     stored_networks = ("colorizer",)
     multiple = 8
     paper: ClassVar[dict[str, Any]] = {
-        "width": 64, "hint_rate": 0.125, "hint_sides": [1, 9], "hint_whole": 0.01, "lr": 1e-4,
-        "colour_lr": 1e-5,
-        "lr_drops": {"512000": 0.1}, "betas": [0.9, 0.999], "steps": {"classes": 768_000, "colours": 768_000},
-        "batch": 25, "patch": 176, "ema": 0.0, "turned": 0.0,
+        "width": 64, "hint_rate": 0.125, "hint_sides": [1, 9], "hint_whole": 0.01, "lr": 1e-4, "colour_lr": 1e-5,
+        "lr_drops": {"512000": 0.1}, "betas": [0.9, 0.999],
+        "steps": {"classes": 768_000, "colours": 768_000, "settled": 0}, "batch": 25, "patch": 176, "ema": 0.0,
+        "turned": 0.0,
     }
-    """`lr`: of the first phase; `colour_lr`: of the second one, in which `lr_drops` are factors by step. `hint_rate`,
-    `hint_sides` and `hint_whole`: see the task's training. `turned`: the share of samples whose true colours and hints
-    are turned by a random angle about grey, ours: the colours of a few photographs are soon known by heart, and hints
-    then not needed; a turned colour can only be told from the hints."""
+    """`lr`: of the first phase; `colour_lr`: of the others, in each of which `lr_drops` are factors by step.
+    `hint_rate`, `hint_sides` and `hint_whole`: see the task's training. `turned`: the share of samples whose true
+    colours and hints are turned by a random angle about grey, ours: the colours of a few photographs are soon known by
+    heart, and hints then not needed; a turned colour can only be told from the hints."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the crop and the hints."""
@@ -116,16 +131,17 @@ class UserHints(Method):
         return {"colorizer": HintsNet(self.settings["width"])}
 
     def phases(self) -> list[Phase]:
-        """`classes`, then `colours`."""
+        """`classes`, then `colours`, then `settled` (its optimiser goes on, its normalisation stands still)."""
         s = self.settings
 
         def player(name: str, rate: float, loss: Any, **options: Any) -> Player:  # an optimiser, and so a rate, each
             return Player(name, ["colorizer"], loss,
                           lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"])), **options)
 
+        colorizer = player("colorizer", s["colour_lr"], self.colours_loss, schedule=drops(s["lr_drops"]))
         return [Phase("classes", s["steps"]["classes"], [player("classifier", s["lr"], self.classes_loss)]),
-                Phase("colours", s["steps"]["colours"], [player("colorizer", s["colour_lr"], self.colours_loss,
-                                                                schedule=drops(s["lr_drops"]))])]
+                Phase("colours", s["steps"]["colours"], [colorizer]),
+                Phase("settled", s["steps"]["settled"], [colorizer], frozen_norm=["colorizer"])]
 
     def classes_loss(self, context: Context) -> dict[str, Tensor]:
         """Hints are hidden; the trunk learns the classes, and the layers behind it the colours."""
