@@ -10,7 +10,8 @@ from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, write
 from restore_ml.method import Model
-from restore_ml.methods.face_super_resolution.aeun import CHOSEN, PLACES, Aeun, Discriminator, Generator
+from restore_ml.methods.face_super_resolution.aeun import CHOSEN, PLACES, Aeun
+from restore_ml.nn.attribute_autoencoder import Discriminator, Generator
 from restore_ml.nn.spatial_transformer import SpatialTransformer
 from restore_ml.tasks.base import Material
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
