@@ -10,7 +10,8 @@ from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, write
 from restore_ml.method import Model
-from restore_ml.methods.face_super_resolution.aeun import CHOSEN, PLACES, Aeun, Discriminator, Generator
+from restore_ml.methods.face_super_resolution.aeun import CHOSEN, PLACES, Aeun
+from restore_ml.nn.attribute_autoencoder import Discriminator, Generator
 from restore_ml.nn.spatial_transformer import SpatialTransformer
 from restore_ml.tasks.base import Material
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
@@ -145,6 +146,60 @@ def test_who_plays(real, fake, wrong, margin, plays, monkeypatch):
     judge = run.discriminator_loss(step)
     assert [bool(term) for term in judge.values()] == [bool(plays[0])] * 3
     assert [bool(term.detach()) for term in run.generator_loss(step).values()] == [bool(plays[1])] * 2
+
+
+@pytest.mark.parametrize("kind", ["rmsprop", "adam"])
+def test_a_player_that_is_stopped_keeps_its_weights_and_averages(kind):
+    """Zero gradients are no step, though momentum would move on; one that is not zero is a step of all."""
+    weight, other = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
+    optimiser = aeun(optimiser=kind, lr=0.1)._optimiser([("weight", weight), ("other", other)])
+
+    def step(*gradients: float) -> None:
+        weight.grad, other.grad = (torch.full_like(p, value) for p, value in zip((weight, other), gradients,
+                                                                                 strict=True))
+        optimiser.step()
+
+    step(0.5, 2.0)
+    kept = [weight.detach().clone(), other.detach().clone()]
+    state = {name: value.clone() for name, value in optimiser.state[weight].items() if torch.is_tensor(value)}
+    step(0.0, 0.0)
+    assert torch.equal(weight, kept[0]) and torch.equal(other, kept[1])
+    assert state and all(torch.equal(optimiser.state[weight][name], value) for name, value in state.items())
+    step(0.0, 1.0)
+    assert not torch.equal(other, kept[1])
+    assert any(not torch.equal(optimiser.state[weight][name], value) for name, value in state.items())
+
+
+def test_the_generator_s_rate_runs_over_both_phases_and_the_judge_s_over_its_own():
+    pixel, gan = aeun(schedule="cosine", steps={"pixel": 60, "gan": 20}).phases()
+    [first], (judge, second) = pixel.players, gan.players
+    assert [first.schedule(step, 60) for step in (0, 40)] == pytest.approx([1, 0.5])
+    assert second.schedule(0, 20) == pytest.approx((1 + np.cos(np.pi * 0.75)) / 2)
+    assert [judge.schedule(step, 20) for step in (0, 10)] == pytest.approx([1, 0.5])
+    assert first.name == second.name == "generator", "one optimiser for both"
+
+
+def test_jitter_changes_small_and_true_faces_alike():
+    run, networks = aeun(jitter=0.2), players()
+    step = step_with(INPUTS, TARGET, networks)
+    run.discriminator_loss(step), run.generator_loss(step)
+    shown, truth = networks["generator"].calls[0][0], networks["discriminator"].calls[0][0]
+    slopes = []
+    for seen, given in ((shown, INPUTS["lr"]), (truth, TARGET["hr"])):
+        lit = ((seen + 1) / 2).double().numpy()
+        fits = [[np.polyfit(given[face, channel].double().numpy().ravel(), lit[face, channel].ravel(), 1)
+                 for channel in range(3)] for face in range(3)]
+        for face in range(3):
+            for channel in range(3):
+                line = np.polyval(fits[face][channel], given[face, channel].double().numpy())
+                np.testing.assert_allclose(lit[face, channel], line, atol=1e-5)
+        slopes.append(np.array(fits))
+    np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-4)
+    assert (np.abs(slopes[0] - [1, 0]) <= 0.2).all() and np.ptp(slopes[0], axis=(0, 1)).min() > 0.1
+    assert np.ptp(slopes[0], axis=1).min() > 0.01, "each channel its own"
+    assert torch.equal(networks["discriminator"].calls[2][0], truth), "also with wrong attributes"
+    plain = step_with(INPUTS, TARGET, players())
+    assert torch.equal(aeun()._faces(plain)[1], 2 * TARGET["hr"] - 1)
 
 
 def test_both_players_share_one_forward_pass_and_the_judge_s_errors():

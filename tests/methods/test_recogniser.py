@@ -43,6 +43,14 @@ def test_a_member_layer_by_layer_on_luma():
     assert Member(64, 4, 8).net[-1].in_features == 16 * 16
 
 
+def test_each_member_has_a_classifier_of_its_own():
+    torch.manual_seed(0)
+    heads, embedded = Heads(2, 8, 5), draw(2, 3, 8)
+    by_hand = [functional.linear(embedded[number], heads.heads[number].weight, heads.heads[number].bias)
+               for number in (0, 1)]
+    assert torch.equal(heads(embedded), torch.stack(by_hand))
+
+
 def test_the_objective_by_hand():
     """Cross-entropy of the places of the persons among all, over both members."""
     networks = {"embedding": Calls(lambda x: torch.stack([x.mean((2, 3)), 2 * x.mean((2, 3)) - 1])),
@@ -69,6 +77,11 @@ def test_faces_are_seen_with_other_gains_and_offsets_within_the_jitter():
     assert 0.5 * 0.8 - 0.1 <= values.min() < 0.37 and 0.63 < values.max() <= 0.5 * 1.2 + 0.1
     recogniser().loss(step_with({"image": faces}, target, networks))
     assert torch.equal(networks["embedding"].calls[1][0], faces)
+    bright = torch.cat([torch.zeros_like(faces), torch.ones_like(faces)])
+    target = {"image": bright, "person": torch.full((128,), 3)}
+    recogniser(jitter=0.2).loss(step_with({"image": bright}, target, networks))
+    seen = networks["embedding"].calls[2][0]
+    assert seen.min() == 0 and seen.max() == 1, "light that a picture cannot hold is cut off"
 
 
 def test_more_persons_than_classes_begin_again():

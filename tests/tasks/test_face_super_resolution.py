@@ -78,6 +78,9 @@ def test_noise_and_blur():
     again = CASES.sample(record, "8_to_64_noise", 1, {}).inputs["lr"]
     other = CASES.sample(record, "8_to_64_noise", 2, {}).inputs["lr"]
     assert np.array_equal(again, noisy) and not np.array_equal(again, other)
+    both = CASES.sample(record, "8_to_64_blur_noise", 1, {}).inputs["lr"].astype(int)
+    without = CASES.sample(record, "8_to_64_blur_noise", 1, {"noise_sigma": 0.0}).inputs["lr"]
+    assert 8 < (both - without).std() < 12, "noise comes after the blur too"
 
 
 def test_names_of_degradations_carry_the_size():
@@ -101,6 +104,8 @@ def test_faces_that_are_too_small_are_left_out_in_words():
     orl, drawn = picture().arrays["image"], picture(128, 128, 3).arrays["image"]
     assert TASK.accepts(orl, {}) is None and TASK.accepts(drawn, {"size": 128}) is None
     assert TASK.accepts(orl, {"size": 128}) == "a side is below 128 pixels"
+    for face in (orl, orl.transpose(1, 0, 2)):  # 112 x 92
+        assert TASK.accepts(face, {"size": 96}) == "a side is below 96 pixels"
     assert TASK.accepts(np.zeros((80, 80, 4), np.uint8), {}) == "4 channels"
 
 
@@ -182,6 +187,10 @@ def test_rank_1_by_hand():
     figures = RULES.measure_set(iter(rows), None, (Mean({}), Model()))
     assert figures == {"rank1_id": pytest.approx(2 / 3), "rank1_id_hr": pytest.approx(2 / 3)}
     assert set(figures) < {metric.name for metric in RULES.set_metrics}
+    worse = [row("anna", 1, RED, RED), row("anna", 2, RED, GREEN), row("anna", 10, RED, RED), row("ben", 1, GREEN, RED)]
+    assert RULES.measure_set(worse, None, (Mean({}), Model())) == {"rank1_id": 0.5, "rank1_id_hr": 1.0}
+    tenth = [row("ben", 1, GREEN, RED), row("anna", 10, GREEN, RED), row("anna", 9, RED, RED)]
+    assert RULES.measure_set(tenth, None, (Mean({}), Model()))["rank1_id"] == 1.0, "picture 9 is before picture 10"
     perfect = [row("anna", 1, RED, BLUE), row("anna", 2, RED, RED), row("ben", 1, GREEN, RED)]
     assert RULES.measure_set(perfect, None, (Mean({}), Model())) == {"rank1_id": 1.0, "rank1_id_hr": 1.0}
     named = Mean({})
@@ -236,6 +245,7 @@ def test_a_face_of_any_small_size_is_restored():
     assert restore_photo(bicubic, Model(), small).shape == (160, 240, 3)
     with pytest.raises(UserError, match="of 70 x 65 pixels is larger than the face of 64 x 64 that this model makes"):
         restore_photo(Told({}), Model(), np.zeros((65, 70, 3), np.uint8))
+    assert restore_photo(Told({}), Model(), np.zeros((64, 70, 3), np.uint8)).shape == (64, 64, 3), "one side may be"
     with pytest.raises(UserError, match="cut the face out first"):
         restore_photo(bicubic, Model(), np.zeros((8, 2049, 3), np.uint8))
 

@@ -55,8 +55,10 @@ class HintsNet(nn.Module):
         self.colours = nn.Conv2d(2 * w, 2, 1)
         self.classes = nn.Conv2d(4 * w, NODES**2, 1)
         he(self)
+        first = self.conv1[0]
+        assert isinstance(first, nn.Conv2d)
         with torch.no_grad():
-            self.conv1[0].weight[:, 1:3] *= FIRST_HINTS
+            first.weight[:, 1:3] *= FIRST_HINTS
             for last in (self.colours, self.classes):
                 last.weight *= FIRST
 
