@@ -1,6 +1,7 @@
 """The parallel rebuild: the stages of the graph over a task runner, with DVC as the only writer of the locks.
 
-    dvc repro prepare degrade                            pictures in chunks over the workers
+    dvc repro code prepare                               pictures in chunks over the workers
+    dvc repro --single-item degrade                      task beside task in lanes; in chunks where few are stale
     dvc repro --single-item train@x restore@x score@x    one unit a run (flows.work.units), side by side in lanes
     dvc repro                                            what is left (register), and proof that nothing is stale
 
@@ -23,7 +24,7 @@ from typing import Any
 
 from flows.work.dvc import changed, dvc
 from flows.work.estimate import Cost, Estimate, megabytes_on_disk, sentence
-from flows.work.units import Unit, data_stages, stale, tasks_of, units
+from flows.work.units import Unit, degrading, stale, tasks_of, units
 from flows.work.watching import Watch
 from pipelines.machinery import jobs
 from pipelines.machinery.client import with_parent
@@ -50,20 +51,23 @@ def build(root: Path, runner: Runner, environment: dict[str, str], task: str, ch
     is on the screen. A `UserError` where nothing could go on.
     """
     params = settings.load(root / layout.PARAMS)
-    tasks = tasks_of(params, task, chosen)
-    dvc(root, environment | runner.environment(), "repro", "code", *data_stages(tasks))
-    stages = units(params, task, chosen)
-    asked = sorted({stage for unit in stages for stage in unit.stages}) if task or chosen else []
-    waiting = stale(stages, changed(root, environment, asked))
+    dvc(root, environment | runner.environment(), "repro", "code", "prepare")
+    samples, stages = degrading(tasks_of(params, task, chosen)), units(params, task, chosen)
+    asked = sorted({stage for unit in (*samples, *stages) for stage in unit.stages}) if task or chosen else []
+    now = changed(root, environment, asked)
+    estimate = Estimate(root, params.profile)
     failed: list[str] = []
+    if old := stale(samples, now):
+        failed = _degrade(root, runner, environment, old, estimate, submit)
+        now = changed(root, environment, asked)
+    waiting = stale(stages, now)
     if waiting:
-        estimate = Estimate(root, params.profile)
         workers = min(runner.workers, len(waiting))
         print(f"{len(waiting)} of {len(stages)} units are stale; {_title(runner)}.", flush=True)
         print(sentence(waiting, estimate, workers, megabytes_on_disk(root, waiting)), flush=True)
         watch = Watch(root, len(waiting), estimate.total(waiting, workers) if not estimate.unknown(waiting) else 0.0)
         with jobs.dispatching(root, submit) as address:
-            failed = _Build(root, estimate, watch).run(
+            failed = _Build(root, estimate, watch, failed).run(
                 waiting, _Lanes(root, environment | address, workers))
     if not failed and not chosen:
         dvc(root, environment, "repro", *([layout.stages_file(task).as_posix()] if task else []))
@@ -71,6 +75,20 @@ def build(root: Path, runner: Runner, environment: dict[str, str], task: str, ch
         dvc(root, environment, "repro", "--single-item", "register")
     in_order(root, params.order)
     return failed
+
+
+def _degrade(root: Path, runner: Runner, environment: dict[str, str], old: list[Unit], estimate: Estimate,
+             submit: jobs.Submit) -> list[str]:
+    """Make the samples of stale tasks: task beside task, or in chunks of pictures where fewer are stale than there are
+    workers. Returns the names of the units that failed."""
+    if len(old) < runner.workers:
+        dvc(root, environment | runner.environment(), "repro", "--single-item",
+            *(stage for unit in old for stage in unit.stages))
+        return []
+    print(f"Samples of {len(old)} tasks are made; {_title(runner)}.", flush=True)
+    with jobs.dispatching(root, submit) as address:
+        watch = Watch(root, len(old), 0.0 if estimate.unknown(old) else estimate.total(old, runner.workers))
+        return _Build(root, estimate, watch, []).run(old, _Lanes(root, environment | address, runner.workers))
 
 
 def _title(runner: Runner) -> str:
@@ -138,9 +156,10 @@ def _said(root: Path, unit: Unit) -> str:
 class _Build:
     """Hands units to lanes as they become ready and as memory allows."""
 
-    def __init__(self, root: Path, estimate: Estimate, watch: Watch) -> None:
+    def __init__(self, root: Path, estimate: Estimate, watch: Watch, failed: list[str]) -> None:
+        """`failed`: units of before that nothing may be built behind."""
         self.root, self.estimate, self.watch = root, estimate, watch
-        self.failed: dict[str, str] = {}
+        self.failed = dict.fromkeys(failed, "")
         self.pages: ThreadPoolExecutor | None = None
 
     def run(self, waiting: list[Unit], lanes: _Lanes) -> list[str]:
@@ -192,16 +211,19 @@ class _Build:
         elif unit.table:
             self.watch.say(_table(self.root, unit.task))
             if self.pages:
-                self.pages.submit(self._page, unit.task)
+                self.pages.submit(self._show, unit.task)
 
-    def _page(self, task: str) -> None:
-        """Show the task's page of the gallery while the others are built; it is written again at the end."""
+    def _show(self, task: str) -> None:
+        """Show the task in the gallery and in MLflow while the others are built; what changes later is brought up to
+        date at the end."""
         from restore_ml.report.gallery import build_page
+        from restore_ml.tracking.sync import sync
 
         try:
             self.watch.say(f"Page: {build_page(self.root, self.root / layout.REPORTS / 'gallery', task)}")
+            sync(self.root, [task])
         except Exception as error:
-            self.watch.say(f"The page of {task} waits for the end: {error}")
+            self.watch.say(f"{task} is shown at the end: {error}")
 
 
 def _costs(root: Path, unit: Unit) -> dict[str, Cost]:

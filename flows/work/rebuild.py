@@ -240,11 +240,15 @@ def finish(root: Path, tasks: Sequence[str], promote: bool = True) -> list[str]:
     from restore_ml.tracking.sync import sync
 
     asked = [task for task in tasks if task in tables()]
+    before = {task: _champion_files(root, task) for task in asked}
     sentences = champions.promote(root, asked) if promote and asked else []
     for sentence in sentences:
         print(sentence)
     champions.dvc_add(root)
-    print(sync(root))
+    if set(asked) != set(tables()):
+        print(sync(root))
+    elif news := [task for task in asked if _champion_files(root, task) != before[task]]:
+        print(sync(root, news))  # of all else the stage `register` told MLflow
     for task in asked:
         if (root / layout.comparison(task) / "table.csv").exists():
             print(f"\n{console_table(task, read_table(root, task), most=TERMINAL)}")
@@ -257,6 +261,10 @@ def finish(root: Path, tasks: Sequence[str], promote: bool = True) -> list[str]:
           f"Data Docs   {root / layout.REPORTS / 'data_docs' / 'index.html'}\n"
           f"MLflow      {store.shown(root)} (`make ui` shows it and Prefect)")
     return sentences
+
+
+def _champion_files(root: Path, task: str) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (root / layout.champions(task)).rglob("*") if path.is_file()}
 
 
 def preview(root: Path, chosen: list[settings.Run]) -> None:

@@ -1,5 +1,6 @@
 """What a rebuild has to do, cut into units that may go side by side.
 
+    degrade of a task                        first of all, and when that is over
     validate of a task                       then, of each of its runs,
     train, restore and score of a run        behind the runs that fill its slots; then
     compare and champion of a task           when all its runs have ended, however they did
@@ -31,9 +32,9 @@ class Unit:
     table: bool = False
 
 
-def data_stages(tasks: Iterable[str]) -> list[str]:
-    """What comes before the units: its stages stay on this machine and send chunks of pictures to the workers."""
-    return ["prepare", *(layout.stage("degrade", task) for task in tasks)]
+def degrading(tasks: Iterable[str]) -> list[Unit]:
+    """What makes the samples of tasks. When it is over, `dvc status` knows which of the other units are stale."""
+    return [Unit(f"degrade {task}", (layout.stage("degrade", task),), task=task) for task in tasks]
 
 
 def tasks_of(params: settings.Params, task: str, chosen: Sequence[settings.Run]) -> list[str]:
@@ -62,7 +63,8 @@ def units(params: settings.Params, task: str = "", chosen: Sequence[settings.Run
     stages = []
     everything = () if task or chosen else params.tasks  # a task without runs has samples that must be right as well
     for name in dict.fromkeys((*everything, *(run.task for run in wanted))):
-        stages.append(Unit(f"validate {name}", (layout.stage("validate", name),), task=name))
+        stages.append(Unit(f"validate {name}", (layout.stage("validate", name),), frozenset({f"degrade {name}"}),
+                           task=name))
         stages += [_run(params, run) for run in wanted if run.task == name]
         left_out = [] if chosen else [run for run in params.elsewhere.values() if run.task == name]
         stages += [_run(params, run) for run in left_out]  # whose stages only say so

@@ -79,7 +79,7 @@ class Watch:
         now = time.monotonic()
         for name, began in self.under_way.items():
             stage, state = progress_of(self.root, name)
-            lines.append(f"  {stage} {name} {state}".rstrip() + f", {words(now - began)}")
+            lines.append(f"  {' '.join(filter(None, (stage, name, state)))}, {words(now - began)}")
         return lines
 
     def _draw(self, lines: list[str]) -> None:
@@ -103,12 +103,14 @@ class Watch:
 
 
 def progress_of(root: Path, unit: str) -> tuple[str, str]:
-    """Which stage of a unit runs, and how far it is: `("train", "54 %, loss 0.0123")`; empty texts where none says."""
+    """Which stage of a unit runs, and how far it is: `("train", "54 %, loss 0.0123")`; empty texts where none says, and
+    no stage where the unit's name begins with it."""
     lines = []
-    for path in (root / jobs.FOLDER).glob(f"*@{unit.replace('/', '.')}.progress"):
+    kind, _, key = unit.rpartition(" ")
+    for path in (root / jobs.FOLDER).glob(f"{kind or '*'}@{key.replace('/', '.')}.progress"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             said = json.loads(path.read_text(encoding="utf-8"))
             share = f"{100 * said['done'] // max(1, said['total'])} %"
             loss = f", loss {said['loss']:.4g}" if said.get("loss") is not None else ""
-            lines.append((path.stat().st_mtime, path.name.partition("@")[0], f"{share}{loss}"))
+            lines.append((path.stat().st_mtime, "" if kind else path.name.partition("@")[0], f"{share}{loss}"))
     return max(lines)[1:] if lines else ("", "")

@@ -34,7 +34,8 @@ FOLDER = layout.STATE / "parallel"
 """What workers say: <stage>.log, and <stage>.json with the exit status."""
 COMPUTES = ("train", "restore")
 """Stages that use a GPU where there is one."""
-ABSENT = 75  # the system's own number for "try again"
+LOOK = 0.5
+"""Seconds between two looks whether who asked for a stage went away."""
 Submit = Callable[[dict[str, Any]], Callable[[], Any]]
 """Hands a job to the task runner; what it returns waits for the end, and raises when there is no worker."""
 
@@ -68,14 +69,13 @@ def _run(arguments: list[str], root: Path, environment: dict[str, str], log: Any
     process = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments], cwd=root, env=environment, stdout=log,
                                stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
                                preexec_fn=with_parent())  # noqa: PLW1509
-    pause = 0.02
-    while process.poll() is None:
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(LOOK)
+            return code if code >= 0 else 128 - code
         if stop.exists():
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
-        time.sleep(pause)
-        pause = min(0.5, 2 * pause)
-    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 @contextlib.contextmanager

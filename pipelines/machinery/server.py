@@ -20,6 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from pipelines.machinery.client import with_parent
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 
@@ -91,6 +92,19 @@ def start(root: Path, seconds: float = 120.0) -> str | None:
     print(f"The Prefect server did not start (see {root / LOG}); the rebuild goes on without it.", file=sys.stderr)
     stop(root)
     return None
+
+
+def make_tables(root: Path) -> subprocess.Popen[bytes] | None:
+    """Begin to make the tables of a server that has none yet, so that its first start need not (10 s); None where
+    there is nothing to do. Wait for it; whether it fails does not matter, for the server makes what is missing."""
+    home = root / HOME
+    if os.environ.get(API) or _database() or (home / "prefect.db").exists():
+        return None
+    home.mkdir(parents=True, exist_ok=True)
+    with open(root / LOG, "ab") as log:
+        return subprocess.Popen([sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"], cwd=root,
+                                env=environment(root, 0), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                preexec_fn=with_parent())  # noqa: PLW1509
 
 
 def _busy(root: Path) -> str | None:

@@ -33,6 +33,7 @@ def test_set_up_says_it_and_goes_on(project: Path, monkeypatch: pytest.MonkeyPat
                                     capsys: pytest.CaptureFixture[str]) -> None:
     migrated = []
     monkeypatch.setattr("restore_ml.cli.main", lambda arguments: 0)
+    monkeypatch.setattr("pipelines.machinery.server.make_tables", lambda root: None)
     monkeypatch.setattr("restore_ml.tracking.store.migrate", migrated.append)
     assert setup.main() == 0 and len(migrated) == 1
     assert SAID in capsys.readouterr().err

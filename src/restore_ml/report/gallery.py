@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,11 +63,14 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
 def build_page(root: Path, out: Path, task: str, pictures: int = 12) -> Path:
     """Write the page of one task whose comparison is there, and leave every other page as it is; returns the page.
 
-    It links to the pages that are there; `build` writes the index and deletes what is shown no longer.
+    It links to the pages that are there; `build` writes the index and deletes what is shown no longer. The pictures of
+    the task's blind test are written as well: then `build` has none left to write.
     """
     files = Files(out)
+    view = TaskView(root, task, files, pictures)
     there = [name for name in tables() if name == task or (out / f"{name}.html").exists()]
-    _write_page(out, TaskView(root, task, files, pictures), there)
+    _write_page(out, view, there)
+    blind(root, view, files)
     files.settle()
     _write_assets(out)
     return out / f"{task}.html"
@@ -161,8 +165,9 @@ def asset(name: str) -> str:
     return resources.files("restore_ml.report").joinpath(name).read_text(encoding="utf-8")
 
 
+@lru_cache(maxsize=1)
 def environment() -> Any:
-    """The templates of this package, with every value escaped."""
+    """The templates of this package, with every value escaped; compiled once."""
     import jinja2
     import markupsafe
 

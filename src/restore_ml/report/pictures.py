@@ -118,8 +118,9 @@ def save_png(path: Path, picture: np.ndarray) -> None:
 
 
 def fill_png(path: Path, picture: np.ndarray) -> None:
-    """Write a picture as PNG into a file whose name is not yet its own."""
-    image(picture).save(path, "PNG", compress_level=6)
+    """Write a picture as PNG into a file whose name is not yet its own: level 3 takes half the time of 6 for a
+    hundredth more bytes."""
+    image(picture).save(path, "PNG", compress_level=3)
 
 
 def fill_thumbnail(path: Path, frames: np.ndarray, side: int) -> None:

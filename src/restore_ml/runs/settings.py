@@ -174,6 +174,13 @@ def graph_tasks(root: Path) -> list[str]:
     return [name for name in (*support(), *tables()) if name in tasks]
 
 
+def default_of(root: Path, task: str) -> str:
+    """The run that the task's runs.yaml (which alone is read) names for people where there is no champion, or an empty
+    text."""
+    file = root / layout.runs_file(task)
+    return str(_graph(file, task).get("default") or "") if file.exists() else ""
+
+
 def _graph(file: Path, name: str) -> dict[str, Any]:
     """A task's runs.yaml; what stands there for DVC alone must say what it has to."""
     graph = read_mapping(file, GRAPH_KEYS)

@@ -101,20 +101,14 @@ def model_folder(root: Path, task: str, model: str) -> Path:
         return folder
     folder = root / layout.champion(task)
     if not (folder / "model.json").exists():
-        default = default_run(root, task)
+        from restore_ml.runs.settings import default_of
+
+        default = default_of(root, task)
         if default and (root / layout.model(task, default) / "model.json").exists():
             return root / layout.model(task, default)
         raise NoModel(f"There is no champion for {task} yet; `restore-ml promote` makes one after a rebuild, or name "
                       "a run with --model RUN.")
     return folder
-
-
-def default_run(root: Path, task: str) -> str:
-    """The run that the task's runs.yaml names for people where there is no champion, or an empty text."""
-    from restore_ml.runs import settings
-
-    path = root / layout.PARAMS
-    return settings.load(path).defaults.get(task, "") if path.exists() else ""
 
 
 def load(folder: Path, root: Path) -> tuple[Method, Model]:

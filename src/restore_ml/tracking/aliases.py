@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from restore_ml.base.files import read_json, sha256
 from restore_ml.promotion.champion_folders import champion_folder
+from restore_ml.runs.settings import default_of
 from restore_ml.tracking.descriptions import Task as Words
 from restore_ml.tracking.entry import Entry
 from restore_ml.tracking.writing import registry_name
@@ -51,9 +52,7 @@ def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], w
         digest = sha256((champion / "model.json").read_bytes())
         chosen = next((entry for entry in entries if entry.model_sha256 == digest), None)
     else:
-        from restore_ml.serving.restore_command import default_run
-
-        usable, default = [entry for entry in entries if entry.usable], default_run(root, task)
+        usable, default = [entry for entry in entries if entry.usable], default_of(root, task)
         chosen = next((entry for entry in usable if entry.run == default), None) or best(task, usable)
     name = registry_name(task)
     if chosen is None or chosen.fingerprint not in by_fingerprint:

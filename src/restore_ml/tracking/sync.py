@@ -9,7 +9,7 @@ result (git commit, profile, state) are refreshed in place.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,8 +56,9 @@ class SyncReport:
         return "\n".join([f"MLflow: {counts}.", *self.aliases, *self.sentences])
 
 
-def sync(root: Path) -> SyncReport:
-    """Fill or refresh the store of the project at `root`. A second process waits for the first."""
+def sync(root: Path, tasks: Sequence[str] | None = None) -> SyncReport:
+    """Fill or refresh the store of the project at `root`, for all tasks or some. A second process waits for the
+    first."""
     report = SyncReport()
     params = settings.load(root / "params.yaml")
     with store.writing(root), store.explained(root):
@@ -66,7 +67,7 @@ def sync(root: Path) -> SyncReport:
             report.sentences.append(f"The old store could not be used and was set aside as {aside.name}.")
         client = store.client(root)
         lock = Lock(root)
-        for task in registry.task_names():
+        for task in registry.task_names() if tasks is None else tasks:
             entries = list(_entries(root, task, params, lock, report))
             _Task(client, root, task, params.profile, report).refresh(entries, lock, {r.name for r in
                                                                                    params.runs_of(task)})

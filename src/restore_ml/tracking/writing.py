@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-import restore_ml
 from restore_ml.base import layout
-from restore_ml.base.files import write_json, write_text
-from restore_ml.tracking import descriptions
+from restore_ml.base.files import read_json, write_json, write_text
+from restore_ml.tracking import descriptions, package
 from restore_ml.tracking.entry import Entry
 
 if TYPE_CHECKING:
@@ -113,13 +112,14 @@ def _log_model(client: MlflowClient, identity: str, entry: Entry, mutable: dict[
     import mlflow
 
     with tempfile.TemporaryDirectory() as name:
-        stage(entry, Path(name) / "project")
+        homes = stage(entry, Path(name) / "project")
+        code = package.lay_out(Path(name) / "code", homes)
         with mlflow.start_run(run_id=identity), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it asks for an input example; the signature is given
             info = mlflow.pyfunc.log_model(
                 name="model", python_model=str(Path(__file__).with_name("model.py")), signature=_signature(entry.task),
                 artifacts={"project": str(Path(name) / "project")}, pip_requirements=requirements(),
-                code_paths=[str(Path(restore_ml.__file__).parent)])
+                code_paths=[str(code)])
     tags = {key: value for key, value in {**entry.tags(), **mutable}.items() if key != "entry"}
     client.create_model_version(registry_name(entry.task), source=info.model_uri, run_id=identity,
                                 tags={**tags, "fingerprint": entry.fingerprint}, model_id=info.model_id,
@@ -127,9 +127,9 @@ def _log_model(client: MlflowClient, identity: str, entry: Entry, mutable: dict[
     client.set_tag(identity, "model_id", info.model_id)
 
 
-def stage(entry: Entry, project: Path) -> None:
-    """Lay a model out as a small project: run.json, models/<task>/<run> and what fills the slots that restoring
-    uses."""
+def stage(entry: Entry, project: Path) -> set[str]:
+    """Lay a model out as a small project: run.json, models/<task>/<run> and what fills the slots that restoring uses.
+    Returns the tasks whose modules it needs."""
     from restore_ml import registry
 
     _copy(entry.folder, project / layout.model(entry.task, entry.run))
@@ -140,6 +140,9 @@ def stage(entry: Entry, project: Path) -> None:
     for run in sorted(filled):
         own = entry.folder / layout.slot(run)  # a champion brings what fills its slots
         _copy(own if own.is_dir() else entry.root / layout.slot(run), project / layout.slot(run))
+    methods = {str(read_json(path).get("method", "")) for path in (project / layout.MODELS).glob("*/*/model.json")}
+    return {entry.task, *(run.partition("/")[0] for run in filled),
+            *(name.partition(".")[0] for name in methods if "." in name)}
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 
 import pytest
 
-from flows.work import parallel
+from flows.work import parallel, rebuild
 from flows.work.estimate import Cost, Estimate, sentence, words
 from flows.work.parallel import job_name
-from flows.work.units import Unit, stale, tasks_of, units, with_slots
-from flows.work.watching import Watch
+from flows.work.units import Unit, degrading, stale, tasks_of, units, with_slots
+from flows.work.watching import Watch, progress_of
+from pipelines.machinery.runners import Runner
 from restore_ml.base import layout
+from restore_ml.base.files import write_json
 from restore_ml.runs import settings
 
 ROOT = Path(__file__).parents[3]
@@ -128,7 +131,7 @@ def test_others_go_on_after_a_failure_and_who_needs_it_waits(tmp_path, monkeypat
     def run(failing):
         lanes = Lanes(failing)
         watch = Watch(tmp_path, len(chain), 0.0)
-        return parallel._Build(tmp_path, Estimate(tmp_path, "cpu"), watch).run(chain, lanes), lanes
+        return parallel._Build(tmp_path, Estimate(tmp_path, "cpu"), watch, []).run(chain, lanes), lanes
 
     failed, lanes = run({"t/a"})
     assert failed == ["t/a"] and set(lanes.ran) == {"t/a", "t/c", "t/d", "table"}
@@ -143,7 +146,7 @@ def test_others_go_on_after_a_failure_and_who_needs_it_waits(tmp_path, monkeypat
 def test_a_unit_waits_while_memory_is_short_unless_nothing_runs(tmp_path, monkeypatch):
     estimate = Estimate(tmp_path, "cpu")
     estimate.record({"a": Cost(1, 3000)})
-    build = parallel._Build(tmp_path, estimate, Watch(tmp_path, 1, 0.0))
+    build = parallel._Build(tmp_path, estimate, Watch(tmp_path, 1, 0.0), [])
     for free, fits in ((3400.0, False), (3600.0, True), (None, True)):
         monkeypatch.setattr(parallel, "available_megabytes", lambda free=free: free)
         assert build._fits(Unit("a", ("a",))) == fits
@@ -151,3 +154,55 @@ def test_a_unit_waits_while_memory_is_short_unless_nothing_runs(tmp_path, monkey
     monkeypatch.setattr(Lanes, "all", property(lambda self: [type("Alive", (), {"poll": lambda lane: None})()]))
     lanes = Lanes(set())
     assert build.run([Unit("a", ("a",)), Unit("b", ("b",))], lanes) == [] and sorted(lanes.ran) == ["a", "b"]
+
+
+def test_nothing_is_built_behind_samples_that_could_not_be_made(tmp_path, monkeypatch, params):
+    monkeypatch.setattr(Lanes, "all", property(lambda self: [type("Alive", (), {"poll": lambda lane: None})()]))
+    stages = [unit for unit in units(params) if unit.task in ("detection", "classification") and not unit.table]
+    lanes = Lanes(set())
+    build = parallel._Build(tmp_path, Estimate(tmp_path, "cpu"), Watch(tmp_path, 1, 0.0), ["degrade detection"])
+    assert build.run(stages, lanes) == ["degrade detection"]
+    assert set(lanes.ran) == {unit.name for unit in stages if unit.task == "classification"}
+
+
+def test_stale_samples_go_task_beside_task_or_in_chunks_where_fewer_are_stale_than_work(tmp_path, monkeypatch):
+    repro, lanes = [], Lanes({"degrade b"})
+    monkeypatch.setattr(Lanes, "all", property(lambda self: [type("Alive", (), {"poll": lambda lane: None})()]))
+    monkeypatch.setattr(parallel, "dvc", lambda root, environment, *said: repro.append((environment, said)))
+    monkeypatch.setattr(parallel, "_Lanes", lambda root, environment, count: lanes)
+    monkeypatch.setattr(parallel.jobs, "dispatching", lambda root, submit: contextlib.nullcontext({"ADDRESS": "x"}))
+    old, estimate, runner = degrading(["a", "b"]), Estimate(tmp_path, "cpu"), Runner("threads", 2)
+    assert parallel._degrade(tmp_path, runner, {}, old, estimate, lambda job: None) == ["degrade b"]
+    assert sorted(lanes.ran) == ["degrade a", "degrade b"] and not repro
+    assert parallel._degrade(tmp_path, runner, {}, old[:1], estimate, lambda job: None) == []
+    assert repro == [(runner.environment(), ("repro", "--single-item", "graph/a/dvc.yaml:degrade"))]
+
+
+def test_what_a_unit_says_of_itself_is_not_said_twice(tmp_path):
+    folder = tmp_path / parallel.jobs.FOLDER
+    folder.mkdir(parents=True)
+    for name in ("degrade@inpainting", "train@inpainting.telea"):
+        (folder / f"{name}.progress").write_text('{"done": 1, "total": 4}', encoding="utf-8")
+    assert progress_of(tmp_path, "degrade inpainting") == ("", "25 %")
+    assert progress_of(tmp_path, "inpainting/telea") == ("train", "25 %")
+    assert progress_of(tmp_path, "validate inpainting") == ("", "")
+
+
+def test_mlflow_is_told_of_what_was_promoted_and_of_all_where_a_part_was_built(tmp_path, monkeypatch):
+    from restore_ml.registry import tables
+
+    told, champion = [], tmp_path / layout.champions("inpainting") / "decision.json"
+
+    def promote(root, asked):
+        write_json(champion, {"sentence": "telea"})
+        return []
+
+    monkeypatch.setattr("restore_ml.tracking.sync.sync", lambda root, tasks=None: told.append(tasks))
+    monkeypatch.setattr("restore_ml.promotion.champions.promote", promote)
+    monkeypatch.setattr("restore_ml.promotion.champions.dvc_add", lambda root: [])
+    monkeypatch.setattr("restore_ml.data.left_out.left_out", lambda root: {})
+    monkeypatch.setattr("restore_ml.data.left_out.in_words", lambda found: "")
+    rebuild.finish(tmp_path, tables())
+    rebuild.finish(tmp_path, tables(), promote=False)
+    rebuild.finish(tmp_path, ["inpainting"], promote=False)
+    assert told == [["inpainting"], None]
