@@ -28,7 +28,11 @@ from pipelines.machinery.client import SOCKET, die_with_parent, with_parent
 
 PRELOADED = ("torch", "torch._dynamo", "torch.utils.data", "torch.utils.flop_counter", "safetensors.torch", "numpy",
              "pyarrow.parquet", "PIL.Image", "ruamel.yaml", "tqdm", "prefect", "prefect.flow_engine",
-             "prefect.task_engine", "prefect.artifacts", "prefect.client.orchestration")
+             "prefect.task_engine", "prefect.artifacts", "prefect.client.orchestration",
+             # What Prefect imports when a flow begins: 0.2 s of a stage.
+             "prefect.utilities.visualization", "fastapi", "starlette.staticfiles", "pydantic.v1",
+             "opentelemetry.metrics", "anyio._backends._asyncio", "encodings.idna", "http.cookies", "sqlite3",
+             "pyarrow.pandas_compat")
 PRELOADED_FOR = {"validate": ("pandas", "great_expectations", "great_expectations.expectations"),
                  "score": ("pandas", "cv2"), "champion": ("pandas", "cv2", "scipy.stats"),
                  "compare": ("pandas", "cv2", "scipy.stats")}
