@@ -53,6 +53,9 @@ def recognised(made: Array, true: Array, persons: Sequence[str], repeats: int = 
     `made`, `true`: N x D pictures of the `persons`. Half of the persons (see `LEARNED`) are learned from, made and true
     pictures alike; the others' true pictures are looked for among their made ones.
     """
+    both = np.concatenate([made, true]).astype(np.float64)
+    both = both @ _range(both)  # all that follows lies in the space of the pictures, which has fewer axes than pixels
+    made, true = both[:len(made)], both[len(made):]
     names = np.unique(persons)
     half = LEARNED.get(len(names), len(names) // 2)
     curves = []
