@@ -202,8 +202,8 @@ def test_by_order_the_averaged_and_the_named_network_are_found_among_several():
 
 def test_other_layers_are_named():
     stored = {name: value for name, value in spelled("torch", False).items() if "10" not in name}
-    with pytest.raises(Mismatch, match=r"has 5 layers and the file 4. For body.10.weight .*, body.10.bias \(8\) the file "
-                                       r"has none of that shape left; next in it is layers.12.weight"):
+    with pytest.raises(Mismatch, match=r"has 5 layers and the file 4. For body.10.weight .*, body.10.bias \(8\) the "
+                                       r"file has none of that shape left; next in it is layers.12.weight"):
         find(stored, Wanted(PLAIN))
 
 
@@ -223,8 +223,9 @@ def test_two_readings_of_the_axes_are_refused_but_for_torch_s_own():
     ((8, 3, 3, 3), (8, 3, 3, 3), AS_TORCH, True), ((3, 3, 3, 8), (8, 3, 3, 3), TURNED, True),
     ((3, 3, 3, 8), (8, 3, 3, 3), AS_TORCH, False), ((3, 3, 8), (1, 8, 3, 3), TURNED, True),
     ((3, 3, 8), (1, 8, 3, 3), AS_TORCH, False), ((8, 1), (8,), AS_TORCH, True), ((1, 8), (8,), TURNED, True),
-    ((1, 1), (1,), AS_TORCH, True), ((), (1,), AS_TORCH, True), ((1,), (), AS_TORCH, True), ((9,), (8,), AS_TORCH, False),
-    ((4, 2), (2, 4), TURNED, True), ((5, 3, 2), (2, 3, 5), TURNED, True), ((8,), (8, 1, 1, 1), TURNED, False),
+    ((1, 1), (1,), AS_TORCH, True), ((), (1,), AS_TORCH, True), ((1,), (), AS_TORCH, True),
+    ((9,), (8,), AS_TORCH, False), ((4, 2), (2, 4), TURNED, True), ((5, 3, 2), (2, 3, 5), TURNED, True),
+    ((8,), (8, 1, 1, 1), TURNED, False),
     ((1, 3, 3, 3, 8), (8, 3, 3, 3), TURNED, False)])
 def test_fits(stored, wanted, axes, fit):
     assert fits(stored, wanted, axes) is fit

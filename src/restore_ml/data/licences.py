@@ -2,7 +2,7 @@
 
 A champion carries its own list (`licences` of its decision.json), made when it was promoted. Of any other model the
 list is that of what lies in the training splits now: of its task's kinds of data, of those that what fills its slots
-learned from, and of weights of others.
+learned from, and of weights of others. A model whose weights others trained has theirs, as its entry says it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def found(root: Path, facts: Mapping[str, Any], folder: Path | None = None) -> L
             counts.update(read_table(path)["licence"].to_pylist())
     weights = {_of_weights(filler) for filler in facts.get("slots", {}).values() if not layout.is_run(filler)}
     if facts.get("kind") == "imported":
-        weights |= {f"{facts['weights_licence']}: {name}" for name in _files(facts)}
+        weights |= {f"{facts['weights_licence']}: weights of {name}" for name in _files(facts)}
     return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0]))) | dict.fromkeys(sorted(weights), 0)
 
 

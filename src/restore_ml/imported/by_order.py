@@ -20,7 +20,8 @@ from restore_ml.imported.shapes import (
 )
 
 NETWORKS = (*AVERAGED, "params", "state", "dict", "model", "module", "net", "network", "generator", "discriminator",
-            "critic", "g", "d", "gen", "dis", "weights", "a", "b", "ab", "ba", "teacher", "student", "target")
+            "critic", "g", "d", "gen", "dis", "weights", "encoder", "decoder", "enc", "dec", "a", "b", "ab", "ba",
+            "teacher", "student", "target")
 """Words in the names of networks within a file."""
 Names = list[tuple[str, str]]
 

@@ -31,11 +31,12 @@ from restore_ml.imported.shapes import (
 
 
 def mapped(wanted: Wanted, stored: Mapping[str, np.ndarray], *, torch_order: bool, ordered: bool = True,
-           network: str = "", part: str = "") -> Found:
+           network: str = "", part: str = "", guess: bool = True) -> Found:
     """Find the network's weights among the arrays of a file.
 
     `torch_order`: the file's kernels are as torch has them where both readings fit; `ordered`: the file's order is its
-    author's; `network`: its name here, which chooses among several in a file; `part`: only arrays below that key.
+    author's; `network`: its name here, which chooses among several in a file; `part`: only arrays below that key;
+    `guess`: whether order and shape may tell what names do not.
 
     Raises:
         Mismatch: they are not there; the sentence names layers and shapes.
@@ -45,7 +46,10 @@ def mapped(wanted: Wanted, stored: Mapping[str, np.ndarray], *, torch_order: boo
     if not held:
         tops = list(dict.fromkeys(name.partition(".")[0] for name in stored))
         raise UserError(f"The file holds nothing below the key {part!r}; it has {short(', '.join(tops), 200)}.")
-    return by_name(wanted, held, torch_order, network) or by_order(wanted.needed, held, torch_order, ordered, network)
+    found = by_name(wanted, held, torch_order, network)
+    if found is None and not guess:
+        raise Mismatch("The file has other names than the network.")
+    return found or by_order(wanted.needed, held, torch_order, ordered, network)
 
 
 def by_name(wanted: Wanted, held: Mapping[str, Shape], torch_order: bool, network: str = "") -> Found | None:
@@ -100,4 +104,6 @@ def _lacking(wanted: Wanted, held: Mapping[str, Shape], place: str) -> Mismatch:
              and not name.endswith(COUNTER)]
     instead = f" It holds instead {listed(with_shape(name, held) for name in extra)}." if extra else ""
     return Mismatch(f"The file lacks {len(missing)} of the network's {len(needed)} weights: "
-                    f"{listed(with_shape(name, needed) for name in missing)}.{instead}", len(needed) - len(missing))
+                    f"{listed(with_shape(name, needed) for name in missing)}.{instead}", sum(
+                        any(fits(held[f"{place}{name}"], shape, axes) for axes in AXES)
+                        for name, shape in needed.items() if f"{place}{name}" in held))

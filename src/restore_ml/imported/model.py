@@ -138,19 +138,16 @@ def matches_of(network: str, source: Source, checkpoint: Checkpoint, method: Met
         return [_match(network or asked[0], wishes[asked[0]], source, checkpoint)]
     together = Wanted({f"{name}.{key}": shape for name in asked for key, shape in wishes[name].shapes.items()},
                       frozenset(f"{name}.{key}" for name in asked for key in wishes[name].constants))
-    try:
-        return [_match(ALL, together, source, checkpoint)]
-    except Mismatch as error:
-        try:
-            return [_match(name, wishes[name], source, checkpoint) for name in asked]
-        except Mismatch:
-            raise error from None
+    try:  # the order of networks tells nothing of which is which
+        return [_match(ALL, together, source, checkpoint, guess=False)]
+    except Mismatch:
+        return [_match(name, wishes[name], source, checkpoint) for name in asked]
 
 
-def _match(network: str, wish: Wanted, source: Source, checkpoint: Checkpoint) -> Match:
+def _match(network: str, wish: Wanted, source: Source, checkpoint: Checkpoint, guess: bool = True) -> Match:
     return Match(network, source, checkpoint, mapped(
         wish, checkpoint.arrays, torch_order=checkpoint.torch_order, ordered=checkpoint.ordered, network=network,
-        part=source.part))
+        part=source.part, guess=guess))
 
 
 def wanted(method: Method, networks: Mapping[str, nn.Module]) -> dict[str, Wanted]:
