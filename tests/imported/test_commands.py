@@ -87,7 +87,7 @@ def test_comments_and_anchors_of_the_file_stay(root, file, capsys):
     (["theirs", "{file}", "--method", "vsdr"], "Did you mean 'vdsr'"),
     (["theirs", "{file}", "--method", "vdsr", "--task", "superresolution"], "Did you mean 'super_resolution'"),
     (["theirs", "{file}", "--method", "bicubic"], "'bicubic' has no networks"),
-    (["vdsr", "{file}"], "'vdsr' of super_resolution is trained here; give yours another name, and `--method vdsr`"),
+    (["vdsr", "{file}"], "'vdsr' of super_resolution is one of this project's own; give yours another name, and"),
     (["a b", "{file}", "--method", "vdsr", *SMALL], "'a b' is no name for a run"),
     (["theirs", "{file}", "--method", "vdsr", "--set", "widht=4"], "no setting 'widht'.*Did you mean 'width'"),
     (["theirs", "{file}", "--method", "vdsr", "--set", "width"], "'width' is no NAME=VALUE"),

@@ -187,8 +187,8 @@ def test_the_kernels_alone_or_one_layer_are_never_a_network():
     with pytest.raises(Mismatch, match=r"has 1 layers and the file 2; left over: net.2.weight"):
         find({f"net.{number}.weight": np.ones((8, 8, 3, 3), np.float32) for number in (1, 2)}, one)
     without_bias = Wanted({name: shape for name, shape in PLAIN.items() if name.endswith("weight")})
-    with pytest.raises(Mismatch, match=r"For head.weight \(8 x 3 x 3 x 3\) the file has none of that shape left; next "
-                                       r"in it is net.weight.8 \(8 x 3 x 3 x 3\), net.bias.8 \(8\)"):
+    with pytest.raises(Mismatch, match=r"For head.weight \(8 x 3 x 3 x 3\) the file has no such layer left; next in "
+                                       r"it is net.weight.8 \(8 x 3 x 3 x 3\), net.bias.8 \(8\)"):
         find(spelled("matlab", False), without_bias)
 
 
@@ -203,7 +203,7 @@ def test_by_order_the_averaged_and_the_named_network_are_found_among_several():
 def test_other_layers_are_named():
     stored = {name: value for name, value in spelled("torch", False).items() if "10" not in name}
     with pytest.raises(Mismatch, match=r"has 5 layers and the file 4. For body.10.weight .*, body.10.bias \(8\) the "
-                                       r"file has none of that shape left; next in it is layers.12.weight"):
+                                       r"file has no such layer left; next in it is layers.12.weight"):
         find(stored, Wanted(PLAIN))
 
 

@@ -81,8 +81,8 @@ def test_the_file_counts_for_the_run_and_for_no_other(root, state):
     spec(root)
     before = fingerprints.code(root, settings.load())
     one = before[f"train/{TASK}/theirs.json"]
-    assert one["stage"] == "imported" and "stage" not in before[f"train/{TASK}/vdsr.json"]
-    assert "pipelines.imported" in one["modules"] and "pipelines.train" not in one["modules"]
+    assert one["stage"] == "brought.weights" and "stage" not in before[f"train/{TASK}/vdsr.json"]
+    assert "pipelines.brought.weights" in one["modules"] and "pipelines.train" not in one["modules"]
     assert not {"restore_ml.training.loop", "restore_ml.training.sampler"} & set(one["modules"]) - {
         name for name in one["modules"] if name in before[f"train/{TASK}/bicubic.json"]["modules"]}
     put(root, {name: value + 1 for name, value in state.items()})

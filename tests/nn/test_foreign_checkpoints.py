@@ -98,6 +98,8 @@ def test_structs_and_cells_of_matlab(tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"There is no file .*a.pth"):
         read_checkpoint(tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r" is a folder; give the path of a file of weights"):
+        read_checkpoint(tmp_path)
 
 
 def test_an_empty_file(tmp_path):

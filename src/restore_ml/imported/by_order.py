@@ -79,7 +79,7 @@ def _in_order(needed: Mapping[str, Shape], own: Mapping[str, Shape], ordered: bo
         if not like:
             told = _described(left[0], own) if left else "nothing"
             raise Mismatch(f"The network has {len(ours)} layers and the file {len(theirs)}. For "
-                           f"{_described(layer, needed)} the file has none of that shape left; next in it is {told}.",
+                           f"{_described(layer, needed)} the file has no such layer left; next in it is {told}.",
                            len(names))
         if not ordered and len({other.skeleton for other in like}) > 1:
             raise Mismatch(f"{_described(like[0], own)} and {_described(like[-1], own)} of the file both fit "

@@ -88,7 +88,7 @@ def import_run(spec: dict[str, Any], root: Path, out: Path) -> dict[str, Any]:
 def check_hash(path: Path, sha256: str) -> None:
     """`UserError` where the file is not the one that the stage `code` saw."""
     if not path.is_file() or sha256_of_file(path) != sha256:
-        raise UserError(f"{path} is not the file that it was when this rebuild began; start again.")
+        raise UserError(f"{path.name} is not the file that it was when this rebuild began; start again.")
 
 
 def _filled(method: Method, sources: Mapping[str, Source], seed: int, out: Path) -> dict[str, Any]:

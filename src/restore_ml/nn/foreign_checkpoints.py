@@ -136,7 +136,7 @@ def _tensors(path: Path, state: Any) -> Iterator[tuple[str, np.ndarray]]:
         raise UserError(f"{path.name} tells of far more numbers than it holds; it is not read.")
     for name, value in found:
         if value.layout != torch.strided or value.is_quantized or value.is_complex():
-            raise UserError(f"{path.name} holds {name!r}, which is no plain tensor of real numbers; save the weights as "
+            raise UserError(f"{path.name} holds {name!r}, which is no plain tensor of real numbers; save them as "
                             "such.")
         plain = value.detach()
         yield name, (plain.float() if plain.is_floating_point() else plain).numpy()

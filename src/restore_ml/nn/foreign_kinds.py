@@ -50,7 +50,8 @@ def kind_of(path: Path) -> str:
         UserError: no such file, or one that holds no weights that are read; the sentence says what it is.
     """
     if not path.is_file():
-        raise UserError(f"There is no file {path}; give the path of a file of weights.")
+        what = f"{path} is a folder" if path.is_dir() else f"There is no file {path}"
+        raise UserError(f"{what}; give the path of a file of weights.")
     size = path.stat().st_size
     if not size:
         raise UserError(f"{path.name} is empty (0 bytes); {AGAIN}.")

@@ -107,10 +107,11 @@ def _of_imported(root: Path, sources: Sources, run: Run, trained: dict[str, Any]
                             "`dvc pull`) brings it, or `restore-ml weights import` once more.")
         files[network] = {"file": file, "part": part, "sha256": sha256_of_file(root / file)}
     method, module = method_class(run.task, run.method), method_module(run.task, run.method)
-    return trained | {"stage": "imported", "processes": 1, "imported": {"files": files, "licence": run.weights_licence},
-                      "modules": sources.hashes(["pipelines.imported", IMPORTED, SEEDS, module], _package(module),
-                                                frozenset((TRAIN, name) for name in (*GRADIENTS, SLOTS)),
-                                                overridden(method))}
+    skipped = frozenset((TRAIN, name) for name in (*GRADIENTS, SLOTS))
+    return trained | {"stage": "brought.weights", "processes": 1,
+                      "imported": {"files": files, "licence": run.weights_licence},
+                      "modules": sources.hashes(["pipelines.brought.weights", IMPORTED, SEEDS, module],
+                                                _package(module), skipped, overridden(method))}
 
 
 def _of_task(root: Path, sources: Sources, params: Params, task: str, distances: dict[str, Any]) -> dict[Path, Any]:
