@@ -82,8 +82,8 @@ def _wish(root: Path, options: argparse.Namespace) -> Any:
         raise UserError(f"{', '.join(found.task for found in present)} each have a run {options.run!r}; say which with "
                         "--task.")
     if present and not present[0].files:
-        raise UserError(f"The run {options.run!r} of {present[0].task} is one of this project's own; give yours another "
-                        f"name, and `--method {present[0].method}`.")
+        raise UserError(f"The run {options.run!r} of {present[0].task} is one of this project's own; give yours "
+                        f"another name, and `--method {present[0].method}`.")
     method = options.method or (present[0].method if present else options.run)
     homes = [present[0].task] if present else [task for task in looked if method in registry.method_names(task)]
     if len(homes) != 1:

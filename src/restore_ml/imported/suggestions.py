@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from restore_ml.nn.foreign_checkpoints import Checkpoint
 
 Fit = Callable[[Method, Mapping[str, "nn.Module"]], Any]
-SECONDS = 10.0
-"""How long settings are tried."""
+TRIES = 300
+"""How many settings are tried: no clock, as the sentence stands in a tracked file."""
 ROUNDS = 4
 """How many settings may have to change."""
 
@@ -34,7 +33,7 @@ def suggestion(method: Method, fit: Fit, checkpoint: Checkpoint) -> str:
 
 def fitting(method: Method, fit: Fit, checkpoint: Checkpoint) -> dict[str, Any] | None:
     """The settings to change, as few as trying finds: those of the paper first, then one after the other."""
-    end = time.monotonic() + SECONDS
+    tried = 0
     relevant = [key for key in method.settings if _matters(method, key)]
     paper = {key: method.paper[key] for key in method.paper if method.paper[key] != method.settings.get(key)
              and key in (*relevant, *(key for key, value in method.paper.items() if isinstance(value, list)))}
@@ -46,7 +45,8 @@ def fitting(method: Method, fit: Fit, checkpoint: Checkpoint) -> dict[str, Any] 
         step: dict[str, Any] | None = None
         for key in relevant:
             for value in _values(method, key, checkpoint):
-                if time.monotonic() > end:
+                tried += 1
+                if tried > TRIES:
                     return None
                 close = _close(method, chosen | {key: value}, fit)
                 if close is None:
