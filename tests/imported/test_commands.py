@@ -10,7 +10,7 @@ import torch
 
 from restore_ml import cli, registry
 from restore_ml.runs import settings
-from tests.graphs import write_runs
+from tests.graphs import edit_runs, write_runs
 from tests.imported.conftest import TASK
 
 SMALL = ("--set", "layers=3", "--set", "width=4")
@@ -79,6 +79,15 @@ def test_comments_and_anchors_of_the_file_stay(root, file, capsys):
     assert runs_file(root) == before.replace("baseline\n", (
         "baseline\n  theirs:\n    <<: *empty\n    method: vdsr\n    weights: brought/weights/net.pth\n"
         "    settings: {layers: 3, width: 4}\n"))
+
+
+def test_an_entry_that_says_more_is_left_to_its_author(root, file, capsys):
+    run(capsys, "theirs", file, "--method", "vdsr", *SMALL)
+    edit_runs(root, TASK, theirs={"method": "vdsr", "weights": "brought/weights/net.pth", "seed": 3,
+                                  "settings": {"layers": 3, "width": 4}})
+    before = runs_file(root)
+    status, _, err = run(capsys, "theirs", file)
+    assert status == 2 and "also has seed, which this command does not write" in err and runs_file(root) == before
 
 
 @pytest.mark.parametrize(("words", "match"), [

@@ -11,9 +11,12 @@ import scipy.io
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipelines.brought import weights
+from pipelines.machinery.stage import _doer
 from restore_ml import registry
+from restore_ml.base import layout
 from restore_ml.base.errors import UserError
-from restore_ml.base.files import sha256_of_file
+from restore_ml.base.files import sha256_of_file, write_json
 from restore_ml.data import licences
 from restore_ml.imported.model import Source, fill, import_run, lines, match
 from restore_ml.promotion.champion_folders import install
@@ -91,6 +94,33 @@ def test_the_file_counts_for_the_run_and_for_no_other(root, state):
     (root / FILE).unlink()
     with pytest.raises(UserError, match=rf"'{TASK}/theirs' has its weights from {FILE}, which is not there; `dvc"):
         fingerprints.code(root, settings.load())
+
+
+def test_another_module_does_the_stage_of_that_run_alone(root, state):
+    put(root, state)
+    write_json(root / f"code/train/{TASK}/theirs.json", spec(root))
+    write_json(root / f"code/train/{TASK}/vdsr.json", {"run": "vdsr"})
+    assert _doer("train", f"{TASK}/theirs") == "brought.weights" and _doer("train", f"{TASK}/vdsr") == "train"
+    assert _doer("restore", f"{TASK}/theirs") == "restore" and _doer("degrade", TASK) == "degrade"
+    weights.import_weights(f"{TASK}/theirs")
+    assert json.loads((root / f"models/{TASK}/theirs/model.json").read_text())["status"] == "ok"
+
+
+def test_a_lack_of_memory_is_tried_again(root, state, monkeypatch):
+    put(root, state)
+    write_json(root / f"code/train/{TASK}/theirs.json", spec(root))
+    mark = root / layout.retry_mark("train", TASK, "theirs")
+
+    def lacking(*arguments):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("restore_ml.imported.model.match", lacking)
+        weights.import_weights(f"{TASK}/theirs")
+    told = json.loads((root / f"models/{TASK}/theirs/model.json").read_text())
+    assert mark.exists() and told["status"] == "transient"
+    weights.import_weights(f"{TASK}/theirs")
+    assert not mark.exists()
 
 
 def test_what_it_is_is_said_everywhere(root, state):

@@ -74,11 +74,12 @@ def write(root: Path, wish: Wish, sources: Mapping[str, Source], present: Wish |
     placed = {network: _place(root, source, wish, sources) for network, source in sources.items()}
     path = root / layout.runs_file(wish.task)
     before = path.read_text(encoding="utf-8")
-    for network, source in sources.items():
-        _copy(source.path, root / placed[network])
     given = {network: placed[network].as_posix() + (f"#{source.part}" if source.part else "")
              for network, source in sources.items()}
-    write_text(path, _with_entry(before, path, wish, given, root, present is not None))
+    after = _with_entry(before, path, wish, given, root, present is not None)
+    for network, source in sources.items():
+        _copy(source.path, root / placed[network])
+    write_text(path, after)
     try:
         settings.load(root / layout.PARAMS)
         if (root / graph.TEMPLATE).exists():
@@ -141,11 +142,21 @@ def _with_entry(text: str, path: Path, wish: Wish, files: Mapping[str, str], roo
     kept = text.splitlines(keepends=True)
     place = end_of_runs(kept, path)
     if replace:
+        _check_replaceable(path, wish)
         place, stop = _lines_of(kept, wish.run, path)
         kept = kept[:place] + kept[stop:]
     if place and not kept[place - 1].endswith("\n"):
         kept[place - 1] += "\n"
     return "".join([*kept[:place], *_entry(text, wish, files, root), *kept[place:]])
+
+
+def _check_replaceable(path: Path, wish: Wish) -> None:
+    """`UserError` where the run's entry says more than this command writes, which would be lost."""
+    entry = read_mapping(path, settings.GRAPH_KEYS)["runs"][wish.run]
+    more = [key for key in entry if key not in (*SLOTS, "method", "weights", "weights_licence", "settings")]
+    if more:
+        raise UserError(f"The entry of {wish.run!r} in {path} also has {', '.join(more)}, which this command does not "
+                        "write; put the file's name in its line `weights:` yourself.")
 
 
 def _lines_of(lines: list[str], run: str, path: Path) -> tuple[int, int]:
