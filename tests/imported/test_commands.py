@@ -102,7 +102,7 @@ def test_an_entry_that_says_more_is_left_to_its_author(root, file, capsys):
     (["theirs", "{file}", "--method", "vdsr", "--set", "width"], "'width' is no NAME=VALUE"),
     (["theirs", "{file}", "--method", "vdsr", "--set", "width=many"], "it must be of the same kind as 64"),
     (["theirs", "{file}#ema", "--method", "vdsr", *SMALL], "nothing below the key 'ema'; it has params"),
-    (["theirs", "{file}", "--method", "vdsr"], "They fit with these settings of the run: `layers: 3, width: 4`"),
+    (["theirs", "{file}", "--method", "vdsr"], "They fit with these settings of the run: `width: 4, layers: 3`"),
     (["theirs", "net={file}", "net={file}", "--method", "vdsr"], "write each as NETWORK=FILE, every network once"),
     (["theirs", "main={file}", "--method", "vdsr", *SMALL], "stores net; give one FILE, or NETWORK=FILE for each"),
 ])
