@@ -139,7 +139,7 @@ def test_a_download_that_was_cut_off(tmp_path, kind, share):
         scipy.io.savemat(path, {name: value.numpy() for name, value in many.items()})
     data = path.read_bytes()
     path.write_bytes(data[:int(share * len(data))])
-    refused(path, r"(cut off|cannot be read).*download it again")
+    refused(path, rf"({'cannot be read|' * (kind == 'old')}is cut off).*download it again")
 
 
 class Net(nn.Module):
@@ -185,7 +185,7 @@ def test_an_optimiser_alone(tmp_path):
     optimiser.step()
     content = {"optimizer": optimiser.state_dict(), "epoch": 1}
     refused(saved(tmp_path / "a.pth", content), "holds the state of an optimiser alone .*take the other file")
-    refused(saved(tmp_path / "b.pth", {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1.0}]}),
+    refused(saved(tmp_path / "b.pth", optimiser.state_dict()),
             "holds the state of an optimiser alone")
 
 

@@ -34,8 +34,9 @@ from restore_ml.nn.foreign_kinds import (
 DEEPEST = 32
 MOST = 200
 """Times as many numbers as a file has bytes: more are no weights, but a file made to fill the memory."""
-OPTIMISER = re.compile(r"(^|[._])(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|optimizers?|optim(iser)?s?(_[a-z])?|"
-                       r"optimizer_states?|param_groups|adam(_1)?|rmsprop|momentum|square_avg)([._:]|$)", re.IGNORECASE)
+OPTIMISER = re.compile(r"(^|\.)state\.\d+\.step$|(^|[._])(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|optimizers?|"
+                       r"optim(iser)?s?(_[a-z])?|optimizer_states?|param_groups|adam(_1)?|rmsprop|momentum|"
+                       r"square_avg)([._:]|$)", re.IGNORECASE)
 """In names: what an optimiser keeps of each weight."""
 
 
