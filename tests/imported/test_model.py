@@ -23,6 +23,7 @@ from restore_ml.promotion.champion_folders import install
 from restore_ml.report.view import kind_of_run
 from restore_ml.restoring.loading import load_model
 from restore_ml.runs import fingerprints, replicates, settings
+from tests.data.test_licences import prepared
 from tests.graphs import edit_runs
 from tests.imported.conftest import SETTINGS, TASK
 
@@ -124,6 +125,7 @@ def test_a_lack_of_memory_is_tried_again(root, state, monkeypatch):
 
 
 def test_what_it_is_is_said_everywhere(root, state):
+    prepared(root, "photos", CC0=2)  # from which it learned nothing
     put(root, state)
     wish = spec(root)
     import_run(wish, root, root / "models" / TASK / "theirs")
