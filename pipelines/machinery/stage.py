@@ -8,7 +8,9 @@ import importlib.util
 
 from pipelines.machinery.children import Child
 from pipelines.machinery.steps import Broken, Steps
+from restore_ml.base import layout
 from restore_ml.base.errors import UserError, prepare_screen, report
+from restore_ml.base.files import read_json
 
 
 def run(name: str, key: str = "") -> int:
@@ -20,7 +22,7 @@ def run(name: str, key: str = "") -> int:
     prepare_screen()
     steps = Steps()
     try:
-        module = importlib.import_module(f"pipelines.{name}") if _is_module(name) else None
+        module = importlib.import_module(f"pipelines.{_doer(name, key)}") if _is_module(name) else None
         if module is None or not hasattr(module, "stage"):
             raise UserError(f"There is no stage {name!r}; `dvc stage list` shows them.")
         count = getattr(module, "CHILDREN", 0)
@@ -36,6 +38,13 @@ def run(name: str, key: str = "") -> int:
         for child in steps.children:
             child.close()
     return 0
+
+
+def _doer(name: str, key: str) -> str:
+    """The module that does a stage of a run: its own, or another one that the run's code names (`stage`), as of a run
+    whose model or outputs others made."""
+    path = layout.root() / layout.code(name, *key.split("/")) if key.count("/") == 1 else None
+    return str(read_json(path).get("stage", name)) if path and path.exists() else name
 
 
 def _is_module(name: str) -> bool:

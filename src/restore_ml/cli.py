@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ from restore_ml.registry import tables
 Command = Callable[[argparse.Namespace], int | None]
 """A sub-command: prints, and returns an exit code where it has another one than 0 to give."""
 
+GROUPS = {
+    "data": ("restore_ml.data.commands", "lay out, add and check collections of pictures"),
+    "weights": ("restore_ml.imported.commands", "make a run from weights that others trained"),
+}
+"""Commands with commands of their own: the module that has them, and what they are for."""
 EPILOG = """\
 examples:
   restore-ml data init                                        lay out the embedded photographs
@@ -157,13 +163,12 @@ def _add(parsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str
 
 
 def _add_data(parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
-    """The data commands bring their own options; their module is read only when one of them is called."""
-    if words and words[0] == "data":
-        from restore_ml.data.commands import add_parser
-
-        add_parser(parsers)
-    else:
-        parsers.add_parser("data", help="lay out, add and check collections of pictures")
+    """The commands of `GROUPS` bring their own options; their module is read only when one of them is called."""
+    for name, (module, text) in GROUPS.items():
+        if words and words[0] == name:
+            importlib.import_module(module).add_parser(parsers)
+        else:
+            parsers.add_parser(name, help=text)
 
 
 def _add_turing(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

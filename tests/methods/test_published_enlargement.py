@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.io import loadmat
 from torch import nn
 
 from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize
-from restore_ml.methods.super_resolution.vdsr import VDSRNet
+from restore_ml.imported.model import Source, fill, match
 from restore_ml.metrics.fidelity import psnr, psnr_y
 from tests.methods.enlarging import PARTS, TASK, inputs, method, paper, restored
 
@@ -56,18 +55,12 @@ def test_bicubic_reaches_the_published_figures(benchmark_data, name, scale):
     assert np.mean(ours) == pytest.approx(PUBLISHED[name][scale], abs=0.025)
 
 
-def official(path) -> VDSRNet:
-    """The authors' weights in our network: MATLAB keeps h x w x in x out."""
-    there = loadmat(path)["model"][0, 0]
-    net = VDSRNet()
-    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
-    with torch.no_grad():
-        for layer, weight, bias in zip(layers, there["weight"].ravel(), there["bias"].ravel(), strict=True):
-            out, channels = layer.weight.shape[:2]
-            values = np.asarray(weight, np.float32).reshape(3, 3, channels, out).transpose(3, 2, 0, 1)
-            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(values)))
-            layer.bias.copy_(torch.from_numpy(np.asarray(bias, np.float32).ravel()))
-    return net.eval()
+def official(path) -> nn.Module:
+    """The authors' weights in our network, as a run with `weights: FILE` has them."""
+    run = paper("vdsr")
+    networks = run.networks()
+    fill(run, networks, match(run, {"": Source(path)}, networks))
+    return networks["net"].eval()
 
 
 @pytest.mark.benchmark_data

@@ -43,6 +43,7 @@ GRAPH = Path("graph")  # task.yaml; <task>/{dvc.yaml,runs.yaml,dvc.lock}
 STAGES = Path("dvc.yaml")
 
 # Tracked by DVC, in the order in which they are built.
+BROUGHT = Path("brought")  # weights/<file>
 DATA = Path("data")  # <collection>/{collection.json,pictures/**}
 CODE = Path("code")
 PREPARED = Path("prepared")  # <domain>/{train,validation}/{manifest.parquet,*.arrow}, <domain>/test/<set>/
@@ -87,6 +88,11 @@ def lock_file(task: str = "") -> Path:
 def code(kind: str, task: str, run: str = "") -> Path:
     """What a stage depends on beside its data: code/<kind>/<task>.json, or of one run code/<kind>/<task>/<run>.json."""
     return CODE / kind / task / f"{run}.json" if run else CODE / kind / f"{task}.json"
+
+
+def brought_weights(file: str) -> Path:
+    """A file of weights that somebody else trained."""
+    return BROUGHT / "weights" / file
 
 
 def samples(task: str) -> Path:

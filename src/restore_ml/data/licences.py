@@ -2,7 +2,7 @@
 
 A champion carries its own list (`licences` of its decision.json), made when it was promoted. Of any other model the
 list is that of what lies in the training splits now: of its task's kinds of data, of those that what fills its slots
-learned from, and of weights of others.
+learned from, and of weights of others. A model whose weights others trained has theirs, as its entry says it.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ def found(root: Path, facts: Mapping[str, Any], folder: Path | None = None) -> L
         if path.exists():
             counts.update(read_table(path)["licence"].to_pylist())
     weights = {_of_weights(filler) for filler in facts.get("slots", {}).values() if not layout.is_run(filler)}
+    if facts.get("kind") == "imported":
+        weights |= {f"{facts['weights_licence']}: weights of {name}" for name in _files(facts)}
     return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0]))) | dict.fromkeys(sorted(weights), 0)
 
 
 def _domains(root: Path, facts: Mapping[str, Any], folder: Path | None) -> Iterator[str]:
     """The kinds of data that a model and what fills its slots learned from."""
     domains: set[str] = set()
-    if facts.get("parameters_total"):
+    if facts.get("parameters_total") and facts.get("kind") != "imported":
         domains.update(registry.task(facts["task"]).roles.values())
     for filler in facts.get("slots", {}).values():
         places = [place / layout.slot(filler) / "model.json" for place in (folder, root) if place is not None]
@@ -57,6 +59,11 @@ def _domains(root: Path, facts: Mapping[str, Any], folder: Path | None) -> Itera
         if path is not None:
             domains.update(_domains(root, read_json(path), None))
     yield from domains
+
+
+def _files(facts: Mapping[str, Any]) -> set[str]:
+    """The names of the files whose weights a run took."""
+    return {Path(file["file"]).name for file in facts["imported"].values()}
 
 
 def _of_weights(source: str) -> str:

@@ -116,7 +116,8 @@ def _teams(root: Path, task: str, params: settings.Params) -> tuple[dict[str, li
     runs = params.runs_of(task)
     teams = {run.name: [run.name, *(other.name for other in runs if other.of == run.name)]
              for run in runs if not run.of}
-    return teams, {run: params.seeds for run in teams if kinds.get(run) != "no training" and params.seeds > 1}
+    return teams, {run: params.seeds for run in teams if kinds.get(run) not in ("no training", "imported")
+                   and params.seeds > 1}
 
 
 def _record(root: Path, decision: Decision, evidence: str, profile: str, present: str) -> dict[str, Any]:

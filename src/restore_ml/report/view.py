@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
 from restore_ml.evaluation.scoring import read_task
@@ -58,7 +59,7 @@ class TaskView:
         self.scores = pd.DataFrame({"case": [], "run": [], "picture": []}) if scores is None else scores
         self.runs = [str(run) for run in self.table["run"].unique()]
         methods = dict(zip(self.table["run"], self.table["method"], strict=True))
-        self.kinds = {run: kind_of(task, str(methods[run])) for run in self.runs}
+        self.kinds = {run: kind_of_run(root, task, run, str(methods[run])) for run in self.runs}
         """What each run's method is: `network`, `fitted` ... (`restore_ml.runs.fingerprints.kind`)."""
 
     def gather(self) -> dict[str, Any]:
@@ -206,6 +207,13 @@ def spread(samples: list[Sample], limit: int) -> list[Sample]:
         places.append((seen[group], len(places)))
     chosen = sorted(place for _, place in sorted(places)[:limit])
     return [ordered[place] for place in chosen]
+
+
+def kind_of_run(root: Path, task: str, run: str, method: str) -> str:
+    """What a run's model says of itself (`imported`), else what its method is."""
+    path = root / layout.model(task, run) / "model.json"
+    told = read_json(path).get("kind", "") if path.exists() else ""
+    return str(told) or kind_of(task, method)
 
 
 def kind_of(task: str, method: str) -> str:

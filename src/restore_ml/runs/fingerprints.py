@@ -25,6 +25,7 @@ from restore_ml.training.precision import resolve
 LIBRARIES = ("numpy", "torch")
 """Whose versions a training or restoring depends on."""
 HERE = Path(__file__).parents[2]
+IMPORTED = "restore_ml.imported.model"
 TRAIN, RESTORE, SLOTS = "restore_ml.training.train", "restore_ml.restoring.stage", "restore_ml.training.slots"
 LOADING, SEEDS, SCORE = "restore_ml.restoring.loading", "restore_ml.seeds", "pipelines.score"
 GRADIENTS = ("restore_ml.training.loop", "restore_ml.training.sampler")
@@ -89,7 +90,28 @@ def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str
         kinds = ("train", "restore") if run.task in tables() else ("train",)
         content |= {layout.code(kind, run.task, run.name): {
             "run": run.name, "task": run.task, "method": run.method, layout.LEFT_OUT: built_at(run)} for kind in kinds}
+    for run in filter(lambda run: run.weights, params.runs.values()):
+        content |= {layout.code("train", run.task, run.name): _of_imported(
+            root, sources, run, content[layout.code("train", run.task, run.name)])}
     return {path.relative_to(layout.CODE).as_posix(): value for path, value in content.items()}
+
+
+def _of_imported(root: Path, sources: Sources, run: Run, trained: dict[str, Any]) -> dict[str, Any]:
+    """Of a run whose weights others trained: the files by their contents, and the stage that does it. `trained`: what
+    it would be of a training."""
+    files = {}
+    for network, named in run.weights.items():
+        file, _, part = named.partition("#")
+        if not (root / file).is_file():
+            raise UserError(f"The run {run.key!r} has its weights from {file}, which is not there; `dvc checkout` (or "
+                            "`dvc pull`) brings it, or `restore-ml weights import` once more.")
+        files[network] = {"file": file, "part": part, "sha256": sha256_of_file(root / file)}
+    method, module = method_class(run.task, run.method), method_module(run.task, run.method)
+    skipped = frozenset((TRAIN, name) for name in (*GRADIENTS, SLOTS))
+    return trained | {"stage": "brought.weights", "processes": 1,
+                      "imported": {"files": files, "licence": run.weights_licence},
+                      "modules": sources.hashes(["pipelines.brought.weights", IMPORTED, SEEDS, module],
+                                                _package(module), skipped, overridden(method))}
 
 
 def _of_task(root: Path, sources: Sources, params: Params, task: str, distances: dict[str, Any]) -> dict[Path, Any]:
@@ -242,8 +264,9 @@ def overridden(method: type[Method]) -> frozenset[str]:
 
 
 def kind(run: Run) -> str:
-    """`network`, `per picture` (optimised on the picture itself), `fitted` or `no training`."""
-    return kind_of_method(method_class(run.task, run.method))
+    """`network`, `per picture` (optimised on the picture itself), `fitted`, `no training`, or `imported` where others
+    trained it."""
+    return "imported" if run.weights else kind_of_method(method_class(run.task, run.method))
 
 
 def kind_of_method(method: type[Method]) -> str:

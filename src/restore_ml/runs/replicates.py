@@ -65,7 +65,7 @@ def _with_seeds(text: str, runs: Sequence[settings.Run], wanted: int, path: Path
         slots = ", ".join(f"{slot}: {run.slots.get(slot, layout.NONE)}" for slot in SLOTS)
         added += [f"  {run.name}_s{number}: {{of: {run.name}, {slots}, seed: {run.seed + number - 1}}}\n"
                   for number in range(2, wanted + 1)]
-    end = _end_of_runs(kept, path)
+    end = end_of_runs(kept, path)
     return "".join([*kept[:end], *added, *kept[end:]])
 
 
@@ -73,10 +73,10 @@ def draws(run: settings.Run) -> bool:
     """Whether a run's result depends on its seed: it trains, is fitted, or is optimised on the picture."""
     from restore_ml.runs.fingerprints import kind
 
-    return kind(run) != "no training"
+    return kind(run) not in ("no training", "imported")
 
 
-def _end_of_runs(lines: list[str], path: Path) -> int:
+def end_of_runs(lines: list[str], path: Path) -> int:
     """The line after the last entry of `runs:`."""
     start = next((number for number, line in enumerate(lines) if RUNS.match(line)), None)
     if start is None:

@@ -6,9 +6,9 @@ What the settings are is said by `restore_ml.runs.merging`. A replicate (`of:`) 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError, shown
@@ -16,10 +16,13 @@ from restore_ml.registry import method_class, nearest
 from restore_ml.runs.checks import known, one_of, whole
 from restore_ml.runs.merging import FEATURES, merged, resolved
 
+if TYPE_CHECKING:
+    from restore_ml.method import Method
+
 PROFILES = ("quick", "cpu", "gpu", "paper")
 SLOTS = ("features", "teacher", "recogniser", "parts")
 """Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
-RUN_KEYS = ("method", "profiles", *SLOTS, "seed", "settings", *PROFILES)
+RUN_KEYS = ("method", "profiles", *SLOTS, "seed", "settings", "weights", "weights_licence", *PROFILES)
 REPLICATE_KEYS = ("of", *SLOTS, "seed")
 """Of a run that repeats another one (`of:`) under its own seed; the slots stand there for DVC and must agree."""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -41,6 +44,12 @@ class Run:
     """The run of the same task that this one repeats under another seed (a replicate), or empty."""
     profiles: tuple[str, ...] = PROFILES
     """Those at which it is built (`profiles:` of its entry)."""
+
+    weights: dict[str, str] = field(default_factory=dict)
+    """Files of weights that others trained, by stored network, or one for all under the empty name; such a run is not
+    trained (`restore_ml.imported`)."""
+    weights_licence: str = ""
+    """Theirs, as a person gave it."""
 
     @property
     def key(self) -> str:
@@ -79,6 +88,8 @@ def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: 
         if (entry.get(slot) or layout.NONE) != (base.get(slot) or layout.NONE):
             raise UserError(f"{where} has another {slot} than {entry['of']!r}, which it repeats; write "
                             f"{slot}: {base.get(slot) or layout.NONE}.")
+    if base.get("weights"):
+        raise UserError(f"{where} repeats {entry['of']!r}, whose weights were trained by others; they have no seeds.")
     if whole(entry.get("seed"), f"seed of {where[:-1]}", 0) == base.get("seed", seed):
         raise UserError(f"{where} has the seed of {entry['of']!r}, which it repeats; give it another one.")
     return {"method": entry["of"], **base, "seed": entry["seed"]}
@@ -92,7 +103,8 @@ def _run(task_name: str, name: str, entry: dict[str, Any], active: tuple[str, st
     profile, features = active
     by_features = {source: resolved(cls, method, merged(entry, profile, where, source), where) for source in FEATURES}
     return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
-               by_features[features], of, _profiles(entry, where))
+               by_features[features], of, _profiles(entry, where), weights_of(cls, entry, where),
+               _licence(entry, where))
 
 
 def _profiles(entry: dict[str, Any], where: str) -> tuple[str, ...]:
@@ -103,6 +115,36 @@ def _profiles(entry: dict[str, Any], where: str) -> tuple[str, ...]:
     for name in named:
         one_of(name, PROFILES, f"a profile under profiles of {where}")
     return tuple(name for name in PROFILES if name in named)
+
+
+def weights_of(cls: type[Method], entry: dict[str, Any], where: str) -> dict[str, str]:
+    """`weights:` of an entry, a file below brought/weights (`FILE#KEY` for what lies below a key of it), or one for
+    each stored network."""
+    given = entry.get("weights")
+    if given is None:
+        return {}
+    if not cls.stored_networks:
+        raise UserError(f"{where} has `weights`, and its method has no networks that they could fill; take that line "
+                        "away.")
+    files = given if isinstance(given, dict) else {"": given}
+    if isinstance(given, dict) and set(files) != set(cls.stored_networks):
+        raise UserError(f"weights of {where} names {', '.join(files) or 'nothing'}; it must name a file for each of "
+                        f"{', '.join(cls.stored_networks)}, or be one file.")
+    home = layout.brought_weights("").as_posix()
+    for file in files.values():
+        path = file.partition("#")[0] if isinstance(file, str) else ""
+        if not path.startswith(f"{home}/") or ".." in path.split("/") or path.endswith("/"):
+            raise UserError(f"weights of {where} is {shown(file)}; it must be a file in {home}/, where `restore-ml "
+                            "weights import` puts it.")
+    return files
+
+
+def _licence(entry: dict[str, Any], where: str) -> str:
+    """`weights_licence:` of an entry."""
+    value = entry.get("weights_licence") or ""
+    if not isinstance(value, str) or (value and not entry.get("weights")):
+        raise UserError(f"weights_licence of {where} is {shown(value)}; it must be a text, beside `weights`.")
+    return value
 
 
 def _slots(entry: dict[str, Any], where: str) -> dict[str, str]:

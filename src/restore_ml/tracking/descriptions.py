@@ -83,7 +83,8 @@ class Task:
             parts.append(f"**Our reading** of a source that says too little: {reading}")
         material = trained_under(entry)
         if material:
-            parts.append(f"**Trained on** {material}.")
+            imported = entry.model.get("kind") == "imported"
+            parts.append(f"**{'Weights of others, under' if imported else 'Trained on'}** {material}.")
         if self.rules is not None:
             parts.append(f"[Its pictures, its intervals and the whole table]({page(self.task, entry.run)}) "
                          f"(while `make ui` runs; the same page is reports/gallery/{self.task}.html). "
