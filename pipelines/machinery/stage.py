@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 
+from pipelines import outside
 from pipelines.machinery.children import Child
 from pipelines.machinery.steps import Broken, Steps
 from restore_ml.base.errors import UserError, prepare_screen, report
@@ -23,11 +24,13 @@ def run(name: str, key: str = "") -> int:
         module = importlib.import_module(f"pipelines.{name}") if _is_module(name) else None
         if module is None or not hasattr(module, "stage"):
             raise UserError(f"There is no stage {name!r}; `dvc stage list` shows them.")
-        count = getattr(module, "CHILDREN", 0)
+        stage, count = module.stage, getattr(module, "CHILDREN", 0)
+        if outside.is_outside(name, key):  # another tool's outputs: neither a method nor a child is needed
+            stage, count = outside.stage_of(name), 0
         steps = Steps([Child(functools.partial(module.work, key)) for _ in range(count)])  # before there are threads
         from pipelines.machinery import link
 
-        link.run(name, key, module.stage, steps)
+        link.run(name, key, stage, steps)
     except Broken as broken:
         return report(broken.__cause__ or broken, f"the stage {name} {key}".strip())
     except (Exception, KeyboardInterrupt) as error:

@@ -47,6 +47,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
                                                  "pictures. Run it in the project's folder.")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_data(parsers, words)
+    _add_outside(parsers, words)
     runs = _add(parsers, "runs", commands.runs, "list the runs of all tasks and what became of them",
                 "restore-ml runs --task inpainting")
     runs.add_argument("--task", choices=tables(), help="only the runs of this task")
@@ -164,6 +165,17 @@ def _add_data(parsers: argparse._SubParsersAction[argparse.ArgumentParser], word
         add_parser(parsers)
     else:
         parsers.add_parser("data", help="lay out, add and check collections of pictures")
+
+
+def _add_outside(parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
+    """The commands for other tools bring their own options, as those of data do."""
+    if words and words[0] in ("inputs", "outputs"):
+        from restore_ml.outside.commands import add_parsers
+
+        add_parsers(parsers)
+    else:
+        parsers.add_parser("inputs", help="write test inputs for other tools")
+        parsers.add_parser("outputs", help="take in what other tools made of them, as a run of the table")
 
 
 def _add_turing(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -27,7 +27,7 @@ from tests.graphs import write_runs
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "pipelines", "flows", "dvc.yaml", "graph/task.yaml", "constraints.txt", "pyproject.toml",
-          ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+          "brought/README.md", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
 TASK = "super_resolution"
 PARAMS = """\
 profile: {profile}

@@ -19,7 +19,8 @@ from tests.graphs import write_runs
 ROOT = Path(__file__).parents[2]
 Runs = dict[str, dict[str, dict[str, Any]]]
 COPIED = ("src", "pipelines", "flows", "dvc.yaml", "graph/task.yaml", "params.yaml", "prefect.yaml", "constraints.txt",
-          "pyproject.toml", "Makefile", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+          "brought/README.md", "pyproject.toml", "Makefile",
+          ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
 RUNS: Runs = {
     "super_resolution": {"bicubic": {}, "vdsr": {"quick": {"steps": 20, "width": 8, "batch": 2, "patch": 32}}},
     "inpainting": {"telea": {}}, "colorization": {"gray_ab0": {}}, "representation": {}}

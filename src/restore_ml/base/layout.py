@@ -58,12 +58,18 @@ NONE = "none"
 """The run in an empty slot; models/none is a file that never changes."""
 LEFT_OUT = "left out"
 """The status of a run that is not built at the active profile, and the key in code/ that says where it is."""
+OUTSIDE = "outside"
+"""The method, kind and status of a run whose outputs another tool made (`restore_ml.outside`)."""
+
+# Brought by a person and pinned by a .dvc file a run: what other tools made.
+BROUGHT = Path("brought")  # outputs/<task>/<run>/<set>/<degradation>/**
 
 # Never tracked: what differs from machine to machine and from day to day.
 STATE = Path(".state")
 CHECKPOINTS = STATE / "checkpoints"  # <fingerprint>/
 COSTS = STATE / "costs"  # <kind>-<hash of a result>.json: seconds, memory
 TRANSIENT = STATE / "transient"  # <stage>/<task>/<run>: ended for want of memory or disk, to be tried again
+EXPORTS = STATE / "exports"  # <task>/<set>/<degradation>.json: hashes of the inputs that were exported here
 MLFLOW = STATE / "mlflow"  # mlflow.db, artifacts/
 PREFECT = STATE / "prefect"
 REPORTS = Path("reports")  # gallery/, data_docs/
@@ -152,6 +158,11 @@ def champion_scores(task: str) -> Path:
 def comparison(task: str) -> Path:
     """table.csv, table.md, metrics.json, plots/."""
     return COMPARISON / task
+
+
+def outputs(task: str, run: str) -> Path:
+    """What another tool made of a task's test pictures: <set>/<degradation>/{outputs.json,**}."""
+    return BROUGHT / "outputs" / task / run
 
 
 def champions(task: str) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
 from restore_ml.evaluation.scoring import read_task
@@ -210,6 +211,8 @@ def spread(samples: list[Sample], limit: int) -> list[Sample]:
 
 def kind_of(task: str, method: str) -> str:
     """What a method is in a word or two; empty where its class is not there any more."""
+    if method == layout.OUTSIDE:
+        return method
     from restore_ml.registry import method_class
     from restore_ml.runs.fingerprints import kind_of_method
 

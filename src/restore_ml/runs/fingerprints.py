@@ -17,6 +17,7 @@ from restore_ml.base.files import read_json, sha256_of_file, write_json
 from restore_ml.data import domains
 from restore_ml.method import Method
 from restore_ml.registry import evaluation_module, method_class, method_module, tables
+from restore_ml.runs.brought import outputs_by_case
 from restore_ml.runs.merging import OWN, RESNET29, VGG16
 from restore_ml.runs.settings import Params, Run, built_at
 from restore_ml.runs.sources import Edge, Sources
@@ -84,7 +85,7 @@ def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str
     for task in sorted({*params.tasks, *(run.task for run in params.runs.values())}):
         content |= _of_task(root, sources, params, task, distances)
     for run in params.runs.values():
-        content |= _of_run(sources, params, run, common)
+        content |= _of_outside(root, sources, run) if run.outputs else _of_run(sources, params, run, common)
     for run in params.elsewhere.values():
         kinds = ("train", "restore") if run.task in tables() else ("train",)
         content |= {layout.code(kind, run.task, run.name): {
@@ -162,6 +163,15 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
             ["pipelines.restore", RESTORE, SEEDS, module, f"restore_ml.tasks.{run.task}.task", *(
                 [f"restore_ml.tasks.{run.task}.optional"] if method.inputs else [])], _package(module), skipped, own)}
     return content
+
+
+def _of_outside(root: Path, sources: Sources, run: Run) -> dict[Path, Any]:
+    """A run of another tool's outputs: their hashes, and what reads them."""
+    about = {"run": run.name, "task": run.task, "method": run.method, "slots": {}, "seed": run.seed, "settings": {},
+             "outputs": outputs_by_case(root, run.task, run.name), "modules": sources.hashes(
+                 ["pipelines.outside", f"restore_ml.tasks.{run.task}.task",
+                  f"restore_ml.tasks.{run.task}.sample_files"], skipped=frozenset({SHELF}))}
+    return {layout.code(kind, run.task, run.name): about for kind in ("train", "restore")}
 
 
 def _package(module: str) -> str:
@@ -242,8 +252,8 @@ def overridden(method: type[Method]) -> frozenset[str]:
 
 
 def kind(run: Run) -> str:
-    """`network`, `per picture` (optimised on the picture itself), `fitted` or `no training`."""
-    return kind_of_method(method_class(run.task, run.method))
+    """`network`, `per picture` (optimised on the picture itself), `fitted`, `no training`, or `outside`."""
+    return layout.OUTSIDE if run.outputs else kind_of_method(method_class(run.task, run.method))
 
 
 def kind_of_method(method: type[Method]) -> str:

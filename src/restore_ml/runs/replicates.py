@@ -29,7 +29,7 @@ def write(root: Path, count: int | None = None, runs: Sequence[str] = ()) -> str
     wanted = params.seeds if count is None else count
     if wanted < 1:
         raise UserError(f"The number of seeds is {wanted}; give a whole number of at least 1.")
-    bases = [run for run in params.runs.values() if run.task in tables() and not run.of]
+    bases = [run for run in params.runs.values() if run.task in tables() and not run.of and not run.outputs]
     names = {name for run in bases for name in (run.name, run.key)}
     for name in runs:
         if name not in names:
@@ -65,7 +65,7 @@ def _with_seeds(text: str, runs: Sequence[settings.Run], wanted: int, path: Path
         slots = ", ".join(f"{slot}: {run.slots.get(slot, layout.NONE)}" for slot in SLOTS)
         added += [f"  {run.name}_s{number}: {{of: {run.name}, {slots}, seed: {run.seed + number - 1}}}\n"
                   for number in range(2, wanted + 1)]
-    end = _end_of_runs(kept, path)
+    end = end_of_runs(kept, path)
     return "".join([*kept[:end], *added, *kept[end:]])
 
 
@@ -73,10 +73,10 @@ def draws(run: settings.Run) -> bool:
     """Whether a run's result depends on its seed: it trains, is fitted, or is optimised on the picture."""
     from restore_ml.runs.fingerprints import kind
 
-    return kind(run) != "no training"
+    return kind(run) not in ("no training", layout.OUTSIDE)
 
 
-def _end_of_runs(lines: list[str], path: Path) -> int:
+def end_of_runs(lines: list[str], path: Path) -> int:
     """The line after the last entry of `runs:`."""
     start = next((number for number, line in enumerate(lines) if RUNS.match(line)), None)
     if start is None:
