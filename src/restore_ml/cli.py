@@ -47,7 +47,6 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
                                                  "pictures. Run it in the project's folder.")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_data(parsers, words)
-    _add_outside(parsers, words)
     runs = _add(parsers, "runs", commands.runs, "list the runs of all tasks and what became of them",
                 "restore-ml runs --task inpainting")
     runs.add_argument("--task", choices=tables(), help="only the runs of this task")
@@ -158,17 +157,14 @@ def _add(parsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str
 
 
 def _add_data(parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
-    """The data commands bring their own options; their module is read only when one of them is called."""
+    """The data commands bring their own options; their module is read only when one of them is called. So do those for
+    other tools."""
     if words and words[0] == "data":
         from restore_ml.data.commands import add_parser
 
         add_parser(parsers)
     else:
         parsers.add_parser("data", help="lay out, add and check collections of pictures")
-
-
-def _add_outside(parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
-    """The commands for other tools bring their own options, as those of data do."""
     if words and words[0] in ("inputs", "outputs"):
         from restore_ml.outside.commands import add_parsers
 

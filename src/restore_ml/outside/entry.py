@@ -7,14 +7,14 @@ from pathlib import Path
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_text
-from restore_ml.runs import graph, settings
+from restore_ml.runs import settings
 from restore_ml.runs.replicates import end_of_runs
 from restore_ml.runs.run_entry import SLOTS
 
 
 def write(root: Path, task: str, run: str) -> list[str]:
     """Put the run behind the others of its task unless it is there; returns what to say of it. Nothing is left of an
-    entry with which the settings or the graph could not be read (`UserError`)."""
+    entry with which the settings could not be read (`UserError`)."""
     path = root / layout.runs_file(task)
     params = settings.load(root / layout.PARAMS)
     if f"{task}/{run}" in {**params.runs, **params.elsewhere}:
@@ -29,7 +29,6 @@ def write(root: Path, task: str, run: str) -> list[str]:
     write_text(path, "".join(lines))
     try:
         settings.load(root / layout.PARAMS)
-        graph.check(root)
     except UserError:
         write_text(path, before)
         raise

@@ -31,7 +31,9 @@ def export(root: Path, task: str, test_set: str, degradation: str, folder: Path)
     params = settings.load(root / layout.PARAMS)
     inputs = Inputs(root, task, test_set, degradation)
     _make_room(folder, inputs)
-    samples, given, wanted = {}, {}, {}
+    samples: dict[str, dict[str, Any]] = {}
+    given: dict[str, str] = {}
+    wanted: dict[str, str] = {}
     for name, record in inputs:
         files, asked = inputs.files.given(record.arrays), inputs.files.wanted(record.arrays)
         written = {path: digest for part, made in files.items() for path, digest in _write(folder, part, name, made)}
@@ -41,7 +43,7 @@ def export(root: Path, task: str, test_set: str, degradation: str, folder: Path)
         given |= {part: made.kind.name for part, made in files.items()}
         wanted |= {part: str(want) for part, want in asked.items()}
     hashes = {entry["id"]: entry["sha256"] for entry in samples.values()}
-    manifest = {"what": WHAT, "format": FORMAT, "task": task, "set": test_set, "case": degradation,
+    manifest: dict[str, Any] = {"what": WHAT, "format": FORMAT, "task": task, "set": test_set, "case": degradation,
                 "seed": params.seed, "inputs_sha256": case_hash(hashes), "protocol": protocol_in_words(inputs),
                 "given": given, "wanted": wanted, "samples": samples}
     write_text(folder / README, _readme(manifest))

@@ -89,7 +89,7 @@ def _picture(path: Path) -> Output:
             _check_alpha(int(values[..., 3].min()), 65535)
             notes.append("an alpha channel that hides nothing, left out")
         elif image.has_transparency_data and not deep:
-            _check_alpha(image.convert("RGBA").getchannel("A").getextrema()[0], 255)
+            _check_alpha(int(np.asarray(image.convert("RGBA").getchannel("A")).min()), 255)
             notes.append("an alpha channel that hides nothing, left out")
         if image.format in LOSSY:
             notes.append(f"{image.format}, which loses something: the figures are those of the files")
