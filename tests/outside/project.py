@@ -18,21 +18,22 @@ from restore_ml.data.file_kinds import BOXES, CLASSES, CLIP, LABELS, VOLUME, Box
 from restore_ml.data.file_kinds.bands import BANDS
 from restore_ml.data.nifti import Volume
 from restore_ml.data.shards import Record, Shard
+from restore_ml.registry import method_names
 from restore_ml.seeds import generator
+from restore_ml.tasks.protocol import protocol
 from restore_ml.tasks.sample_files import Wanted
 from tests.graphs import write_runs
 from tests.tracking.small_project import PARAMS
 from tests.walk.material import sample
 
 TASK, CASE = "super_resolution", "x2"
-BASELINES = {"super_resolution": "bicubic", "inpainting": "telea"}
 
 
 def build(root: Path, task: str = TASK, degradation: str = CASE, count: int = 3, size: tuple[int, int] = (72, 64),
           names: Callable[[int], str] = lambda number: f"picture_{number:03d}", test_set: str = "photos") -> Path:
     """A project with `count` samples of a case."""
     write_text(root / layout.PARAMS, PARAMS)
-    runs = {BASELINES[task]: {}} if task in BASELINES else {}
+    runs: dict[str, dict[str, Any]] = {(*protocol(task).baselines, *method_names(task))[0]: {}}
     if not (root / layout.runs_file(task)).exists():
         write_runs(root, task, runs)
     made = [(f"{number:064x}", sample(task, degradation, number, size),

@@ -36,6 +36,8 @@ class Seen:
     """By what is wrong, the names of the samples."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     over: list[str] = field(default_factory=list)
+    matched: int = 0
+    """Files that belong to a sample by their names."""
     how: str = ""
     sentences: list[str] = field(default_factory=list)
     """Of what is wrong with the folder as a whole, or cannot be a result."""
@@ -63,8 +65,8 @@ def add(root: Path, run: str, task: str, test_set: str, degradation: str, folder
     seen = look(root, inputs, folder)
     wrong = [*seen.sentences, *(f"{_counted(names)}: {reason}." for reason, names in seen.faults.items())]
     if not seen.found or seen.sentences or (wrong and not partial):
-        if (other := _other_set(root, inputs, folder)) and not seen.found:
-            wrong.append(other)
+        if not seen.matched and not seen.sentences:
+            wrong.append(_other_set(root, inputs, folder))
         rest = [f"And {len(wrong) - MOST} more of the kind."] if len(wrong) > MOST else []
         advice = ["--partial takes the others in; a run that lacks some has no rank."] if (
             seen.found and not seen.sentences) else []
@@ -147,7 +149,7 @@ def look(root: Path, inputs: Inputs, folder: Path) -> Seen:
     for part, found in matched.items():
         seen.sentences += found.faults
         seen.over += [f"{part}/{name}" if len(asked) > 1 else name for name in found.over]
-        seen.how = seen.how or found.how
+        seen.how, seen.matched = seen.how or found.how, seen.matched + len(found.files)
     targets = Shard(root / layout.samples(inputs.task) / "targets" / f"{inputs.case}.arrow")
     true = {targets.id(number): number for number in range(len(targets))}
     for name, record in inputs:

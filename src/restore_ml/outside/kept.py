@@ -35,7 +35,7 @@ def output_of(task: str, record: Record, paths: Mapping[str, Path]) -> tuple[Arr
     read = {name: reading.read(paths[name], wanted, record.arrays, given)
             for name, wanted in files.wanted(record.arrays).items()}
     made = files.output(record.arrays, {name: output.value for name, output in read.items()})
-    output = {name: np.ascontiguousarray(value)
+    output = {name: np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value)
               for name, value in registry.task(task).compose(record.arrays, made).items()}
     try:
         check(task, output, record.arrays, {})
@@ -93,8 +93,8 @@ def keep(root: Path, task: str, run: str, case: str, found: Mapping[str, tuple[s
     write_json(new / KEPT, {"format": FORMAT, "samples": samples, **facts})
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
+        shutil.move(target, old)
+    shutil.move(new, target)
     shutil.rmtree(old, ignore_errors=True)
     return target
 
