@@ -150,7 +150,7 @@ def test_the_input_itself_is_as_large_as_the_input(root: Path, tmp_path: Path, a
 
 @pytest.mark.parametrize(("size", "why"), [
     ((64, 56), "8 columns and 8 rows are missing; some tools crop to a multiple of 8 or 16 first"),
-    ((72, 56), "8 columns and 0 rows are missing"), ((80, 64), "the tool padded the input"),
+    ((72, 56), "8 columns are missing"), ((80, 64), "the tool padded the input"),
     ((64, 72), "it was turned"), ((144, 128), "it is 4 times as large as the input, and this case asks for 2 times"),
     ((300, 300), "nothing is resized here")])
 def test_another_size_is_refused_with_what_may_have_happened(root: Path, tmp_path: Path, add: Add,
@@ -266,6 +266,20 @@ def test_a_folder_for_another_set(root: Path, tmp_path: Path, add: Add) -> None:
     made.results(root, tmp_path / "results", name="other_{}.png")
     status, said = add()
     assert status == 2 and "The files have the names of the test set more: give --set more?" in said
+
+
+def test_the_very_files_of_another_case_are_refused(root: Path, tmp_path: Path, add: Add) -> None:
+    made.results(root, tmp_path / "results", name="picture_{:03d}_x2.png")
+    assert add()[0] == 0
+    made.build(root, degradation="x2_noise")
+    where = (*WHERE[:5], "x2_noise")
+    cli.main(["inputs", "export", *where, str(tmp_path / "noise")])
+    status, said = add(where=where, name="again")
+    assert status == 2 and ("3 of 3 files are those that were taken in for photos/x2 (run theirs): this is the folder "
+                            "of that case.") in said
+    made.results(root, tmp_path / "results", lambda picture: picture // 2 * 2, name="picture_{:03d}_x2.png")
+    status, said = add(where=where, name="again")
+    assert status == 0 and "The names of the files say x2, and they are taken in for x2_noise" in said
 
 
 def test_names_of_nothing_and_files_of_nothing(root: Path, tmp_path: Path, add: Add) -> None:

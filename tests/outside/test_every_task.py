@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from restore_ml import cli
 from restore_ml.base import layout
@@ -71,8 +72,19 @@ def add(tmp_path: Path, name: str, degradation: str) -> int:
                      str(tmp_path / "results")])
 
 
+def test_several_files_of_a_sample_lie_in_folders_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    taken(tmp_path, monkeypatch, "contrast_synthesis", "missing_t1ce_flair")
+    (tmp_path / "results/t1ce").mkdir(parents=True)
+    assert add(tmp_path, "contrast_synthesis", "missing_t1ce_flair") == 2
+    assert "t1ce and flair are wanted of each sample, each in a folder of its name; there is no flair." in (
+        capsys.readouterr().err)
+
+
 def test_known_pixels_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = taken(tmp_path, monkeypatch, "inpainting", "centre")
+    mask = np.asarray(Image.open(tmp_path / "exported/mask/picture_001.png"))
+    assert np.array_equal(mask, 255 * made.inputs(root, "inpainting", "photos/centre")[0]["mask"][..., 0])
     for number, target in enumerate(made.truths(root, "inpainting", "photos/centre"), 1):
         made.save(tmp_path / f"results/picture_{number:03d}.png", made.poor(target["image"], number, 30.0))
     assert add(tmp_path, "inpainting", "centre") == 0

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError, shown
 from restore_ml.base.programs import dvc
-from restore_ml.data.file_kinds import ending
+from restore_ml.data.file_kinds import LABELS
 from restore_ml.data.pictures import Refused
 from restore_ml.data.shards import Shard
-from restore_ml.outside import entry, kept, reading
+from restore_ml.outside import entry, kept, others
 from restore_ml.outside.export import exported
 from restore_ml.outside.inputs import MANIFEST, Inputs, case_hash, changed, read_manifest
-from restore_ml.outside.names import Matched, listed, match
+from restore_ml.outside.names import listed, match
 from restore_ml.outside.suspicions import Suspicions
 from restore_ml.runs import settings
 from restore_ml.runs.run_entry import RUN_NAME
-from restore_ml.tasks.sample_files import Wanted
 
 Found = dict[str, tuple[str, dict[str, Path]]]
 """By the id of each sample its name and its files."""
@@ -33,7 +32,9 @@ class Seen:
 
     found: Found = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
-    """By what is wrong, the names of the samples."""
+    """By what is wrong, the names of the files (of missing ones those of the samples)."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """By the name of each sample whose output cannot be used, why."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     over: list[str] = field(default_factory=list)
     matched: int = 0
@@ -43,10 +44,10 @@ class Seen:
     """Of what is wrong with the folder as a whole, or cannot be a result."""
     said: list[str] = field(default_factory=list)
 
-    @property
-    def left_out(self) -> dict[str, str]:
-        """Why, by the names of the samples."""
-        return {name: reason for reason, names in self.faults.items() for name in names}
+    def leave_out(self, name: str, file: str, reason: str) -> None:
+        """Note that a sample has no output that can be used."""
+        self.faults.setdefault(reason, []).append(file)
+        self.left_out[name] = reason
 
 
 def add(root: Path, run: str, task: str, test_set: str, degradation: str, folder: Path,
@@ -66,7 +67,8 @@ def add(root: Path, run: str, task: str, test_set: str, degradation: str, folder
     wrong = [*seen.sentences, *(f"{_counted(names)}: {reason}." for reason, names in seen.faults.items())]
     if not seen.found or seen.sentences or (wrong and not partial):
         if not seen.matched and not seen.sentences:
-            wrong.append(_other_set(root, inputs, folder))
+            wanted = next(iter(inputs.files.wanted(inputs.shard[0].arrays).values()))
+            wrong.append(others.named_like(root, inputs, folder, wanted))
         rest = [f"And {len(wrong) - MOST} more of the kind."] if len(wrong) > MOST else []
         advice = ["--partial takes the others in; a run that lacks some has no rank."] if (
             seen.found and not seen.sentences) else []
@@ -113,14 +115,15 @@ def _check_folder(root: Path, folder: Path, inputs: Inputs) -> None:
 
 def _check_inputs(root: Path, inputs: Inputs, hashes: Mapping[str, str], folder: Path, given: Path | None) -> None:
     """`UserError` unless the tool was given the inputs that the case has now."""
-    manifest = read_manifest((given or folder.resolve().parent) / MANIFEST)
+    place = given or folder.resolve().parent
+    manifest = read_manifest(place / MANIFEST)
     if given is not None and manifest is None:
         raise UserError(f"{given} holds no exported inputs (no {MANIFEST} of them); give the folder that `restore-ml "
                         "inputs export` wrote.")
     case, now = inputs.case, case_hash(dict(hashes))
     if manifest is not None:
         if [manifest["task"], manifest["set"], manifest["case"]] != [inputs.task, case.test_set, case.degradation]:
-            raise UserError(f"The inputs exported beside {folder} are those of {manifest['task']} {manifest['set']}/"
+            raise UserError(f"The inputs in {place} are those of {manifest['task']} {manifest['set']}/"
                             f"{manifest['case']}, not of {inputs.task} {case}; name the right case, or the folder of "
                             "its inputs with --inputs.")
         then = {own["id"]: own["sha256"] for own in manifest["samples"].values()}
@@ -144,8 +147,12 @@ def look(root: Path, inputs: Inputs, folder: Path) -> Seen:
     """Match, read and check all files of a folder; nothing is written."""
     seen, suspicions = Seen(), Suspicions(inputs.task)
     asked = inputs.files.wanted(inputs.shard[0].arrays)
-    matched = {part: _matched(inputs, want, folder / part if len(asked) > 1 else folder)
+    matched = {part: match([*inputs.names.values()], others.files(folder / part if len(asked) > 1 else folder, want))
                for part, want in asked.items()}
+    if lacking := [part for part in asked if len(asked) > 1 and not (folder / part).is_dir()]:
+        seen.sentences.append(f"{' and '.join(asked)} are wanted of each sample, each in a folder of its name; there "
+                              f"is no {' and no '.join(lacking)}.")
+        return seen
     for part, found in matched.items():
         seen.sentences += found.faults
         seen.over += [f"{part}/{name}" if len(asked) > 1 else name for name in found.over]
@@ -156,14 +163,13 @@ def look(root: Path, inputs: Inputs, folder: Path) -> Seen:
         paths = {part: (folder / part if len(asked) > 1 else folder) / found.files[name]
                  for part, found in matched.items() if name in found.files}
         if len(paths) < len(asked):
-            if not any(name in sentence for sentence in seen.sentences):
-                seen.faults.setdefault("there is no file", []).append(name)
+            if any(name in found.missing for found in matched.values()):  # of others a sentence was said
+                seen.leave_out(name, name, "there is no file")
             continue
         try:
             output, notes = kept.output_of(inputs.task, record, paths)
         except Refused as refused:
-            seen.faults.setdefault(refused.reason, []).append(", ".join(found.files[name] for found in
-                                                                        matched.values()))
+            seen.leave_out(name, ", ".join(found.files[name] for found in matched.values()), refused.reason)
             continue
         for note in notes:
             seen.notes.setdefault(note, []).append(name)
@@ -172,39 +178,10 @@ def look(root: Path, inputs: Inputs, folder: Path) -> Seen:
             targets.release()
         seen.found[record.id] = (name, paths)
     seen.sentences += suspicions.refused()
-    seen.said = suspicions.said()
+    if not any(want.kind.text or want.kind is LABELS for want in asked.values()):  # those may be equal: nothing found
+        seen.sentences += others.same_files(root, inputs.task, str(inputs.case), seen.found)
+    seen.said = [*suspicions.said(), *others.named_otherwise(root, inputs, seen.how)]
     return seen
-
-
-def _matched(inputs: Inputs, wanted: Wanted, folder: Path) -> Matched:
-    files = _files(folder, wanted)
-    return match([*inputs.names.values()], files)
-
-
-def _files(folder: Path, wanted: Wanted) -> dict[str, str]:
-    """The names of what may be an output, without their endings, by the whole name."""
-    paths: Iterable[Path] = sorted(folder.iterdir()) if folder.is_dir() else ()
-    return {path.name: path.name if path.is_dir() else path.name[:len(path.name) - len(ending(path.name))]
-            for path in paths if not path.name.startswith(".") and reading.promises(wanted, path)}
-
-
-def _other_set(root: Path, inputs: Inputs, folder: Path) -> str:
-    """A sentence where the files have the names of another test set of the task."""
-    wanted = next(iter(inputs.files.wanted(inputs.shard[0].arrays).values()))
-    files = _files(folder, wanted)
-    if not files:
-        inner = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and _files(path, wanted)]
-        within = f" There are some in {listed(inner)} below it: give that folder." if inner else ""
-        return f"There is no file in it that could be {wanted}.{within}"
-    for path in sorted((root / layout.inputs(inputs.task)).glob("*/*.arrow")):
-        test_set = path.parent.name
-        if test_set == inputs.case.test_set:
-            continue
-        other = Inputs(root, inputs.task, test_set, path.stem)
-        if 2 * len(match([*other.names.values()], files).files) > len(other.names):
-            return f"The files have the names of the test set {test_set}: give --set {test_set}?"
-    return (f"No file is named like a sample: they are called {listed([*inputs.names.values()][:2])}, the files "
-            f"{listed([*files][:2])}.")
 
 
 def _said(seen: Seen, wrong: list[str]) -> list[str]:

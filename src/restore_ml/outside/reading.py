@@ -147,7 +147,8 @@ def _check_size(size: tuple[int, ...], wanted: Wanted, inputs: Arrays, given: Ma
     elif scale > 1 and first and height % first[0] == 0 and width * first[0] == height * first[1]:
         why = f"it is {height // first[0]} times as large as the input, and this case asks for {scale} times"
     elif 0 <= high - height < 64 and 0 <= wide - width < 64:
-        why = (f"{wide - width} columns and {high - height} rows are missing; some tools crop to a multiple of 8 or 16 "
+        lost = [f"{count} {what}" for count, what in ((wide - width, "columns"), (high - height, "rows")) if count]
+        why = (f"{' and '.join(lost)} are missing; some tools crop to a multiple of 8 or 16 "
                "first: let it pad the input instead, and cut the result to the size that is wanted")
     elif 0 <= height - high < 64 and 0 <= width - wide < 64:
         why = "the tool padded the input: cut the result to the size that is wanted"
