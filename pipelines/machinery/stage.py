@@ -6,7 +6,7 @@ import functools
 import importlib
 import importlib.util
 
-from pipelines import outside
+from pipelines.machinery import outside
 from pipelines.machinery.children import Child
 from pipelines.machinery.steps import Broken, Steps
 from restore_ml.base.errors import UserError, prepare_screen, report

@@ -10,8 +10,8 @@ import numpy as np
 import pandas
 import pytest
 
-from pipelines import outside as stages
-from pipelines.machinery.steps import Steps
+from pipelines.machinery import outside as stages
+from pipelines.machinery.stage import run as run_stage
 from restore_ml import cli
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
@@ -54,10 +54,7 @@ def rebuild(root: Path, run: str = "theirs") -> dict[str, Any]:
     content = code(root, settings.load(root / layout.PARAMS))
     for kind in ("train", "restore"):
         write_json(root / layout.code(kind, TASK, run), content[f"{kind}/{TASK}/{run}.json"])
-        assert stages.is_outside(kind, f"{TASK}/{run}")
-        steps = Steps()
-        steps.start(watched=False)
-        stages.stage_of(kind)(steps, f"{TASK}/{run}")
+        assert run_stage(kind, f"{TASK}/{run}") == 0
     small_project.rescore(root)
     return dict(read_json(root / layout.restored(TASK, run) / "status.json"))
 

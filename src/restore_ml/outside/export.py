@@ -14,11 +14,12 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import canonical_json, read_json, sha256, write_json, write_text, write_whole
+from restore_ml.data import films, pictures
 from restore_ml.data.file_kinds import CLIP, VOLUME, Form
 from restore_ml.outside.inputs import FORMAT, MANIFEST, WHAT, Inputs, case_hash, input_hash, read_manifest
 from restore_ml.tasks.base import Task
 from restore_ml.tasks.protocol import protocol
-from restore_ml.tasks.sample_files import Made, Wanted
+from restore_ml.tasks.sample_files import PICTURE, Made, Wanted
 
 README = "README.md"
 
@@ -34,6 +35,7 @@ def export(root: Path, task: str, test_set: str, degradation: str, folder: Path)
     samples: dict[str, dict[str, Any]] = {}
     given: dict[str, str] = {}
     wanted: dict[str, str] = {}
+    endings: dict[str, list[str]] = {}
     for name, record in inputs:
         files, asked = inputs.files.given(record.arrays), inputs.files.wanted(record.arrays)
         written = {path: digest for part, made in files.items() for path, digest in _write(folder, part, name, made)}
@@ -42,10 +44,11 @@ def export(root: Path, task: str, test_set: str, degradation: str, folder: Path)
                          "wanted": {part: _plain(want) for part, want in asked.items()}}
         given |= {part: made.kind.name for part, made in files.items()}
         wanted |= {part: str(want) for part, want in asked.items()}
+        endings |= {part: _endings(want) for part, want in asked.items()}
     hashes = {entry["id"]: entry["sha256"] for entry in samples.values()}
     manifest: dict[str, Any] = {"what": WHAT, "format": FORMAT, "task": task, "set": test_set, "case": degradation,
                 "seed": params.seed, "inputs_sha256": case_hash(hashes), "protocol": protocol_in_words(inputs),
-                "given": given, "wanted": wanted, "samples": samples}
+                "given": given, "wanted": wanted, "endings": endings, "samples": samples}
     write_text(folder / README, _readme(manifest))
     write_json(folder / MANIFEST, manifest)
     remember(root, task, test_set, degradation, manifest["inputs_sha256"])
@@ -89,18 +92,25 @@ def _write(folder: Path, part: str, name: str, made: Made) -> Iterable[tuple[str
 
 def _plain(wanted: Wanted) -> dict[str, Any]:
     """What is expected of a file, for programs."""
-    found: dict[str, Any] = {"kind": wanted.kind.name, "endings": sorted(wanted.kind.reads)}
+    found: dict[str, Any] = {"kind": wanted.kind.name}
     if wanted.size is not None:
         found |= {"height": wanted.size[0], "width": wanted.size[1]}
     return found | {name: value for name, value in (("channels", wanted.channels), ("frames", wanted.frames)) if value}
 
 
+def _endings(wanted: Wanted) -> list[str]:
+    """Those that are read; a folder of frames has none."""
+    own = {PICTURE: pictures.SUFFIXES, CLIP: films.SUFFIXES}
+    return sorted(own.get(wanted.kind, wanted.kind.reads))
+
+
 def protocol_in_words(inputs: Inputs) -> list[str]:
     """How outputs are judged: sentences from the task's own words."""
     task, rules = registry.task(inputs.task), protocol(inputs.task)
-    module = sys.modules[type(rules).__module__]
     better = "higher" if rules.metric(rules.primary).direction > 0 else "lower"
-    found = [_joined(sys.modules[type(task).__module__].__doc__), _joined(module.__doc__),
+    cases = registry.parts(inputs.task).cases
+    found = [_joined(sys.modules[type(part).__module__].__doc__) for part in (task, cases, rules)]
+    found = [*filter(None, found),
              "Each sample is restored from its own inputs alone, none is left out, and nothing is chosen by the truth.",
              f"The table ranks by {rules.primary} ({better} is better)."]
     if type(task).compose is not Task.compose:
@@ -121,7 +131,7 @@ def _readme(manifest: dict[str, Any]) -> str:
     entry = manifest["samples"][first]
     told = next(iter(entry["told"].items()), None)
     several = len(manifest["wanted"]) > 1
-    lines = [f"# {task}, {case}: {len(manifest['samples'])} samples", "", "Given:", "",
+    lines = [f"# {task}, {case}: {len(manifest['samples'])} samples, seed {manifest['seed']}", "", "Given:", "",
              *(f"- `{part}/`: {kind} files, such as `{next(path for path in entry['files'] if path.startswith(part))}`"
                for part, kind in manifest["given"].items())]
     if told:

@@ -169,7 +169,7 @@ def _of_outside(root: Path, sources: Sources, run: Run) -> dict[Path, Any]:
     """A run of another tool's outputs: their hashes, and what reads them."""
     about = {"run": run.name, "task": run.task, "method": run.method, "slots": {}, "seed": run.seed, "settings": {},
              "outputs": outputs_by_case(root, run.task, run.name), "modules": sources.hashes(
-                 ["pipelines.outside", f"restore_ml.tasks.{run.task}.task",
+                 ["pipelines.machinery.outside", f"restore_ml.tasks.{run.task}.task",
                   f"restore_ml.tasks.{run.task}.sample_files"], skipped=frozenset({SHELF}))}
     return {layout.code(kind, run.task, run.name): about for kind in ("train", "restore")}
 
