@@ -83,6 +83,8 @@ def test_missing_files_are_named_and_nothing_is_taken(root: Path, tmp_path: Path
     status, said = add()
     assert status == 2 and "nothing was taken in" in said and "picture_002: there is no file." in said
     assert "--partial" in said and not kept(root).exists()
+    (tmp_path / "results/zebra.png").write_bytes((tmp_path / "results/picture_001.png").read_bytes())
+    assert "Files that are no sample's by their names: zebra.png." in add()[1]
     assert "theirs" not in (root / layout.runs_file("super_resolution")).read_text()
     status, said = add("--partial")
     assert status == 0 and "2 of 3 outputs taken in" in said and "Left out: picture_002: there is no file." in said
@@ -334,6 +336,13 @@ def test_names_that_cannot_be(root: Path, tmp_path: Path, add: Add) -> None:
     assert "There are no test samples of inpainting" in add(where=("--task", "inpainting", *WHERE[2:]))[1]
     assert add(where=(*WHERE[:5], "photos/x2"))[0] == 0 and add(name="1.5")[0] == 0
     assert "1.5" in {run.name for run in settings.load(root / layout.PARAMS).runs.values()}
+
+
+@pytest.mark.parametrize("words", [["inputs", "export"], ["outputs", "add"]])
+def test_each_command_shows_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--help"])
+    assert f"restore-ml {' '.join(words)}" in capsys.readouterr().out.split("example")[1]
 
 
 def test_an_export_says_what_is_given_and_wanted(root: Path, tmp_path: Path) -> None:

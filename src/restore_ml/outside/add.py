@@ -22,6 +22,7 @@ from restore_ml.runs.run_entry import RUN_NAME
 
 Found = dict[str, tuple[str, dict[str, Path]]]
 """By the id of each sample its name and its files."""
+MISSING = "there is no file"
 MOST = 12
 """Sentences that are shown of what is wrong."""
 
@@ -64,11 +65,14 @@ def add(root: Path, run: str, task: str, test_set: str, degradation: str, folder
     hashes = inputs.hashes()
     _check_inputs(root, inputs, hashes, folder, exported_folder)
     seen = look(root, inputs, folder)
-    wrong = [*seen.sentences, *(f"{_counted(names)}: {reason}." for reason, names in seen.faults.items())]
+    wrong = [*seen.sentences, *(f"{_counted(names, 'samples' if reason == MISSING else 'files')}: {reason}."
+                                for reason, names in seen.faults.items())]
     if not seen.found or seen.sentences or (wrong and not partial):
         if not seen.matched and not seen.sentences:
             wanted = next(iter(inputs.files.wanted(inputs.shard[0].arrays).values()))
             wrong.append(others.named_like(root, inputs, folder, wanted))
+        elif MISSING in seen.faults and seen.over:
+            wrong.append(f"Files that are no sample's by their names: {listed(seen.over)}.")
         rest = [f"And {len(wrong) - MOST} more of the kind."] if len(wrong) > MOST else []
         advice = ["--partial takes the others in; a run that lacks some has no rank."] if (
             seen.found and not seen.sentences) else []
@@ -164,7 +168,7 @@ def look(root: Path, inputs: Inputs, folder: Path) -> Seen:
                  for part, found in matched.items() if name in found.files}
         if len(paths) < len(asked):
             if any(name in found.missing for found in matched.values()):  # of others a sentence was said
-                seen.leave_out(name, name, "there is no file")
+                seen.leave_out(name, name, MISSING)
             continue
         try:
             output, notes = kept.output_of(inputs.task, record, paths)
@@ -192,8 +196,8 @@ def _said(seen: Seen, wrong: list[str]) -> list[str]:
     return told + seen.said
 
 
-def _counted(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} files ({listed(names)})"
+def _counted(names: list[str], what: str = "files") -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} {what} ({listed(names)})"
 
 
 def pin(root: Path, task: str, run: str) -> list[str]:
@@ -202,4 +206,4 @@ def pin(root: Path, task: str, run: str) -> list[str]:
     if not (root / ".dvc").is_dir():
         return [f"{root} is no DVC repository, so {home} is not pinned."]
     dvc(root, "add", "--quiet", home.as_posix())
-    return [f"{home}.dvc: pinned by DVC; commit it with {layout.runs_file(task)}."]
+    return [f"{home}.dvc: pinned by DVC; commit {layout.BROUGHT}/ and {layout.runs_file(task)}."]
