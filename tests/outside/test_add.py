@@ -279,6 +279,7 @@ def test_the_very_files_of_another_case_are_refused(root: Path, tmp_path: Path, 
     status, said = add(where=where, name="again")
     assert status == 2 and ("3 of 3 files are those that were taken in for photos/x2 (run theirs): this is the folder "
                             "of that case.") in said
+    assert "If they were wrong there, delete brought/outputs/super_resolution/theirs/photos/x2 first." in said
     made.results(root, tmp_path / "results", lambda picture: picture // 2 * 2, name="picture_{:03d}_x2.png")
     status, said = add(where=where, name="again")
     assert status == 0 and "The names of the files say x2, and they are taken in for x2_noise" in said

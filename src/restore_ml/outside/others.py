@@ -63,5 +63,6 @@ def same_files(root: Path, task: str, case: str, found: Mapping[str, tuple[str, 
         kept = {sha256_of_file(path) for path in place.parent.rglob("*") if path.is_file() and path.name != KEPT}
         if other != case and hashes and 2 * len(hashes & kept) > len(hashes):
             return [f"{len(hashes & kept)} of {len(hashes)} files are those that were taken in for {other} (run "
-                    f"{place.parents[2].name}): this is the folder of that case."]
+                    f"{place.parents[2].name}): this is the folder of that case. If they were wrong there, delete "
+                    f"{place.parent.relative_to(root)} first."]
     return []
