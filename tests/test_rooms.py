@@ -14,7 +14,8 @@ import restore_ml
 
 LIBRARY = Path(restore_ml.__file__).parent
 ROOMS = ("seeds", "base", "kinds", "arrays", "registry", "method", "data", "degradations", "metrics", "tasks",
-         "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "imported", "evaluation", "promotion",
+         "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "imported", "evaluation", "outside",
+         "promotion",
          "report", "tracking", "serving", "commands", "cli")
 
 

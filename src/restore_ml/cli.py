@@ -18,6 +18,8 @@ Command = Callable[[argparse.Namespace], int | None]
 
 GROUPS = {
     "data": ("restore_ml.data.commands", "lay out, add and check collections of pictures"),
+    "inputs": ("restore_ml.outside.inputs_command", "write test inputs for other tools"),
+    "outputs": ("restore_ml.outside.outputs_command", "take in what other tools made of them, as a run of the table"),
     "weights": ("restore_ml.imported.commands", "make a run from weights that others trained"),
 }
 """Commands with commands of their own: the module that has them, and what they are for."""

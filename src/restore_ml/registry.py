@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from restore_ml.method import Method
     from restore_ml.tasks.base import Parts, Task
     from restore_ml.tasks.photos import Exchange
+    from restore_ml.tasks.sample_files import SampleFiles
 
 HERE = Path(__file__).parent
 
@@ -87,6 +88,13 @@ def photos(name: str) -> Exchange | None:
     """What a person gives of the task and gets; None for a task that takes no files of hers."""
     _check(name)
     return _part(name, "photos", "PHOTOS")
+
+
+def sample_files(name: str) -> SampleFiles:
+    """How the task's samples become files for other tools, and their files its outputs."""
+    from restore_ml.tasks.sample_files import SampleFiles
+
+    return _part(name, "sample_files", "FILES") or SampleFiles(task(name))
 
 
 def evaluation_module(task_name: str) -> str | None:

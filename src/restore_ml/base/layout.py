@@ -43,7 +43,7 @@ GRAPH = Path("graph")  # task.yaml; <task>/{dvc.yaml,runs.yaml,dvc.lock}
 STAGES = Path("dvc.yaml")
 
 # Tracked by DVC, in the order in which they are built.
-BROUGHT = Path("brought")  # weights/<file>
+BROUGHT = Path("brought")  # outputs/<task>/<run>/<set>/<degradation>/**, weights/<file>
 DATA = Path("data")  # <collection>/{collection.json,pictures/**}
 CODE = Path("code")
 PREPARED = Path("prepared")  # <domain>/{train,validation}/{manifest.parquet,*.arrow}, <domain>/test/<set>/
@@ -59,12 +59,15 @@ NONE = "none"
 """The run in an empty slot; models/none is a file that never changes."""
 LEFT_OUT = "left out"
 """The status of a run that is not built at the active profile, and the key in code/ that says where it is."""
+OUTSIDE = "outside"
+"""The method, kind and status of a run whose outputs another tool made (`restore_ml.outside`)."""
 
 # Never tracked: what differs from machine to machine and from day to day.
 STATE = Path(".state")
 CHECKPOINTS = STATE / "checkpoints"  # <fingerprint>/
 COSTS = STATE / "costs"  # <kind>-<hash of a result>.json: seconds, memory
 TRANSIENT = STATE / "transient"  # <stage>/<task>/<run>: ended for want of memory or disk, to be tried again
+EXPORTS = STATE / "exports"  # <task>/<set>/<degradation>.json: hashes of the inputs that were exported here
 MLFLOW = STATE / "mlflow"  # mlflow.db, artifacts/
 PREFECT = STATE / "prefect"
 REPORTS = Path("reports")  # gallery/, data_docs/
@@ -158,6 +161,11 @@ def champion_scores(task: str) -> Path:
 def comparison(task: str) -> Path:
     """table.csv, table.md, metrics.json, plots/."""
     return COMPARISON / task
+
+
+def outputs(task: str, run: str) -> Path:
+    """What another tool made of a task's test pictures: <set>/<degradation>/{outputs.json,**}."""
+    return BROUGHT / "outputs" / task / run
 
 
 def champions(task: str) -> Path:

@@ -6,6 +6,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from restore_ml.base import layout
 from restore_ml.evaluation.words import counted, groups
 from restore_ml.tasks.protocol import CAP, Metric, Protocol, protocol, with_distances
 
@@ -59,7 +60,7 @@ def _cells(rules: Protocol, row: dict[str, Any]) -> list[str]:
     first = rules.metric(rules.primary)
     others = [number(row[metric.name], metric.digits) for metric in rules.metrics if metric is not first]
     status = row["status"] + (f": {row['reason']}" if row["reason"] else "")
-    return [_rank(row["rank"]), row["run"] + (" †" if row["reading"] else ""),
+    return [_rank(row["rank"]), named(row) + (" †" if row["reading"] else ""),
             interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits), *others,
             interval(row["vs_baseline"], row["vs_baseline_low"], row["vs_baseline_high"], first.digits, signed=True),
             str(row["wins"]), f"{row['pictures_ok']}/{row['pictures']}", count(row["parameters"]),
@@ -82,6 +83,11 @@ def ceiling(rules: Protocol, rows: pandas.DataFrame) -> str:
     return (f"A picture counts at most {CAP:g} dB in {rules.primary}: beyond that, an error is smaller than rounding "
             f"to 8 bits makes and nobody sees it. So it is with up to {most} of the {int(rows['pictures'].iloc[0])} "
             "pictures of a run.")
+
+
+def named(row: dict[str, Any]) -> str:
+    """A run as tables name it; outputs of another tool are marked."""
+    return f"{row['run']} ({layout.OUTSIDE})" if row["method"] == layout.OUTSIDE else str(row["run"])
 
 
 def tied(row: dict[str, Any]) -> bool:
@@ -163,7 +169,7 @@ def _unfinished(rows: list[dict[str, Any]]) -> list[str]:
 def _shown(rules: Protocol, rows: pandas.DataFrame, shown: list[dict[str, Any]]) -> list[Metric]:
     """The metrics beside the primary one: those that some run has, at most three, fewer where names need the room."""
     others = _measured(rules, shown)[:OTHERS]
-    room = min(NAME, max((len(row["run"]) for row in shown), default=0))
+    room = min(NAME, max((len(named(row)) for row in shown), default=0))
     while others and _spare([_console_headings(rules, rows, others),
                              *(_console_cells(rules, row, others) for row in shown)]) < room:
         others.pop()
@@ -185,7 +191,7 @@ def _console_cells(rules: Protocol, row: dict[str, Any], others: list[Metric]) -
     first = rules.metric(rules.primary)
     costs = ([number(row["training_seconds"], 0), number(row["ms_per_megapixel"], 0)] if "training_seconds" in row
              else [])
-    return [_rank(row["rank"]), row["run"],
+    return [_rank(row["rank"]), named(row),
             interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits),
             *(number(row[metric.name], metric.digits) for metric in others),
             interval(row["vs_baseline"], row["vs_baseline_low"], row["vs_baseline_high"], first.digits, signed=True),

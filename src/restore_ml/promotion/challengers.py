@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from restore_ml.base import layout
 from restore_ml.base.files import sha256
 from restore_ml.evaluation.comparison import model_facts
 from restore_ml.evaluation.statistics import Estimate, paired
@@ -91,6 +92,8 @@ def _unfit(own: pandas.DataFrame, models: Path, run: str, metric: str) -> str:
     """Why the rows of one run cannot be compared, or an empty text."""
     status = model_facts(models, run)["status"]
     bad = own[own["status"] != "ok"]
+    if status == layout.OUTSIDE:
+        return "it is outputs of another tool (kind outside), which have no model that could be champion"
     if status not in ("ok", ""):
         return f"its training ended as {status}"
     if len(bad):

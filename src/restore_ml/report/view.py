@@ -218,6 +218,8 @@ def kind_of_run(root: Path, task: str, run: str, method: str) -> str:
 
 def kind_of(task: str, method: str) -> str:
     """What a method is in a word or two; empty where its class is not there any more."""
+    if method == layout.OUTSIDE:
+        return method
     from restore_ml.registry import method_class
     from restore_ml.runs.fingerprints import kind_of_method
 

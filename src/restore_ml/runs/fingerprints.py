@@ -17,6 +17,7 @@ from restore_ml.base.files import read_json, sha256_of_file, write_json
 from restore_ml.data import domains
 from restore_ml.method import Method
 from restore_ml.registry import evaluation_module, method_class, method_module, tables
+from restore_ml.runs.brought import outputs_by_case
 from restore_ml.runs.merging import OWN, RESNET29, VGG16
 from restore_ml.runs.settings import Params, Run, built_at
 from restore_ml.runs.sources import Edge, Sources
@@ -85,7 +86,7 @@ def code(root: Path, params: Params, sources: Sources | None = None) -> dict[str
     for task in sorted({*params.tasks, *(run.task for run in params.runs.values())}):
         content |= _of_task(root, sources, params, task, distances)
     for run in params.runs.values():
-        content |= _of_run(sources, params, run, common)
+        content |= _of_outside(root, sources, run) if run.outputs else _of_run(sources, params, run, common)
     for run in params.elsewhere.values():
         kinds = ("train", "restore") if run.task in tables() else ("train",)
         content |= {layout.code(kind, run.task, run.name): {
@@ -186,6 +187,16 @@ def _of_run(sources: Sources, params: Params, run: Run, common: dict[str, Any]) 
     return content
 
 
+def _of_outside(root: Path, sources: Sources, run: Run) -> dict[Path, Any]:
+    """A run of another tool's outputs: their hashes, what reads them, and the stages that do it."""
+    about = {"run": run.name, "task": run.task, "method": run.method, "slots": {}, "seed": run.seed, "settings": {},
+             "outputs": outputs_by_case(root, run.task, run.name)}
+    used = [f"restore_ml.tasks.{run.task}.task", f"restore_ml.tasks.{run.task}.sample_files"]
+    return {layout.code(kind, run.task, run.name): about | {"stage": stage, "modules": sources.hashes(
+        [f"pipelines.{stage}", *used], skipped=frozenset({SHELF}))}
+        for kind, stage in (("train", "brought.no_model"), ("restore", "brought.outputs"))}
+
+
 def _package(module: str) -> str:
     """The package of a method that is not ours, whose modules count as well."""
     return "" if module.startswith("restore_ml.") else module.partition(".")[0]
@@ -264,8 +275,10 @@ def overridden(method: type[Method]) -> frozenset[str]:
 
 
 def kind(run: Run) -> str:
-    """`network`, `per picture` (optimised on the picture itself), `fitted`, `no training`, or `imported` where others
-    trained it."""
+    """`network`, `per picture` (optimised on the picture itself), `fitted`, `no training`, `imported` where others
+    trained it, or `outside` where another tool made the outputs."""
+    if run.outputs:
+        return layout.OUTSIDE
     return "imported" if run.weights else kind_of_method(method_class(run.task, run.method))
 
 

@@ -29,7 +29,7 @@ def write(root: Path, count: int | None = None, runs: Sequence[str] = ()) -> str
     wanted = params.seeds if count is None else count
     if wanted < 1:
         raise UserError(f"The number of seeds is {wanted}; give a whole number of at least 1.")
-    bases = [run for run in params.runs.values() if run.task in tables() and not run.of]
+    bases = [run for run in params.runs.values() if run.task in tables() and not run.of and not run.outputs]
     names = {name for run in bases for name in (run.name, run.key)}
     for name in runs:
         if name not in names:
@@ -73,7 +73,7 @@ def draws(run: settings.Run) -> bool:
     """Whether a run's result depends on its seed: it trains, is fitted, or is optimised on the picture."""
     from restore_ml.runs.fingerprints import kind
 
-    return kind(run) not in ("no training", "imported")
+    return kind(run) not in ("no training", "imported", layout.OUTSIDE)
 
 
 def end_of_runs(lines: list[str], path: Path) -> int:

@@ -23,6 +23,8 @@ PROFILES = ("quick", "cpu", "gpu", "paper")
 SLOTS = ("features", "teacher", "recogniser", "parts")
 """Where a run names other runs (`task/run`) whose models it uses; `none` leaves a slot empty."""
 RUN_KEYS = ("method", "profiles", *SLOTS, "seed", "settings", "weights", "weights_licence", *PROFILES)
+OUTSIDE_KEYS = ("outputs", "profiles", *SLOTS)
+"""Of a run whose outputs another tool made; the slots stand there for DVC and are empty."""
 REPLICATE_KEYS = ("of", *SLOTS, "seed")
 """Of a run that repeats another one (`of:`) under its own seed; the slots stand there for DVC and must agree."""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -44,6 +46,9 @@ class Run:
     """The run of the same task that this one repeats under another seed (a replicate), or empty."""
     profiles: tuple[str, ...] = PROFILES
     """Those at which it is built (`profiles:` of its entry)."""
+    outputs: str = ""
+    """Where the outputs of another tool lie, of a run of kind `outside`; its method is `layout.OUTSIDE`, which is none.
+    """
 
     weights: dict[str, str] = field(default_factory=dict)
     """Files of weights that others trained, by stored network, or one for all under the empty name; such a run is not
@@ -84,6 +89,8 @@ def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: 
         singles = [run for run, other in entries.items() if "of" not in (other or {})]
         raise UserError(f"{where} repeats {shown(entry['of'])}, which is no run of its own."
                         f"{nearest(str(entry['of']), singles)}")
+    if "outputs" in base:
+        raise UserError(f"{where} repeats {entry['of']!r}, outputs of another tool, which no seed changes.")
     for slot in SLOTS:
         if (entry.get(slot) or layout.NONE) != (base.get(slot) or layout.NONE):
             raise UserError(f"{where} has another {slot} than {entry['of']!r}, which it repeats; write "
@@ -97,6 +104,8 @@ def _inherited(name: str, entry: dict[str, Any], entries: dict[str, Any], seed: 
 
 def _run(task_name: str, name: str, entry: dict[str, Any], active: tuple[str, str], seed: int, of: str = "") -> Run:
     where = f"the run {name!r} of {task_name}"
+    if "outputs" in entry:
+        return _outside(task_name, name, entry, seed, where)
     known(entry, RUN_KEYS, where)
     method = str(entry.get("method") or name)
     cls = method_class(task_name, method)
@@ -105,6 +114,19 @@ def _run(task_name: str, name: str, entry: dict[str, Any], active: tuple[str, st
     return Run(name, task_name, method, _slots(entry, where), whole(entry.get("seed", seed), f"seed of {where}", 0),
                by_features[features], of, _profiles(entry, where), weights_of(cls, entry, where),
                _licence(entry, where))
+
+
+def _outside(task_name: str, name: str, entry: dict[str, Any], seed: int, where: str) -> Run:
+    """A run of another tool's outputs: no method, no settings, nothing in its slots."""
+    known(entry, OUTSIDE_KEYS, f"{where}, outputs of another tool,")
+    home = layout.outputs(task_name, name).as_posix()
+    if entry["outputs"] != home:
+        raise UserError(f"outputs of {where} is {shown(entry['outputs'])}; it must be {home}, where `restore-ml "
+                        "outputs add` puts them.")
+    if filled := _slots(entry, where):
+        raise UserError(f"{where} is outputs of another tool, so nothing can fill its slot {next(iter(filled))}; write "
+                        "none.")
+    return Run(name, task_name, layout.OUTSIDE, {}, seed, {}, profiles=_profiles(entry, where), outputs=home)
 
 
 def _profiles(entry: dict[str, Any], where: str) -> tuple[str, ...]:

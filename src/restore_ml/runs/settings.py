@@ -144,6 +144,10 @@ def built_at(run: Run) -> str:
 def _check_named(profile: str, runs: dict[str, Run], elsewhere: dict[str, Run], judges: dict[str, str],
                  defaults: dict[str, str]) -> None:
     """Refuse a slot, a judge or a default that holds a run there is not, or that is not built where it is needed."""
+    for what, other in _named(runs, judges, defaults):
+        if other in runs and runs[other].outputs:
+            raise UserError(f"{what} is {other!r}, outputs of another tool: there is no model of it to use. Name a run "
+                            "that is built here.")
     for run in runs.values():
         for slot, other in run.slots.items():
             if other in elsewhere:
@@ -164,6 +168,14 @@ def _check_named(profile: str, runs: dict[str, Run], elsewhere: dict[str, Run], 
         if f"{name}/{other}" not in runs:
             own = [run.name for run in runs.values() if run.task == name]
             raise UserError(f"default of {name} is {shown(other)}, which is no run of it.{right_one(other, own)}")
+
+
+def _named(runs: dict[str, Run], judges: dict[str, str], defaults: dict[str, str]) -> list[tuple[str, str]]:
+    """What names a run whose model it needs, in words, and that run."""
+    return [*((f"The slot {slot} of the run {run.key!r}", other) for run in runs.values()
+              for slot, other in run.slots.items()),
+            *((f"judge of {name}", other) for name, other in judges.items()),
+            *((f"default of {name}", f"{name}/{other}") for name, other in defaults.items())]
 
 
 def graph_tasks(root: Path) -> list[str]:

@@ -18,7 +18,7 @@ from restore_ml.base.errors import MISTAKE, UserError
 from restore_ml.base.files import read_json
 from restore_ml.registry import nearest
 from restore_ml.runs import settings
-from restore_ml.serving.restore_command import NoModel
+from restore_ml.serving.restore_command import NoModel, outside
 
 FIGURES = {
     ("super_resolution", "rapid_sr"): (110, 360),
@@ -64,7 +64,7 @@ def offer(root: Path, task: str, model: str, missing: NoModel) -> Offer:
     """What to build for `model` (`champion` or a run), which is not there; raises `missing`, or a better sentence,
     where something else than building helps."""
     params = settings.load(root / "params.yaml")
-    runs = [run.name for run in params.runs_of(task) if not run.of]
+    runs = [run.name for run in params.runs_of(task) if not run.of and not run.outputs]
     if model == "champion":
         built = [run for run in runs if (root / layout.model(task, run) / "model.json").exists()]
         if built:
@@ -72,6 +72,8 @@ def offer(root: Path, task: str, model: str, missing: NoModel) -> Offer:
         run = first_choice(params, task)
     else:
         run = model
+    if any(other.name == run and other.outputs for other in params.runs_of(task)):
+        raise UserError(outside(run))
     if run not in runs:
         raise NoModel(f"{missing}{nearest(model, runs)}")
     return Offer(task, run, f"Nothing of {task} is built that could restore it. Building the run {run} (profile "
@@ -83,7 +85,7 @@ def first_choice(params: settings.Params, task: str) -> str:
     one that is no baseline; empty where it has none."""
     from restore_ml.tasks.protocol import protocol
 
-    runs = [run for run in params.runs_of(task) if not run.of]
+    runs = [run for run in params.runs_of(task) if not run.of and not run.outputs]
     names, baselines = [run.name for run in runs], protocol(task).baselines
     measured = [run for named, run in FIGURES if named == task and run in names]
     better = [run.name for run in runs if run.method not in baselines]

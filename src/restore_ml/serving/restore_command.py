@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
-from restore_ml.base.files import inside, write_whole
+from restore_ml.base.files import inside, read_json, write_whole
 from restore_ml.registry import tables
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def model_folder(root: Path, task: str, model: str) -> Path:
                 raise UserError(f"The run {model!r} is of the task {others[0]}, not {task}; give --task {others[0]}.")
             raise NoModel(f"There is no model {model!r} in {root / layout.models(task)}; `restore-ml runs` lists the "
                             "runs, and `make repro` builds them.")
+        if read_json(folder / "model.json")["status"] == layout.OUTSIDE:
+            raise UserError(outside(model))
         return folder
     folder = root / layout.champion(task)
     if not (folder / "model.json").exists():
@@ -109,6 +111,12 @@ def model_folder(root: Path, task: str, model: str) -> Path:
         raise NoModel(f"There is no champion for {task} yet; `restore-ml promote` makes one after a rebuild, or name "
                       "a run with --model RUN.")
     return folder
+
+
+def outside(run: str) -> str:
+    """The sentence for who asks for the model of another tool's outputs."""
+    return (f"The run {run} is outputs of another tool (kind {layout.OUTSIDE}): it is compared and shown, but it has "
+            "no model, so nothing can be restored with it, served or exported. Name another run with --model.")
 
 
 def load(folder: Path, root: Path) -> tuple[Method, Model]:

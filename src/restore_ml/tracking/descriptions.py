@@ -76,7 +76,7 @@ class Task:
             parts.append(f"It is the champion of {words(self.task)}.")
         parts.append(self._rank(row) if row else "")
         reason = entry.tags().get("reason") or (row or {}).get("reason", "")
-        if reason:
+        if reason and entry.tags()["status"] != layout.OUTSIDE:
             parts.append(f"**{(row or {}).get('status') or entry.tags()['status']}**: {reason}")
         reading = str(entry.model.get("reading") or "")
         if reading:
@@ -186,6 +186,8 @@ def page(task: str, run: str = "") -> str:
 @lru_cache(maxsize=512)
 def about(task: str, method: str) -> str:
     """The docstring of a method's module, which says what it is and names its source; read, not imported."""
+    if method == layout.OUTSIDE:
+        return "outputs of another tool, brought in and measured like all others; it has no model."
     try:
         module = registry.method_module(task, method)
         spec = importlib.util.find_spec(module)

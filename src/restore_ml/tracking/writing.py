@@ -68,7 +68,7 @@ def write(client: MlflowClient, experiment: str, entry: Entry, mutable: dict[str
             write_text(folder / CASES, entry.cases().to_json(orient="split", index=False))
         _pictures(entry, folder / "pictures")
         client.log_artifacts(identity, name)
-    failed = entry.tags()["status"] not in ("ok", "")
+    failed = entry.tags()["status"] not in ("ok", "", layout.OUTSIDE)
     client.set_terminated(identity, "FAILED" if failed else "FINISHED", end_time=end)
     client.set_tag(identity, "fingerprint", entry.fingerprint)
     return identity
