@@ -59,7 +59,7 @@ def rebuild(root: Path, run: str = "theirs") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small project with bicubic's outputs as those of another tool, rebuilt; beside it what the tool wrote."""
     home = tmp_path_factory.mktemp("outside")
     with pytest.MonkeyPatch.context() as environment:
@@ -71,9 +71,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(rebuilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it."""
-    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(rebuilt, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("RESTORE_ML_ROOT", str(tmp_path / "project"))
     return tmp_path / "project"
 
