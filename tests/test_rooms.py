@@ -14,7 +14,7 @@ import restore_ml
 
 LIBRARY = Path(restore_ml.__file__).parent
 ROOMS = ("seeds", "base", "kinds", "arrays", "registry", "method", "data", "degradations", "metrics", "tasks",
-         "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "evaluation", "promotion", "report",
+         "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "evaluation", "promotion", "report", "own",
          "tracking", "serving", "commands", "cli")
 
 
