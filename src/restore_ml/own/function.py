@@ -24,7 +24,7 @@ from restore_ml.data.shards import Record, Shard, write
 from restore_ml.evaluation.comparison import SEED, build_table, first_case, named_case, read_about
 from restore_ml.evaluation.scoring import cases_on_disk, check, read_scores, read_task, score, scored_runs
 from restore_ml.evaluation.statistics import paired
-from restore_ml.own.measuring import distances, link
+from restore_ml.own.measuring import HOME, distances, link
 from restore_ml.own.outputs import adapted
 from restore_ml.own.result import Comparison, Strip, strips
 from restore_ml.promotion import champion_scores
@@ -50,7 +50,8 @@ def compare(function: Function, task: str, sets: Sequence[str] | str | None = No
     torch (channels first; `restore_ml.own.outputs` has the table); a mapping where there are several. The known pixels
     are put back as for every method.
 
-    `sets`: names of test sets (default: that of the task's primary case). `cases`: degradations (`centre`) or whole
+    `sets`: names of test sets (default: that of the task's primary case), or the one name of pictures that `restore-ml
+    best-on` was called for. `cases`: degradations (`centre`) or whole
     cases (`photos/centre`); default: all of these sets. `name`: of its row.
 
     What is wrong with an output does not end the comparison: the picture counts as failed, and a sentence names it.
@@ -60,8 +61,8 @@ def compare(function: Function, task: str, sets: Sequence[str] | str | None = No
             says what makes them), or of other pictures; a function that failed on every picture (`__cause__` is its own
             error).
     """
-    root = layout.project()
     rules = protocol(task)
+    root = _root(layout.project(), task, sets)
     samples = root / layout.samples(task)
     there = _there(task, samples)
     primary = first_case(rules, there, named_case(root, task))
@@ -83,6 +84,16 @@ def compare(function: Function, task: str, sets: Sequence[str] | str | None = No
         shown_strips: list[Strip] = strips(task, rules, own, folder / "samples", folder / "restored" / name)
     return Comparison(task, name, others.reference, others.champion, others.baseline, table, rows, work.sentences(own),
                       shown_strips)
+
+
+def _root(root: Path, task: str, sets: Sequence[str] | str | None) -> Path:
+    """The project, or where `best-on` keeps the one set that is named."""
+    named = [] if sets is None else _listed(sets)
+    if len(named) == 1 and NAME.fullmatch(str(named[0])):
+        home = root / HOME / named[0]
+        if not (root / layout.samples(task) / "targets" / named[0]).is_dir() and (home / layout.scores(task)).is_dir():
+            return home
+    return root
 
 
 def _there(task: str, samples: Path) -> list[str]:
@@ -107,7 +118,8 @@ def _chosen(task: str, there: list[str], sets: list[str], cases: Sequence[str] |
     for name in sets:
         if name not in known:
             raise UserError(f"{task} has no test set {shown(name)}; it has {', '.join(known)}. `restore-ml data add` "
-                            f"and `make repro TASK={task}` add one.{nearest(str(name), known)}")
+                            f"and `make repro TASK={task}` add one, `restore-ml best-on` tries a folder."
+                            f"{nearest(str(name), known)}")
     of_sets = [case for case in there if case.split("/")[0] in sets]
     if cases is None:
         return of_sets

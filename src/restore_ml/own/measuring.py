@@ -11,6 +11,9 @@ from restore_ml.base.files import read_json
 from restore_ml.data.ledger import Ledger
 from restore_ml.evaluation.perceptual import Distances, load
 
+HOME = layout.STATE / "own"
+"""Where `restore-ml best-on` keeps its small projects, one a folder of pictures."""
+
 
 def distances(root: Path, task: str, primary: str, truths: Ledger | None = None) -> Distances | None:
     """The distances by networks of others that the task's stored scores have; None where they have none.
