@@ -76,6 +76,8 @@ def test_the_figures_are_those_of_a_test_set(project: Path, pictures: Path, caps
     assert f"{pictures}: 3 photographs." in said and "nothing is trained" in said
     assert f"{TASK}, my-holidays/x2, 3 pictures of 3 photographs" in said and "Best on these: " in said
     assert "Left out: later: it has no model here." in said
+    assert 'href="index.html"' in (project / f"reports/own/my-holidays/{TASK}.html").read_text(encoding="utf-8")
+    assert (project / "reports/own/my-holidays/index.html").exists()
     assert re.search(r"vdsr: 6 pictures of 2 cases restored and scored in \d+ s \(\d of 2\)", said)
     pages = project / "reports/own/my-holidays"
     page = (pages / f"{TASK}.html").read_text(encoding="utf-8")
@@ -107,8 +109,20 @@ def test_a_function_joins_on_the_same_pictures(project: Path, pictures: Path) ->
     result = restore_ml.compare(lambda inputs: inputs["lr"].repeat(2, 0).repeat(2, 1), task=TASK, sets=["my-holidays"],
                                 cases="x2")
     assert result.cases == ["my-holidays/x2"] and result.baseline == "bicubic" and not result.problems
+    assert result.scores["lpips_alex"].notna().all()
     with pytest.raises(UserError, match="has no test set 'holiday'"):
         restore_ml.compare(lambda inputs: None, task=TASK, sets=["holiday"])
+
+
+def test_where_no_figure_chooses_none_is_called_best(project: Path, pictures: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(project, pictures, runs=("bicubic",)) is not None
+    assert "bicubic alone restored them all: nothing to compare." in capsys.readouterr().out
+    runs = project / layout.runs_file(TASK)
+    runs.write_text(f"default: vdsr\n{runs.read_text()}")
+    assert call(project, pictures) is not None
+    said = capsys.readouterr().out
+    assert "No figure says which of these is best; look at the pictures." in said and "Best on" not in said
 
 
 def test_the_case_that_ranks_is_the_tasks_own(project: Path, pictures: Path) -> None:

@@ -71,7 +71,8 @@ def test_what_models_learned_from_is_left_out(tmp_path: Path) -> None:
             "piece": "it shares an area with train/seen, which models learned from"}
     for path in (root / layout.PREPARED).rglob("*.arrow"):
         path.unlink()
-    assert len(taken(root, source)[0]) == 4  # nobody learned from anything
+    own, folder = taken(root, source)
+    assert len(own) == 4 and "cannot be told: prepared/ has no training photographs" in folder.report.note
 
 
 def test_a_crop_is_the_middle_and_leaves_small_pictures_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 import shutil
@@ -25,8 +26,9 @@ from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shard
 from restore_ml.evaluation.scoring import read_scores, score, write_scores
 from restore_ml.evaluation.statistics import paired
-from restore_ml.own.result import SIDE
+from restore_ml.own.result import SIDE, data_uri
 from restore_ml.promotion import champion_scores
+from tests.own.made import inpainting
 from tests.tasks.examples import example
 from tests.tracking import small_project
 
@@ -137,6 +139,23 @@ def test_it_shows_itself_in_jupyter_and_in_a_terminal(project: Path) -> None:
     assert text.startswith(f"{TASK}, photos/x2, 3 pictures of 3 photographs") and "table.md" not in text
 
 
+@pytest.mark.parametrize(("low", "mean", "high", "words"), [
+    (0.1, 0.2, 0.3, "+0.20 [+0.10, +0.30] in psnr_y, so better."),
+    (-0.1, 0.2, 0.5, "+0.20 [-0.10, +0.50] in psnr_y, so not told apart."),
+    (-0.5, -0.2, 0.1, "-0.20 [-0.50, +0.10] in psnr_y, so not told apart."),
+    (-0.3, -0.2, -0.1, "-0.20 [-0.30, -0.10] in psnr_y, so worse.")])
+def test_the_interval_decides_the_verdict(project: Path, low: float, mean: float, high: float, words: str) -> None:
+    result = restore_ml.compare(cubic, task=TASK)
+    table = result.table.assign(vs_champion=mean, vs_champion_low=low, vs_champion_high=high)
+    whom = result.reference
+    assert dataclasses.replace(result, table=table).verdict("photos/x2") == f"mine against who leads, {whom}: {words}"
+
+
+def test_large_pictures_are_shrunk_for_the_notebook() -> None:
+    text = data_uri(np.zeros((300, 600, 3), np.uint8)).removeprefix("data:image/png;base64,")
+    assert Image.open(io.BytesIO(base64.b64decode(text))).size == (SIDE, SIDE // 2)
+
+
 def test_the_cheapest_import_stays_cheap() -> None:
     code = ("import sys, restore_ml\nassert not {'numpy', 'torch', 'pandas'} & set(sys.modules)\n"
             "try: restore_ml.other\nexcept AttributeError as error: print(error)\nprint(restore_ml.compare.__module__)")
@@ -240,6 +259,42 @@ def test_what_is_missing_says_what_makes_it(copy: Path, tmp_path: Path, monkeypa
     monkeypatch.setenv("RESTORE_ML_ROOT", str(tmp_path))
     with pytest.raises(UserError, match="is no project of restore-ml"):
         restore_ml.compare(nearest, task=TASK)
+
+
+def test_tiles_of_one_photograph_are_resampled_together(copy: Path) -> None:
+    for side in ("inputs", "targets"):
+        path = copy / f"samples/{TASK}/{side}/photos/x2.arrow"
+        shards.write(path, [Record(record.id, {name: value.copy() for name, value in record.arrays.items()},
+                                   record.facts | {"group": str(number // 2)})
+                            for number, record in enumerate(Shard(path))])
+    result = restore_ml.compare(nearest, task=TASK)
+    rows = result.scores.sort_values("picture")
+    own, base = (rows.loc[rows["run"] == run, "psnr_y"].to_numpy() for run in ("mine", result.reference))
+    known = paired(own, base, ["0", "0", "1"], 1)
+    row = result.table.set_index("run").loc["mine"]
+    assert [row["vs_champion_low"], row["vs_champion_high"]] == [known.low, known.high]
+    assert known.low != paired(own, base, ["0", "1", "2"], 1).low
+
+
+def test_only_the_sets_that_are_named_are_restored(copy: Path) -> None:
+    for side in ("inputs", "targets"):
+        folder = copy / f"samples/{TASK}/{side}"
+        shutil.copytree(folder / "photos", folder / "others")
+    assert restore_ml.compare(nearest, task=TASK, sets=["photos"]).cases == ["photos/x2"]
+    with pytest.raises(UserError, match="have no case others/x2"):
+        restore_ml.compare(nearest, task=TASK, sets=["others"])
+
+
+def test_a_wrong_size_is_told_before_known_pixels_are_put_back(copy: Path) -> None:
+    inpainting(copy)
+    calls: list[int] = []
+
+    def shrinks(seen: dict[str, np.ndarray]) -> np.ndarray:
+        calls.append(1)
+        return seen["image"][:1, :1] if len(calls) == 1 else seen["image"]
+
+    problems = restore_ml.compare(shrinks, task="inpainting").problems
+    assert problems == ["photos/irregular_3, picture 0: the output 'image' is (1, 1) pixels; it must be (64, 64)."]
 
 
 def test_known_pixels_are_put_back_as_for_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ from restore_ml.evaluation.tables import number, tied
 from restore_ml.own.folder import Folder, take_in
 from restore_ml.own.learned import Learned
 from restore_ml.own.measuring import HOME, distances, link
-from restore_ml.own.plan import agreed, plan, words
+from restore_ml.own.plan import agreed, of, plan, words
 from restore_ml.own.result import terminal_table
 from restore_ml.own.usable import usable
 from restore_ml.registry import nearest
@@ -214,14 +214,16 @@ class _Work:
 
     def _tell(self, table: pd.DataFrame, seconds: float) -> None:
         """The table on the screen, who is best, who was left out, and where everything lies."""
-        from restore_ml.report.gallery import build_page
+        from restore_ml.report.gallery import build
 
         pages = self.root / PAGES / self.name
-        page = build_page(self.home, pages, self.task)
+        build(self.home, pages)
         for suffix in ("csv", "md"):
             table_file = self.home / layout.comparison(self.task) / f"table.{suffix}"
             shutil.copyfile(table_file, pages / f"{self.task}.{suffix}")
-        print(f"\n{terminal_table(self.task, table)}\n{best_words(self.task, table)}")
+        judged = best_words(self.task, table) if self.task not in self.params.defaults else (
+            "No figure says which of these is best; look at the pictures.")
+        print(f"\n{terminal_table(self.task, table)}\n{judged}")
         for run, reason in self.found.left_out.items():
             print(f"Left out: {run}: {reason}.")
         if self.found.left_out:
@@ -230,7 +232,8 @@ class _Work:
             print("Whether the models are of today's training pictures could not be told: "
                   f"{layout.material(self.task)} is not here.")
         size = sum(path.stat().st_size for path in self.home.rglob("*") if path.is_file()) / 1e6
-        print(f"\n{words(seconds)}. Every case and picture: {page}\nAll figures: {pages / f'{self.task}.md'} and .csv\n"
+        print(f"\n{words(seconds)}. Every case and picture: {pages / f'{self.task}.html'}\n"
+              f"All figures: {pages / f'{self.task}.md'} and .csv\n"
               f"Kept in {self.home} ({size:.0f} MB), so that a second call is quick; delete it when you like.")
 
 
@@ -270,7 +273,8 @@ def restore_and_score(job: Job) -> str:
     write_json(home / layout.about(task, run), about_run(home / layout.model(task, run)) | {
         "figures": set_figures(task, samples, out, judge)})
     good, cases = int((rows["status"] == "ok").sum()), rows.loc[rows["status"] == "ok", "case"].nunique()
-    return f"{run}: {good} pictures of {cases} cases restored and scored in {words(time.monotonic() - started)}"
+    return (f"{run}: {of(good, 'pictures')} of {of(cases, 'cases')} restored and scored in "
+            f"{words(time.monotonic() - started)}")
 
 
 def side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[str]:
@@ -338,6 +342,8 @@ def best_words(task: str, table: pd.DataFrame) -> str:
     if not ranked:
         return "No run restored all the pictures, so none is called best."
     metric, first = protocol(task).metric(protocol(task).primary), ranked[0]
+    if len(ranked) < 2:
+        return f"{first['run']} alone restored them all: nothing to compare."
     words = f"Best on these: {first['run']} ({metric.name} {number(first[metric.name], metric.digits)})."
     ties = [row["run"] for row in ranked[1:] if tied(row)]
     if first["groups"] < 2:

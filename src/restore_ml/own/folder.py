@@ -92,6 +92,10 @@ def take_in(folder: Folder, name: str, out: Path, learned: Learned, crop: int = 
     the middle square that is kept of larger pictures; 0: all.
     """
     written: dict[Path, str] = {}
+    if not learned.names:
+        folder.report.note = " ".join(filter(None, [
+            folder.report.note, "Whether models learned from any of them cannot be told: prepared/ has no training "
+            f"{folder.kind.what}."]))
     for item in folder.found:
         for picture in folder.read(item):
             arrays = cropped(picture.arrays, folder.kind, crop)

@@ -61,8 +61,9 @@ class Plan:
     def sentence(self, workers: int) -> str:
         """What it will cost, in words."""
         left = f" ({', '.join(self.unknown)} never restored here and are not counted)" if self.unknown else ""
-        return (f"{self.pictures} pictures{self.size}, {len(self.by_run) + len(self.unknown)} runs, {workers} at once: "
-                f"about {words(self.seconds(workers))} and {self.megabytes:.0f} MB of disk{left}; nothing is trained.")
+        runs = of(len(self.by_run) + len(self.unknown), "runs")
+        return (f"{of(self.pictures, 'pictures')}{self.size}, {runs}, {workers} at once: about "
+                f"{words(self.seconds(workers))} and {self.megabytes:.0f} MB of disk{left}; nothing is trained.")
 
 
 def plan(root: Path, parts: Parts, settings: dict[str, object], seed: int, runs: Sequence[Run], folder: Folder,
@@ -194,6 +195,11 @@ def words(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def of(count: int, what: str) -> str:
+    """`24 pictures`, `1 run`."""
+    return f"{count} {what if count != 1 else what.removesuffix('s')}"
 
 
 def cores() -> int:
