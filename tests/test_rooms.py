@@ -14,8 +14,8 @@ import restore_ml
 
 LIBRARY = Path(restore_ml.__file__).parent
 ROOMS = ("seeds", "base", "kinds", "arrays", "registry", "method", "data", "degradations", "metrics", "tasks",
-         "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "evaluation", "promotion", "report", "own",
-         "tracking", "serving", "commands", "cli")
+         "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "evaluation", "promotion", "report",
+         "own", "tracking", "serving", "commands", "cli")
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
