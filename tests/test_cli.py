@@ -12,7 +12,7 @@ from restore_ml.base.files import write_json
 from tests.tracking import small_project
 
 COMMANDS = ("data", "runs", "methods", "compare", "restore", "gallery", "sync", "promote", "rollback", "seeds",
-            "serve", "export")
+            "serve", "export", "best-on")
 
 
 @pytest.fixture(scope="module")

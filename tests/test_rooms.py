@@ -15,8 +15,7 @@ import restore_ml
 LIBRARY = Path(restore_ml.__file__).parent
 ROOMS = ("seeds", "base", "kinds", "arrays", "registry", "method", "data", "degradations", "metrics", "tasks",
          "degrading", "losses", "training", "runs", "restoring", "nn", "methods", "imported", "evaluation", "outside",
-         "promotion",
-         "report", "tracking", "serving", "commands", "cli")
+         "promotion", "report", "own", "tracking", "serving", "commands", "cli")
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

@@ -28,6 +28,7 @@ examples:
   restore-ml data init                                        lay out the embedded photographs
   restore-ml compare super_resolution                         print the table of a task
   restore-ml restore --task colorization old.jpg -o new.png   restore a picture with the champion
+  restore-ml best-on ~/Pictures --task super_resolution       which run is best on your own pictures
   restore-ml sync                                             fill MLflow from the results
 """
 
@@ -54,7 +55,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
                                      description="Compare, rebuild and ship image-restoration models on your own "
                                                  "pictures. Run it in the project's folder.")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_data(parsers, words)
+    _add_own(parsers, words)
     runs = _add(parsers, "runs", commands.runs, "list the runs of all tasks and what became of them",
                 "restore-ml runs --task inpainting")
     runs.add_argument("--task", choices=tables(), help="only the runs of this task")
@@ -171,6 +172,23 @@ def _add_data(parsers: argparse._SubParsersAction[argparse.ArgumentParser], word
             importlib.import_module(module).add_parser(parsers)
         else:
             parsers.add_parser(name, help=text)
+
+
+def _add_own(parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
+    """The commands for a person's own pictures."""
+    _add_data(parsers, words)
+    _add_best_on(parsers, words)
+
+
+def _add_best_on(parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: Sequence[str]) -> None:
+    """Its options stand beside its work, and are read only when it is called."""
+    best_on = _add(parsers, "best-on", commands.best_on, "try all runs of a task on your own pictures and print the "
+                   "table; nothing is trained", "restore-ml best-on ~/Pictures/holidays --task super_resolution\n"
+                   "  restore-ml best-on scans/ --task inpainting --pictures 24 --crop 500 --runs \"telea glcic\"")
+    if words and words[0] == "best-on":
+        from restore_ml.own.command import add_options
+
+        add_options(best_on, tables())
 
 
 def _add_turing(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -56,6 +56,13 @@ def compare(options: argparse.Namespace) -> None:
         print(console_table(task, table, options.case), end="\n\n")
 
 
+def best_on(options: argparse.Namespace) -> int:
+    """Try a task's runs on a person's pictures."""
+    from restore_ml.own.command import best_on
+
+    return best_on(options)
+
+
 def restore(options: argparse.Namespace) -> int:
     """Restore a picture or a folder; the exit code is 1 where pictures of a folder failed."""
     from restore_ml.serving.first_run import with_model

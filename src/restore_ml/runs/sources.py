@@ -9,6 +9,9 @@ not:
   these each definition (a function, a method or an attribute of a class) counts where its name occurs in what counts
   already: too much rather than too little. So a hook that is added for restoring, scoring or showing retrains nothing.
   The default of a hook counts for whoever does not override it.
+
+Of the package itself what stands there for people alone (`__getattr__`, which finds `restore_ml.compare` when somebody
+asks for it, and what type checkers need) counts for nobody: no module of the library goes that way.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ NEUTRAL = frozenset({"restore_ml.base", "restore_ml.base.addresses", "restore_ml
                      "restore_ml.base.files", "restore_ml.base.layout", "restore_ml.base.programs",
                      "restore_ml.registry"})
 """What may be changed without changing any result: look twice before adding one."""
+ROOT = "restore_ml"
 METHOD = "restore_ml.method"
 PROTOCOL = frozenset({METHOD, "restore_ml.restoring.harness", "restore_ml.restoring.loading",
                       "restore_ml.restoring.stage", "restore_ml.tasks.base", "restore_ml.training.divergence",
@@ -182,9 +186,19 @@ def _parents(name: str) -> Iterator[str]:
 def _read(path: str, mtime: int, size: int, name: str, is_package: bool) -> Module:
     with open(path, "rb") as file:
         tree = ast.parse(file.read(), path)
+    if name == ROOT:
+        tree.body = [node for node in tree.body if not _for_people(node)]
     imported = tuple(dict.fromkeys(_imports(tree, name, is_package)))
     definitions = tuple(_definitions(tree, name, is_package)) if name in PROTOCOL else ()
     return Module(sha256(repr(_plain(tree)).encode()), imported, _names(tree), _supers(tree), definitions)
+
+
+def _for_people(node: ast.stmt) -> bool:
+    """Whether a statement of the package's own module only serves people who import it, and type checkers."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module in ("__future__", "typing")
+    return (isinstance(node, ast.FunctionDef) and node.name == "__getattr__") or (
+        isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
 
 
 def _definitions(tree: ast.Module, name: str, is_package: bool) -> Iterator[Definition]:

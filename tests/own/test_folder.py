@@ -1,0 +1,107 @@
+"""A person's folder read in place: what it holds has the ids, names and groups that a collection would give it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from restore_ml.base import layout
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_json, write_text
+from restore_ml.data import collections, domains, shards
+from restore_ml.data.chunks import Chosen, places
+from restore_ml.data.domain import identity
+from restore_ml.data.prepare import prepare
+from restore_ml.data.shards import Record
+from restore_ml.own.folder import Folder, cropped, take_in
+from restore_ml.own.learned import Learned
+
+PHOTOS = domains.get("photos")
+
+
+def project(root: Path, learned: np.ndarray) -> Path:
+    write_text(root / "params.yaml", "profile: quick\n")
+    record = Record(identity({"image": learned}), {"image": learned}, {"name": "seen"})
+    shards.write(root / layout.PREPARED / "photos" / "train" / "00.arrow", [record])
+    return root
+
+
+def taken(root: Path, path: Path, name: str = "mine", **more: int) -> tuple[list[Record], Folder]:
+    folder = Folder(path, PHOTOS, (), root / "arranged")
+    take_in(folder, name, root / "out", Learned(root, PHOTOS), more.get("crop", 0))
+    return list(Chosen(places(root / "out"))), folder
+
+
+def test_records_are_those_of_a_collection(tmp_path: Path) -> None:
+    """Ids, facts and pixels as `restore-ml data add` and `prepare` have them, in folders of folders too."""
+    source = tmp_path / "pictures"
+    for number, place in enumerate(("a.png", "sub/b.tif", "sub/a.png", "sub/deep.er/c.d.png")):
+        (source / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(skimage.data.astronaut()[60 * number:60 * number + 50, :70]).save(source / place)
+    root = project(tmp_path / "project", skimage.data.coffee()[:80, :80])
+    collections.add(tmp_path, "mine", source)
+    prepare(tmp_path / "data", tmp_path / "prepared", 1)
+    known = list(Chosen(places(tmp_path / "prepared/photos/test/mine")))
+    own, _ = taken(root, source)
+    assert [record.id for record in own] == [record.id for record in known] and len(own) == 4
+    for one, other in zip(own, known, strict=True):
+        assert one.facts == other.facts and np.array_equal(one.arrays["image"], other.arrays["image"])
+
+
+def test_what_models_learned_from_is_left_out(tmp_path: Path) -> None:
+    """The picture itself, one that looks like it (mirrored, saved anew), and a piece of it."""
+    whole = np.ascontiguousarray(skimage.data.coffee()[:240, :320])
+    source = tmp_path / "pictures"
+    source.mkdir()
+    Image.fromarray(whole).save(source / "same.png")
+    Image.fromarray(whole[:, ::-1]).resize((160, 120)).save(source / "mirrored.jpg", quality=90)
+    Image.fromarray(whole[100:220, 120:300]).save(source / "piece.png")
+    Image.fromarray(skimage.data.astronaut()[:100, :100]).save(source / "other.png")
+    root = project(tmp_path / "project", whole)
+    for _ in range(2):  # the second time from what was remembered
+        own, folder = taken(root, source)
+        assert [record.facts["name"] for record in own] == ["other"]
+        assert dict(folder.report.refused) == {
+            "same": "it is the picture train/seen, which models learned from",
+            "mirrored": "it shows the same as train/seen, which models learned from",
+            "piece": "it shares an area with train/seen, which models learned from"}
+    for path in (root / layout.PREPARED).rglob("*.arrow"):
+        path.unlink()
+    own, folder = taken(root, source)
+    assert len(own) == 4 and "cannot be told: prepared/ has no training photographs" in folder.report.note
+
+
+def test_a_crop_is_the_middle_and_leaves_small_pictures_whole() -> None:
+    picture = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
+    assert np.array_equal(cropped({"image": picture}, PHOTOS, 4)["image"], picture[0:4, 2:6])
+    assert np.array_equal(cropped({"image": picture}, PHOTOS, 6)["image"], picture[:, 1:7])
+    assert cropped({"image": picture}, PHOTOS, 0)["image"] is picture
+    with pytest.raises(UserError, match="--crop cuts single pictures; scenes are more than that"):
+        cropped({"target": picture, "mask": picture}, domains.get("scenes"), 4)
+
+
+def test_a_draw_does_not_depend_on_what_else_is_called(tmp_path: Path) -> None:
+    for number in range(9):
+        Image.fromarray(skimage.data.astronaut()[50 * number:50 * number + 40, :40]).save(tmp_path / f"{number}.png")
+    folder = Folder(tmp_path, PHOTOS, (), tmp_path / ".arranged")
+    folder.choose(4)
+    drawn = [item.path for item in folder.found]
+    assert len(drawn) == 4 and drawn == sorted(drawn) and "5 more were not drawn" in folder.report.note
+    (tmp_path / drawn[0]).unlink()
+    again = Folder(tmp_path, PHOTOS, ("8.png",) if "8.png" not in drawn else (), tmp_path / ".arranged")
+    again.choose(4)
+    assert set(drawn[1:]) <= {item.path for item in again.found}
+
+
+def test_whatever_else_lay_there_goes(tmp_path: Path) -> None:
+    root = project(tmp_path / "project", skimage.data.coffee()[:80, :80])
+    source = tmp_path / "pictures"
+    source.mkdir()
+    Image.fromarray(skimage.data.astronaut()[:60, :60]).save(source / "a.png")
+    write_json(root / "out" / "old.json", {})
+    own, _ = taken(root, source)
+    assert len(own) == 1 and [path.suffix for path in (root / "out").iterdir()] == [".arrow"]
