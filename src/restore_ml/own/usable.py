@@ -56,6 +56,8 @@ def _fault(root: Path, run: Run, found: Usable) -> str:
     if not path.exists():
         return "it has no model here"
     about = read_json(path)
+    if about.get("status") == layout.OUTSIDE:
+        return "it is outputs of another tool, which knows nothing of these pictures"
     if about.get("status") != "ok":
         return f"its training ended as {about.get('status')}: {about.get('reason')}"
     spec = found.code[layout.code("train", run.task, run.name).relative_to(layout.CODE).as_posix()]

@@ -46,15 +46,14 @@ class Run:
     """The run of the same task that this one repeats under another seed (a replicate), or empty."""
     profiles: tuple[str, ...] = PROFILES
     """Those at which it is built (`profiles:` of its entry)."""
-    outputs: str = ""
-    """Where the outputs of another tool lie, of a run of kind `outside`; its method is `layout.OUTSIDE`, which is none.
-    """
-
     weights: dict[str, str] = field(default_factory=dict)
     """Files of weights that others trained, by stored network, or one for all under the empty name; such a run is not
     trained (`restore_ml.imported`)."""
     weights_licence: str = ""
     """Theirs, as a person gave it."""
+    outputs: str = ""
+    """Where the outputs of another tool lie, of a run of kind `outside`; its method is `layout.OUTSIDE`, which is none.
+    """
 
     @property
     def key(self) -> str:
