@@ -67,8 +67,8 @@ def test_what_models_learned_from_is_left_out(tmp_path: Path) -> None:
     Image.fromarray(whole[:, ::-1]).resize((160, 120)).save(source / "mirrored.jpg", quality=90)
     Image.fromarray(whole[100:220, 120:300]).save(source / "piece.png")
     Image.fromarray(skimage.data.astronaut()[:100, :100]).save(source / "other.png")
-    cat = np.ascontiguousarray(skimage.data.chelsea()[:280, :400])
-    Image.fromarray(cat[60:200, 100:260]).save(source / "ear.png")
+    cat = np.ascontiguousarray(skimage.data.chelsea()[80:260, 80:380])
+    Image.fromarray(cat[20:170, 60:240]).save(source / "ear.png")
     root = project(tmp_path / "project", whole, cat)
     for _ in range(2):  # the second time from what was remembered
         own, folder = taken(root, source)
