@@ -23,10 +23,12 @@ from restore_ml.own.learned import Learned
 PHOTOS = domains.get("photos")
 
 
-def project(root: Path, learned: np.ndarray) -> Path:
+def project(root: Path, *learned: np.ndarray) -> Path:
+    """A project whose training pictures, in one shard, are called `seen`, `seen 1` and so on."""
     write_text(root / "params.yaml", "profile: quick\n")
-    record = Record(identity({"image": learned}), {"image": learned}, {"name": "seen"})
-    shards.write(root / layout.PREPARED / "photos" / "train" / "00.arrow", [record])
+    records = [Record(identity({"image": image}), {"image": image}, {"name": f"seen {number}" if number else "seen"})
+               for number, image in enumerate(learned)]
+    shards.write(root / layout.PREPARED / "photos" / "train" / "00.arrow", records)
     return root
 
 
@@ -36,10 +38,14 @@ def taken(root: Path, path: Path, name: str = "mine", **more: int) -> tuple[list
     return list(Chosen(places(root / "out"))), folder
 
 
-def test_records_are_those_of_a_collection(tmp_path: Path) -> None:
-    """Ids, facts and pixels as `restore-ml data add` and `prepare` have them, in folders of folders too."""
+@pytest.mark.parametrize("names", [
+    ("a.png", "sub/b.tif", "sub/a.png", "sub/deep.er/c.d.png"),
+    ("image_SRF_2/one_SRF_2_HR.png", "image_SRF_2/two_SRF_2_HR.png", "image_SRF_2/two_SRF_2_LR.png",
+     "image_SRF_3/two_SRF_3_HR.png", "image_SRF_3/one_SRF_3_HR.png")])
+def test_records_are_those_of_a_collection(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Ids, facts and pixels as `restore-ml data add` and `prepare` have them, in folders of folders and in layouts."""
     source = tmp_path / "pictures"
-    for number, place in enumerate(("a.png", "sub/b.tif", "sub/a.png", "sub/deep.er/c.d.png")):
+    for number, place in enumerate(names):
         (source / place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(skimage.data.astronaut()[60 * number:60 * number + 50, :70]).save(source / place)
     root = project(tmp_path / "project", skimage.data.coffee()[:80, :80])
@@ -47,7 +53,7 @@ def test_records_are_those_of_a_collection(tmp_path: Path) -> None:
     prepare(tmp_path / "data", tmp_path / "prepared", 1)
     known = list(Chosen(places(tmp_path / "prepared/photos/test/mine")))
     own, _ = taken(root, source)
-    assert [record.id for record in own] == [record.id for record in known] and len(own) == 4
+    assert [record.id for record in own] == [record.id for record in known] and len(own) >= 2
     for one, other in zip(own, known, strict=True):
         assert one.facts == other.facts and np.array_equal(one.arrays["image"], other.arrays["image"])
 
@@ -61,18 +67,21 @@ def test_what_models_learned_from_is_left_out(tmp_path: Path) -> None:
     Image.fromarray(whole[:, ::-1]).resize((160, 120)).save(source / "mirrored.jpg", quality=90)
     Image.fromarray(whole[100:220, 120:300]).save(source / "piece.png")
     Image.fromarray(skimage.data.astronaut()[:100, :100]).save(source / "other.png")
-    root = project(tmp_path / "project", whole)
+    cat = np.ascontiguousarray(skimage.data.chelsea()[80:260, 80:380])
+    Image.fromarray(cat[20:170, 60:240]).save(source / "ear.png")
+    root = project(tmp_path / "project", whole, cat)
     for _ in range(2):  # the second time from what was remembered
         own, folder = taken(root, source)
         assert [record.facts["name"] for record in own] == ["other"]
         assert dict(folder.report.refused) == {
             "same": "it is the picture train/seen, which models learned from",
             "mirrored": "it shows the same as train/seen, which models learned from",
-            "piece": "it shares an area with train/seen, which models learned from"}
+            "piece": "it shares an area with train/seen, which models learned from",
+            "ear": "it shares an area with train/seen 1, which models learned from"}
     for path in (root / layout.PREPARED).rglob("*.arrow"):
         path.unlink()
     own, folder = taken(root, source)
-    assert len(own) == 4 and "cannot be told: prepared/ has no training photographs" in folder.report.note
+    assert len(own) == 5 and "cannot be told: prepared/ has no training photographs" in folder.report.note
 
 
 def test_a_crop_is_the_middle_and_leaves_small_pictures_whole() -> None:
@@ -82,6 +91,15 @@ def test_a_crop_is_the_middle_and_leaves_small_pictures_whole() -> None:
     assert cropped({"image": picture}, PHOTOS, 0)["image"] is picture
     with pytest.raises(UserError, match="--crop cuts single pictures; scenes are more than that"):
         cropped({"target": picture, "mask": picture}, domains.get("scenes"), 4)
+
+
+def test_a_crop_is_what_is_taken_in(tmp_path: Path) -> None:
+    root = project(tmp_path / "project", skimage.data.coffee()[:80, :80])
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(skimage.data.astronaut()[:60, :80]).save(tmp_path / "pictures" / "a.png")
+    (record,), _ = taken(root, tmp_path / "pictures", crop=40)
+    assert np.array_equal(record.arrays["image"], skimage.data.astronaut()[10:50, 20:60])
+    assert record.id == identity(record.arrays)
 
 
 def test_a_draw_does_not_depend_on_what_else_is_called(tmp_path: Path) -> None:
@@ -103,5 +121,7 @@ def test_whatever_else_lay_there_goes(tmp_path: Path) -> None:
     source.mkdir()
     Image.fromarray(skimage.data.astronaut()[:60, :60]).save(source / "a.png")
     write_json(root / "out" / "old.json", {})
-    own, _ = taken(root, source)
+    Image.fromarray(skimage.data.astronaut()[:60, :60]).save(source / "b.bmp")
+    own, folder = taken(root, source)
+    assert folder.report.refused == [("b", "the same pixels as 'a'")] and folder.report.good == 1
     assert len(own) == 1 and [path.suffix for path in (root / "out").iterdir()] == [".arrow"]
