@@ -53,6 +53,11 @@ def test_names_that_only_some_share_are_no_suffix() -> None:
     assert found.over == ["head_b.png"]
 
 
+def test_a_file_that_kept_its_name_belongs_to_it_whatever_others_add() -> None:
+    found = matched(["baby", "bird", "head"], ["baby_a", "bird_a", "head"])
+    assert found.files == {"baby": "baby_a.png", "bird": "bird_a.png", "head": "head.png"} and not found.over
+
+
 def test_names_of_files_are_plain_and_different() -> None:
     assert plain_names({"1" * 9: "s1/8.png", "2" * 9: "b\u00fccher"}) == {"1" * 9: "s1_8_png", "2" * 9: "b\u00fccher"}
     assert plain_names({"1" * 9: "A", "2" * 9: "a"}) == {"1" * 9: "A-11111111", "2" * 9: "a-22222222"}
