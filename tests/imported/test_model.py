@@ -19,6 +19,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import sha256_of_file, write_json
 from restore_ml.data import licences
 from restore_ml.imported.model import Source, fill, import_run, lines, match
+from restore_ml.own.usable import usable
 from restore_ml.promotion.champion_folders import install
 from restore_ml.report.view import kind_of_run
 from restore_ml.restoring.loading import load_model
@@ -105,6 +106,15 @@ def test_another_module_does_the_stage_of_that_run_alone(root, state):
     assert _doer("restore", f"{TASK}/theirs") == "restore" and _doer("degrade", TASK) == "degrade"
     weights.import_weights(f"{TASK}/theirs")
     assert json.loads((root / f"models/{TASK}/theirs/model.json").read_text())["status"] == "ok"
+
+
+def test_it_is_tried_on_a_person_s_own_pictures_while_the_file_is_the_same(root, state):
+    put(root, state)
+    write_json(root / f"code/train/{TASK}/theirs.json", spec(root))
+    weights.import_weights(f"{TASK}/theirs")
+    assert "theirs" in [run.name for run in usable(root, settings.load(), TASK, ["theirs"]).runs]
+    put(root, {name: value + 1 for name, value in state.items()})
+    assert "other code" in usable(root, settings.load(), TASK, ["theirs"]).left_out["theirs"]
 
 
 def test_a_lack_of_memory_is_tried_again(root, state, monkeypatch):

@@ -53,6 +53,11 @@ class Match:
     found: Found
 
 
+def fingerprint_of(spec: dict[str, Any]) -> str:
+    """Stands for a run's code, settings and files; no pictures count, for nothing is learned here."""
+    return hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:32]
+
+
 def import_run(spec: dict[str, Any], root: Path, out: Path) -> dict[str, Any]:
     """Make the model of a run with weights of others, whose `spec` is the content of code/train/<task>/<run>.json;
     returns what model.json says.
@@ -62,7 +67,7 @@ def import_run(spec: dict[str, Any], root: Path, out: Path) -> dict[str, Any]:
     started = time.monotonic()
     method = registry.method(spec["task"], spec["method"], spec["settings"])
     files = spec["imported"]["files"]
-    fingerprint = hashlib.sha256(canonical_json(spec).encode()).hexdigest()[:32]
+    fingerprint = fingerprint_of(spec)
     names = ", ".join(dict.fromkeys(Path(file["file"]).name for file in files.values()))
     record = _record(spec, method, fingerprint) | {
         "kind": "imported", "imported": files, "weights_licence": spec["imported"]["licence"] or UNKNOWN,

@@ -11,6 +11,7 @@ from typing import Any
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
+from restore_ml.imported.model import fingerprint_of
 from restore_ml.registry import nearest
 from restore_ml.runs import fingerprints
 from restore_ml.runs.settings import Params, Run, built_at
@@ -61,8 +62,13 @@ def _fault(root: Path, run: Run, found: Usable) -> str:
     if about.get("status") != "ok":
         return f"its training ended as {about.get('status')}: {about.get('reason')}"
     spec = found.code[layout.code("train", run.task, run.name).relative_to(layout.CODE).as_posix()]
-    if not found.unchecked and about.get("fingerprint") != fingerprint(spec, Material(root / layout.material(run.task)),
-                                                                       root):
+    if run.weights:
+        wanted = fingerprint_of(spec)
+    elif found.unchecked:
+        return ""
+    else:
+        wanted = fingerprint(spec, Material(root / layout.material(run.task)), root)
+    if about.get("fingerprint") != wanted:
         return "its model is of other code, settings or training pictures than today's"
     return ""
 
