@@ -11,7 +11,7 @@ from restore_ml import cli
 from restore_ml.base.files import write_json
 from tests.tracking import small_project
 
-COMMANDS = ("data", "runs", "methods", "compare", "restore", "gallery", "sync", "promote", "rollback", "seeds",
+COMMANDS = ("data", "runs", "methods", "compare", "table", "restore", "gallery", "sync", "promote", "rollback", "seeds",
             "serve", "export")
 
 
