@@ -104,7 +104,8 @@ def paper_table(root: Path, task: str, case: str | None = None, runs: Sequence[s
     made = [*_measured(done, columns, intervals, printed), *_unmeasured(done, columns, printed)]
     sentences = [f"{title(task)}, {chosen}: {counted(task, int(done[0]['pictures']), int(done[0]['groups']))}"
                  + (", synthetic." if done[0]["synthetic"] else "."),
-                 "The arrows say which way is better; best in bold, second underlined."]
+                 "The arrows say which way is better; best in bold, second underlined, equal figures "
+                 "alike."]
     sentences += _ties(task, first, made) + ([f"Brackets: 95 % bootstrap interval over {groups(task)}."]
                                              if intervals else [])
     sentences += [text for text in (ceiling(rules, rows), _left_out(rows), _partly(made)) if text]
@@ -144,8 +145,7 @@ def _only(root: Path, task: str, rows: pd.DataFrame, runs: Sequence[str]) -> pd.
 
 
 def _measured(done: list[dict[str, Any]], columns: tuple[Metric, ...], intervals: bool, printed: Printed) -> list[Row]:
-    places = {metric.name: ranks([row[metric.name] if row["status"] == "ok" else math.nan for row in done],
-                                 metric.direction) if metric.direction else [None] * len(done) for metric in columns}
+    places = {metric.name: _places(done, metric) for metric in columns}
     made = []
     for number_of, row in enumerate(done):
         cells = []
@@ -158,6 +158,14 @@ def _measured(done: list[dict[str, Any]], columns: tuple[Metric, ...], intervals
         note = "" if row["status"] == "ok" else f"{row['pictures_ok']} of {row['pictures']} pictures"
         made.append(Row(row["run"], tuple(cells), tied(row), note))
     return made
+
+
+def _places(done: list[dict[str, Any]], metric: Metric) -> list[int | None]:
+    """Ranks of the figures as the table shows them: what reads the same has the same place."""
+    if not metric.direction:
+        return [None] * len(done)
+    return ranks([round(row[metric.name], metric.digits) if row["status"] == "ok" else math.nan for row in done],
+                 metric.direction)
 
 
 def _unmeasured(done: list[dict[str, Any]], columns: tuple[Metric, ...], printed: Printed) -> list[Row]:
