@@ -139,6 +139,8 @@ function Panes(room, canvases, seen, swipe, drawn) {
       } else if (!before.far) {
         look(moved);
       }
+      point(canvas, event); // another pixel where the edge of the picture held the view back
+      draw();
       before = at;
     });
     for (const end of ["pointerup", "pointercancel"]) {
