@@ -209,7 +209,8 @@ def test_panes_keep_step_when_one_is_dragged(page: Any, clicked_project: Path) -
     keys(page, "+", "+", "+", "+")
     zoomed = label(page)
     pane = page.find_element("css selector", "[data-pane=b] canvas")
-    ActionChains(page).move_to_element(pane).click_and_hold().move_by_offset(-37, 21).release().perform()
+    drag = ActionChains(page).move_to_element_with_offset(pane, 6, 5)  # from the middle, where four squares meet
+    drag.click_and_hold().move_by_offset(-37, 21).release().perform()
     found = re.fullmatch(r"column (\d+), row (\d+)   A (\d+ \d+ \d+)   B (\d+ \d+ \d+)   A − B (.+)",
                          page.execute_script("return document.getElementById('readout').textContent"))
     assert found and label(page) == zoomed
@@ -217,7 +218,7 @@ def test_panes_keep_step_when_one_is_dragged(page: Any, clicked_project: Path) -
     assert found[3] == " ".join(map(str, output[y, x])) and found[4] == " ".join(map(str, truth[y, x]))
     signed = [int(text.replace("−", "-")) for text in found[5].split()]
     assert signed == (output[y, x].astype(int) - truth[y, x]).tolist()
-    row, column = pane.size["height"] // 2 + 21, pane.size["width"] // 2 - 37
+    row, column = pane.size["height"] // 2 + 26, pane.size["width"] // 2 - 31
     middle = [canvas(page, name)[row, column, :3].tolist() for name in "ab"]
     assert middle == [output[y, x].tolist(), truth[y, x].tolist()], "both at the place that is pointed at"
 
