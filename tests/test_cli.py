@@ -11,8 +11,8 @@ from restore_ml import cli
 from restore_ml.base.files import write_json
 from tests.tracking import small_project
 
-COMMANDS = ("data", "runs", "methods", "compare", "restore", "gallery", "sync", "promote", "rollback", "seeds",
-            "serve", "export", "best-on")
+COMMANDS = ("data", "runs", "methods", "compare", "table", "restore", "gallery", "sync", "promote", "rollback", "seeds",
+            "serve", "export", "best-on", "inputs", "outputs", "weights")
 
 
 @pytest.fixture(scope="module")

@@ -61,10 +61,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     runs.add_argument("--task", choices=tables(), help="only the runs of this task")
     methods = _add(parsers, "methods", commands.methods, "list the methods that a run can use", "restore-ml methods")
     methods.add_argument("--task", choices=tables(), help="only the methods of this task")
-    compare = _add(parsers, "compare", commands.compare, "print the comparison of the tasks",
-                   "restore-ml compare super_resolution --case photos/x4")
-    compare.add_argument("task", nargs="?", choices=tables(), help="only this task")
-    compare.add_argument("--case", metavar="SET/DEGRADATION", help="another case than the primary one")
+    _add_tables(parsers)
     restore = _add(parsers, "restore", commands.restore, "restore a picture, a clip, a volume or a folder",
                    "restore-ml restore --task inpainting torn.jpg --mask holes.png -o whole.png\n"
                    "  restore-ml restore --task colorization old/ -o coloured/\n"
@@ -130,6 +127,24 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(parsers, "migrate", commands.migrate, "move a project whose runs stand in params.yaml to the layout of today",
          "restore-ml migrate")
     return parser
+
+
+def _add_tables(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = _add(parsers, "compare", commands.compare, "print the comparison of the tasks",
+                   "restore-ml compare super_resolution --case photos/x4")
+    compare.add_argument("task", nargs="?", choices=tables(), help="only this task")
+    compare.add_argument("--case", metavar="SET/DEGRADATION", help="another case than the primary one")
+    table = _add(parsers, "table", commands.table, "print a task's table as a paper wants it",
+                 "restore-ml table --task super_resolution --format latex --intervals > table.tex\n"
+                 "  restore-ml table --task super_resolution --case set5/x4 --runs vdsr bicubic --published")
+    table.add_argument("--task", required=True, choices=tables())
+    table.add_argument("--case", metavar="SET/DEGRADATION", help="another case than the primary one")
+    table.add_argument("--runs", nargs="+", metavar="RUN", help="only these, ranked among themselves")
+    table.add_argument("--format", choices=("latex", "markdown", "csv", "html"), default="markdown",
+                       help="default: markdown; latex needs the package booktabs, html is a whole page")
+    table.add_argument("--intervals", action="store_true", help="with the 95 %% interval of the metric that ranks")
+    table.add_argument("--published", action="store_true", help="with the figures that sources print for the same "
+                       "pictures, metric and protocol")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -63,6 +63,16 @@ def best_on(options: argparse.Namespace) -> int:
     return best_on(options)
 
 
+def table(options: argparse.Namespace) -> None:
+    """Print a table for a paper."""
+    from restore_ml.report.paper import paper_table
+    from restore_ml.report.paper_forms import FORMS
+
+    made = paper_table(layout.project(), options.task, options.case, options.runs or (), options.intervals,
+                       options.published)
+    print(FORMS[options.format](made))
+
+
 def restore(options: argparse.Namespace) -> int:
     """Restore a picture or a folder; the exit code is 1 where pictures of a folder failed."""
     from restore_ml.serving.first_run import with_model

@@ -16,6 +16,7 @@ import numpy as np
 
 from restore_ml.base import costs, layout
 from restore_ml.base.files import read_json, write_json, write_text
+from restore_ml.evaluation.published import Printed, agreeing
 from restore_ml.evaluation.statistics import bootstraps, ranks, wins
 from restore_ml.evaluation.tables import markdown
 from restore_ml.tasks.protocol import CAP, Protocol, protocol, with_distances
@@ -38,7 +39,7 @@ def compare(task: str, scores: pandas.DataFrame, about: Mapping[str, Mapping[str
     rules = with_distances(protocol(task), scores.columns)
     table = build_table(task, scores, about, primary_case)
     write_text(out / "table.csv", _csv(table))
-    write_text(out / "table.md", markdown(task, table))
+    write_text(out / "table.md", markdown(task, table, printed_by_case(task, scores)))
     write_json(out / "metrics.json", metrics_json(rules, table))
     write_text(out / "plots" / "primary.csv", _csv(_primary_plot(rules, table)))
     write_text(out / "plots" / "curves.csv", _csv(training_curves(about, sorted(scores["run"].unique()))))
@@ -71,6 +72,12 @@ def build_table(task: str, scores: pandas.DataFrame, about: Mapping[str, Mapping
     for case in sorted(scores["case"].unique(), key=lambda name: (name != primary, name)):
         rows += _case_rows(rules, scores[scores["case"] == case], models_by_run, baseline, case == primary)
     return pandas.DataFrame(rows, columns=columns(rules))
+
+
+def printed_by_case(task: str, scores: pandas.DataFrame) -> dict[str, Printed]:
+    """Of each case that has any, the printed figures that may stand in its measured rows."""
+    found = {str(case): agreeing(task, str(case), rows["picture"].unique()) for case, rows in scores.groupby("case")}
+    return {case: printed for case, printed in found.items() if printed}
 
 
 def first_case(rules: Protocol, cases: Iterable[str], named: str) -> str:

@@ -7,10 +7,14 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from restore_ml.base import layout
+from restore_ml.evaluation import published
+from restore_ml.evaluation.published import Printed, with_printed
 from restore_ml.evaluation.words import counted, groups
 from restore_ml.tasks.protocol import CAP, Metric, Protocol, protocol, with_distances
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas
 
 WIDTH = 120
@@ -20,11 +24,16 @@ TERMINAL = 20
 """Rows of a table that a rebuild prints for each task."""
 NAMED = 3
 """Runs that are named of those that did not finish for the same reason."""
+DONE = ("ok", "partly failed")
+"""The statuses of runs that have figures."""
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def markdown(task: str, table: pandas.DataFrame) -> str:
-    """A heading, how to read it, then one table per case, the primary case first."""
+def markdown(task: str, table: pandas.DataFrame, printed: Mapping[str, Printed] | None = None) -> str:
+    """A heading, how to read it, then one table per case, the primary case first; at the end what sources print.
+
+    `printed`: by case, the figures that may stand in its measured rows (`published.agreeing`).
+    """
     rules = with_distances(protocol(task), table.columns[table.notna().any()])  # no column without a figure
     lines = [f"# {task}", "",
              f"Ranked by {rules.primary} on the primary case. Brackets: 95 % bootstrap interval over {groups(task)}. "
@@ -42,11 +51,13 @@ def markdown(task: str, table: pandas.DataFrame) -> str:
         lines += [note, ""] if note else []
         headings = _headings(rules)
         lines += [_line(headings), _line(["---"] * len(headings))]
-        lines += [_line(_cells(rules, row)) for row in rows.to_dict("records")] + [""]
+        known = (printed or {}).get(case, {})
+        lines += [_line(_cells(rules, row, known)) for row in rows.to_dict("records")] + [""]
     readings = table.drop_duplicates("run")
     notes = [f"- {row['run']}: {row['reading']}" for row in readings.sort_values("run").to_dict("records")
              if row["reading"]]
-    return "\n".join(lines + (["## Readings", "", *notes, ""] if notes else []))
+    lines += ["## Readings", "", *notes, ""] if notes else []
+    return "\n".join(lines + published.markdown(task))
 
 
 def _headings(rules: Protocol) -> list[str]:
@@ -56,12 +67,14 @@ def _headings(rules: Protocol) -> list[str]:
             "training multiply-adds", "status"]
 
 
-def _cells(rules: Protocol, row: dict[str, Any]) -> list[str]:
+def _cells(rules: Protocol, row: dict[str, Any], printed: Printed) -> list[str]:
     first = rules.metric(rules.primary)
-    others = [number(row[metric.name], metric.digits) for metric in rules.metrics if metric is not first]
+    others = [with_printed(number(row[metric.name], metric.digits), printed, row["method"], metric.name)
+              for metric in rules.metrics if metric is not first]
     status = row["status"] + (f": {row['reason']}" if row["reason"] else "")
+    ranking = interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits)
     return [_rank(row["rank"]), named(row) + (" †" if row["reading"] else ""),
-            interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits), *others,
+            with_printed(ranking, printed, row["method"], first.name), *others,
             interval(row["vs_baseline"], row["vs_baseline_low"], row["vs_baseline_high"], first.digits, signed=True),
             str(row["wins"]), f"{row['pictures_ok']}/{row['pictures']}", count(row["parameters"]),
             count(row["training_ops"]), status]
@@ -133,7 +146,7 @@ def console_table(task: str, table: pandas.DataFrame, case: str | None = None, m
     first = rows.iloc[0]
     title = f"{task}, {first['case']}, {counted(task, first['pictures'], first['groups'])}"
     lines = [title + (", synthetic" if first["synthetic"] else "")]
-    done = [row for row in rows.to_dict("records") if row["status"] in ("ok", "partly failed")]
+    done = [row for row in rows.to_dict("records") if row["status"] in DONE]
     shown = best_rows(done, most)
     others = _shown(rules, rows, shown)
     if shown:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from restore_ml.evaluation.published import Printed, with_printed
 from restore_ml.evaluation.tables import ceiling, count, interval, number, tied
 from restore_ml.evaluation.words import counted
 from restore_ml.report.svg import Axis
@@ -27,11 +28,12 @@ REACH = 2.0
 one hopeless run does not press all others onto the line."""
 
 
-def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
+def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str, str] | None = None,
+          printed: Printed | None = None) -> dict[str, Any]:
     """The rows of one case as plain values for the template: `headings`, `rows`, `counted` (what was tested, in words)
     and the marks.
 
-    `kinds`: what the method of each run is, in a word or two.
+    `kinds`: what the method of each run is, in a word or two; `printed`: the figures that sources print for this case.
     """
     first = rows.iloc[0]
     records = rows.to_dict("records")
@@ -39,8 +41,8 @@ def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str
     baseline = next((row["vs_best"] for row in records if row["run"] == row["baseline"]), math.nan)
     return {"name": str(first["case"]), "primary": bool(first["primary"]), "synthetic": bool(first["synthetic"]),
             "counted": counted(rules.task, int(first["pictures"]), int(first["groups"])), "headings": headings(rules),
-            "rows": [_row(rules, row, axis, baseline, champion) | {"kind": (kinds or {}).get(row["run"], "")}
-                     for row in records],
+            "rows": [_row(rules, row, axis, baseline, champion, printed or {})
+                     | {"kind": (kinds or {}).get(row["run"], "")} for row in records],
             "kinds": sorted({(kinds or {}).get(row["run"], "") for row in records} - {""}),
             "ceiling": ceiling(rules, rows), "ties": sum(tied(row) for row in records),
             "metric": rules.metric(rules.primary).heading}
@@ -67,12 +69,14 @@ def scale(rows: list[dict[str, Any]]) -> Axis:
     return Axis(low, high, MARGIN, WIDTH - MARGIN)
 
 
-def _row(rules: Protocol, row: dict[str, Any], axis: Axis, baseline: float, champion: str) -> dict[str, Any]:
+def _row(rules: Protocol, row: dict[str, Any], axis: Axis, baseline: float, champion: str,
+         printed: Printed) -> dict[str, Any]:
     return {"rank": None if math.isnan(_rank(row)) else int(_rank(row)), "run": row["run"], "method": row["method"],
             "status": row["status"], "reason": row["reason"], "reading": row["reading"], "tied": tied(row),
             "baseline": row["run"] == row["baseline"], "champion": row["run"] == champion,
             "drawing": _drawing(rules, row, axis, baseline),
-            "cells": [(text, "" if math.isnan(value) else f"{value:.9g}") for text, value in _cells(rules, row)]}
+            "cells": [(text, "" if math.isnan(value) else f"{value:.9g}")
+                      for text, value in _cells(rules, row, printed)]}
 
 
 def _rank(row: dict[str, Any]) -> float:
@@ -95,12 +99,12 @@ def _drawing(rules: Protocol, row: dict[str, Any], axis: Axis, baseline: float) 
             "label": number(mean, digits, signed=True)}
 
 
-def _cells(rules: Protocol, row: dict[str, Any]) -> list[tuple[str, float]]:
+def _cells(rules: Protocol, row: dict[str, Any], printed: Printed) -> list[tuple[str, float]]:
     first = rules.metric(rules.primary)
-    others = [(number(row[metric.name], metric.digits), row[metric.name]) for metric in rules.metrics
-              if metric is not first]
-    return [(interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits),
-             row[first.name]),
+    others = [(with_printed(number(row[metric.name], metric.digits), printed, row["method"], metric.name),
+               row[metric.name]) for metric in rules.metrics if metric is not first]
+    ranking = interval(row[first.name], row[f"{first.name}_low"], row[f"{first.name}_high"], first.digits)
+    return [(with_printed(ranking, printed, row["method"], first.name), row[first.name]),
             (interval(row["vs_baseline"], row["vs_baseline_low"], row["vs_baseline_high"], first.digits, signed=True),
              row["vs_baseline"]),
             (str(row["wins"]), row["wins"]), (count(row["parameters"]), row["parameters"]),

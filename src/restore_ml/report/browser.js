@@ -115,7 +115,8 @@
       const next = all[(place + by + all.length) % all.length];
       return next ? (one, other) => look(next, one, other) : null;
     };
-    return [`${picture.name} · ${now().name}`, picture.width, picture.height, shots, leftKey, rightKey, step];
+    const page = (a, b) => `compare_${data.task}.html#${new URLSearchParams({ a, b, case: now().name, picture: picture.id })}`;
+    return [`${picture.name} · ${now().name}`, picture.width, picture.height, shots, leftKey, rightKey, step, page];
   }
   function rowOf(picture) {
     const tiles = seen(picture);

@@ -7,6 +7,7 @@ Pictures are named by their content, so building again writes only what is new; 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections.abc import Sequence
@@ -22,14 +23,15 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_text
 from restore_ml.registry import group, tables
 from restore_ml.report.blind import blind
+from restore_ml.report.pairs import first_pair, pairs, refs
 from restore_ml.report.pictures import fill_png, fill_thumbnail
 from restore_ml.report.view import FIRST, TaskView
 
 THUMBNAIL = 320
 """Pictures with a longer side get a thumbnail of that many pixels; smaller ones are shown as they are."""
-TEMPLATES = ("base.html.j2", "index.html.j2", "task.html.j2", "sections.html.j2", "turing.html.j2")
+TEMPLATES = ("base.html.j2", "index.html.j2", "task.html.j2", "sections.html.j2", "turing.html.j2", "compare.html.j2")
 ASSETS = ("style.css", "task.css", "turing.css", "board.js", "film.js", "browser.js", "viewer.js", "plan.js",
-          "turing.js")
+          "turing.js", "compare.css", "pixels.js", "panes.js", "compare.js")
 """Copied beside the pages as they are."""
 
 
@@ -55,9 +57,10 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
     write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=grouped(there)))
     _write_assets(out)
     files.sweep()
-    for stale in set(out.glob("*.html")) - {out / f"{name}.html" for name in (*there, "index", "turing")}:
+    kept = (*there, *map(two, there), "index", "turing")
+    for stale in set(out.glob("*.html")) - {out / f"{name}.html" for name in kept}:
         stale.unlink()
-    return f"{out / 'index.html'}: {len(there)} tasks, {len(files.used)} pictures, {files.written} of them new."
+    return f"{out / 'index.html'}: {len(there)} tasks, {files.count()} pictures, {files.written} of them new."
 
 
 def build_page(root: Path, out: Path, task: str, pictures: int = 12) -> Path:
@@ -77,11 +80,24 @@ def build_page(root: Path, out: Path, task: str, pictures: int = 12) -> Path:
 
 
 def _write_page(out: Path, view: TaskView, tasks: list[str]) -> dict[str, Any]:
-    """Write a task's page, which links to those of `tasks`; returns what it shows."""
+    """Write a task's page and the one that compares two of its rows, which link to those of `tasks`; returns what is
+    shown."""
     facts = view.gather()
+    compared = pairs(facts["browser"])
+    for ref in sorted(refs(compared)):
+        view.files.embed(ref)
+    address, pair = f"{two(view.task)}.html", first_pair(compared)
     write_text(out / f"{view.task}.html", environment().get_template("task.html.j2").render(
-        task=facts, tasks=grouped(tasks), first=FIRST, mlflow=f"{addresses.UI}/mlflow/{view.task}"))
+        task=facts, tasks=grouped(tasks), first=FIRST, mlflow=f"{addresses.UI}/mlflow/{view.task}",
+        two=f"{address}#{pair}" if pair else ""))
+    write_text(out / address, environment().get_template("compare.html.j2").render(
+        task=facts, tasks=grouped(tasks), pairs=compared))
     return facts
+
+
+def two(task: str) -> str:
+    """The name of the page that compares two rows of a task."""
+    return f"compare_{task}"
 
 
 Shown = TypeVar("Shown", str, dict[str, Any])
@@ -113,7 +129,7 @@ class Files:
     def __init__(self, out: Path) -> None:
         self.out, self.folder = out, out / "pictures"
         self.used: set[Path] = set()
-        self.parts: list[tuple[Path, Path]] = []
+        self.parts: dict[Path, Path] = {}
         self.written = 0
 
     def add(self, picture: np.ndarray) -> dict[str, Any]:
@@ -138,18 +154,33 @@ class Files:
         return {"full": full.relative_to(self.out).as_posix(), "small": small.relative_to(self.out).as_posix(),
                 "width": width, "height": height, "frames": count, "ref": full.stem + "+" * (small != full)}
 
+    def embed(self, ref: str) -> None:
+        """Make sure that the pixels of a picture that was added lie beside it as a script too: a page that is opened as
+        a file can show a picture, but only read what a script hands over."""
+        name = ref.rstrip("+")
+        full = self.folder / name[:2] / f"{name}.png"
+        script = full.with_suffix(".js")
+        if script not in self.used and not script.exists():
+            text = base64.b64encode(self.parts.get(full, full).read_bytes()).decode("ascii")
+            self._part(script).write_text(f'Pixels.take("{name}","{text}");\n', encoding="ascii")
+        self.used.add(script)
+
+    def count(self) -> int:
+        """How many files the pages show."""
+        return sum(path.suffix != ".js" for path in self.used)
+
     def _part(self, path: Path) -> Path:
         """Where to write what `settle` gives that name."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")
-        self.parts.append((part, path))
+        self.parts[path] = part
         return part
 
     def settle(self) -> None:
         """Flush what was written, then give it its names: a file under its name is whole, whenever the power fails."""
         if self.parts:
             os.sync()
-        for part, path in self.parts:
+        for path, part in self.parts.items():
             os.replace(part, path)
         self.parts.clear()
 

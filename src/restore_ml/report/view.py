@@ -11,7 +11,10 @@ import numpy as np
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
+from restore_ml.evaluation import published
+from restore_ml.evaluation.comparison import printed_by_case
 from restore_ml.evaluation.scoring import read_task
+from restore_ml.evaluation.tables import DONE
 from restore_ml.evaluation.words import groups
 from restore_ml.promotion.champion_folders import champion_folder
 from restore_ml.report.board import board
@@ -29,7 +32,6 @@ FIGURES = 2
 """Metrics under each picture: the primary one and the next of the protocol."""
 FIRST = 8
 """Runs whose pictures and curves are shown before a person asks for more; champion and baseline are shown too."""
-DONE = ("ok", "partly failed")
 SHARES = 5
 """Bars below a picture, beside that of the true class."""
 
@@ -39,6 +41,10 @@ class Store(Protocol):
 
     def add(self, picture: np.ndarray) -> dict[str, Any]:
         """Links to the picture."""
+        ...
+
+    def embed(self, ref: str) -> None:
+        """Lets scripts read the picture of that `ref`."""
         ...
 
 
@@ -67,7 +73,8 @@ class TaskView:
         the script: runs, metrics and, of each case, its pictures."""
         champion = self._champion()
         grouped = list(self.table.groupby("case", sort=False))
-        boards = [board(self.rules, rows, champion, self.kinds) for _, rows in grouped]
+        printed = printed_by_case(self.task, self.scores)
+        boards = [board(self.rules, rows, champion, self.kinds, printed.get(str(case))) for case, rows in grouped]
         cases = [self._case(str(case), rows) for case, rows in grouped]
         baseline = str(self.table["baseline"].iloc[0])
         failed = self.table.loc[self.table["status"] == "failed", "run"]
@@ -82,6 +89,7 @@ class TaskView:
                 "machines": sorted({text for text in self.table["machine"] if text}),
                 "curves": learning_curves(self.root, self.task, self.runs),
                 "promotions": history(self.root, self.task, self.rules),
+                "printed": published.blocks(self.task), "printed_explained": published.EXPLAINED,
                 "browser": {"task": self.task, "runs": self.runs, "methods": self._methods(), "cases": cases,
                             "kinds": [self.kinds[run] for run in self.runs],
                             "first": FIRST, "always": sorted({champion, baseline} & {*self.runs}), "metrics": [

@@ -8,11 +8,12 @@ const Viewer = (() => {
   const ZOOMS = [1, 2, 3, 4, 6, 8, 12, 16];
   const clock = dialog.querySelector(".frames"), clips = dialog.querySelector(".of-clips");
   const film = Film.controls(stage, document.getElementById("frame"), clock.querySelector("button"), clock.querySelector("output"));
-  let shots = [], sizes = [1, 1], zoom = 0, truthHeld = false, turn = () => null;
+  let shots = [], sizes = [1, 1], zoom = 0, truthHeld = false, turn = () => null, address = () => "";
 
-  // `shots`: [{key, label, src, figures}], `step(by)`: the neighbouring picture's arguments for `open`, or null.
-  function open(title, width, height, given, leftKey, rightKey, step) {
-    [shots, sizes, turn] = [given, [width, height], step];
+  // `shots`: [{key, label, src, figures}], `step(by)`: the neighbouring picture's arguments for `open`, or null;
+  // `page(left, right)`: the address of the page that compares the two down to their pixels.
+  function open(title, width, height, given, leftKey, rightKey, step, page) {
+    [shots, sizes, turn, address] = [given, [width, height], step, page];
     name.textContent = title;
     for (const select of [left, right]) {
       select.replaceChildren(...shots.map((shot) => new Option(shot.label, shot.key)));
@@ -39,6 +40,7 @@ const Viewer = (() => {
       image.alt = `${one.label}, ${select === left ? "left" : "right"} of the line`;
       select.parentElement.querySelector("small").textContent = one.figures;
     }
+    document.getElementById("two").href = address(left.value, right.value);
     film.show();
   }
   function moveTo(percent) {

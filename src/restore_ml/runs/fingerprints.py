@@ -117,6 +117,8 @@ def _of_imported(root: Path, sources: Sources, run: Run, trained: dict[str, Any]
 
 def _of_task(root: Path, sources: Sources, params: Params, task: str, distances: dict[str, Any]) -> dict[Path, Any]:
     """`distances`: those by networks of others that can be measured here."""
+    from restore_ml.evaluation.published import digest
+
     definition, settings = f"restore_ml.tasks.{task}.task", params.tasks.get(task, {})
     samples = [f"restore_ml.tasks.{task}.{part}" for part in ("task", "training", "cases", "optional")]
     content: dict[Path, Any] = {
@@ -139,6 +141,7 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str, distances:
         "task": task, "primary_case": params.primary_cases.get(task, ""),
         "runs": [{"run": run.name, "seed": run.seed, "of": run.of, "kind": kind(run)}
                  for run in params.runs_of(task)],
+        "published": digest(task),
         "modules": sources.hashes(["pipelines.compare", "restore_ml.evaluation.comparison", protocol])}
     return content
 
