@@ -29,6 +29,10 @@ examples:
   restore-ml compare super_resolution                         print the table of a task
   restore-ml restore --task colorization old.jpg -o new.png   restore a picture with the champion
   restore-ml best-on ~/Pictures --task super_resolution       which run is best on your own pictures
+  restore-ml inputs export --task super_resolution --set photos --case x4 /tmp/x4      test inputs for another tool
+  restore-ml outputs add swinir --task super_resolution --set photos --case x4 /tmp/swinir   its results, as a run
+  restore-ml weights import theirs net.pth --method vdsr      published weights, as a run
+  restore-ml table --task super_resolution --format latex     a table for a paper
   restore-ml sync                                             fill MLflow from the results
 """
 

@@ -13,6 +13,7 @@ from restore_ml.data.shards import Record
 from restore_ml.method import Model
 from restore_ml.methods.guided_colorization.user_hints import HintsNet, UserHints, class_of, turned
 from restore_ml.metrics.colour import ab_class
+from restore_ml.nn.muon import Muon
 from restore_ml.restoring import harness
 from restore_ml.training import loop
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
@@ -66,6 +67,20 @@ def test_each_phase_trains_at_its_own_rate(tmp_path):
         loop._enter(training, phase)
         rates += [training.optimisers[player.name].param_groups[0]["initial_lr"] for player in phase.players]
     assert rates == [1e-4, 1e-5, 1e-5]
+
+
+def test_small_profiles_move_inner_kernels_by_muon_and_the_rest_by_adam():
+    method = UserHints({"width": 2, "muon": 0.02, "colour_lr": 0.003, "betas": [0.8, 0.9]})
+    network = method.build()["colorizer"]
+    optimiser = optimiser_of(method.phases()[1].players[0], {"colorizer": network})
+    muon, adam = optimiser.param_groups
+    assert isinstance(optimiser, Muon) and (muon["lr"], adam["lr"], adam["betas"]) == (0.02, 0.003, (0.8, 0.9))
+    named = {id(parameter): name for name, parameter in network.named_parameters()}
+    first = ["conv1.0.weight", "conv1.0.bias", "colours.weight", "colours.bias", "classes.weight", "classes.bias"]
+    assert sorted(named[id(one)] for one in muon["params"]) == sorted(
+        name for name, parameter in network.named_parameters() if parameter.ndim == 4 and name not in first)
+    assert set(first) < {named[id(one)] for one in adam["params"]}
+    assert len(muon["params"]) + len(adam["params"]) == len(named)
 
 
 def block(layers: nn.Sequential, x: torch.Tensor, dilation: int = 1) -> torch.Tensor:
@@ -225,7 +240,8 @@ def test_restore_gives_ab():
 
 
 @pytest.mark.parametrize("wrong", [{"patch": 60}, {"hint_sides": [3, 1]}, {"hint_sides": [0, 3]}, {"hint_sides": [1]},
-                                   {"hint_rate": 0.0}, {"hint_rate": 1.5}, {"turned": 1.5}, {"hint_whole": -0.1}])
+                                   {"hint_rate": 0.0}, {"hint_rate": 1.5}, {"turned": 1.5}, {"hint_whole": -0.1},
+                                   {"muon": -0.1}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         UserHints(wrong)

@@ -1,5 +1,5 @@
-"""Files in which others keep the weights of their networks: the only module that opens them, and the only one that
-opens a pickle.
+"""Files in which others keep the weights of their networks: with `foreign_checkpoints` the only module that opens them,
+and the only one that opens a pickle.
 
 A file of somebody else's is believed in nothing but numbers. A pickle is read by `plain_arrays`, which knows three
 names, those that numpy writes its arrays with, calls none of numpy's own code for them and refuses every other name

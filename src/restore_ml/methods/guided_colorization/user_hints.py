@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
 from restore_ml.nn.initialisation import he
+from restore_ml.nn.muon import Muon
 from restore_ml.training.schedules import drops
 
 AB_SCALE, CELL, NODES = 110.0, 10, 23
@@ -100,19 +101,22 @@ class UserHints(Method):
 
     task = "guided_colorization"
     reading = ("the numbers of steps and the rate of the first phase; the first weights; small profiles go on with "
-               "normalisation that stands still")
+               "normalisation that stands still, and Muon moves their inner kernels")
     stored_networks = ("colorizer",)
     multiple = 8
     paper: ClassVar[dict[str, Any]] = {
         "width": 64, "hint_rate": 0.125, "hint_sides": [1, 9], "hint_whole": 0.01, "lr": 1e-4, "colour_lr": 1e-5,
         "lr_drops": {"512000": 0.1}, "betas": [0.9, 0.999],
         "steps": {"classes": 768_000, "colours": 768_000, "settled": 0}, "batch": 25, "patch": 176, "ema": 0.0,
-        "turned": 0.0,
+        "turned": 0.0, "muon": 0.0,
     }
     """`lr`: of the first phase; `colour_lr`: of the others, in each of which `lr_drops` are factors by step.
     `hint_rate`, `hint_sides` and `hint_whole`: see the task's training. `turned`: the share of samples whose true
     colours and hints are turned by a random angle about grey, ours: the colours of a few photographs are soon known by
-    heart, and hints then not needed; a turned colour can only be told from the hints."""
+    heart, and hints then not needed; a turned colour can only be told from the hints. `muon`: ours, the rate at which
+    Muon moves the inner kernels in place of Adam (0: Adam moves all). Hints are few among the pixels, so that their
+    share in a kernel's gradient is small; Muon moves all directions of a kernel alike, and in the same steps hints are
+    spread much farther."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Check the crop and the hints."""
@@ -125,6 +129,8 @@ class UserHints(Method):
         for share in ("turned", "hint_whole"):
             if not 0 <= self.settings[share] <= 1:
                 raise self.wrong(share, "it must be a share from 0 to 1")
+        if not self.settings["muon"] >= 0:
+            raise self.wrong("muon", "it must be a rate, or 0 for Adam alone")
         if not 0 < self.settings["hint_rate"] <= 1:
             raise self.wrong("hint_rate", "it must be above 0 and at most 1")
 
@@ -137,13 +143,21 @@ class UserHints(Method):
         s = self.settings
 
         def player(name: str, rate: float, loss: Any, **options: Any) -> Player:  # an optimiser, and so a rate, each
-            return Player(name, ["colorizer"], loss,
-                          lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"])), **options)
+            return Player(name, ["colorizer"], loss, lambda parameters: self._optimiser(parameters, rate), **options)
 
         colorizer = player("colorizer", s["colour_lr"], self.colours_loss, schedule=drops(s["lr_drops"]))
         return [Phase("classes", s["steps"]["classes"], [player("classifier", s["lr"], self.classes_loss)]),
                 Phase("colours", s["steps"]["colours"], [colorizer]),
                 Phase("settled", s["steps"]["settled"], [colorizer], frozen_norm=["colorizer"])]
+
+    def _optimiser(self, parameters: NamedParameters, rate: float) -> torch.optim.Optimizer:
+        """Adam, or Muon for the kernels between the first layer and the two last ones and Adam for the others."""
+        betas = tuple(self.settings["betas"])
+        if not self.settings["muon"]:
+            return torch.optim.Adam(parameters, rate, betas)
+        return Muon([parameter for name, parameter in parameters if by_muon(name, parameter)],
+                    [parameter for name, parameter in parameters if not by_muon(name, parameter)],
+                    self.settings["muon"], rate, betas=betas)
 
     def classes_loss(self, context: Context) -> dict[str, Tensor]:
         """Hints are hidden; the trunk learns the classes, and the layers behind it the colours."""
@@ -171,6 +185,12 @@ class UserHints(Method):
         huber = F.smooth_l1_loss(colours.float(), ab / AB_SCALE, beta=1 / AB_SCALE, reduction="none").sum(1)
         return {"classes": F.cross_entropy(classes.float(), class_of(ab[..., ::CLASS_GRID, ::CLASS_GRID])),
                 "huber": REGRESSION * huber.mean()}
+
+
+def by_muon(name: str, parameter: nn.Parameter) -> bool:
+    """Whether the parameter of that name (`colorizer.conv1.0.weight`) is an inner kernel."""
+    ends = ("colorizer.conv1.0.", "colorizer.colours.", "colorizer.classes.")
+    return parameter.ndim == 4 and not name.startswith(ends)
 
 
 def turned(ab: Tensor, angles: Tensor) -> Tensor:
