@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from restore_ml.base import layout
 from restore_ml.registry import tables
@@ -84,8 +84,14 @@ def _run(params: settings.Params, run: settings.Run) -> Unit:
 
 
 def stale(stages: list[Unit], changed: set[str]) -> list[Unit]:
-    """The units with a stage in `changed` (what `dvc status` names), or behind such a unit."""
+    """The units with a stage in `changed` (what `dvc status` names), or behind such a unit. One that stands behind
+    nothing stale begins at its first stage in `changed`."""
     names = {unit.name for unit in stages if changed & set(unit.stages)}
     while more := {unit.name for unit in stages if (unit.after | unit.following) & names} - names:
         names |= more
-    return [unit for unit in stages if unit.name in names]
+    return [unit if unit.after & names else _from_first(unit, changed) for unit in stages if unit.name in names]
+
+
+def _from_first(unit: Unit, changed: set[str]) -> Unit:
+    first = next((number for number, stage in enumerate(unit.stages) if stage in changed), 0)
+    return replace(unit, stages=unit.stages[first:])

@@ -58,6 +58,12 @@ def test_a_task_has_its_table_and_no_other(params):
     assert len(with_slots(params, params.runs_of("cloud_removal"))) == len(params.runs_of("cloud_removal"))
 
 
+def test_a_unit_begins_where_something_changed_unless_it_stands_behind_another():
+    run, slot = Unit("r", ("train", "restore", "score"), frozenset({"validate", "slot"})), Unit("slot", ("other",))
+    assert [unit.stages for unit in stale([slot, run], {"restore"})] == [("restore", "score")]
+    assert [unit.stages for unit in stale([slot, run], {"score", "other"})] == [slot.stages, run.stages]
+
+
 def test_what_stands_behind_something_stale_is_stale():
     chain = [Unit("c", ("c",), frozenset("b")), Unit("b", ("b",), frozenset("a")), Unit("a", ("a",)), Unit("d", ("d",)),
              Unit("t", ("t",), following=frozenset("c"))]
