@@ -30,6 +30,7 @@ from pipelines.machinery import jobs
 from pipelines.machinery.client import with_parent
 from pipelines.machinery.lock import in_order
 from pipelines.machinery.runners import Runner
+from restore_ml import registry
 from restore_ml.base import costs, layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
@@ -85,10 +86,19 @@ def _degrade(root: Path, runner: Runner, environment: dict[str, str], old: list[
         dvc(root, environment | runner.environment(), "repro", "--single-item",
             *(stage for unit in old for stage in unit.stages))
         return []
+    old = sorted(old, key=lambda unit: _records(root, unit.name.split()[-1]), reverse=True)  # the longest is not last
     print(f"Samples of {len(old)} tasks are made; {_title(runner)}.", flush=True)
     with jobs.dispatching(root, submit) as address:
         watch = Watch(root, len(old), 0.0 if estimate.unknown(old) else estimate.total(old, runner.workers))
         return _Build(root, estimate, watch, []).run(old, _Lanes(root, environment | address, runner.workers))
+
+
+def _records(root: Path, task: str) -> int:
+    """How many prepared records the task draws from."""
+    import pyarrow.parquet as pq
+
+    home = root / layout.PREPARED / registry.task(task).domain
+    return sum(pq.read_metadata(path).num_rows for path in home.rglob("manifest.parquet"))
 
 
 def _title(runner: Runner) -> str:

@@ -34,7 +34,7 @@ class Unit:
 
 def degrading(tasks: Iterable[str]) -> list[Unit]:
     """What makes the samples of tasks. When it is over, `dvc status` knows which of the other units are stale."""
-    return [Unit(f"degrade {task}", (layout.stage("degrade", task),), task=task) for task in tasks]
+    return [Unit(f"degrade {task}", (layout.stage("degrade", task),)) for task in tasks]
 
 
 def tasks_of(params: settings.Params, task: str, chosen: Sequence[settings.Run]) -> list[str]:

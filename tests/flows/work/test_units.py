@@ -177,9 +177,11 @@ def test_stale_samples_go_task_beside_task_or_in_chunks_where_fewer_are_stale_th
     monkeypatch.setattr(parallel, "dvc", lambda root, environment, *said: repro.append((environment, said)))
     monkeypatch.setattr(parallel, "_Lanes", lambda root, environment, count: lanes)
     monkeypatch.setattr(parallel.jobs, "dispatching", lambda root, submit: contextlib.nullcontext({"ADDRESS": "x"}))
+    monkeypatch.setattr(parallel, "_records", lambda root, task: {"a": 1, "b": 2}[task])
+    lanes.count = 1
     old, estimate, runner = degrading(["a", "b"]), Estimate(tmp_path, "cpu"), Runner("threads", 2)
     assert parallel._degrade(tmp_path, runner, {}, old, estimate, lambda job: None) == ["degrade b"]
-    assert sorted(lanes.ran) == ["degrade a", "degrade b"] and not repro
+    assert lanes.ran == ["degrade b", "degrade a"] and not repro  # the larger one first
     assert parallel._degrade(tmp_path, runner, {}, old[:1], estimate, lambda job: None) == []
     assert repro == [(runner.environment(), ("repro", "--single-item", "graph/a/dvc.yaml:degrade"))]
 
