@@ -27,6 +27,9 @@ from tests.tracking.small_project import PARAMS
 from tests.walk.material import sample
 
 TASK, CASE = "super_resolution", "x2"
+WHERE = ("--task", TASK, "--set", "photos", "--case", CASE)
+Add = Callable[..., tuple[int, str]]
+"""The fixture `add`."""
 
 
 def build(root: Path, task: str = TASK, degradation: str = CASE, count: int = 3, size: tuple[int, int] = (72, 64),
@@ -44,6 +47,11 @@ def build(root: Path, task: str = TASK, degradation: str = CASE, count: int = 3,
     shards.write(folder / f"targets/{test_set}/{degradation}.arrow",
                  [Record(identity, one.target, facts) for identity, one, facts in made])
     return root
+
+
+def kept(root: Path) -> Path:
+    """Where the outputs of the run `theirs` are kept."""
+    return root / f"brought/outputs/{TASK}/theirs/photos/{CASE}"
 
 
 def truths(root: Path, task: str = TASK, case: str = f"photos/{CASE}") -> list[dict[str, np.ndarray]]:
