@@ -64,6 +64,15 @@ def inputs(root: Path, task: str = TASK, case: str = f"photos/{CASE}") -> list[d
     return [record.arrays for record in Shard(root / layout.samples(task) / f"inputs/{case}.arrow")]
 
 
+def change_inputs(root: Path) -> None:
+    """Another seed, another input: one pixel of the second sample."""
+    path = root / "samples/super_resolution/inputs/photos/x2.arrow"
+    records = [Record(one.id, {name: np.array(value) for name, value in one.arrays.items()}, one.facts)
+               for one in Shard(path)]
+    records[1].arrays["lr"][3, 4, 0] ^= 1
+    shards.write(path, records)
+
+
 def save(path: Path, value: np.ndarray, **options: Any) -> None:
     """A picture, H x W x C uint8."""
     path.parent.mkdir(parents=True, exist_ok=True)

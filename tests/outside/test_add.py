@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from restore_ml import cli
 from restore_ml.base import layout
@@ -12,6 +15,7 @@ from restore_ml.base.files import read_json
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shard
 from restore_ml.runs import settings
+from restore_ml.runs.plain_yaml import read_mapping
 from tests.outside import project as made
 from tests.outside.project import WHERE, Add, kept
 
@@ -119,19 +123,10 @@ def test_names_of_nothing_and_files_of_nothing(root: Path, tmp_path: Path, add: 
     assert "There is no file in it that could be a picture file" in said and "There are some in inner below it" in said
 
 
-def change_inputs(root: Path) -> None:
-    """Another seed, another input: one pixel of the second sample."""
-    path = root / "samples/super_resolution/inputs/photos/x2.arrow"
-    records = [Record(one.id, {name: np.array(value) for name, value in one.arrays.items()}, one.facts)
-               for one in Shard(path)]
-    records[1].arrays["lr"][3, 4, 0] ^= 1
-    shards.write(path, records)
-
-
 def test_inputs_that_changed_since_the_export_are_refused(root: Path, tmp_path: Path, add: Add) -> None:
     made.results(root, tmp_path / "results")
     made.results(root, tmp_path / "exported/results")
-    change_inputs(root)
+    made.change_inputs(root)
     said = add()[1]
     assert "The inputs of super_resolution photos/x2 have changed since they were exported: export them again" in said
     said = add(folder=tmp_path / "exported/results")[1]
@@ -161,3 +156,71 @@ def test_names_that_cannot_be(root: Path, tmp_path: Path, add: Add) -> None:
     assert "There are no test samples of inpainting" in add(where=("--task", "inpainting", *WHERE[2:]))[1]
     assert add(where=(*WHERE[:5], "photos/x2"))[0] == 0 and add(name="1.5")[0] == 0
     assert "1.5" in {run.name for run in settings.load(root / layout.PARAMS).runs.values()}
+
+
+@pytest.mark.parametrize("name", ["1e5", "2024-01-01", "0x1F", "1_000", "null", "12"])
+def test_a_name_that_yaml_would_read_as_something_else_is_quoted(root: Path, tmp_path: Path, add: Add,
+                                                                 name: str) -> None:
+    made.results(root, tmp_path / "results")
+    assert add(name=name)[0] == 0
+    assert settings.load(root / layout.PARAMS).runs[f"super_resolution/{name}"].outputs.endswith(f"/{name}")
+
+
+def test_an_entry_that_does_not_hold_leaves_nothing(root: Path, tmp_path: Path, add: Add) -> None:
+    made.results(root, tmp_path / "results")
+    path = root / layout.runs_file("super_resolution")
+    path.write_text(json.dumps(read_mapping(path, settings.GRAPH_KEYS)))  # all on one line
+    before = path.read_text()
+    status, said = add()
+    assert status == 2 and "must have a line 'runs:'" in said
+    assert not (root / layout.BROUGHT).exists() and path.read_text() == before
+
+
+def test_an_add_that_is_interrupted_leaves_what_was_there(root: Path, tmp_path: Path, add: Add,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    made.results(root, tmp_path / "results")
+    runs = (root / layout.runs_file("super_resolution"))
+    without = runs.read_text()
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("restore_ml.outside.kept.write_json", full)
+        assert add()[0] == 2 and runs.read_text() == without and not kept(root).exists()
+    assert add()[0] == 0
+    before = {path.name: path.read_bytes() for path in kept(root).iterdir()}
+    made.results(root, tmp_path / "results", lambda picture: 255 - picture)
+    move, moved = shutil.move, []
+
+    def once(source: Path, target: Path) -> None:
+        moved.append(source)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("restore_ml.outside.kept.shutil.move", once)
+        assert add()[0] == 130
+    assert len(moved) == 3 and {path.name: path.read_bytes() for path in kept(root).iterdir()} == before
+    assert not [*(root / layout.STATE).glob("*-*")] and "theirs" in runs.read_text()
+
+
+def test_signs_of_a_file_s_name_reach_no_terminal(root: Path, tmp_path: Path, add: Add) -> None:
+    made.results(root, tmp_path / "results")
+    (tmp_path / "results/a\x1b[31m\n.png").write_bytes(b"x")
+    status, said = add()
+    assert status == 0 and "No sample's: a\\x1b[31m\\n.png; left where they are." in said and "\x1b" not in said
+
+
+def test_samples_that_were_renamed_since_the_export_are_not_mixed_up(root: Path, tmp_path: Path, add: Add) -> None:
+    made.results(root, tmp_path / "exported/results")
+    path = root / "samples/super_resolution/inputs/photos/x2.arrow"
+    records = [Record(one.id, {name: np.array(value) for name, value in one.arrays.items()}, one.facts)
+               for one in Shard(path)]
+    one, other = (dict(record.facts) for record in records[:2])
+    records[0].facts["name"], records[1].facts["name"] = other["name"], one["name"]
+    shards.write(path, records)
+    status, said = add(folder=tmp_path / "exported/results")
+    assert status == 2 and not kept(root).exists()
+    assert "2 samples of super_resolution photos/x2 have other names than when they were exported (picture_00" in said

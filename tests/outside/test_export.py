@@ -48,3 +48,34 @@ def test_where_an_export_may_go(root: Path, tmp_path: Path, capsys: pytest.Captu
                           (tmp_path / "exported", "holds the inputs of super_resolution photos/x2")):
         assert cli.main(["inputs", "export", *WHERE[:5], "x3", str(folder)]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_manifest_of_somebody_else_takes_no_file_away(tmp_path: Path, root: Path,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "exported/manifest.json"
+    manifest = json.loads(path.read_text())
+    (tmp_path / "mine.txt").write_text("mine")
+    first = next(iter(manifest["samples"]))
+    for away in ("../mine.txt", str(tmp_path / "mine.txt")):
+        files = {**manifest["samples"][first]["files"], away: "0"}
+        path.write_text(json.dumps({**manifest, "samples": {**manifest["samples"], first: {
+            **manifest["samples"][first], "files": files}}}))
+        assert cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")]) == 2
+        assert "was changed by hand" in capsys.readouterr().err and (tmp_path / "mine.txt").exists()
+    for broken in ({"samples": 3}, {"samples": {first: {}}}, {"task": None}):
+        path.write_text(json.dumps({**manifest, **broken}))
+        assert cli.main(["outputs", "add", "theirs", *WHERE, str(tmp_path), "--inputs", str(path.parent)]) == 2
+        assert "was changed by hand" in capsys.readouterr().err
+
+
+def test_results_of_old_inputs_are_not_taken_for_those_of_new_ones(tmp_path: Path, root: Path,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    made.results(root, tmp_path / "exported/results")
+    assert cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")]) == 0  # the same inputs
+    made.change_inputs(root)
+    before = (tmp_path / "exported/manifest.json").read_bytes()
+    assert cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")]) == 2
+    assert "what lies beside them (results) was made of the old ones; name a new folder" in capsys.readouterr().err
+    assert (tmp_path / "exported/manifest.json").read_bytes() == before
+    (tmp_path / "exported/results").rename(tmp_path / "elsewhere")
+    assert cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")]) == 0
