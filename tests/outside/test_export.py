@@ -62,8 +62,8 @@ def test_a_manifest_of_somebody_else_takes_no_file_away(tmp_path: Path, root: Pa
             **manifest["samples"][first], "files": files}}}))
         assert cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")]) == 2
         assert "was changed by hand" in capsys.readouterr().err and (tmp_path / "mine.txt").exists()
-    for broken in ({"samples": 3}, {"samples": {first: {}}}, {"task": None}):
-        path.write_text(json.dumps({**manifest, **broken}))
+    for key, value in (("samples", 3), ("samples", {first: {}}), ("task", None)):
+        path.write_text(json.dumps({**manifest, key: value}))
         assert cli.main(["outputs", "add", "theirs", *WHERE, str(tmp_path), "--inputs", str(path.parent)]) == 2
         assert "was changed by hand" in capsys.readouterr().err
 
