@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from restore_ml import cli, registry
+from restore_ml.imported.entry import Wish
 from restore_ml.runs import settings
 from tests.graphs import edit_runs, write_runs
 from tests.imported.conftest import TASK
@@ -142,3 +143,44 @@ def test_several_networks_are_named_in_the_entry(root, capsys):
     assert status == 0, err
     assert settings.load().runs["sketch_photo/theirs"].weights == {
         "photo_to_sketch": "brought/weights/c.pth#netA", "sketch_to_photo": "brought/weights/c.pth#netB"}
+
+
+@pytest.mark.parametrize("name", ["1e5", "2024-01-01", "12"])
+def test_a_name_that_yaml_would_read_as_something_else_is_quoted(root, file, capsys, name):
+    for _ in range(2):  # and found again
+        assert run(capsys, name, file, "--method", "vdsr", *SMALL)[0] == 0
+        assert settings.load().runs[f"{TASK}/{name}"].weights == {"": "brought/weights/net.pth"}
+
+
+def test_an_entry_that_does_not_hold_has_replaced_no_file(root, file, capsys, monkeypatch):
+    run(capsys, "theirs", file, "--method", "vdsr", *SMALL)
+    before, kept = runs_file(root), (root / "brought/weights/net.pth").read_bytes()
+    other = root / "elsewhere" / "net.pth"
+    other.parent.mkdir()
+    torch.save({name: value * 2 for name, value in torch.load(file, weights_only=True)["params"].items()}, other)
+    monkeypatch.setattr("restore_ml.imported.entry.end_of_runs", lambda lines, path: 0)  # the entry at a wrong place
+    fresh = file.rename(root / "fresh.pth")
+    status, _, _ = run(capsys, "more", fresh, "--method", "vdsr", *SMALL)
+    assert status == 2 and runs_file(root) == before and not (root / "brought/weights/fresh.pth").exists()
+    monkeypatch.undo()
+    monkeypatch.setenv("RESTORE_ML_ROOT", str(root))
+
+    def refuse(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("restore_ml.imported.entry._copy", refuse)
+    assert run(capsys, "theirs", other, "--licence", "MIT")[0] == 130
+    assert runs_file(root) == before and (root / "brought/weights/net.pth").read_bytes() == kept
+
+
+def test_another_method_has_its_own_settings(root, file, capsys):
+    entry = {"method": "vdsr", "weights": "brought/weights/net.pth"}
+    edit_runs(root, TASK, theirs=entry)
+    wish = Wish(TASK, "theirs", "rapid_sr")
+    assert wish.settings(root) == registry.method(TASK, "rapid_sr", {}).settings
+
+
+def test_outputs_of_another_tool_are_no_weights(root, file, capsys):
+    edit_runs(root, TASK, theirs={"outputs": f"brought/outputs/{TASK}/theirs"})
+    status, _, err = run(capsys, "theirs", file, "--method", "vdsr")
+    assert status == 2 and "is outputs of another tool; give the weights another name" in err

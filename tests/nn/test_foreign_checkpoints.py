@@ -232,3 +232,43 @@ def archive(names: list[str]) -> bytes:
 def test_other_kinds_are_named(tmp_path, name, data, match):
     (tmp_path / name).write_bytes(data)
     refused(tmp_path / name, match)
+
+
+def test_two_arrays_of_one_name_are_refused_not_chosen(tmp_path):
+    nested = {"a": {"b": torch.ones(2)}, "a.b": torch.zeros(2)}
+    refused(saved(tmp_path / "a.pth", nested), "two arrays of the name 'a.b'")
+    refused(saved(tmp_path / "b.pth", {1: torch.ones(2), "1": torch.zeros(2)}), "two arrays of the name '1'")
+
+
+def test_signs_in_names_reach_no_terminal_and_no_file(tmp_path):
+    content = {"a\x1b[31m\n.weight": torch.ones(2), "\udcff": torch.ones(2)}
+    assert list(read_checkpoint(saved(tmp_path / "a.pth", content)).arrays) == ["a\\x1b[31m\\n.weight", "\\udcff"]
+
+
+def test_lists_that_unfold_without_end_are_refused(tmp_path):
+    content = [torch.ones(1)]
+    for _ in range(28):
+        content = [content, content]
+    refused(saved(tmp_path / "a.pth", content), "holds more than 100,000 values in its dictionaries and lists")
+
+
+def npy(shape: tuple[int, ...]) -> bytes:
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("data", "match"), [
+    (npy((10**7, 10**7)), "far more numbers than it holds"), (npy((10, 10)) + b"0000", "is broken"),
+    (b"no array at all", "is broken"), (b"\x93NUMPY\x01\x00\x10\x00{(((((((((((((((\n", "is broken")])
+def test_a_broken_array_of_an_npz(tmp_path, data, match):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as made:
+        made.writestr("w.npy", data)
+    refused(tmp_path / "a.npz", match)
+
+
+def test_a_line_to_be_copied_into_a_shell_names_no_file_of_odd_signs(tmp_path):
+    for name in ("$(touch x).pth", "a'); b.pth"):
+        path = saved(tmp_path / name, Net())
+        with pytest.raises(UserError, match=r"torch\.load\('FILE', weights_only=False\)"):
+            read_checkpoint(path)

@@ -27,6 +27,9 @@ from tests.tracking.small_project import PARAMS
 from tests.walk.material import sample
 
 TASK, CASE = "super_resolution", "x2"
+WHERE = ("--task", TASK, "--set", "photos", "--case", CASE)
+Add = Callable[..., tuple[int, str]]
+"""The fixture `add`."""
 
 
 def build(root: Path, task: str = TASK, degradation: str = CASE, count: int = 3, size: tuple[int, int] = (72, 64),
@@ -46,6 +49,11 @@ def build(root: Path, task: str = TASK, degradation: str = CASE, count: int = 3,
     return root
 
 
+def kept(root: Path) -> Path:
+    """Where the outputs of the run `theirs` are kept."""
+    return root / f"brought/outputs/{TASK}/theirs/photos/{CASE}"
+
+
 def truths(root: Path, task: str = TASK, case: str = f"photos/{CASE}") -> list[dict[str, np.ndarray]]:
     """The targets of a case."""
     return [record.arrays for record in Shard(root / layout.samples(task) / f"targets/{case}.arrow")]
@@ -54,6 +62,15 @@ def truths(root: Path, task: str = TASK, case: str = f"photos/{CASE}") -> list[d
 def inputs(root: Path, task: str = TASK, case: str = f"photos/{CASE}") -> list[dict[str, np.ndarray]]:
     """Its inputs."""
     return [record.arrays for record in Shard(root / layout.samples(task) / f"inputs/{case}.arrow")]
+
+
+def change_inputs(root: Path) -> None:
+    """Another seed, another input: one pixel of the second sample."""
+    path = root / "samples/super_resolution/inputs/photos/x2.arrow"
+    records = [Record(one.id, {name: np.array(value) for name, value in one.arrays.items()}, one.facts)
+               for one in Shard(path)]
+    records[1].arrays["lr"][3, 4, 0] ^= 1
+    shards.write(path, records)
 
 
 def save(path: Path, value: np.ndarray, **options: Any) -> None:

@@ -1,53 +1,23 @@
-"""What is taken in, what is said of it and what is refused: as a new user would meet it, at the command line."""
+"""What is taken in and what is refused for its names and its case: as a new user meets it, at the command line."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from restore_ml import cli
 from restore_ml.base import layout
 from restore_ml.base.files import read_json
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shard
-from restore_ml.degradations.resize import imresize
 from restore_ml.runs import settings
+from restore_ml.runs.plain_yaml import read_mapping
 from tests.outside import project as made
-
-WHERE = ("--task", "super_resolution", "--set", "photos", "--case", "x2")
-Add = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of three samples whose inputs were exported to `exported` beside it."""
-    root = made.build(tmp_path / "project")
-    monkeypatch.setenv("RESTORE_ML_ROOT", str(root))
-    assert cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")]) == 0
-    return root
-
-
-@pytest.fixture
-def add(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Add:
-    """`restore-ml outputs add theirs`: exit status and everything it said."""
-    def run(*more: str, folder: Path = tmp_path / "results", where: tuple[str, ...] = WHERE,
-            name: str = "theirs") -> tuple[int, str]:
-        capsys.readouterr()
-        status = cli.main(["outputs", "add", name, *where, str(folder), *more])
-        said = capsys.readouterr()
-        return status, said.out + said.err
-    return run
-
-
-def kept(root: Path) -> Path:
-    return root / "brought/outputs/super_resolution/theirs/photos/x2"
+from tests.outside.project import WHERE, Add, kept
 
 
 def test_outputs_are_kept_under_the_samples_names_and_become_a_run(root: Path, tmp_path: Path, add: Add) -> None:
@@ -91,154 +61,12 @@ def test_missing_files_are_named_and_nothing_is_taken(root: Path, tmp_path: Path
     assert list(read_json(kept(root) / "outputs.json")["left_out"].values()) == ["there is no file"]
 
 
-def test_the_truth_itself_is_refused(root: Path, tmp_path: Path, add: Add) -> None:
-    for number, target in enumerate(made.truths(root), 1):
-        made.save(tmp_path / f"results/picture_{number:03d}.png", target["hr"])
-    status, said = add()
-    assert status == 2
-    assert "3 of 3 outputs are the truth itself, to the bit: picture_001, picture_002, picture_003." in said
-    assert add("--partial")[0] == 2 and not kept(root).exists()
-
-
-def test_nearly_the_truth_is_refused_where_most_are(root: Path, tmp_path: Path, add: Add) -> None:
-    for number, target in enumerate(made.truths(root), 1):
-        made.save(tmp_path / f"results/picture_{number:03d}.png", np.clip(target["hr"].astype(int) + 1, 0, 255).astype(
-            np.uint8) if number > 1 else target["hr"])
-    status, said = add()
-    assert status == 2 and "3 of 3 outputs are the truth itself, to the bit or nearly so" in said
-
-
-def test_one_truth_among_results_is_refused_and_one_near_it_is_not(root: Path, tmp_path: Path, add: Add) -> None:
-    made.results(root, tmp_path / "results")
-    near = made.truths(root)[2]["hr"].astype(int) + 1
-    made.save(tmp_path / "results/picture_003.png", np.clip(near, 0, 255).astype(np.uint8))
-    assert add()[0] == 0
-    made.results(root, tmp_path / "results")
-    made.save(tmp_path / "results/picture_001.png", made.truths(root)[0]["hr"])
-    status, said = add()
-    assert status == 2 and "1 of 3 outputs are the truth itself, to the bit: picture_001." in said
-
-
-def test_a_truth_that_anybody_restores_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                   capsys: pytest.CaptureFixture[str]) -> None:
-    root = made.build(tmp_path / "project", count=2)
-    for side, name, array in (("targets", "hr", np.full((72, 64, 3), 90, np.uint8)),
-                              ("inputs", "lr", np.full((36, 32, 3), 90, np.uint8))):
-        path = root / f"samples/super_resolution/{side}/photos/x2.arrow"
-        shards.write(path, [Record(one.id, {key: np.array(value) for key, value in one.arrays.items()} | {
-            name: array}, one.facts) for one in Shard(path)])
-    monkeypatch.setenv("RESTORE_ML_ROOT", str(root))
-    cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")])
-    for number in (1, 2):
-        made.save(tmp_path / f"results/picture_{number:03d}.png", np.full((72, 64, 3), 90, np.uint8))
-    assert cli.main(["outputs", "add", "theirs", *WHERE, str(tmp_path / "results")]) == 0
-    assert "2 of 2 outputs are what anybody gets for nothing (bicubic)" in capsys.readouterr().out
-
-
-def test_what_anybody_gets_is_said_and_taken(root: Path, tmp_path: Path, add: Add) -> None:
-    for number, given in enumerate(made.inputs(root), 1):
-        made.save(tmp_path / f"results/picture_{number:03d}.png", imresize(given["lr"], 2))
-    status, said = add()
-    assert status == 0 and "3 of 3 outputs are what anybody gets for nothing (bicubic)" in said
-
-
-def test_the_input_itself_is_as_large_as_the_input(root: Path, tmp_path: Path, add: Add) -> None:
-    for number, given in enumerate(made.inputs(root), 1):
-        made.save(tmp_path / f"results/picture_{number:03d}.png", given["lr"])
-    status, said = add()
-    assert status == 2 and ("3 files (picture_001.png, picture_002.png, picture_003.png): 32 x 36 pixels, where 64 x "
-                            "72 are wanted: it is as large as the input: nothing was enlarged.") in said
-
-
-@pytest.mark.parametrize(("size", "why"), [
-    ((64, 56), "8 columns and 8 rows are missing; some tools crop to a multiple of 8 or 16 first"),
-    ((72, 56), "8 columns are missing"), ((80, 64), "the tool padded the input"),
-    ((64, 72), "it was turned"), ((144, 128), "it is 4 times as large as the input, and this case asks for 2 times"),
-    ((300, 300), "nothing is resized here")])
-def test_another_size_is_refused_with_what_may_have_happened(root: Path, tmp_path: Path, add: Add,
-                                                             size: tuple[int, int], why: str) -> None:
-    made.results(root, tmp_path / "results", lambda picture: np.resize(picture, (*size, 3)))
-    status, said = add()
-    assert status == 2 and f"{size[1]} x {size[0]} pixels, where 64 x 72 are wanted: {why}" in said
-
-
-def test_red_and_blue_exchanged_is_said_and_nothing_is_exchanged(root: Path, tmp_path: Path, add: Add) -> None:
-    made.results(root, tmp_path / "results", lambda picture: np.ascontiguousarray(picture[..., ::-1]))
-    written = (tmp_path / "results/picture_001.png").read_bytes()
-    status, said = add()
-    assert status == 0 and "Red and blue seem to be exchanged in 3 of 3 outputs with colours" in said
-    assert "They are taken as they are; if the tool wrote BGR" in said
-    assert (kept(root) / "picture_001.png").read_bytes() == written
-
-
-def test_right_colours_are_not_doubted(root: Path, tmp_path: Path, add: Add) -> None:
-    made.results(root, tmp_path / "results")
-    assert "exchanged" not in add()[1]
-
-
 def test_two_files_for_one_picture(root: Path, tmp_path: Path, add: Add) -> None:
     made.results(root, tmp_path / "results")
     made.save(tmp_path / "results/picture_002.jpg", made.poor(made.truths(root)[1]["hr"]))
     status, said = add("--partial")
     assert status == 2 and ("Two files for one sample, picture_002: picture_002.jpg, picture_002.png. Leave one of "
                             "them.") in said
-
-
-def test_an_alpha_channel_that_hides_nothing_is_left_out(root: Path, tmp_path: Path, add: Add) -> None:
-    opaque = np.full((72, 64, 1), 255, np.uint8)
-    made.results(root, tmp_path / "results", lambda picture: np.concatenate([picture, opaque], 2))
-    status, said = add()
-    assert status == 0 and "an alpha channel that hides nothing, left out" in said
-
-
-def test_an_alpha_channel_that_hides_something_is_refused(root: Path, tmp_path: Path, add: Add) -> None:
-    half = np.full((72, 64, 1), 254, np.uint8)
-    made.results(root, tmp_path / "results", lambda picture: np.concatenate([picture, half], 2))
-    status, said = add()
-    assert status == 2 and "an alpha channel that is not opaque everywhere" in said
-
-
-def test_grey_where_colour_is_asked_is_refused(root: Path, tmp_path: Path, add: Add) -> None:
-    made.results(root, tmp_path / "results", lambda picture: picture[..., :1])
-    status, said = add()
-    assert status == 2 and "grey, where colour is wanted and the input has colour" in said
-
-
-def deep(path: Path, values: np.ndarray) -> None:
-    """A PNG of 16 bits a channel."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", values[..., ::-1])[1].tobytes())
-
-
-def test_sixteen_bits_are_rounded_and_said(root: Path, tmp_path: Path, add: Add) -> None:
-    for number, target in enumerate(made.truths(root), 1):
-        deep(tmp_path / f"results/picture_{number:03d}.png", made.poor(target["hr"], number).astype(np.uint16) * 257)
-    status, said = add()
-    assert status == 0 and "16 bits a channel, rounded to 8." in said
-
-
-def test_sixteen_bits_with_levels_of_eight_are_refused(root: Path, tmp_path: Path, add: Add) -> None:
-    for number, target in enumerate(made.truths(root), 1):
-        deep(tmp_path / f"results/picture_{number:03d}.png", made.poor(target["hr"], number).astype(np.uint16))
-    status, said = add()
-    assert status == 2 and "levels of 8 bits were written without scaling" in said
-
-
-def test_a_lossy_file_is_said(root: Path, tmp_path: Path, add: Add) -> None:
-    made.results(root, tmp_path / "results", name="picture_{:03d}.jpg")
-    status, said = add()
-    assert status == 0 and "JPEG, which loses something" in said
-
-
-def test_an_unreadable_file_is_named(root: Path, tmp_path: Path, add: Add) -> None:
-    made.results(root, tmp_path / "results")
-    whole = io.BytesIO()
-    Image.fromarray(made.truths(root)[0]["hr"]).save(whole, "PNG")
-    (tmp_path / "results/picture_001.png").write_bytes(whole.getvalue()[:500])
-    (tmp_path / "results/picture_003.png").write_bytes(b"<html>")
-    status, said = add()
-    assert status == 2 and "picture_001.png: " in said and "truncated" in said.lower()
-    assert "picture_003.png: not an image of a known format." in said
 
 
 def test_an_empty_folder_a_file_and_none(tmp_path: Path, add: Add) -> None:
@@ -295,19 +123,10 @@ def test_names_of_nothing_and_files_of_nothing(root: Path, tmp_path: Path, add: 
     assert "There is no file in it that could be a picture file" in said and "There are some in inner below it" in said
 
 
-def change_inputs(root: Path) -> None:
-    """Another seed, another input: one pixel of the second sample."""
-    path = root / "samples/super_resolution/inputs/photos/x2.arrow"
-    records = [Record(one.id, {name: np.array(value) for name, value in one.arrays.items()}, one.facts)
-               for one in Shard(path)]
-    records[1].arrays["lr"][3, 4, 0] ^= 1
-    shards.write(path, records)
-
-
 def test_inputs_that_changed_since_the_export_are_refused(root: Path, tmp_path: Path, add: Add) -> None:
     made.results(root, tmp_path / "results")
     made.results(root, tmp_path / "exported/results")
-    change_inputs(root)
+    made.change_inputs(root)
     said = add()[1]
     assert "The inputs of super_resolution photos/x2 have changed since they were exported: export them again" in said
     said = add(folder=tmp_path / "exported/results")[1]
@@ -339,38 +158,69 @@ def test_names_that_cannot_be(root: Path, tmp_path: Path, add: Add) -> None:
     assert "1.5" in {run.name for run in settings.load(root / layout.PARAMS).runs.values()}
 
 
-@pytest.mark.parametrize("words", [["inputs", "export"], ["outputs", "add"]])
-def test_each_command_shows_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main([*words, "--help"])
-    assert f"restore-ml {' '.join(words)}" in capsys.readouterr().out.split("example")[1]
+@pytest.mark.parametrize("name", ["1e5", "2024-01-01", "0x1F", "1_000", "null", "12"])
+def test_a_name_that_yaml_would_read_as_something_else_is_quoted(root: Path, tmp_path: Path, add: Add,
+                                                                 name: str) -> None:
+    made.results(root, tmp_path / "results")
+    assert add(name=name)[0] == 0
+    assert settings.load(root / layout.PARAMS).runs[f"super_resolution/{name}"].outputs.endswith(f"/{name}")
 
 
-def test_an_export_says_what_is_given_and_wanted(root: Path, tmp_path: Path) -> None:
-    manifest = json.loads((tmp_path / "exported/manifest.json").read_text())
-    assert [manifest[key] for key in ("task", "set", "case", "seed")] == ["super_resolution", "photos", "x2", 1]
-    entry = manifest["samples"]["picture_001"]
-    assert entry["told"] == {"scale": 2}
-    assert entry["wanted"]["sr"] == {"kind": "picture", "height": 72, "width": 64, "channels": 3}
-    assert ".png" in manifest["endings"]["sr"] and ".heic" not in manifest["endings"]["sr"]
-    path, digest = next(iter(entry["files"].items()))
-    assert path == "lr/picture_001.png"
-    from restore_ml.base.files import sha256_of_file
-
-    assert sha256_of_file(tmp_path / "exported" / path) == digest
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "exported" / path)), made.inputs(root)[0]["lr"])
-    text = (tmp_path / "exported/README.md").read_text()
-    assert "restore-ml outputs add NAME --task super_resolution --set photos --case x2 RESULTS" in text
-    assert "a picture file, 64 x 72 pixels, colour (RGB, 8 bit)" in text
-    assert "ranks by psnr_y (higher is better)" in text and "the bicubic degradation of the benchmarks" in text
+def test_an_entry_that_does_not_hold_leaves_nothing(root: Path, tmp_path: Path, add: Add) -> None:
+    made.results(root, tmp_path / "results")
+    path = root / layout.runs_file("super_resolution")
+    path.write_text(json.dumps(read_mapping(path, settings.GRAPH_KEYS)))  # all on one line
+    before = path.read_text()
+    status, said = add()
+    assert status == 2 and "must have a line 'runs:'" in said
+    assert not (root / layout.BROUGHT).exists() and path.read_text() == before
 
 
-def test_where_an_export_may_go(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["inputs", "export", *WHERE, str(tmp_path / "exported")]) == 0  # again into the same
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/mine.txt").touch()
-    made.build(root, degradation="x3")
-    for folder, words in ((tmp_path / "full", "is not empty"), (tmp_path / "full/mine.txt", "is a file"),
-                          (tmp_path / "exported", "holds the inputs of super_resolution photos/x2")):
-        assert cli.main(["inputs", "export", *WHERE[:5], "x3", str(folder)]) == 2
-        assert words in capsys.readouterr().err
+def test_an_add_that_is_interrupted_leaves_what_was_there(root: Path, tmp_path: Path, add: Add,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    made.results(root, tmp_path / "results")
+    runs = (root / layout.runs_file("super_resolution"))
+    without = runs.read_text()
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("restore_ml.outside.kept.write_json", full)
+        assert add()[0] == 2 and runs.read_text() == without and not kept(root).exists()
+    assert add()[0] == 0
+    before = {path.name: path.read_bytes() for path in kept(root).iterdir()}
+    made.results(root, tmp_path / "results", lambda picture: 255 - picture)
+    move, moved = shutil.move, []
+
+    def once(source: Path, target: Path) -> None:
+        moved.append(source)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("restore_ml.outside.kept.shutil.move", once)
+        assert add()[0] == 130
+    assert len(moved) == 3 and {path.name: path.read_bytes() for path in kept(root).iterdir()} == before
+    assert not [*(root / layout.STATE).glob("*-*")] and "theirs" in runs.read_text()
+
+
+def test_signs_of_a_file_s_name_reach_no_terminal(root: Path, tmp_path: Path, add: Add) -> None:
+    made.results(root, tmp_path / "results")
+    (tmp_path / "results/a\x1b[31m\n.png").write_bytes(b"x")
+    status, said = add()
+    assert status == 0 and "No sample's: a\\x1b[31m\\n.png; left where they are." in said and "\x1b" not in said
+
+
+def test_samples_that_were_renamed_since_the_export_are_not_mixed_up(root: Path, tmp_path: Path, add: Add) -> None:
+    made.results(root, tmp_path / "exported/results")
+    path = root / "samples/super_resolution/inputs/photos/x2.arrow"
+    records = [Record(one.id, {name: np.array(value) for name, value in one.arrays.items()}, one.facts)
+               for one in Shard(path)]
+    one, other = (dict(record.facts) for record in records[:2])
+    records[0].facts["name"], records[1].facts["name"] = other["name"], one["name"]
+    shards.write(path, records)
+    status, said = add(folder=tmp_path / "exported/results")
+    assert status == 2 and not kept(root).exists()
+    assert "2 samples of super_resolution photos/x2 have other names than when they were exported (picture_00" in said

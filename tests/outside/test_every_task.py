@@ -226,3 +226,17 @@ def test_bands_must_be_finite_and_as_many(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_the_picture_tasks_want_is_eight_bit_colour() -> None:
     pictures = [name for name in tables() if next(iter(task(name).output.values())).kind is PICTURE]
     assert {"super_resolution", "inpainting", "sketch_photo", "style_transfer", "frame_interpolation"} <= {*pictures}
+
+
+def test_names_of_nothing_in_the_folders_of_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    name, degradation = "contrast_synthesis", CASES["contrast_synthesis"]
+    root = taken(tmp_path, monkeypatch, name, degradation)
+    manifest = read_json(tmp_path / "exported/manifest.json")
+    made.write_all(root, name, f"photos/{degradation}", manifest, tmp_path / "results")
+    for number, path in enumerate(sorted((tmp_path / "results").rglob("*.nii.gz"))):
+        path.rename(path.with_name(f"zebra{chr(97 + number)}.nii.gz"))
+    where = ["--task", name, "--set", "photos", "--case", degradation]
+    assert cli.main(["outputs", "add", "theirs", *where, str(tmp_path / "results")]) == 2
+    said = capsys.readouterr().err
+    assert "No file is named like a sample" in said and "give that folder" not in said

@@ -23,6 +23,7 @@ from restore_ml.evaluation.tables import console_table, markdown
 from restore_ml.outside import stage
 from restore_ml.outside.add import add
 from restore_ml.outside.export import export
+from restore_ml.outside.kept import Kept, keep
 from restore_ml.promotion.challengers import gather
 from restore_ml.report.comparison import read_table
 from restore_ml.report.gallery import build
@@ -185,6 +186,23 @@ def test_outputs_that_are_not_here_are_fetched_not_forgotten(root: Path) -> None
     spec = read_json(root / layout.code("train", TASK, "theirs"))
     with pytest.raises(UserError, match=r"`dvc pull brought/outputs/super_resolution/theirs\.dvc` brings them"):
         stage.train(spec | {"outputs": {}}, root, root / "nowhere")
+
+
+@pytest.mark.parametrize("change", [{"samples": {"a": {"sr": "../../x2.png"}}}, {"samples": {"a": {"sr": "/x.png"}}},
+                                    {"samples": {"a": "x.png"}}, {"samples": None}, {"inputs": []}])
+def test_files_beside_the_outputs_are_not_led_elsewhere(root: Path, change: dict[str, Any]) -> None:
+    path = root / layout.outputs(TASK, "theirs") / CASE / "outputs.json"
+    write_json(path, read_json(path) | change)
+    with pytest.raises(UserError, match="was changed by hand"):
+        Kept(path.parent)
+
+
+def test_an_output_is_not_overwritten_by_what_stands_beside_it(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outputs.json").write_text("mine")
+    place = keep(root, TASK, "theirs", CASE, {"a": ("outputs", {"boxes": tmp_path / "outputs.json"})},
+                 {"inputs": {}, "left_out": {}})
+    paths = Kept(place).paths("a")
+    assert paths is not None and paths["boxes"].read_text() == "mine"
 
 
 def test_other_runs_do_not_depend_on_it(root: Path) -> None:

@@ -81,6 +81,9 @@ def _wish(root: Path, options: argparse.Namespace) -> Any:
     if len(present) > 1:
         raise UserError(f"{', '.join(found.task for found in present)} each have a run {options.run!r}; say which with "
                         "--task.")
+    if present and present[0].outside:
+        raise UserError(f"The run {options.run!r} of {present[0].task} is outputs of another tool; give the weights "
+                        "another name.")
     if present and not present[0].files:
         raise UserError(f"The run {options.run!r} of {present[0].task} is one of this project's own; give yours "
                         f"another name, and `--method {present[0].method}`.")

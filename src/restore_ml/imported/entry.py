@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,8 +17,9 @@ from restore_ml.base.programs import dvc
 from restore_ml.imported.model import Source
 from restore_ml.runs import graph, settings
 from restore_ml.runs.merging import resolved
+from restore_ml.runs.one_line import flow
 from restore_ml.runs.plain_yaml import read_mapping
-from restore_ml.runs.replicates import end_of_runs
+from restore_ml.runs.replicates import RUNS, end_of_runs
 from restore_ml.runs.run_entry import RUN_NAME, SLOTS
 
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
@@ -37,6 +37,8 @@ class Wish:
     changed: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    outside: bool = False
+    """Whether the entry is one of outputs of another tool."""
 
     @classmethod
     def of(cls, root: Path, task: str, run: str) -> Wish | None:
@@ -47,7 +49,8 @@ class Wish:
         entry = entries[run] or {}
         files = entry.get("weights") or {}
         return cls(task, run, str(entry.get("method") or entry.get("of") or run), dict(entry.get("settings") or {}),
-                   str(entry.get("weights_licence") or ""), files if isinstance(files, dict) else {"": str(files)})
+                   str(entry.get("weights_licence") or ""), files if isinstance(files, dict) else {"": str(files)},
+                   "outputs" in entry)
 
     def settings(self, root: Path) -> dict[str, Any]:
         """All of the run's settings, checked."""
@@ -59,7 +62,7 @@ class Wish:
                             "first.")
         params = settings.load(root / layout.PARAMS)
         there = {**params.runs, **params.elsewhere}.get(f"{self.task}/{self.run}")
-        if there is not None and not self.changed:
+        if there is not None and there.method == self.method and not self.changed:
             return there.settings
         return resolved(cls, self.method, self.changed, f"the run {self.run!r}")
 
@@ -77,14 +80,14 @@ def write(root: Path, wish: Wish, sources: Mapping[str, Source], present: Wish |
     given = {network: placed[network].as_posix() + (f"#{source.part}" if source.part else "")
              for network, source in sources.items()}
     after = _with_entry(before, path, wish, given, root, present is not None)
-    for network, source in sources.items():
-        _copy(source.path, root / placed[network])
     write_text(path, after)
     try:
         settings.load(root / layout.PARAMS)
         if (root / graph.TEMPLATE).exists():
             graph.wanted(root)
-    except UserError:
+        for network, source in sources.items():  # last: an entry that does not hold has replaced no file
+            _copy(source.path, root / placed[network])
+    except BaseException:
         write_text(path, before)
         raise
     files = list(dict.fromkeys(str(file) for file in placed.values()))
@@ -130,7 +133,6 @@ def _copy(source: Path, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
 
-
     def fill(temporary: Path) -> None:
         shutil.copyfile(source, temporary)
 
@@ -161,7 +163,9 @@ def _check_replaceable(path: Path, wish: Wish) -> None:
 
 def _lines_of(lines: list[str], run: str, path: Path) -> tuple[int, int]:
     """The first line of a run's entry and the one after its last."""
-    start = next((number for number, line in enumerate(lines) if re.match(rf"  {re.escape(run)}:", line)), None)
+    runs = next((number for number, line in enumerate(lines) if RUNS.match(line)), 0)
+    start = next((number for number, line in enumerate(lines)
+                  if number > runs and line.startswith(f"  {flow(run)}:")), None)
     if start is None:
         raise UserError(f"The entry of {run!r} in {path} is not written as this command writes it; change it there.")
     stop = start + 1
@@ -176,7 +180,7 @@ def _entry(text: str, wish: Wish, files: Mapping[str, str], root: Path) -> Itera
     like = next((run for run in _runs(root) if (run.task, run.method) == (wish.task, wish.method)
                  and run.name != wish.run), None)
     slots = {slot: like.slots[slot] for slot in used if like and slot in like.slots}
-    yield f"  {wish.run}:\n"
+    yield f"  {flow(wish.run)}:\n"
     if re.search(r"^empty: &empty ", text, re.MULTILINE):
         yield "    <<: *empty\n"
     else:
@@ -185,16 +189,4 @@ def _entry(text: str, wish: Wish, files: Mapping[str, str], root: Path) -> Itera
     content |= {"weights_licence": wish.licence} if wish.licence else {}
     content |= {"settings": wish.changed} if wish.changed else {}
     for key, value in content.items():
-        yield f"    {key}: {_flow(value)}\n"
-
-
-def _flow(value: Any) -> str:
-    """A value as YAML on one line."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width = True, 100_000
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    out = io.StringIO()
-    yaml.dump([value], out)
-    return out.getvalue().strip()[1:-1]
+        yield f"    {key}: {flow(value)}\n"

@@ -11,6 +11,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ from restore_ml.nn.foreign_kinds import (
     refuse_pickle,
 )
 
-DEEPEST = 32
+DEEPEST, MANY = 32, 100_000
+"""Dictionaries in each other, and values in all of them: a list that holds itself twice, and again, has no end."""
 MOST = 200
 """Times as many numbers as a file has bytes: more are no weights, but a file made to fill the memory."""
 OPTIMISER = re.compile(r"(^|\.)state\.\d+\.step$|(^|[._])(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|optimizers?|"
@@ -69,7 +71,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     kind = kind_of(path)
     read = {TORCH: _of_torch, LEGACY: _of_torch, SAFETENSORS: _of_safetensors, NPZ: _of_npz, MATLAB: _of_matlab,
             PICKLE: _of_pickle}[kind]
-    return _sorted_out(path, kind, dict(read(path)))
+    found: dict[str, np.ndarray] = {}
+    for raw, value in read(path):
+        name = raw if raw.isprintable() else ascii(raw)[1:-1]  # no sign that a terminal would obey
+        if name in found:
+            raise UserError(f"{path.name} holds two arrays of the name {name!r}, so that nobody knows which is meant; "
+                            "save them under names of their own.")
+        found[name] = value
+    return _sorted_out(path, kind, found)
 
 
 def _sorted_out(path: Path, kind: str, found: dict[str, np.ndarray]) -> Checkpoint:
@@ -132,7 +141,11 @@ def _tensors(path: Path, state: Any) -> Iterator[tuple[str, np.ndarray]]:
     """The tensors of nested dictionaries and lists, by their names joined with points."""
     import torch
 
-    found = [(name, value) for name, value in _leaves(path, state) if isinstance(value, torch.Tensor)]
+    leaves = list(islice(_leaves(path, state), MANY + 1))
+    if len(leaves) > MANY:
+        raise UserError(f"{path.name} holds more than {MANY:,} values in its dictionaries and lists; it is no file of "
+                        "weights.")
+    found = [(name, value) for name, value in leaves if isinstance(value, torch.Tensor)]
     if sum(value.numel() for _, value in found) > MOST * path.stat().st_size:
         raise UserError(f"{path.name} tells of far more numbers than it holds; it is not read.")
     for name, value in found:
@@ -169,12 +182,16 @@ def _of_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             for name in stored.files:
+                if not isinstance(stored[name], np.ndarray):
+                    raise OSError(f"{name} is no array")
                 yield name, stored[name]
     except ValueError as error:
         word = "holds pickled objects beside arrays" if "allow_pickle" in str(error) else "is broken"
         raise UserError(f"{path.name} {word} ({short(' '.join(str(error).split()))}); save plain arrays with "
                         "`np.savez`.") from None
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except MemoryError:
+        raise UserError(f"{path.name} tells of far more numbers than it holds; it is not read.") from None
+    except Exception as error:  # numpy raises nearly anything on broken headers
         raise UserError(f"{path.name} is broken ({short(' '.join(str(error).split()))}); {AGAIN}.") from None
 
 

@@ -176,7 +176,8 @@ def refuse_pickle(path: Path, data: bytes, reason: str) -> UserError:
 
 
 def _line(path: Path, expression: str) -> str:
-    made = expression.format(f"'{path.name}'")
+    plain = re.fullmatch(r"[\w.+-]+", path.name, re.ASCII)  # others named it, and a shell will read this line
+    made = expression.format(f"'{path.name if plain else 'FILE'}'")
     return f"`python -c \"import torch; torch.save({made}, 'weights.pth')\"`"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError, shown
+from restore_ml.base.files import write_text
 from restore_ml.base.programs import dvc
 from restore_ml.data.file_kinds import LABELS
 from restore_ml.data.pictures import Refused
@@ -69,8 +70,9 @@ def add(root: Path, run: str, task: str, test_set: str, degradation: str, folder
                                 for reason, names in seen.faults.items())]
     if not seen.found or seen.sentences or (wrong and not partial):
         if not seen.matched and not seen.sentences:
-            wanted = next(iter(inputs.files.wanted(inputs.shard[0].arrays).values()))
-            wrong.append(others.named_like(root, inputs, folder, wanted))
+            asked = inputs.files.wanted(inputs.shard[0].arrays)
+            part = next(iter(asked))
+            wrong.append(others.named_like(root, inputs, folder / part if len(asked) > 1 else folder, asked[part]))
         elif MISSING in seen.faults and seen.over:
             wrong.append(f"Files that are no sample's by their names: {listed(seen.over)}.")
         rest = [f"And {len(wrong) - MOST} more of the kind."] if len(wrong) > MOST else []
@@ -78,11 +80,17 @@ def add(root: Path, run: str, task: str, test_set: str, degradation: str, folder
             seen.found and not seen.sentences) else []
         raise UserError("\n  ".join([f"{folder}: nothing was taken in.", *wrong[:MOST], *rest, *advice]))
     case = f"{test_set}/{degradation}"
-    place = kept.keep(root, task, run, case, seen.found, {
-        "task": task, "run": run, "case": case, "inputs": hashes, "inputs_sha256": case_hash(hashes),
-        "left_out": {identity: seen.left_out[name] for identity, name in inputs.names.items()
-                     if identity not in seen.found}})
+    before = (root / layout.runs_file(task)).read_text(encoding="utf-8")
     written = entry.write(root, task, run)
+    try:
+        place = kept.keep(root, task, run, case, seen.found, {
+            "task": task, "run": run, "case": case, "inputs": hashes, "inputs_sha256": case_hash(hashes),
+            "left_out": {identity: seen.left_out[name] for identity, name in inputs.names.items()
+                         if identity not in seen.found}})
+    except BaseException:  # a full disk, Ctrl-C: no entry without outputs
+        if written:
+            write_text(root / layout.runs_file(task), before)
+        raise
     pinned = pin(root, task, run)
     return [f"{place.relative_to(root)}: {len(seen.found)} of {len(inputs.names)} outputs taken in.",
             *_said(seen, wrong), *written, *pinned,
@@ -91,9 +99,9 @@ def add(root: Path, run: str, task: str, test_set: str, degradation: str, folder
 
 def check_name(root: Path, task: str, run: str) -> None:
     """`UserError` for what is no name, or that of a run that is built here."""
-    if not RUN_NAME.fullmatch(run) or run in (layout.NONE, "champion"):
+    if not RUN_NAME.fullmatch(run) or run in (layout.NONE, "champion") or run.lower().endswith(".dvc"):
         raise UserError(f"{shown(run)} is no name for a run; use letters, digits, dots, - and _, a letter or digit "
-                        f"first, and neither {layout.NONE!r} nor 'champion'.")
+                        f"first, no .dvc at the end, and neither {layout.NONE!r} nor 'champion'.")
     params = settings.load(root / layout.PARAMS)
     there = {**params.elsewhere, **params.runs}.get(f"{task}/{run}")
     if there is not None and not there.outputs:
@@ -134,6 +142,12 @@ def _check_inputs(root: Path, inputs: Inputs, hashes: Mapping[str, str], folder:
         if difference := changed(then, dict(hashes)):
             raise UserError(f"The inputs of {inputs.task} {case} have changed since they were exported ({difference}): "
                             f"{kept.AGAIN}.")
+        renamed = [(name, inputs.names[own["id"]]) for name, own in manifest["samples"].items()
+                   if name != inputs.names[own["id"]]]
+        if renamed:
+            raise UserError(f"{len(renamed)} samples of {inputs.task} {case} have other names than when they were "
+                            f"exported ({renamed[0][0]} is {renamed[0][1]} now), so that files could be taken for "
+                            f"those of others: {kept.AGAIN}.")
         return
     known = exported(root, inputs.task, case.test_set, case.degradation)
     if known == [now]:

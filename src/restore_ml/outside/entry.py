@@ -8,6 +8,7 @@ from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_text
 from restore_ml.runs import settings
+from restore_ml.runs.one_line import flow
 from restore_ml.runs.replicates import end_of_runs
 from restore_ml.runs.run_entry import SLOTS
 
@@ -23,9 +24,7 @@ def write(root: Path, task: str, run: str) -> list[str]:
     lines = before.splitlines(keepends=True)
     end = end_of_runs(lines, path)
     slots = ", ".join(f"{slot}: {layout.NONE}" for slot in SLOTS)
-    name = run if not run.replace(".", "").isdigit() and run.lower() not in ("yes", "no", "on", "off", "true", "false",
-                                                                             "null") else f'"{run}"'
-    lines.insert(end, f"  {name}: {{outputs: {layout.outputs(task, run).as_posix()}, {slots}}}\n")
+    lines.insert(end, f"  {flow(run)}: {{outputs: {layout.outputs(task, run).as_posix()}, {slots}}}\n")
     write_text(path, "".join(lines))
     try:
         settings.load(root / layout.PARAMS)

@@ -16,7 +16,8 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import canonical_json, read_json, sha256, write_json, write_text, write_whole
 from restore_ml.data import films, pictures
 from restore_ml.data.file_kinds import CLIP, VOLUME, Form
-from restore_ml.outside.inputs import FORMAT, MANIFEST, WHAT, Inputs, case_hash, input_hash, read_manifest
+from restore_ml.outside.inputs import FORMAT, MANIFEST, WHAT, Inputs, case_hash, changed, read_manifest
+from restore_ml.outside.names import listed
 from restore_ml.tasks.base import Task
 from restore_ml.tasks.protocol import protocol
 from restore_ml.tasks.sample_files import PICTURE, Made, Wanted
@@ -31,7 +32,8 @@ def export(root: Path, task: str, test_set: str, degradation: str, folder: Path)
 
     params = settings.load(root / layout.PARAMS)
     inputs = Inputs(root, task, test_set, degradation)
-    _make_room(folder, inputs)
+    hashes = inputs.hashes()
+    _make_room(folder, inputs, hashes)
     samples: dict[str, dict[str, Any]] = {}
     given: dict[str, str] = {}
     wanted: dict[str, str] = {}
@@ -39,13 +41,12 @@ def export(root: Path, task: str, test_set: str, degradation: str, folder: Path)
     for name, record in inputs:
         files, asked = inputs.files.given(record.arrays), inputs.files.wanted(record.arrays)
         written = {path: digest for part, made in files.items() for path, digest in _write(folder, part, name, made)}
-        samples[name] = {"id": record.id, "sha256": input_hash(record), "files": written,
+        samples[name] = {"id": record.id, "sha256": hashes[record.id], "files": written,
                          "told": inputs.files.told(record.arrays),
                          "wanted": {part: _plain(want) for part, want in asked.items()}}
         given |= {part: made.kind.name for part, made in files.items()}
         wanted |= {part: str(want) for part, want in asked.items()}
         endings |= {part: _endings(want) for part, want in asked.items()}
-    hashes = {entry["id"]: entry["sha256"] for entry in samples.values()}
     manifest: dict[str, Any] = {"what": WHAT, "format": FORMAT, "task": task, "set": test_set, "case": degradation,
                 "seed": params.seed, "inputs_sha256": case_hash(hashes), "protocol": protocol_in_words(inputs),
                 "given": given, "wanted": wanted, "endings": endings, "samples": samples}
@@ -57,8 +58,9 @@ def export(root: Path, task: str, test_set: str, degradation: str, folder: Path)
             f"  restore-ml outputs add NAME --task {task} --set {test_set} --case {degradation} RESULTS")
 
 
-def _make_room(folder: Path, inputs: Inputs) -> None:
-    """Refuse a place where something else lies; of an earlier export of the same case the files go."""
+def _make_room(folder: Path, inputs: Inputs, hashes: dict[str, str]) -> None:
+    """Refuse a place where something else lies; of an earlier export of the same case the files go. Of other inputs
+    they stay where results lie beside them, which would be taken for those of the new ones."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder.")
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -71,6 +73,12 @@ def _make_room(folder: Path, inputs: Inputs) -> None:
                                                                  inputs.case.degradation]:
         raise UserError(f"{folder} holds the inputs of {manifest['task']} {manifest['set']}/{manifest['case']}; name a "
                         "new folder, so that none is taken for the other.")
+    parts = {Path(path).parts[0] for entry in manifest["samples"].values() for path in entry["files"]}
+    beside = sorted(path.name for path in folder.iterdir() if path.name not in (*parts, MANIFEST, README)
+                    and not path.name.startswith("."))
+    if beside and changed({entry["id"]: entry["sha256"] for entry in manifest["samples"].values()}, hashes):
+        raise UserError(f"The inputs of {inputs.task} {inputs.case} have changed since they were exported to {folder}, "
+                        f"and what lies beside them ({listed(beside)}) was made of the old ones; name a new folder.")
     (folder / MANIFEST).unlink()
     for entry in manifest["samples"].values():
         for path in entry["files"]:

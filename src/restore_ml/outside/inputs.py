@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,12 @@ def changed(then: dict[str, str], now: dict[str, str]) -> str:
     return ", ".join(f"{count} {word}" for count, word in parts if count)
 
 
+def is_below(path: Any) -> bool:
+    """Whether a path that a file tells of stays in its own folder: others may have written it."""
+    return isinstance(path, str) and path not in ("", ".") and not PurePosixPath(path).is_absolute() and (
+        ".." not in PurePosixPath(path).parts)
+
+
 def _path(root: Path, task: str, test_set: str, degradation: str) -> Path:
     folder = root / layout.inputs(task)
     cases = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.arrow"))
@@ -100,4 +106,15 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     if found.get("format") != FORMAT:
         raise UserError(f"{path} was written by another version of restore-ml (format {found.get('format')!r}, here "
                         f"{FORMAT}); export the inputs again.")
+    samples = found.get("samples")
+    if not all(isinstance(found.get(key), str) for key in ("task", "set", "case")) or not isinstance(
+            samples, dict) or not all(_is_entry(entry) for entry in samples.values()):
+        raise UserError(f"{path} was changed by hand: it does not say which inputs lie beside it; export them to a new "
+                        "folder.")
     return found
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether a sample's entry has what is read of it, and names no file outside of its folder."""
+    return isinstance(entry, dict) and isinstance(entry.get("id"), str) and isinstance(entry.get("sha256"), str) and (
+        isinstance(entry.get("files"), dict)) and all(map(is_below, entry["files"]))

@@ -16,10 +16,11 @@ from restore_ml.arrays import Arrays
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_json
+from restore_ml.data.file_kinds import ending
 from restore_ml.data.pictures import Refused
 from restore_ml.data.shards import Record
 from restore_ml.outside import reading
-from restore_ml.outside.inputs import FORMAT
+from restore_ml.outside.inputs import FORMAT, is_below
 from restore_ml.runs.brought import KEPT
 
 AGAIN = "export them again (`restore-ml inputs export`), let the tool restore them, and add the new outputs"
@@ -51,8 +52,13 @@ class Kept:
         """`UserError` for a file that cannot be read, or of another version."""
         self.folder = folder
         self.facts: dict[str, Any] = read_json(folder / KEPT)
-        if self.facts.get("format") != FORMAT:
+        if not isinstance(self.facts, dict) or self.facts.get("format") != FORMAT:
             raise UserError(f"{folder / KEPT} was written by another version of restore-ml; add the outputs again.")
+        if not all(isinstance(self.facts.get(key), dict) for key in ("inputs", "samples", "left_out")) or not all(
+                isinstance(files, dict) and all(map(is_below, files.values()))
+                for files in self.facts["samples"].values()):
+            raise UserError(f"{folder / KEPT} was changed by hand: it does not say which file beside it is which "
+                            "sample's; add the outputs again.")
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -69,6 +75,12 @@ class Kept:
         return str(self.facts["left_out"].get(identity, "no output was brought in for it"))
 
 
+def _name(name: str, source: Path) -> str:
+    """The name under which an output is kept: that of its sample, but for one that is called like `KEPT`."""
+    own = name if source.is_dir() else name + ending(source.name)
+    return own if own.casefold() != KEPT else f"{name}_{ending(source.name)}"
+
+
 def keep(root: Path, task: str, run: str, case: str, found: Mapping[str, tuple[str, Mapping[str, Path]]],
          facts: dict[str, Any]) -> Path:
     """Copy the files of a case to where they are kept, in place of those that were; returns the folder.
@@ -79,11 +91,27 @@ def keep(root: Path, task: str, run: str, case: str, found: Mapping[str, tuple[s
     new, old = (root / layout.STATE / f"{word}-{os.getpid()}" for word in ("brought", "replaced"))
     for folder in (new, old):
         shutil.rmtree(folder, ignore_errors=True)
+    try:
+        _copy(new, found, facts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            shutil.move(target, old)
+        shutil.move(new, target)
+    finally:
+        if old.exists() and not target.exists():  # interrupted between the two
+            shutil.move(old, target)
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
+    return target
+
+
+def _copy(new: Path, found: Mapping[str, tuple[str, Mapping[str, Path]]], facts: dict[str, Any]) -> None:
+    """Fill the folder of a case."""
     samples: dict[str, dict[str, str]] = {}
     for identity, (name, files) in found.items():
         samples[identity] = {}
         for part, source in files.items():
-            own = Path(*([part] if len(files) > 1 else [])) / (name if source.is_dir() else name + _ending(source))
+            own = Path(*([part] if len(files) > 1 else [])) / _name(name, source)
             (new / own).parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
                 shutil.copytree(source, new / own, ignore=shutil.ignore_patterns(".*"))
@@ -91,15 +119,3 @@ def keep(root: Path, task: str, run: str, case: str, found: Mapping[str, tuple[s
                 shutil.copyfile(source, new / own)
             samples[identity][part] = own.as_posix()
     write_json(new / KEPT, {"format": FORMAT, "samples": samples, **facts})
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        shutil.move(target, old)
-    shutil.move(new, target)
-    shutil.rmtree(old, ignore_errors=True)
-    return target
-
-
-def _ending(path: Path) -> str:
-    from restore_ml.data.file_kinds import ending
-
-    return ending(path.name)

@@ -125,9 +125,10 @@ def _without_zeros(name: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a.png, b.png and 3 more`."""
+    """`a.png, b.png and 3 more`; signs that a terminal would obey are written out."""
     rest = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    told = (name if name.isprintable() else repr(name)[1:-1] for name in names[:NAMED])
+    return ", ".join(told) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _and(names: Sequence[str]) -> str:

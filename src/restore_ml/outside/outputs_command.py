@@ -25,7 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_case(add)
     add.add_argument("folder", type=Path, metavar="DIR", help="the folder with the tool's results")
     add.add_argument("--inputs", type=Path, metavar="DIR", help="the folder of exported inputs that the tool was given "
-                     "(default: the one above the results, or the last export on this machine)")
+                     "(default: the one above the results, else the inputs as they were exported on this machine, if "
+                     "they never changed)")
     add.add_argument("--partial", action="store_true", help="take what can be used and leave the rest out; the run "
                      "then has no rank on this case")
     add.set_defaults(command=add_command)

@@ -280,9 +280,8 @@ def overridden(method: type[Method]) -> frozenset[str]:
 def kind(run: Run) -> str:
     """`network`, `per picture` (optimised on the picture itself), `fitted`, `no training`, `imported` where others
     trained it, or `outside` where another tool made the outputs."""
-    if run.outputs:
-        return layout.OUTSIDE
-    return "imported" if run.weights else kind_of_method(method_class(run.task, run.method))
+    brought = layout.OUTSIDE if run.outputs else "imported" if run.weights else ""
+    return brought or kind_of_method(method_class(run.task, run.method))
 
 
 def kind_of_method(method: type[Method]) -> str:
