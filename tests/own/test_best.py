@@ -104,6 +104,32 @@ def test_a_second_call_restores_only_what_is_new(project: Path, pictures: Path,
     assert call(project, pictures, runs=("bicubic",), cases=("x3",))["case"].tolist() == ["my-holidays/x3"]
 
 
+def test_after_ctrl_c_finished_cases_are_kept(project: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on behind the last finished case: that is what the page promises a person with a long call."""
+    from restore_ml.restoring import stage
+
+    calls: list[int] = []
+    restore, most = stage.restore, 5  # one to count its operations, three of x2, one of x3
+
+    def interrupted(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) > most:
+            raise KeyboardInterrupt
+        return restore(*given)
+
+    monkeypatch.setattr(stage, "restore", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(project, pictures, runs=("vdsr",))
+    calls, most = [], 100
+    table = call(project, pictures, runs=("vdsr",))
+    assert len(calls) == 3, "x3 alone is restored again"
+    assert table["pictures_ok"].tolist() == [3, 3]
+    home, known = project / ".state/own/my-holidays", read_scores(project / layout.scores(TASK, "vdsr"))
+    own = read_scores(home / layout.scores(TASK, "vdsr"))
+    columns = ["case", "test_set"]
+    assert own.drop(columns=columns).equals(known.drop(columns=columns))
+
+
 def test_a_function_joins_on_the_same_pictures(project: Path, pictures: Path) -> None:
     call(project, pictures)
     result = restore_ml.compare(lambda inputs: inputs["lr"].repeat(2, 0).repeat(2, 1), task=TASK, sets=["my-holidays"],
