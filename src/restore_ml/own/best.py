@@ -78,6 +78,9 @@ def best_on(root: Path, wish: Wish) -> pd.DataFrame | None:
     from filelock import FileLock, Timeout
 
     name = _name(root, wish)
+    if not wish.folder.is_dir():  # before anything of it is made
+        kind = domains.get(registry.task(wish.task).domain)
+        raise UserError(f"{str(wish.folder)!r} is not a folder; give a folder with {kind.what}.")
     home = root / HOME / name
     home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home / ".lock")
@@ -222,12 +225,16 @@ class _Work:
         if self.found.left_out:
             print(f"`make repro TASK={self.task}` trains what is missing or of yesterday.")
         if self.found.unchecked:
-            print("Whether the models are of today's training pictures could not be told: "
+            print("Whether the models are of today's code, settings and training pictures could not be told: "
                   f"{layout.material(self.task)} is not here.")
-        size = sum(path.stat().st_size for path in self.home.rglob("*") if path.is_file()) / 1e6
-        print(f"\n{words(seconds)}. Every case and picture: {pages / f'{self.task}.html'}\n"
-              f"All figures: {pages / f'{self.task}.md'} and .csv\n"
-              f"Kept in {self.home} ({size:.0f} MB), so that a second call is quick; delete it when you like.")
+        print(f"\n{words(seconds)}. Every case and picture: {pages / f'{self.task}.html'} "
+              f"({_megabytes(pages):.0f} MB)\nAll figures: {pages / f'{self.task}.md'} and .csv\n"
+              f"Kept in {self.home} ({_megabytes(self.home):.0f} MB), so that a second call is quick; delete it when "
+              "you like.")
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def best_words(task: str, table: pd.DataFrame) -> str:
@@ -240,7 +247,7 @@ def best_words(task: str, table: pd.DataFrame) -> str:
     if len(ranked) < 2:
         return f"{first['run']} alone restored them all: nothing to compare."
     words = f"Best on these: {first['run']} ({metric.name} {number(first[metric.name], metric.digits)})."
-    ties = [row["run"] for row in ranked[1:] if tied(row)]
+    ties = [row["run"] for row in ranked[1:] if row["rank"] == 1 or tied(row)]
     if first["groups"] < 2:
         return f"{words} They are of one photograph, so nothing is said of others."
     return f"{words} Not told from it: {', '.join(ties)}." if ties else f"{words} No other is within chance of it."
