@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
@@ -20,7 +21,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json, write_json
 from restore_ml.evaluation.scoring import read_scores
 from restore_ml.own import plan as planning
-from restore_ml.own.best import Wish, best_on
+from restore_ml.own.best import Wish, best_on, best_words
 from tests.own.made import TASK, photograph, rebuilt
 
 
@@ -104,6 +105,32 @@ def test_a_second_call_restores_only_what_is_new(project: Path, pictures: Path,
     assert call(project, pictures, runs=("bicubic",), cases=("x3",))["case"].tolist() == ["my-holidays/x3"]
 
 
+def test_after_ctrl_c_finished_cases_are_kept(project: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on behind the last finished case: that is what the page promises a person with a long call."""
+    from restore_ml.restoring import stage
+
+    calls: list[int] = []
+    restore, most = stage.restore, 5  # one to count its operations, three of x2, one of x3
+
+    def interrupted(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) > most:
+            raise KeyboardInterrupt
+        return restore(*given)
+
+    monkeypatch.setattr(stage, "restore", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(project, pictures, runs=("vdsr",))
+    calls, most = [], 100
+    table = call(project, pictures, runs=("vdsr",))
+    assert len(calls) == 3, "x3 alone is restored again"
+    assert table["pictures_ok"].tolist() == [3, 3]
+    home, known = project / ".state/own/my-holidays", read_scores(project / layout.scores(TASK, "vdsr"))
+    own = read_scores(home / layout.scores(TASK, "vdsr"))
+    columns = ["case", "test_set"]
+    assert own.drop(columns=columns).equals(known.drop(columns=columns))
+
+
 def test_a_function_joins_on_the_same_pictures(project: Path, pictures: Path) -> None:
     call(project, pictures)
     result = restore_ml.compare(lambda inputs: inputs["lr"].repeat(2, 0).repeat(2, 1), task=TASK, sets=["my-holidays"],
@@ -156,7 +183,8 @@ def test_a_model_that_is_not_of_today_is_left_out(project: Path, pictures: Path,
     write_json(path, about)
     shutil.rmtree(project / layout.material(TASK))
     assert set(call(project, pictures)["run"]) == {"bicubic", "vdsr"}
-    assert "could not be told: samples/super_resolution/train is not here" in capsys.readouterr().out
+    assert ("today's code, settings and training pictures could not be told: samples/super_resolution/train is not here"
+            in capsys.readouterr().out)
 
 
 def test_a_mixed_folder_is_kept_or_refused_with_a_sentence_each(project: Path, pictures: Path,
@@ -259,8 +287,46 @@ def test_the_estimate_is_what_was_recorded(project: Path, pictures: Path) -> Non
     assert made.by_run["vdsr"] == pytest.approx(pixels * 50 + 2.0, rel=1e-6)
     assert made.unknown == ["bicubic", "later"] and not folder.report.refused
     assert "bicubic, later never restored here and are not counted" in made.sentence(2)
+    assert "at once: more than " in made.sentence(2), "what is not counted comes on top"
     assert made.megabytes == pytest.approx(3 * 64 * 64 * 3 / 1e6 + 3 * (
-        (64 * 64 + 32 * 32 + 63 * 63 + 21 * 21) * 3 + 8) / 1e6 + 3 * 3 * pixels, rel=1e-6)
+        (64 * 64 + 32 * 32 + 63 * 63 + 21 * 21) * 3 + 8) / 1e6 + 3 * 3 * pixels
+        + 5 * planning.ON_A_PAGE * pixels, rel=1e-6)
+    many = Folder(pictures, domains.get("photos"), (), project / ".state/arranged")
+    many.found *= 8
+    pages = (5 * 12 / 24) * 8 * pixels * planning.ON_A_PAGE
+    assert plan(project, registry.parts(TASK), params.tasks[TASK], 1, params.runs_of(TASK), many, 0).megabytes == (
+        pytest.approx(8 * (made.megabytes - 5 * planning.ON_A_PAGE * pixels) + pages)), "12 of 24 stand on the pages"
+
+
+def test_places_with_many_records_and_with_none_are_counted(project: Path, pictures: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patient's slices, a film's shots: the megapixels are those of all records, not of the places."""
+    from restore_ml import registry
+    from restore_ml.data import domains
+    from restore_ml.own.folder import Folder
+    from restore_ml.own.plan import plan
+    from restore_ml.runs import settings
+
+    params = settings.load(project / "params.yaml")
+
+    def megabytes() -> tuple[float, str]:
+        made = plan(project, registry.parts(TASK), params.tasks[TASK], 1, params.runs_of(TASK), folder, 0)
+        return made.megabytes, made.size
+
+    folder = Folder(pictures, domains.get("photos"), (), project / ".state/arranged")
+    monkeypatch.setattr(planning, "ON_A_PAGE", 0.0)
+    folder.found *= 2
+    alone = megabytes()
+    read = Folder.read
+    monkeypatch.setattr(Folder, "read", lambda self, item: [*read(self, item)] * 5)
+    assert megabytes() == (pytest.approx(5 * alone[0]), alone[1])
+    monkeypatch.setattr(Folder, "read", lambda self, item: iter(
+        [] if item.path == "piece 10.png" else [*read(self, item)]))
+    assert megabytes() == (pytest.approx(alone[0] * 2 / 3), alone[1]), "one of three read is refused"
+    folder.found = [*folder.found[:1], *folder.found[1:3] * 2, *folder.found[:1]]
+    monkeypatch.setattr(Folder, "read", lambda self, item: iter(
+        [*read(self, item)] if item.path == "piece 11.png" else []))
+    assert megabytes()[0] > 0, "the first, a middle and the last are refused, and another is not"
 
 
 MISTAKES: dict[str, tuple[list[str], str]] = {
@@ -271,6 +337,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "name": (["FOLDER", "--as", "My Set"], "'My Set' is no name: use small letters"),
     "taken": (["FOLDER", "--as", "photos"], "has a test set 'photos' already; take another name"),
     "pictures": (["FOLDER", "--pictures", "-1"], "--pictures is -1; give a whole number of at least 1"),
+    "nothing": (["FOLDER", "--crop", "0"], "--crop is 0; give a whole number of at least 1"),
 }
 
 
@@ -280,6 +347,14 @@ def test_mistakes_are_sentences(project: Path, pictures: Path, kind: str, capsys
     given = [word.replace("FOLDER", str(pictures)) for word in words]
     assert cli.main(["best-on", *given, "--task", TASK]) == 2
     assert sentence in capsys.readouterr().err
+    assert not (project / ".state/own/nowhere").exists()
+
+
+def test_runs_that_are_equally_good_are_both_named() -> None:
+    row = {"primary": True, "psnr_y": 30.0, "groups": 3, "vs_best_low": 0.0, "vs_best_high": 0.0}
+    table = pandas.DataFrame([row | {"run": "one", "rank": 1.0}, row | {"run": "two", "rank": 1.0},
+                              row | {"run": "far", "rank": 3.0, "vs_best_low": -2.0, "vs_best_high": -1.0}])
+    assert best_words(TASK, table) == "Best on these: one (psnr_y 30.00). Not told from it: two."
 
 
 def test_a_folder_without_pictures(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

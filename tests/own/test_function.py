@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -127,6 +128,7 @@ def test_it_shows_itself_in_jupyter_and_in_a_terminal(project: Path) -> None:
     for text in pictures:
         assert max(Image.open(io.BytesIO(base64.b64decode(text))).size) <= SIDE
     assert page.index("worst: ") < page.index("best: ")
+    assert "<th>vs who leads</th>" in page and "<th>vs champion</th>" not in page, "there is no champion"
     for word in ("input", "result", "truth"):
         assert page.count(f"<figcaption>{word}</figcaption>") == 2
     worst, best = result.strips
@@ -148,6 +150,10 @@ def test_the_interval_decides_the_verdict(project: Path, low: float, mean: float
     result = restore_ml.compare(cubic, task=TASK)
     table = result.table.assign(vs_champion=mean, vs_champion_low=low, vs_champion_high=high)
     whom = result.reference
+    alone = dataclasses.replace(result, reference="")
+    assert alone.verdict("photos/x2") == "No run restored every picture, so mine is held against none."
+    other = dataclasses.replace(result, table=pandas.concat([table, table.assign(case="photos/x3")]))
+    assert other.verdict("photos/x3").startswith(f"mine against who leads on photos/x2, {whom}: ")
     assert dataclasses.replace(result, table=table).verdict("photos/x2") == f"mine against who leads, {whom}: {words}"
 
 
@@ -205,6 +211,7 @@ def test_what_a_function_does_wrong_names_case_and_picture(project: Path, kind: 
     row = result.table.set_index("run").loc["mine"]
     assert (row["status"], row["pictures_ok"]) == ("partly failed", 2) and np.isnan(row["rank"])
     assert result.problems[0][:60] in " ".join(str(result).split())
+    assert "it failed on 1 of 3 pictures, so it is not judged." in result.verdict("photos/x2")
 
 
 def test_a_function_that_changes_its_input_is_told_and_harms_nothing(project: Path) -> None:

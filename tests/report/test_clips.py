@@ -93,3 +93,13 @@ def test_without_a_truth_a_result_lies_beside_the_input(browser: Any, tmp_path: 
     browser.find_element("css selector", ".zoom[data-key=style]").click()
     assert browser.execute_script(sides) == ["input", "style"]
     assert not browser.find_element("css selector", "dialog .frames").is_displayed()
+
+
+def test_a_link_to_two_compared_keeps_the_frame(clips: Any, tmp_path: Path) -> None:
+    address = (tmp_path / "pages/compare_super_resolution.html").as_uri()
+    clips.get(f"{address}#frame=0")
+    soon(lambda: clips.find_element("css selector", "#frames output").text, "1 / 5")
+    clips.find_element("css selector", "#frames input").send_keys(RIGHT)
+    soon(lambda: "frame=1" in clips.current_url, True)
+    clips.refresh()
+    soon(lambda: clips.find_element("css selector", "#frames output").text, "2 / 5")

@@ -241,6 +241,8 @@ def test_the_choices_stand_in_the_address(page: Any, address: str, clicked_proje
     page.get(f"{address}#a=broken&b=nobody&case=nowhere&picture=none&times=3")
     soon(lambda: page.find_element("id", "fault").text, "broken has no picture here. nobody has no picture here.")
     assert page.execute_script(state)[0] == "photos/x2"
+    choose(page, "[name=a]", "vdsr")
+    soon(lambda: page.find_element("id", "fault").is_displayed(), False)
 
 
 def test_the_swipe_shows_a_up_to_the_line(page: Any, clicked_project: Path) -> None:

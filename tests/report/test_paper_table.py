@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -99,6 +100,52 @@ def test_chosen_runs_are_ranked_among_themselves(project: Path) -> None:
     other = paper_table(project, TASK, "my_set 1/x3")
     assert "synthetic" in other.caption[0] and other.rows[0].name == "bicubic"
     assert all(float(row.cells[0].mean) < 26 for row in other.measured() if not row.note)
+
+
+def test_figures_of_other_scores_than_the_tables_are_refused(project: Path) -> None:
+    """The caption names the commit of the table: figures made from newer scores are none of it."""
+    from restore_ml.evaluation.scoring import read_scores, write_scores
+
+    path = project / layout.scores(TASK, "vdsr")
+    scores = read_scores(path)
+    write_scores(path, scores.assign(psnr_y=scores["psnr_y"] + 1e-4))
+    with pytest.raises(UserError, match="are not those of its table"):
+        paper_table(project, TASK, runs=["vdsr", "bicubic"])
+    assert paper_table(project, TASK, runs=["near_1", "bicubic"]).rows
+
+
+def test_a_profile_that_is_not_that_of_the_rebuild_is_not_named(project: Path) -> None:
+    """params.yaml, or what a run was trained with, is another than the lock has."""
+    def md5(path: Path) -> str:
+        return hashlib.md5(path.read_bytes()).hexdigest()
+
+    code = project / layout.code("train", TASK, "vdsr")
+    write_json(code, {"steps": 1})
+    stage = "stages:\n  {}:\n    deps:\n    - path: {}\n      md5: {}\n"
+    (project / "dvc.lock").write_text(stage.format("code", "params.yaml", md5(project / "params.yaml")))
+    of_task = project / layout.lock_file(TASK)
+    of_task.parent.mkdir(parents=True, exist_ok=True)
+    of_task.write_text(stage.format("train", code.relative_to(project).as_posix(), md5(code)))
+    assert paper_table(project, TASK).profile == "quick"
+    write_json(code, {"steps": 2})
+    table = paper_table(project, TASK)
+    assert table.profile == "unknown" and "Profile unknown (settings changed since), not" in " ".join(table.caption)
+    write_json(code, {"steps": 1})
+    params = project / "params.yaml"
+    params.write_text(params.read_text() + "# more\n")
+    assert paper_table(project, TASK).profile == "unknown"
+
+
+def test_what_is_measured_here_is_no_row_as_printed(project: Path, agreed: None) -> None:
+    table = paper_table(project, TASK, runs=["vdsr"], published=True)
+    names = {row.name for row in table.printed()}
+    assert "bicubic" not in names and "vdsr_bam" in names
+    assert 'printed in X. Gao, "Cross-domain Image Reconstruction", lecture, not measured' in " ".join(table.caption)
+    scores = project / layout.comparison(TASK) / "table.csv"
+    text = scores.read_text()
+    scores.write_text(re.sub(r",partial,partial,", ",partial,vdsr,", text))
+    partial = next(row for row in paper_table(project, TASK, published=True).measured() if row.name == "partial")
+    assert partial.note and not partial.cells[0].printed, "a mean over other pictures"
 
 
 def test_printed_figures_stand_only_where_they_agree(project: Path, agreed: None) -> None:

@@ -8,16 +8,10 @@ A second call restores only what is new.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import multiprocessing
-import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,23 +22,23 @@ from restore_ml.base.errors import UserError, shown
 from restore_ml.base.files import read_json, write_json
 from restore_ml.data import domains
 from restore_ml.data.collections import NAME
-from restore_ml.data.ledger import Ledger, keep_only, mark
-from restore_ml.data.shards import Record, Shard
+from restore_ml.data.ledger import Ledger
+from restore_ml.data.shards import Shard
 from restore_ml.degrading.cases import degrade_cases
 from restore_ml.degrading.keeper import Outcome
-from restore_ml.evaluation.comparison import about_run, compare, first_case, read_about
-from restore_ml.evaluation.scoring import cases_on_disk, read_scores, score, write_scores
+from restore_ml.evaluation.comparison import compare, first_case, read_about
+from restore_ml.evaluation.scoring import cases_on_disk, read_scores
 from restore_ml.evaluation.tables import number, tied
+from restore_ml.own.cases import some_cases
 from restore_ml.own.folder import Folder, take_in
+from restore_ml.own.jobs import Job, side_by_side
 from restore_ml.own.learned import Learned
-from restore_ml.own.measuring import HOME, distances, link
-from restore_ml.own.plan import agreed, of, plan, words
+from restore_ml.own.measuring import HOME, link
+from restore_ml.own.plan import agreed, plan, words
 from restore_ml.own.result import terminal_table
 from restore_ml.own.usable import usable
-from restore_ml.registry import nearest
 from restore_ml.report.comparison import read_table
 from restore_ml.runs import settings
-from restore_ml.tasks.base import Cases, Partner, Parts, Sample, no_partner
 from restore_ml.tasks.protocol import protocol
 
 if TYPE_CHECKING:
@@ -53,7 +47,6 @@ if TYPE_CHECKING:
 PAGES = layout.REPORTS / "own"
 SHARED = (layout.MODELS, layout.CHAMPIONS, layout.CODE)
 """What the small project has of the large one, by links."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 NAMED = 10
 """Pictures that are named of those that a task does not take."""
 
@@ -85,6 +78,9 @@ def best_on(root: Path, wish: Wish) -> pd.DataFrame | None:
     from filelock import FileLock, Timeout
 
     name = _name(root, wish)
+    if not wish.folder.is_dir():  # before anything of it is made
+        kind = domains.get(registry.task(wish.task).domain)
+        raise UserError(f"{str(wish.folder)!r} is not a folder; give a folder with {kind.what}.")
     home = root / HOME / name
     home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home / ".lock")
@@ -229,110 +225,16 @@ class _Work:
         if self.found.left_out:
             print(f"`make repro TASK={self.task}` trains what is missing or of yesterday.")
         if self.found.unchecked:
-            print("Whether the models are of today's training pictures could not be told: "
+            print("Whether the models are of today's code, settings and training pictures could not be told: "
                   f"{layout.material(self.task)} is not here.")
-        size = sum(path.stat().st_size for path in self.home.rglob("*") if path.is_file()) / 1e6
-        print(f"\n{words(seconds)}. Every case and picture: {pages / f'{self.task}.html'}\n"
-              f"All figures: {pages / f'{self.task}.md'} and .csv\n"
-              f"Kept in {self.home} ({size:.0f} MB), so that a second call is quick; delete it when you like.")
+        print(f"\n{words(seconds)}. Every case and picture: {pages / f'{self.task}.html'} "
+              f"({_megabytes(pages):.0f} MB)\nAll figures: {pages / f'{self.task}.md'} and .csv\n"
+              f"Kept in {self.home} ({_megabytes(self.home):.0f} MB), so that a second call is quick; delete it when "
+              "you like.")
 
 
-@dataclass(frozen=True)
-class Job:
-    """What one process does: restore and score the cases of the small project `home` with one run.
-
-    `restore`, `score`: what code/ has for the two stages; `primary`: the case that ranks.
-    """
-
-    home: Path
-    restore: dict[str, Any]
-    score: dict[str, Any]
-    primary: str
-
-
-def restore_and_score(job: Job) -> str:
-    """Do it as the stages do; returns a sentence without its full stop. What was restored before from the same inputs
-    is taken over, and so are the figures of the same outputs."""
-    from restore_ml.evaluation.set_figures import set_figures
-    from restore_ml.restoring.stage import restore_run
-    from restore_ml.training.slots import load_slot
-
-    started = time.monotonic()
-    home, task, run = job.home, job.restore["task"], job.restore["run"]
-    out, samples = home / layout.restored(task, run), home / layout.samples(task)
-    files = {path.relative_to(out).as_posix(): path for path in out.glob("*/*.arrow")}
-    status = restore_run(job.restore, home, out, None, files)
-    keep_only(out, {out / "status.json", *(out / f"{case}.arrow" for case in status["cases"])})
-    ledger = Ledger.of_stage(home, f"score-{task}-{run}", job.score)
-    truths = Ledger.of_stage(home, f"truths-{task}", [job.score, mark(samples / "targets")])
-    rows = score(task, samples, home / layout.restored(task), [{"run": run, "seed": status["seed"]}],
-                 distances(home, task, job.primary, truths), ledger)
-    ledger.save()
-    write_scores(home / layout.scores(task, run), rows)
-    judge = None if job.score["judge"] == layout.NONE else load_slot(home, job.score["judge"], {})
-    write_json(home / layout.about(task, run), about_run(home / layout.model(task, run)) | {
-        "figures": set_figures(task, samples, out, judge)})
-    good, cases = int((rows["status"] == "ok").sum()), rows.loc[rows["status"] == "ok", "case"].nunique()
-    return (f"{run}: {of(good, 'pictures')} of {of(cases, 'cases')} restored and scored in "
-            f"{words(time.monotonic() - started)}")
-
-
-def side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[str]:
-    """What `restore_and_score` says of each job as it ends, over so many processes; 0: in this one."""
-    if not workers:
-        yield from map(restore_and_score, jobs)
-        return
-    os.environ.update(dict.fromkeys(THREADS, str(jobs[0].restore["threads"])))  # they load their libraries after this
-    others = {*multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
-    try:
-        for future in as_completed([pool.submit(restore_and_score, job) for job in jobs]):
-            yield future.result()
-    except BrokenProcessPool:
-        raise UserError("A process was ended from outside, most likely for want of memory; give --workers 1 or --crop "
-                        "N. What was finished is kept.") from None
-    except BaseException:
-        for process in {*multiprocessing.active_children()} - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-class _SomeCases(Cases):
-    """The cases of a task of which only those with some names are tested."""
-
-    def __init__(self, all_of_them: Cases, chosen: Sequence[str]) -> None:
-        self.all, self.chosen = all_of_them, chosen
-        self.__dict__["task"], self.__dict__["defaults"] = all_of_them.task, all_of_them.defaults
-
-    def check(self, settings: Mapping[str, Any]) -> None:
-        """That of the task."""
-        self.all.check(settings)
-
-    def degradations(self, settings: Mapping[str, Any]) -> list[str]:
-        """Those that were chosen, in the task's order."""
-        return [name for name in self.all.degradations(settings) if name in self.chosen]
-
-    def leaves_out(self, picture: Record, degradation: str, settings: Mapping[str, Any]) -> str | None:
-        """That of the task."""
-        return self.all.leaves_out(picture, degradation, settings)
-
-    def sample(self, picture: Record, degradation: str, seed: int, settings: Mapping[str, Any],
-               partner: Partner = no_partner) -> Sample:
-        """That of the task."""
-        return self.all.sample(picture, degradation, seed, settings, partner)
-
-
-def some_cases(parts: Parts, settings: Mapping[str, Any], chosen: Sequence[str]) -> Parts:
-    """The task with the chosen cases alone (all, where none is named); `UserError` for one that there is not."""
-    if parts.cases is None or not chosen:
-        return parts
-    there = parts.cases.degradations(settings)
-    for name in chosen:
-        if name not in there:
-            raise UserError(f"{parts.task.name} has no case {name!r}; it has {', '.join(there)}.{nearest(name, there)}")
-    return dataclasses.replace(parts, cases=_SomeCases(parts.cases, chosen))
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def best_words(task: str, table: pd.DataFrame) -> str:
@@ -345,7 +247,7 @@ def best_words(task: str, table: pd.DataFrame) -> str:
     if len(ranked) < 2:
         return f"{first['run']} alone restored them all: nothing to compare."
     words = f"Best on these: {first['run']} ({metric.name} {number(first[metric.name], metric.digits)})."
-    ties = [row["run"] for row in ranked[1:] if tied(row)]
+    ties = [row["run"] for row in ranked[1:] if row["rank"] == 1 or tied(row)]
     if first["groups"] < 2:
         return f"{words} They are of one photograph, so nothing is said of others."
     return f"{words} Not told from it: {', '.join(ties)}." if ties else f"{words} No other is within chance of it."

@@ -39,6 +39,10 @@ START = 6.0
 """Seconds to start the workers, write the tables and the page."""
 A_MEGAPIXEL = 1.0
 """Seconds of scoring where no record says any."""
+PICTURES, GIVEN = 12, 2
+"""Of each case the pages show so many pictures: what every run made of them, and input and truth."""
+ON_A_PAGE = 3.5
+"""Megabytes of a megapixel on a page: a PNG of a photograph (half of its bytes), and a third more of it as a script."""
 
 
 @dataclass
@@ -62,7 +66,8 @@ class Plan:
         """What it will cost, in words."""
         left = f" ({', '.join(self.unknown)} never restored here and are not counted)" if self.unknown else ""
         runs = of(len(self.by_run) + len(self.unknown), "runs")
-        return (f"{of(self.pictures, 'pictures')}{self.size}, {runs}, {workers} at once: about "
+        return (f"{of(self.pictures, 'pictures')}{self.size}, {runs}, {workers} at once: "
+                f"{'more than' if self.unknown else 'about'} "
                 f"{words(self.seconds(workers))} and {self.megabytes:.0f} MB of disk{left}; nothing is trained.")
 
 
@@ -71,11 +76,14 @@ def plan(root: Path, parts: Parts, settings: dict[str, object], seed: int, runs:
     """The plan for all records of the folder, from the first, a middle and the last one."""
     assert parts.cases is not None
     made = Plan(len(folder.found))
-    count, taken = len(folder.found), 0
+    count, taken, places = len(folder.found), 0, 0
     started, bytes_read, bytes_made = time.monotonic(), 0, 0
     megapixels: dict[str, float] = {}
-    for place in sorted({round(step * (count - 1) / max(1, SAMPLED - 1)) for step in range(SAMPLED)}) if count else ():
-        reported = len(folder.report.refused)
+    first = dict.fromkeys(round(step * (count - 1) / max(1, SAMPLED - 1)) for step in range(SAMPLED)) if count else {}
+    for place in dict.fromkeys([*first, *range(count)]):
+        if places >= len(first) and taken:  # where none of them can be read, on to the first that can
+            break
+        reported, places = len(folder.report.refused), places + 1
         for picture in folder.read(folder.found[place]):
             arrays = cropped(picture.arrays, folder.kind, crop)
             bytes_read += sum(array.nbytes for array in arrays.values())
@@ -86,22 +94,24 @@ def plan(root: Path, parts: Parts, settings: dict[str, object], seed: int, runs:
         del folder.report.refused[reported:]  # it is read again, and said then
     if not taken:
         return made
-    share = count / taken
+    share = count / places  # of all places to those read: one of them may hold many records, or none that is used
     made.before = (time.monotonic() - started) * share
     megapixels = {case: pixels * share for case, pixels in megapixels.items()}
     rates = _rates(root, parts.task.name, [run.name for run in runs])
-    outputs = 0.0
+    outputs, shown = 0.0, min(1.0, PICTURES / (taken * share))
+    pages = GIVEN * sum(megapixels.values()) * shown
     for run in runs:
         method = registry.method(run.task, run.method, run.settings)
         pixels = sum(value for case, value in megapixels.items() if method.unsupported(case) is None)
         outputs += 3 * pixels
+        pages += pixels * shown
         restoring, scoring = rates[run.name]
         if math.isnan(restoring):
             made.unknown.append(run.name)
         else:
             made.by_run[run.name] = pixels * (restoring + scoring)
-    made.megabytes = (bytes_read + bytes_made) * share / 1e6 + outputs
-    largest = max(megapixels.values(), default=0.0) / count
+    made.megabytes = (bytes_read + bytes_made) * share / 1e6 + outputs + ON_A_PAGE * pages
+    largest = max(megapixels.values(), default=0.0) / (taken * share)
     made.size = f" ({largest:.2f} megapixels each, as they are tested)" if largest else ""
     return made
 

@@ -82,10 +82,16 @@ class Comparison:
         row = next(row for row in self.table.to_dict("records") if (row["case"], row["run"]) == (case, self.name))
         metric = protocol(self.task).metric(protocol(self.task).primary)
         mean, low, high = row["vs_champion"], row["vs_champion_low"], row["vs_champion_high"]
-        whom = f"{'the champion' if self.champion else 'who leads'}, {self.reference.removesuffix(' (champion)')}"
+        leads = "who leads" + f" on {self.cases[0]}" * (case != self.cases[0])  # it is chosen there
+        whom = f"{'the champion' if self.champion else leads}, {self.reference.removesuffix(' (champion)')}"
+        if not self.reference:
+            return f"No run restored every picture, so {self.name} is held against none."
         if math.isnan(mean):
             return f"{self.name} cannot be held against {whom}: no picture was measured of both."
         words = f"{interval(mean, low, high, metric.digits, signed=True)} in {metric.name}"
+        if row["pictures_ok"] < row["pictures"]:  # none may gain by failing on the hard ones
+            return (f"{self.name} against {whom}: {words} where both have an output; it failed on "
+                    f"{row['pictures'] - row['pictures_ok']} of {row['pictures']} pictures, so it is not judged.")
         if math.isnan(low):
             return f"{self.name} against {whom}: {words}; of one photograph nothing is said of others."
         judged = "better" if low > 0 else "worse" if high < 0 else "not told apart"
@@ -93,7 +99,8 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """The table and the pictures as HTML in which everything stands that it needs."""
-        parts = [f"<h4>{html.escape(self.task)}, {html.escape(case)}</h4>{_table(self.task, self.table, case)}"
+        parts = [f"<h4>{html.escape(self.task)}, {html.escape(case)}</h4>"
+                 f"{_table(self.task, self.table, case, 'champion' if self.champion else 'who leads')}"
                  f"<p>{html.escape(self.verdict(case))}</p>{_figures(self.task, self.strips, case)}"
                  for case in self.cases]
         if self.problems:
@@ -121,10 +128,10 @@ def _headings(rules: Protocol, table: pd.DataFrame) -> list[str]:
             if metric.name != rules.primary and metric.name in table and table[metric.name].notna().any()]
 
 
-def _table(task: str, table: pd.DataFrame, case: str) -> str:
+def _table(task: str, table: pd.DataFrame, case: str, whom: str) -> str:
     rules = with_distances(protocol(task), table.columns)
     first, others = rules.metric(rules.primary), _headings(rules, table)
-    heads = ["run", f"{first.heading} [95 %]", "vs champion", "vs baseline",
+    heads = ["run", f"{first.heading} [95 %]", f"vs {whom}", "vs baseline",
              *(rules.metric(name).heading for name in others), "pictures"]
     rows = []
     for row in table[table["case"] == case].to_dict("records"):

@@ -170,6 +170,7 @@
     if (fields.of.value !== "a-b") state.set("of", fields.of.value);
     if (fields.times.value !== "4") state.set("times", fields.times.value);
     if (fields.signed.checked) state.set("signed", "1");
+    if (here.frames > 1) state.set("frame", fields.frame.value);
     history.replaceState(null, "", `#${state}`);
   }
   function recall() {
@@ -187,7 +188,8 @@
   for (const name of ["a", "b", "case", "picture", "of", "times", "signed", "swipe", "cut", "frame"]) {
     const field = fields[name];
     field.addEventListener(["cut", "frame"].includes(name) ? "input" : "change", () => {
-      if (name === "case" || name === "picture") { offer(); }
+      if (name === "case" || name === "picture") offer();
+      if (name === "a" || name === "b") missing = []; // somebody chose what is there
       if (name === "cut") draw();
       else if (name === "swipe") { remember(); room.classList.toggle("swipe", field.checked); panes.settle(); } else if (["times", "signed"].includes(name)) { remember(); if (here.from) subtract(); } else show();
     });

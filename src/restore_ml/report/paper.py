@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.provenance import UNCOMMITTED, UNKNOWN, Lock, commits
+from restore_ml.evaluation import published as printing
 from restore_ml.evaluation.published import Printed
 from restore_ml.evaluation.statistics import ranks
 from restore_ml.evaluation.tables import DONE, ceiling, interval, number, tied
@@ -88,9 +91,9 @@ def paper_table(root: Path, task: str, case: str | None = None, runs: Sequence[s
     """
     table = read_table(root, task)
     chosen = _case(task, table, case)
+    everything = rows = table[table["case"] == chosen]
     if runs:
-        table = _only(root, task, table[table["case"] == chosen], runs)
-    rows = table[table["case"] == chosen]
+        rows = _only(root, task, rows, runs)
     done = [row for row in rows.to_dict("records") if row["status"] in DONE]
     if not done:
         raise UserError(f"No run of {task} did {chosen}, so there is no table; `restore-ml compare {task} --case "
@@ -100,8 +103,9 @@ def paper_table(root: Path, task: str, case: str | None = None, runs: Sequence[s
     columns = (first, *(metric for metric in rules.metrics if metric is not first
                         and any(not math.isnan(row[metric.name]) for row in done)))
     printed = _printed(root, task, chosen) if published else {}
-    facts = {"profile": _profile(root), "commit": _commit(root, task)}
-    made = [*_measured(done, columns, intervals, printed), *_unmeasured(done, columns, printed)]
+    facts = {"profile": _profile(root, task, [str(run) for run in rows["run"]]), "commit": _commit(root, task)}
+    measured = [row for row in everything.to_dict("records") if row["status"] in DONE]
+    made = [*_measured(done, columns, intervals, printed), *_unmeasured(measured, columns, printed)]
     sentences = [f"{title(task)}, {chosen}: {counted(task, int(done[0]['pictures']), int(done[0]['groups']))}"
                  + (", synthetic." if done[0]["synthetic"] else "."),
                  "The arrows say which way is better; best in bold, second underlined, equal figures "
@@ -110,10 +114,11 @@ def paper_table(root: Path, task: str, case: str | None = None, runs: Sequence[s
                                              if intervals else [])
     sentences += [text for text in (ceiling(rules, rows), _left_out(rows), _partly(made)) if text]
     if published:
-        sentences.append("In round brackets, and in rows as printed: figures that a source prints for these pictures, "
-                         "not measured here." if printed else "No printed figure agrees with this case in pictures, "
-                         "metric and protocol.")
-    sentences.append(f"Profile {facts['profile']}, " + (
+        sentences.append(f"In round brackets, and in rows as printed: figures of these pictures that are printed in "
+                         f"{_sources(task)}, not measured here." if printed else "No printed figure agrees with this "
+                         "case in pictures, metric and protocol.")
+    changed = " (settings changed since)" * (facts["profile"] == UNKNOWN)
+    sentences.append(f"Profile {facts['profile']}{changed}, " + (
         "not committed." if facts["commit"] == UNCOMMITTED else f"commit {facts['commit']}."))
     return PaperTable(task, chosen, columns, tuple(made), tuple(sentences), pictures=int(done[0]["pictures"]),
                       intervals=intervals, published=published, **facts)
@@ -141,7 +146,17 @@ def _only(root: Path, task: str, rows: pd.DataFrame, runs: Sequence[str]) -> pd.
     if scores is None or set(runs) - {*scores["run"]}:
         raise UserError(f"The scores of {task} are not those of its table; `make repro` builds both anew.")
     chosen = scores[scores["run"].isin(runs) & (scores["case"] == rows["case"].iloc[0])]
-    return build_table(task, chosen, read_about(root, task, sorted(runs)), named_case(root, task))
+    made = build_table(task, chosen, read_about(root, task, sorted(runs)), named_case(root, task))
+    if not _agree(protocol(task).primary, rows, made):
+        raise UserError(f"The scores of {task} are not those of its table; `make repro` builds both anew.")
+    return made
+
+
+def _agree(primary: str, table: pd.DataFrame, made: pd.DataFrame) -> bool:
+    """Whether rows made from the scores are those of the table, which rounds: the caption names the table's commit."""
+    kept = table.set_index("run").loc[list(made["run"])]
+    return (list(kept["status"]) == list(made["status"]) and list(kept["pictures_ok"]) == list(made["pictures_ok"])
+            and bool(np.allclose(kept[primary], made[primary], rtol=0, atol=1e-6, equal_nan=True)))
 
 
 def _measured(done: list[dict[str, Any]], columns: tuple[Metric, ...], intervals: bool, printed: Printed) -> list[Row]:
@@ -153,7 +168,8 @@ def _measured(done: list[dict[str, Any]], columns: tuple[Metric, ...], intervals
             mean, place = number(row[metric.name], metric.digits), places[metric.name][number_of]
             low, high = (row.get(f"{metric.name}{end}", math.nan) for end in ("_low", "_high"))
             between = interval(row[metric.name], low, high, metric.digits).removeprefix(mean) if intervals else ""
-            cells.append(Cell(mean, between, printed.get((_method(row), metric.name), ""),
+            agrees = printed.get((_method(row), metric.name), "") if row["status"] == "ok" else ""  # of all pictures
+            cells.append(Cell(mean, between, agrees,
                               place if place in (1, 2) else 0))
         note = "" if row["status"] == "ok" else f"{row['pictures_ok']} of {row['pictures']} pictures"
         made.append(Row(row["run"], tuple(cells), tied(row), note))
@@ -189,6 +205,7 @@ def _ties(task: str, first: Metric, rows: list[Row]) -> list[str]:
 def _left_out(rows: pd.DataFrame) -> str:
     said = [f"{row.run} ({row.status}{f': {row.reason}' if row.reason else ''})" for row in rows.itertuples()
             if row.status not in DONE]
+    said = [" ".join(words.split()) for words in said]  # no form takes a caption of several lines
     return f"Without a figure: {', '.join(said)}." if said else ""
 
 
@@ -205,10 +222,28 @@ def _printed(root: Path, task: str, case: str) -> Printed:
     return {} if scores is None else printed_by_case(task, scores[scores["case"] == case]).get(case, {})
 
 
-def _profile(root: Path) -> str:
+def _sources(task: str) -> str:
+    """What the printed figures are from that may agree with a case of the task."""
+    tables = {entry.table for entry in printing.AGREEMENTS if entry.task == task}
+    found = dict.fromkeys(printing.SOURCES[figure.source] for figure in printing.figures(task)
+                          if figure.table in tables)
+    return "; ".join(found)
+
+
+def _profile(root: Path, task: str, runs: Sequence[str]) -> str:
+    """The profile that the runs were built at: today's, or `unknown` where settings changed since the lock was written.
+    """
     from restore_ml.runs import settings
 
+    known = Lock(root).deps
+    for path in (Path(layout.PARAMS), *(layout.code("train", task, run) for run in runs)):
+        if path.as_posix() in known and known[path.as_posix()] != _md5(root / path):
+            return UNKNOWN
     return settings.load(root / layout.PARAMS).profile
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else ""
 
 
 def _commit(root: Path, task: str) -> str:
@@ -216,6 +251,6 @@ def _commit(root: Path, task: str) -> str:
     """
     path = layout.comparison(task) / "table.csv"
     known = Lock(root).outs.get(path.as_posix(), "")
-    here = hashlib.md5((root / path).read_bytes(), usedforsecurity=False).hexdigest()
+    here = _md5(root / path)
     found = commits(root, {"table": {known} if known == here else set()}, task)["table"]
     return found if found in (UNCOMMITTED, UNKNOWN) else found[:10]
