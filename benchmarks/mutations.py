@@ -169,7 +169,9 @@ def _one(root: Path, pool: SimpleQueue[Copy], each: Target, mutant: Mutant, limi
     finally:
         pool.put(copy)
     caught = outcome["word"] != "passed"
-    print(f"{'caught' if caught else 'MISSED'}  {mutant.described(text)}  [{outcome['why']}]", flush=True)
+    # In one piece: `print` writes the end of a line by itself, and two threads' lines would run together.
+    sys.stdout.write(f"{'caught' if caught else 'MISSED'}  {mutant.described(text)}  [{outcome['why']}]\n")
+    sys.stdout.flush()
     return caught
 
 
