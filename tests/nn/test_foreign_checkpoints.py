@@ -272,3 +272,18 @@ def test_a_line_to_be_copied_into_a_shell_names_no_file_of_odd_signs(tmp_path):
         path = saved(tmp_path / name, Net())
         with pytest.raises(UserError, match=r"torch\.load\('FILE', weights_only=False\)"):
             read_checkpoint(path)
+
+
+@pytest.mark.parametrize("ending", ["pth", "npz"])
+def test_an_archive_that_unfolds_to_far_more_is_refused_before_it_is_read(tmp_path, monkeypatch, ending):
+    zeros = torch.zeros(2_000_000)
+    if ending == "npz":
+        np.savez_compressed(tmp_path / "a.npz", w=zeros.numpy())
+    else:
+        with (zipfile.ZipFile(saved(tmp_path / "plain.pth", {"w": zeros})) as plain,
+              zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as folded):
+            for name in plain.namelist():
+                folded.writestr(name, plain.read(name))
+    monkeypatch.setattr(torch, "load", lambda *arguments, **options: pytest.fail("it was read"))
+    monkeypatch.setattr(np, "load", lambda *arguments, **options: pytest.fail("it was read"))
+    refused(tmp_path / f"a.{ending}", "far more numbers than it holds")

@@ -36,6 +36,8 @@ DEEPEST, MANY = 32, 100_000
 """Dictionaries in each other, and values in all of them: a list that holds itself twice, and again, has no end."""
 MOST = 200
 """Times as many numbers as a file has bytes: more are no weights, but a file made to fill the memory."""
+UNFOLDED, SLACK = 50, 1 << 20
+"""Times as many bytes as an archive has, and some more for small ones, that its members may unfold to."""
 OPTIMISER = re.compile(r"(^|\.)state\.\d+\.step$|(^|[._])(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|optimizers?|"
                        r"optim(iser)?s?(_[a-z])?|optimizer_states?|param_groups|adam(_1)?|rmsprop|momentum|"
                        r"square_avg)([._:]|$)", re.IGNORECASE)
@@ -109,12 +111,24 @@ def _sorted_out(path: Path, kind: str, found: dict[str, np.ndarray]) -> Checkpoi
 def _of_torch(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     import torch
 
+    _check_archive(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise of everything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise refuse_pickle(path, _pickles(path), reason) from None
     yield from _tensors(path, state)
+
+
+def _check_archive(path: Path) -> None:
+    """`UserError` for an archive that would unfold to far more than it is; weights hardly shrink."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unfolded = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError):  # none, or a broken one: its reader says so
+        return
+    if unfolded > UNFOLDED * path.stat().st_size + SLACK:
+        raise UserError(f"{path.name} tells of far more numbers than it holds; it is not read.")
 
 
 def _pickles(path: Path) -> bytes:
@@ -176,9 +190,7 @@ def _of_pickle(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _of_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > 4 * MOST * path.stat().st_size:
-            raise UserError(f"{path.name} tells of far more numbers than it holds; it is not read.")
+    _check_archive(path)
     try:
         with np.load(path, allow_pickle=False) as stored:
             for name in stored.files:
