@@ -8,6 +8,7 @@ import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from restore_ml.base.files import write_json
 from restore_ml.evaluation import published
 from restore_ml.evaluation.comparison import compare
 from restore_ml.evaluation.published import Agreement, fingerprint
+from restore_ml.report import paper
 from restore_ml.report.paper import PaperTable, paper_table
 from restore_ml.report.paper_forms import FORMS, escaped, latex
 from tests.evaluation import made
@@ -274,3 +276,16 @@ def test_bad_input_is_told_in_sentences(project: Path, capsys: pytest.CaptureFix
     (project / layout.scores(TASK, "vdsr")).unlink()
     with pytest.raises(UserError, match="are not those of its table"):
         paper_table(project, TASK, runs=["vdsr"])
+
+
+def test_the_commit_is_that_of_the_table_as_it_lies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / layout.comparison(TASK) / "table.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("run\n", encoding="utf-8")
+    locked = {path.relative_to(tmp_path).as_posix(): hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}
+    monkeypatch.setattr(paper, "Lock", lambda root: SimpleNamespace(outs=locked))
+    monkeypatch.setattr(paper, "commits", lambda root, asked, task: {
+        "table": "c" * 40 if asked["table"] else paper.UNCOMMITTED})
+    assert paper._commit(tmp_path, TASK) == "c" * 10
+    path.write_text("run\nother\n", encoding="utf-8")
+    assert paper._commit(tmp_path, TASK) == paper.UNCOMMITTED
