@@ -34,7 +34,7 @@ Stage = Callable[[Steps, str], None]
 
 def run(name: str, key: str, stage: Stage, steps: Steps) -> None:
     """Run the stage's steps, watched by Prefect where its server answers; raises `Broken` and `UserError`."""
-    url = server.find(layout.root())
+    url = server.find(layout.root()) or server.find_busy(layout.root())
     if url is None:
         print("The Prefect server does not answer; this stage runs without it.", file=sys.stderr)
         _plain(stage, key, steps)
@@ -74,7 +74,7 @@ def settings(url: str) -> dict[Any, Any]:
     server.reach_loopback_directly()
 
     return {known.PREFECT_API_URL: url, known.PREFECT_HOME: (layout.root() / server.HOME).resolve(),
-            known.PREFECT_CLIENT_MAX_RETRIES: 1, known.PREFECT_SERVER_ANALYTICS_ENABLED: False}
+            known.PREFECT_CLIENT_MAX_RETRIES: 2, known.PREFECT_SERVER_ANALYTICS_ENABLED: False}
 
 
 def environment() -> dict[str, str]:

@@ -53,7 +53,7 @@ def find(root: Path, timeout: float = TIMEOUT) -> str | None:
 
 def start(root: Path, seconds: float = 120.0) -> str | None:
     """The address of the server's API, started if need be; None (after a sentence) when it cannot be had."""
-    url = find(root) or _busy(root)
+    url = find(root) or find_busy(root)
     if os.environ.get(API):
         if url is None:
             print(f"The Prefect server that {API} names does not answer; the rebuild goes on without it.",
@@ -107,8 +107,9 @@ def make_tables(root: Path) -> subprocess.Popen[bytes] | None:
                                 preexec_fn=with_parent())  # noqa: PLW1509
 
 
-def _busy(root: Path) -> str | None:
-    """The address of our own server that lives and takes long to answer: on a busy machine it is no dead one."""
+def find_busy(root: Path) -> str | None:
+    """The address of our own server that lives and takes long to answer: on a busy machine it is no dead one. None at
+    once where its process has ended."""
     if os.environ.get(API):
         return None
     for _ in range(3):

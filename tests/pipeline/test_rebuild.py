@@ -83,7 +83,9 @@ def test_every_stage_is_a_child_of_the_rebuild_in_prefect(built):
     parents = [run for run in runs if run["parent_task_run_id"] is None]
     children = [run for run in runs if run["parent_task_run_id"] is not None]
     assert len(parents) == 1 and parents[0]["state_type"] == "COMPLETED"
-    assert len(children) == len(built.locked()) + 1  # and the flow over the workers
+    said = [line for log in built.root.glob(".state/parallel/*.log") for line in log.read_text().splitlines()
+            if "Prefect" in line]
+    assert len(children) == len(built.locked()) + 1, (said, sorted(run["name"] for run in children))  # and the workers'
     assert {run["state_type"] for run in children} == {"COMPLETED"}
     tasks = {task["name"] for task in post(url, "/task_runs/filter", {"limit": 200})}
     assert {"train_method", "restore_pictures", "score", "generate_masks_for_tests", "downsample_for_training",
