@@ -315,6 +315,20 @@ def test_pixels_that_are_gone_are_named(browser: Any, clicked_project: Path, tmp
     soon(lambda: "cannot be read" in browser.find_element("id", "fault").text, True)
 
 
+def test_no_pane_keeps_an_old_picture_under_new_names(browser: Any, clicked_project: Path, tmp_path: Path) -> None:
+    build(clicked_project, tmp_path)
+    browser.get((tmp_path / f"compare_{TASK}.html").as_uri())
+    soon(lambda: bool(canvas(browser, "a").any()), True)
+    for path in tmp_path.glob("pictures/*/*.js"):
+        path.unlink()
+    browser.execute_script("const one = document.getElementById('choices').elements.a;"
+                           "one.value = [...one.options].find((option) => option.value !== one.value).value;"
+                           "one.dispatchEvent(new Event('change', { bubbles: true }));")
+    soon(lambda: "cannot be read" in browser.find_element("id", "fault").text, True)
+    assert not browser.find_element("id", "told-a").text
+    assert not canvas(browser, "difference").any() and (canvas(browser, "a") == canvas(browser, "a")[0, 0]).all()
+
+
 def test_scripts_hold_the_same_pictures_and_go_with_them(clicked_project: Path, tmp_path: Path) -> None:
     build(clicked_project, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pictures/*/*.js")}

@@ -54,18 +54,18 @@
     const number = Math.round(fields.frame.value / Math.max(1, Number(fields.frame.max)) * (one.frames - 1));
     return Pixels.frame(await Pixels.load(one.file), one.frames, number);
   };
+  // No pane shows a picture: an old one under new names would be a lie.
+  function empty() {
+    here = { frames: here.frames || 1 };
+    for (const name of Object.keys(canvases)) [seen[name], told(name).textContent] = [null, ""];
+    draw();
+  }
   // Loads what is chosen and draws it; a later choice makes an earlier one stop.
   async function show() {
     const mine = (turn += 1), [a, b] = [shot(fields.a.value), shot(fields.b.value)];
     remember();
     fault(a ? missing.map((key) => `${key} has no picture here.`).join(" ") : "The pictures of this case are not on this machine.");
-    if (!a) {
-      here = { frames: 1 };
-      for (const name of Object.keys(canvases)) seen[name] = null;
-      for (const name of Object.keys(canvases)) told(name).textContent = "";
-      draw();
-      return;
-    }
+    if (!a) return empty();
     told("a").textContent = figures(a);
     told("b").textContent = figures(b);
     const [first, second] = { "a-b": [a, b], "a-truth": [a, shot("truth")], "b-truth": [b, shot("truth")] }[fields.of.value];
@@ -76,7 +76,9 @@
       [seen.a, seen.b] = [canvasOf(one), canvasOf(two)];
       subtract();
     } catch (error) {
-      if (mine === turn) fault(`The pixels of a picture cannot be read (${error.message}); \`restore-ml gallery\` writes them anew.`);
+      if (mine !== turn) return;
+      empty();
+      fault(`The pixels of a picture cannot be read (${error.message}); \`restore-ml gallery\` writes them anew.`);
     }
   }
   // The difference at once, its spectrum when there is time.
