@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_ml.method import Context, Method, Phase, Player
+from restore_ml.method import Context, Phase, Player
 from restore_ml.methods.super_resolution.vdsr import VDSR
+from restore_ml.nn.binary import BinaryConv, sign, with_signs, without_signs
 from restore_ml.nn.initialisation import he
 from restore_ml.training import schedules
 
@@ -30,16 +31,8 @@ log = logging.getLogger(__name__)
 
 EVERY = 100
 """Steps between two choices of the shares a_n."""
-
-
-def sign(x: Tensor) -> Tensor:
-    """1 from 0 on, else -1; backward the identity where |x| <= 1, nothing elsewhere (straight-through estimator).
-
-    >>> sign(torch.tensor([-2.0, -0.0, 0.5]))
-    tensor([-1.,  1.,  1.])
-    """
-    through = x.clamp(-1, 1)
-    return through + (torch.where(x >= 0, 1.0, -1.0).to(x.dtype) - through).detach()
+TRAINING = ("share",)
+"""What of a binary layer serves training alone, beside its latent weights."""
 
 
 def binary_weights(weight: Tensor, before: Tensor, share: Tensor | float) -> Tensor:
@@ -51,19 +44,15 @@ def binary_weights(weight: Tensor, before: Tensor, share: Tensor | float) -> Ten
     return sign(normal) * weight.detach().abs().mean()
 
 
-class BinaryLayer(nn.Module):
+class BinaryLayer(BinaryConv):
     """A 3 x 3 convolution of `width` channels of bits with bits. Its latent weights and the factor s_n are trained."""
 
     def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width, width, 3, 3))
+        super().__init__(width, width)
         self.bias = nn.Parameter(torch.zeros(width))
         self.factor = nn.Parameter(torch.ones(()))
         self.norm = nn.BatchNorm2d(width)
         self.register_buffer("share", torch.zeros(()))
-        self.deployed: Tensor | None = None
-        """The binary weights themselves, where the layer was loaded from them: there are no latent ones then."""
-        nn.init.kaiming_normal_(self.weight)
 
     def forward(self, x: Tensor, total: Tensor | float, kernel: Tensor) -> tuple[Tensor, Tensor]:
         """N x width x H x W activations A_n and the sum of those before it: the layer's output, and the new sum, which
@@ -191,32 +180,14 @@ class VDSRBAM(VDSR):
     def store(self, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Eight signs a byte and one size for each binary layer in place of its latent weights and share."""
         net: Any = networks["net"]
-        state = {name: value for name, value in super().store(networks).items()
-                 if not name.endswith((".weight", ".share")) or ".body." not in name or ".norm." in name}
-        for number, kernel in enumerate(net.kernels()):
-            bits = np.packbits((kernel > 0).cpu().numpy().ravel())
-            state[f"net.body.{number}.signs"] = torch.from_numpy(bits)
-            state[f"net.body.{number}.size"] = kernel.abs().amax()
-        return state
+        planes = {f"net.body.{number}": (kernel, kernel.abs().amax()) for number, kernel in enumerate(net.kernels())}
+        return with_signs(super().store(networks), planes, TRAINING)
 
     def load(self, networks: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> None:
         """The binary weights from their signs; the latent ones of the fresh network stay unused."""
         net: Any = networks["net"]
-        plain = dict(state)
-        for number, layer in enumerate(net.body):
-            start = f"net.body.{number}."
-            try:
-                packed, size = plain.pop(f"{start}signs"), plain.pop(f"{start}size")
-            except KeyError as error:
-                raise RuntimeError(f"{error.args[0]} is missing") from None
-            count = layer.weight.numel()
-            if packed.dtype != torch.uint8 or packed.numel() != -(-count // 8):
-                raise RuntimeError(f"{start}signs holds no {count} signs")
-            signs = np.unpackbits(packed.cpu().numpy(), count=count).astype(np.float32) * 2 - 1
-            kernel = torch.from_numpy(signs).reshape(layer.weight.shape).to(layer.weight.device)
-            layer.deployed = kernel * size.to(layer.weight.device)
-            plain |= {f"{start}weight": layer.weight, f"{start}share": layer.share}
-        Method.load(self, networks, plain)
+        layers = {f"net.body.{number}": layer for number, layer in enumerate(net.body)}
+        super().load(networks, without_signs(state, layers, TRAINING))
 
 
 SCHEDULES = {"halved": schedules.steps(5, 0.5), "linear": schedules.linear_to_zero(), "cosine": schedules.cosine()}
