@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 Planes = tuple[Tensor, Tensor]
 """Signs of +-1 and their sizes: planes x out x in x height x width and planes, or both without the first axis."""
@@ -139,3 +140,34 @@ def multiply_adds(network: nn.Module, *inputs: Tensor) -> tuple[int, int]:
         for hook in hooks:
             hook.remove()
     return counted[0], counted[1]
+
+
+class QuantisedLayer(BinaryConv):
+    """Batch normalisation, quantised activations, and a 3 x 3 convolution with a quantised kernel, without a bias:
+    N x width x H x W to the same shape. Zeros, no signs, stand beyond the border.
+
+    A method says how activations (`quantised`) and latent weights (`kernel`) are quantised, each with its gradient,
+    and what the kernel is as `signs_and_sizes`.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width)
+        self.norm = nn.BatchNorm2d(width)
+
+    def quantised(self, x: Tensor) -> Tensor:
+        """The activations that the convolution gets, of normalised ones."""
+        raise NotImplementedError
+
+    def kernel(self) -> Tensor:
+        """The quantised kernel of the latent weights."""
+        raise NotImplementedError
+
+    def signs_and_sizes(self) -> Planes:
+        """The same kernel as it is stored."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution."""
+        kernel = self.kernel() if self.deployed is None else self.deployed
+        values = self.quantised(self.norm(x))
+        return functional.conv2d(values, kernel.to(values.dtype), padding=1)

@@ -13,7 +13,7 @@ Gradients pass a sign where its input is within 1 of zero. What is stored is one
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,18 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_ml.method import Context, Phase, Player
-from restore_ml.methods.super_resolution.vdsr import VDSR
-from restore_ml.nn.binary import BinaryConv, sign, with_signs, without_signs
-from restore_ml.nn.initialisation import he
-from restore_ml.training import schedules
+from restore_ml.method import Context
+from restore_ml.methods.super_resolution.vdsr_bnn import SIZES, VDSRBNN, BinaryVDSRNet
+from restore_ml.nn.binary import BinaryConv, Planes, sign
 
 log = logging.getLogger(__name__)
 
 EVERY = 100
 """Steps between two choices of the shares a_n."""
-TRAINING = ("share",)
-"""What of a binary layer serves training alone, beside its latent weights."""
 
 
 def binary_weights(weight: Tensor, before: Tensor, share: Tensor | float) -> Tensor:
@@ -63,28 +59,11 @@ class BinaryLayer(BinaryConv):
         return functional.conv2d(bits, kernel.to(x.dtype), self.bias.to(x.dtype), padding=1), total
 
 
-class BAMNet(nn.Module):
-    """`layers` convolutions in all, of `width` channels; N x 1 x H x W of any size to the same shape.
+class BAMNet(BinaryVDSRNet):
+    """The network, whose layers hand on the sums of what came before them."""
 
-    Beyond the paper: `skip` adds the input of each binary layer to its output, in full precision; `last_std` > 0 and
-    `zero_mean` (kernels of the first layer that do not see an even brightness) are starts for short trainings.
-    """
-
-    def __init__(self, layers: int = 20, width: int = 64, skip: bool = False, last_std: float = 0.0,
-                 zero_mean: bool = False) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(1, width, 3, padding=1)
-        he(self.first)
-        if zero_mean:
-            with torch.no_grad():
-                self.first.weight -= self.first.weight.mean((1, 2, 3), keepdim=True)
-        self.body = nn.ModuleList(BinaryLayer(width) for _ in range(layers - 2))
-        self.norm = nn.BatchNorm2d(width)
-        self.last = nn.Conv2d(width, 1, 3, padding=1)
-        he(self.last)
-        if last_std > 0:
-            nn.init.normal_(self.last.weight, std=last_std)
-        self.skip = skip
+    def __init__(self, **sizes: Any) -> None:
+        super().__init__(BinaryLayer, **sizes)
 
     def kernels(self) -> list[Tensor]:
         """The binary weights of the layers of the body."""
@@ -121,8 +100,8 @@ def choose_shares(net: BAMNet, grid: Sequence[float], least: float) -> list[floa
     return errors
 
 
-class VDSRBAM(VDSR):
-    """VDSR's task and restoring around another network, another recipe, and a model of bits."""
+class VDSRBAM(VDSRBNN):
+    """VDSR with accumulated bits."""
 
     reading = ("the batch normalisation of weights has no parameters and is over the whole tensor; gradients of a sign "
                "pass where its input is within 1 of zero, reach earlier layers through activations and not through "
@@ -130,65 +109,42 @@ class VDSRBAM(VDSR):
                "answer (0, ..., 0, 1), so that of the layer itself is 1 and the earlier ones have one share, chosen "
                "every 100 steps from a grid for the least error but not below `least`; s_n begins at 1; binary layers "
                "have biases (668,371 parameters, the paper says 668K); a batch normalisation stands before the last "
-               "layer; the recipe is not in what could be read: L1, Adam, 1e-4 halved every 200,000 steps")
-    paper: ClassVar[dict[str, Any]] = {
-        "layers": 20, "width": 64, "skip": False, "last_std": 0.0, "zero_mean": False,
-        "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1,
-        "scales": [2, 3, 4], "loss": "l1", "lr": 1e-4, "schedule": "halved", "steps": 1_000_000, "batch": 16,
-        "patch": 96, "ema": 0.0, "augment_scales": [1.0],
-    }
+               "layer; luma instead of RGB; the recipe is not in what could be read: L1, Adam, 1e-4 halved every "
+               "200,000 steps")
+    paper: ClassVar[dict[str, Any]] = {**VDSRBNN.paper, "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1}
     """`least`: the smallest share of earlier weights; 0 leaves the layers' weights to themselves (the paper's
-    ablation). `schedule`: `halved` after each fifth of the steps, or `linear`, `cosine` to 0."""
-    choices: ClassVar = {"loss": ("sse", "mse", "l1"), "schedule": ("halved", "linear", "cosine")}
+    ablation)."""
+    training_only = ("share",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the grid of shares and that there is a binary layer."""
+        """Check the grid of shares."""
         super().__init__(settings)
         grid, least = self.settings["grid"], self.settings["least"]
         if not grid or not all(isinstance(share, int | float) and 0 <= share <= 1 for share in grid):
             raise self.wrong("grid", "it must be a list of shares from 0 to 1")
         if max(grid) < least:
             raise self.wrong("least", f"the grid has no share as large ({grid})")
-        if self.settings["layers"] < 3:
-            raise self.wrong("layers", "it must be at least 3, as the first and the last are not binary")
 
     def build(self) -> dict[str, nn.Module]:
         """`net`, with the least shares that are allowed until they are chosen for the first time."""
-        net = BAMNet(**{key: self.settings[key] for key in ("layers", "width", "skip", "last_std", "zero_mean")})
+        net = BAMNet(**{key: self.settings[key] for key in SIZES})
         least = min(share for share in self.settings["grid"] if share >= self.settings["least"])
         later: list[Any] = list(net.body)[1:]
         for layer in later:
             layer.share.fill_(least)
         return {"net": net}
 
-    def phases(self) -> list[Phase]:
-        """One phase, one player; after every 100th step the shares are chosen anew."""
-        player = Player("net", ["net"], self.loss, self._optimiser, schedule=SCHEDULES[self.settings["schedule"]],
-                        after=self._after)
-        return [Phase("train", self.settings["steps"], [player])]
-
-    def _after(self, context: Context) -> None:
+    def after(self, context: Context) -> None:
+        """Choose the shares anew after every 100th step."""
         if (context.step + 1) % EVERY == 0:
             net: Any = context.networks["net"]
             errors = choose_shares(net, self.settings["grid"], self.settings["least"])
             log.info("step %d: ||W - W^B|| of the layers: %s", context.step + 1,
                      ", ".join(f"{error ** 0.5:.4g}" for error in errors))
 
-    def _optimiser(self, parameters: Any) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, self.settings["lr"])
-
-    def store(self, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Eight signs a byte and one size for each binary layer in place of its latent weights and share."""
-        net: Any = networks["net"]
-        planes = {f"net.body.{number}": (kernel, kernel.abs().amax()) for number, kernel in enumerate(net.kernels())}
-        return with_signs(super().store(networks), planes, TRAINING)
-
-    def load(self, networks: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> None:
-        """The binary weights from their signs; the latent ones of the fresh network stay unused."""
-        net: Any = networks["net"]
-        layers = {f"net.body.{number}": layer for number, layer in enumerate(net.body)}
-        super().load(networks, without_signs(state, layers, TRAINING))
+    def planes(self, net: Any) -> dict[str, Planes]:
+        """One plane a layer, with the layer's one size."""
+        return {f"net.body.{number}": (kernel, kernel.abs().amax()) for number, kernel in enumerate(net.kernels())}
 
 
-SCHEDULES = {"halved": schedules.steps(5, 0.5), "linear": schedules.linear_to_zero(), "cosine": schedules.cosine()}
 METHOD = VDSRBAM
