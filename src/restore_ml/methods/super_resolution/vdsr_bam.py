@@ -13,7 +13,7 @@ Gradients pass a sign where its input is within 1 of zero. What is stored is one
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,25 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_ml.method import Context, Method, Phase, Player
-from restore_ml.methods.super_resolution.vdsr import VDSR
-from restore_ml.nn.initialisation import he
-from restore_ml.training import schedules
+from restore_ml.method import Context
+from restore_ml.methods.super_resolution.vdsr_bnn import SIZES, VDSRBNN, BinaryVDSRNet
+from restore_ml.nn.binary import BinaryConv, Planes, sign
 
 log = logging.getLogger(__name__)
 
 EVERY = 100
 """Steps between two choices of the shares a_n."""
-
-
-def sign(x: Tensor) -> Tensor:
-    """1 from 0 on, else -1; backward the identity where |x| <= 1, nothing elsewhere (straight-through estimator).
-
-    >>> sign(torch.tensor([-2.0, -0.0, 0.5]))
-    tensor([-1.,  1.,  1.])
-    """
-    through = x.clamp(-1, 1)
-    return through + (torch.where(x >= 0, 1.0, -1.0).to(x.dtype) - through).detach()
 
 
 def binary_weights(weight: Tensor, before: Tensor, share: Tensor | float) -> Tensor:
@@ -51,19 +40,15 @@ def binary_weights(weight: Tensor, before: Tensor, share: Tensor | float) -> Ten
     return sign(normal) * weight.detach().abs().mean()
 
 
-class BinaryLayer(nn.Module):
+class BinaryLayer(BinaryConv):
     """A 3 x 3 convolution of `width` channels of bits with bits. Its latent weights and the factor s_n are trained."""
 
     def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width, width, 3, 3))
+        super().__init__(width, width)
         self.bias = nn.Parameter(torch.zeros(width))
         self.factor = nn.Parameter(torch.ones(()))
         self.norm = nn.BatchNorm2d(width)
         self.register_buffer("share", torch.zeros(()))
-        self.deployed: Tensor | None = None
-        """The binary weights themselves, where the layer was loaded from them: there are no latent ones then."""
-        nn.init.kaiming_normal_(self.weight)
 
     def forward(self, x: Tensor, total: Tensor | float, kernel: Tensor) -> tuple[Tensor, Tensor]:
         """N x width x H x W activations A_n and the sum of those before it: the layer's output, and the new sum, which
@@ -74,28 +59,11 @@ class BinaryLayer(nn.Module):
         return functional.conv2d(bits, kernel.to(x.dtype), self.bias.to(x.dtype), padding=1), total
 
 
-class BAMNet(nn.Module):
-    """`layers` convolutions in all, of `width` channels; N x 1 x H x W of any size to the same shape.
+class BAMNet(BinaryVDSRNet):
+    """The network, whose layers hand on the sums of what came before them."""
 
-    Beyond the paper: `skip` adds the input of each binary layer to its output, in full precision; `last_std` > 0 and
-    `zero_mean` (kernels of the first layer that do not see an even brightness) are starts for short trainings.
-    """
-
-    def __init__(self, layers: int = 20, width: int = 64, skip: bool = False, last_std: float = 0.0,
-                 zero_mean: bool = False) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(1, width, 3, padding=1)
-        he(self.first)
-        if zero_mean:
-            with torch.no_grad():
-                self.first.weight -= self.first.weight.mean((1, 2, 3), keepdim=True)
-        self.body = nn.ModuleList(BinaryLayer(width) for _ in range(layers - 2))
-        self.norm = nn.BatchNorm2d(width)
-        self.last = nn.Conv2d(width, 1, 3, padding=1)
-        he(self.last)
-        if last_std > 0:
-            nn.init.normal_(self.last.weight, std=last_std)
-        self.skip = skip
+    def __init__(self, **sizes: Any) -> None:
+        super().__init__(BinaryLayer, **sizes)
 
     def kernels(self) -> list[Tensor]:
         """The binary weights of the layers of the body."""
@@ -132,8 +100,8 @@ def choose_shares(net: BAMNet, grid: Sequence[float], least: float) -> list[floa
     return errors
 
 
-class VDSRBAM(VDSR):
-    """VDSR's task and restoring around another network, another recipe, and a model of bits."""
+class VDSRBAM(VDSRBNN):
+    """VDSR with accumulated bits."""
 
     reading = ("the batch normalisation of weights has no parameters and is over the whole tensor; gradients of a sign "
                "pass where its input is within 1 of zero, reach earlier layers through activations and not through "
@@ -141,83 +109,42 @@ class VDSRBAM(VDSR):
                "answer (0, ..., 0, 1), so that of the layer itself is 1 and the earlier ones have one share, chosen "
                "every 100 steps from a grid for the least error but not below `least`; s_n begins at 1; binary layers "
                "have biases (668,371 parameters, the paper says 668K); a batch normalisation stands before the last "
-               "layer; the recipe is not in what could be read: L1, Adam, 1e-4 halved every 200,000 steps")
-    paper: ClassVar[dict[str, Any]] = {
-        "layers": 20, "width": 64, "skip": False, "last_std": 0.0, "zero_mean": False,
-        "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1,
-        "scales": [2, 3, 4], "loss": "l1", "lr": 1e-4, "schedule": "halved", "steps": 1_000_000, "batch": 16,
-        "patch": 96, "ema": 0.0, "augment_scales": [1.0],
-    }
+               "layer; luma instead of RGB; the recipe is not in what could be read: L1, Adam, 1e-4 halved every "
+               "200,000 steps")
+    paper: ClassVar[dict[str, Any]] = {**VDSRBNN.paper, "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1}
     """`least`: the smallest share of earlier weights; 0 leaves the layers' weights to themselves (the paper's
-    ablation). `schedule`: `halved` after each fifth of the steps, or `linear`, `cosine` to 0."""
-    choices: ClassVar = {"loss": ("sse", "mse", "l1"), "schedule": ("halved", "linear", "cosine")}
+    ablation)."""
+    training_only = ("share",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the grid of shares and that there is a binary layer."""
+        """Check the grid of shares."""
         super().__init__(settings)
         grid, least = self.settings["grid"], self.settings["least"]
         if not grid or not all(isinstance(share, int | float) and 0 <= share <= 1 for share in grid):
             raise self.wrong("grid", "it must be a list of shares from 0 to 1")
         if max(grid) < least:
             raise self.wrong("least", f"the grid has no share as large ({grid})")
-        if self.settings["layers"] < 3:
-            raise self.wrong("layers", "it must be at least 3, as the first and the last are not binary")
 
     def build(self) -> dict[str, nn.Module]:
         """`net`, with the least shares that are allowed until they are chosen for the first time."""
-        net = BAMNet(**{key: self.settings[key] for key in ("layers", "width", "skip", "last_std", "zero_mean")})
+        net = BAMNet(**{key: self.settings[key] for key in SIZES})
         least = min(share for share in self.settings["grid"] if share >= self.settings["least"])
         later: list[Any] = list(net.body)[1:]
         for layer in later:
             layer.share.fill_(least)
         return {"net": net}
 
-    def phases(self) -> list[Phase]:
-        """One phase, one player; after every 100th step the shares are chosen anew."""
-        player = Player("net", ["net"], self.loss, self._optimiser, schedule=SCHEDULES[self.settings["schedule"]],
-                        after=self._after)
-        return [Phase("train", self.settings["steps"], [player])]
-
-    def _after(self, context: Context) -> None:
+    def after(self, context: Context) -> None:
+        """Choose the shares anew after every 100th step."""
         if (context.step + 1) % EVERY == 0:
             net: Any = context.networks["net"]
             errors = choose_shares(net, self.settings["grid"], self.settings["least"])
             log.info("step %d: ||W - W^B|| of the layers: %s", context.step + 1,
                      ", ".join(f"{error ** 0.5:.4g}" for error in errors))
 
-    def _optimiser(self, parameters: Any) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, self.settings["lr"])
-
-    def store(self, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Eight signs a byte and one size for each binary layer in place of its latent weights and share."""
-        net: Any = networks["net"]
-        state = {name: value for name, value in super().store(networks).items()
-                 if not name.endswith((".weight", ".share")) or ".body." not in name or ".norm." in name}
-        for number, kernel in enumerate(net.kernels()):
-            bits = np.packbits((kernel > 0).cpu().numpy().ravel())
-            state[f"net.body.{number}.signs"] = torch.from_numpy(bits)
-            state[f"net.body.{number}.size"] = kernel.abs().amax()
-        return state
-
-    def load(self, networks: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> None:
-        """The binary weights from their signs; the latent ones of the fresh network stay unused."""
-        net: Any = networks["net"]
-        plain = dict(state)
-        for number, layer in enumerate(net.body):
-            start = f"net.body.{number}."
-            try:
-                packed, size = plain.pop(f"{start}signs"), plain.pop(f"{start}size")
-            except KeyError as error:
-                raise RuntimeError(f"{error.args[0]} is missing") from None
-            count = layer.weight.numel()
-            if packed.dtype != torch.uint8 or packed.numel() != -(-count // 8):
-                raise RuntimeError(f"{start}signs holds no {count} signs")
-            signs = np.unpackbits(packed.cpu().numpy(), count=count).astype(np.float32) * 2 - 1
-            kernel = torch.from_numpy(signs).reshape(layer.weight.shape).to(layer.weight.device)
-            layer.deployed = kernel * size.to(layer.weight.device)
-            plain |= {f"{start}weight": layer.weight, f"{start}share": layer.share}
-        Method.load(self, networks, plain)
+    def planes(self, net: Any) -> dict[str, Planes]:
+        """One plane a layer, with the layer's one size."""
+        return {f"net.body.{number}": (kernel, kernel.abs().amax()) for number, kernel in enumerate(net.kernels())}
 
 
-SCHEDULES = {"halved": schedules.steps(5, 0.5), "linear": schedules.linear_to_zero(), "cosine": schedules.cosine()}
 METHOD = VDSRBAM
