@@ -1,6 +1,8 @@
 """What the walk lets pass, each with its reason. Whatever is not here must hold for every method of every task."""
 
-WITHOUT_GRADIENT: dict[tuple[str, str], str] = {}
+WITHOUT_GRADIENT: dict[tuple[str, str], str] = {
+    ("facn", r"net\.heads\.(attribute|bias)"): "the walk's faces have no attributes, which alone move these",
+}
 """(run, regular expression for `network.parameter`): parameters that one step of every phase does not reach."""
 
 MORE_STEPS: dict[str, tuple[int, str]] = {
