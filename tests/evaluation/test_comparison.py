@@ -51,7 +51,7 @@ def test_forty_rows_fit_a_terminal_and_what_is_left_out_is_said(tmp_path: Path) 
     assert [line.split()[0] for line in lines[2:22]] == [str(rank) for rank in (*range(1, 20), 40)], "and the baseline"
     assert lines[21].split()[1] == "bicubic"
     assert lines[22] == "20 more runs: `restore-ml compare super_resolution` prints them all."
-    assert lines[23].startswith("Not shown: ms_ssim_rgb; ") and "table.md" in lines[23]
+    assert lines[23].startswith("Not shown: ms_ssim_rgb, ifc_freq, fsim; ") and "table.md" in lines[23]
     assert lines[24:] == ["broken_0, broken_1, broken_2 and 6 more: failed, diverged at step 3",
                           "other_0, other_1, other_2: unsupported, made for x4"]
     whole = console_table("super_resolution", table).splitlines()

@@ -142,10 +142,11 @@ def test_scores_depend_on_the_weights_and_trainings_do_not(tmp_path: Path, monke
     plain, without = code(), code("Nothing here.")
     assert {name for name in plain if plain[name] != without[name]} == {"score/super_resolution.json"}
     said = plain["score/super_resolution.json"]
-    assert said["perceptual"] == {"primary_case": "", "figures": {"lpips_alex": {"cases": "primary", "weights": {
+    assert said["primary_case"] == ""
+    assert said["perceptual"] == {"figures": {"lpips_alex": {"cases": "primary", "weights": {
         name: foreign_weights.WEIGHTS[name].sha256 for name in ("alexnet", "lpips_alex")}}}}
     other = code(primary_cases={"super_resolution": "mine/x2"})["score/super_resolution.json"]
-    assert other["perceptual"]["primary_case"] == "mine/x2"
+    assert other["primary_case"] == "mine/x2"
     assert {"restore_ml.metrics.lpips", "restore_ml.nn.alexnet"} <= set(said["modules"])
     assert "restore_ml.nn.foreign_weights" in said["modules"]
     assert "restore_ml.data.shelf_packages" not in said["modules"]  # another picture on the shelf measures nothing anew

@@ -44,6 +44,21 @@ def test_rows_of_a_run_that_did_everything(tmp_path: Path) -> None:
         assert row["psnr_rgb"] == pytest.approx(20 * math.log10(255 / 3), abs=1e-9)
 
 
+def test_what_costs_more_is_measured_on_the_case_that_ranks_alone(tmp_path: Path) -> None:
+    """FSIM: on the protocol's own case, on the one that is named, or on none where that is not among these."""
+    made.samples(tmp_path)
+    made.restored(tmp_path, "good", 3)
+    places = tmp_path / "samples" / "super_resolution", tmp_path / "restored" / "super_resolution"
+    for named, measured in ((None, {"photos/x2"}), ("photos/x3", {"photos/x3"}), ("mine/x2", set())):
+        scores = score("super_resolution", *places, [{"run": "good"}], primary=named)
+        assert set(scores.loc[scores["fsim"].notna(), "case"]) == measured
+        assert scores["psnr_y"].notna().all()
+    table = compare("super_resolution", score_runs(tmp_path, "good"), {}, tmp_path / "out")
+    assert table["fsim"].notna().tolist() == [True, False] and table["ifc_freq"].isna().all()
+    headings = (tmp_path / "out/table.md").read_text()
+    assert "fsim ↑" in headings and "ifc_freq" not in headings, "pictures too small for IFC leave no empty column"
+
+
 def test_identical_pictures_stand_as_the_cap(tmp_path: Path) -> None:
     made.samples(tmp_path)
     made.restored(tmp_path, "oracle", 0)

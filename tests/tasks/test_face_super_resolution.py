@@ -19,6 +19,7 @@ from restore_ml.degradations.resize import imresize
 from restore_ml.degrading.cases import add_optional, check
 from restore_ml.degrading.contracts import task_suites
 from restore_ml.method import Method, Model
+from restore_ml.metrics.fsim import fsim
 from restore_ml.metrics.ifc import ifc_freq
 from restore_ml.serving.photos import answer, of_task, restore_photo
 from restore_ml.tasks.face_super_resolution import annotations
@@ -227,7 +228,13 @@ def test_the_figures_by_hand():
     assert values["ssim_y"] == pytest.approx(structural_similarity(
         y, y_truth, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False), abs=1e-6)
     assert values["ifc_freq"] == pytest.approx(ifc_freq(y_truth, y), rel=1e-9)
-    assert np.isnan(RULES.measure({}, {"sr": sr[:64, :64]}, {"hr": hr[:64, :64]}, None)["ifc_freq"])
+    assert RULES.measure_on_primary({}, {"sr": sr}, {"hr": hr}) == {"fsim": pytest.approx(fsim(*(
+        face.astype(float) @ [0.299, 0.587, 0.114] for face in (sr, hr))), rel=1e-9)}
+    smaller = {side: RULES.measure({}, {"sr": sr[:side, :side]}, {"hr": hr[:side, :side]}, None)
+               for side in (88, 64, 40)}
+    assert smaller[64]["ifc_freq3"] == pytest.approx(ifc_freq(y_truth[:64, :64], y[:64, :64], 3), rel=1e-9)
+    assert "ifc_freq" not in smaller[88] and smaller[88]["ifc_freq3"] > 0, "the name says which pyramid it is"
+    assert "ifc_freq3" not in values and not {"ifc_freq", "ifc_freq3"} & {*smaller[40]}
 
 
 class Mean(Method):

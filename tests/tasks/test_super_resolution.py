@@ -13,11 +13,15 @@ from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.blur import gaussian_blur
 from restore_ml.degradations.resize import imresize, modcrop
+from restore_ml.metrics.fsim import fsim
+from restore_ml.metrics.ifc import ifc_freq
 from restore_ml.tasks.base import Material
+from restore_ml.tasks.protocol import protocol
 from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
 PARTS = registry.parts("super_resolution")
+RULES = protocol("super_resolution")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +90,23 @@ def test_bd_is_shifted_against_imresize():
 def test_bd_keeps_every_pixel_of_the_blurred_picture_s_grid(picture):
     lr = PARTS.cases.sample(picture, "x4_bd", 1, {"blur_sigma": 1.1, "blur_size": 7}).inputs["lr"]
     np.testing.assert_array_equal(lr, gaussian_blur(picture.arrays["image"][:128, :156], 1.1, 7)[::4, ::4])
+
+
+def test_the_figures_by_hand():
+    """IFC on the same luma as PSNR, FSIM on luma from 0 to 255, both without the border of `scale` pixels."""
+    hr = np.ascontiguousarray(data.astronaut()[:104, :112])
+    sr = gaussian_blur(hr, 1.0, 7)
+    sr[:2] = sr[:, -2:] = 0  # the border counts for nothing
+    given = {"scale": np.array(2, np.int32)}, {"sr": sr}, {"hr": hr}
+    values = RULES.measure(*given, None)
+    inner = [picture[2:-2, 2:-2].astype(float) for picture in (hr, sr)]
+    luma = [16 + picture @ (np.array([65.481, 128.553, 24.966]) / 255) for picture in inner]
+    assert values["ifc_freq"] == pytest.approx(ifc_freq(*luma), rel=1e-9)
+    assert np.isnan(values["ms_ssim_rgb"])
+    assert RULES.measure_on_primary(*given) == {"fsim": pytest.approx(fsim(*(
+        picture @ [0.299, 0.587, 0.114] for picture in inner)), rel=1e-9)}
+    small = RULES.measure(given[0], {"sr": sr[:99]}, {"hr": hr[:99]}, None)
+    assert np.isnan(small["ifc_freq"]) and small["psnr_y"] > 0, "too small for IFC once the border is gone"
 
 
 def test_grey_and_small_pictures():

@@ -38,14 +38,16 @@ STATUSES = ("ok", "failed", "unsupported")
 
 
 def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
-          distances: Distances | None = None, ledger: Ledger | None = None) -> pandas.DataFrame:
+          distances: Distances | None = None, ledger: Ledger | None = None,
+          primary: str | None = None) -> pandas.DataFrame:
     """The score rows of some runs of a task, sorted by run, case and picture.
 
     `samples`: samples/<task> (with inputs/ and targets/); `restored`: restored/<task>; `runs`: mappings with `run` and
     `seed` (-1 in the rows when the entry has none); `distances`: by networks, between the pictures as shown, a column
     each; `ledger`: remembers what was measured of each picture (its maker must be the code), so that only outputs that
-    are new are measured. Columns: `KEYS`, then the metrics (float64, NaN unless the status is ok). Nothing that a run
-    did raises: it ends in the row's reason. `UserError` when the samples themselves are missing or broken.
+    are new are measured; `primary`: the case that ranks (None: the protocol's own, or the nearest to it). Columns:
+    `KEYS`, then the metrics (float64, NaN unless the status is ok). Nothing that a run did raises: it ends in the row's
+    reason. `UserError` when the samples themselves are missing or broken.
     """
     import pandas
 
@@ -54,7 +56,10 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
     parts: list[pandas.DataFrame] = []
     rows: list[dict[str, Any]] = []
     statuses = {entry["run"]: _run_status(restored / entry["run"]) for entry in runs}
-    for case in cases_on_disk(samples):
+    cases = cases_on_disk(samples)
+    if primary is None and cases:
+        primary = rules.primary_case(cases)
+    for case in cases:
         inputs, targets = Shard(samples / "inputs" / f"{case}.arrow"), Shard(samples / "targets" / f"{case}.arrow")
         if _ids(inputs) != _ids(targets):
             raise UserError(f"The inputs and targets of {task} {case} hold different pictures; run `dvc repro`.")
@@ -64,8 +69,9 @@ def score(task: str, samples: Path, restored: Path, runs: list[dict[str, Any]],
         for entry in runs:
             own = {"task": task, "run": entry["run"], "case": case, "test_set": test_set, "degradation": degradation,
                    "seed": int(entry.get("seed", -1))}
-            rows += (own | row for row in _case_rows(rules, case, inputs, targets, restored / entry["run"],
-                                                     statuses[entry["run"]], context, distances, earlier))
+            rows += (own | row for row in _case_rows(rules, case, case == primary, inputs, targets,
+                                                     restored / entry["run"], statuses[entry["run"]], context,
+                                                     distances, earlier))
             if len(rows) > ROWS:
                 parts.append(_frame(rows, names))
                 rows = []
@@ -120,8 +126,9 @@ def _problem(status: dict[str, Any], case: str) -> tuple[str, str] | None:
     return None
 
 
-def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder: Path, status: dict[str, Any],
-               context: _Once, distances: Distances | None, earlier: _EarlierFigures) -> Iterator[dict[str, Any]]:
+def _case_rows(rules: Protocol, case: str, first: bool, inputs: Shard, targets: Shard, folder: Path,
+               status: dict[str, Any], context: _Once, distances: Distances | None,
+               earlier: _EarlierFigures) -> Iterator[dict[str, Any]]:
     """What the columns from `picture` on hold for each picture of the case; metrics that are not known are left out."""
     problem = _problem(status, case)
     entry_run = folder.name
@@ -148,8 +155,8 @@ def _case_rows(rules: Protocol, case: str, inputs: Shard, targets: Shard, folder
             try:
                 restored, sample = shard[outputs[target.id]], inputs[number]
                 before = earlier.values(entry_run, sample, restored)
-                values = before or _measure(rules, case, sample.arrays, restored.arrays, target.arrays, context,
-                                            distances)
+                values = before or _measure(rules, case, first, sample.arrays, restored.arrays, target.arrays,
+                                            context, distances)
                 if before is None:
                     earlier.remember(entry_run, sample, restored, values)
             except UserError:
@@ -168,10 +175,12 @@ def _context(rules: Protocol, targets: Shard) -> Any:
     return rules.context(record.arrays for record in targets)
 
 
-def _measure(rules: Protocol, case: str, inputs: Arrays, output: Arrays, target: Arrays, context: _Once,
+def _measure(rules: Protocol, case: str, first: bool, inputs: Arrays, output: Arrays, target: Arrays, context: _Once,
              distances: Distances | None) -> dict[str, float]:
     check(rules.task, output, inputs, target)
     values = rules.measure(inputs, output, target, context.value())
+    if first:
+        values |= rules.measure_on_primary(inputs, output, target)
     if distances is not None and distances.on(case):
         shown = rules.show(inputs, output, target)
         if "truth" in shown:

@@ -10,7 +10,7 @@ from restore_ml.base import layout
 from restore_ml.evaluation import published
 from restore_ml.evaluation.published import Printed, with_printed
 from restore_ml.evaluation.words import counted, groups
-from restore_ml.tasks.protocol import CAP, Metric, Protocol, protocol, with_distances
+from restore_ml.tasks.protocol import CAP, Metric, Protocol, protocol, with_distances, with_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ def markdown(task: str, table: pandas.DataFrame, printed: Mapping[str, Printed] 
 
     `printed`: by case, the figures that may stand in its measured rows (`published.agreeing`).
     """
-    rules = with_distances(protocol(task), table.columns[table.notna().any()])  # no column without a figure
+    rules = with_figures(protocol(task), table)
     lines = [f"# {task}", "",
              f"Ranked by {rules.primary} on the primary case. Brackets: 95 % bootstrap interval over {groups(task)}. "
              f"Differences are paired by picture and positive where the run is better. Arrows: which way is better. "

@@ -1,40 +1,56 @@
 """Information fidelity criterion (Sheikh, Bovik, de Veciana 2005), on a pyramid made in the frequency domain.
 
-reading: the original filters with the taps `sp5`; ours is a steerable pyramid of 4 levels with half-cosine rings in
-log2 of the radius and angular cos^5, of which the two axis-aligned orientations of each level are used, blocks at the
-border included. Its figures rank as the original's do, but are not to be compared with published ones: the name is
-`ifc_freq`.
+reading: the original filters with the taps `sp5`; ours is a steerable pyramid with half-cosine rings in log2 of the
+radius and angular cos^5, of which the two axis-aligned orientations of each level are used, blocks at the border
+included. Its figures rank as the original's do, but are not to be compared with published ones: the name is `ifc_freq`.
+
+The original has 4 levels, whose coarsest needs sides of 96 pixels. Of smaller pictures `ifc_freq3` is the sum over the
+3 finest levels, with the windows that these have among four: a figure of its own, which is what `ifc_freq` has without
+its coarsest level. A small picture is not padded to 96 pixels: blocks of mirrored pixels would count twice.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from restore_ml.metrics.fidelity import Array, same_shape
 
-_LEVELS = 4
+_WINDOWS = (17, 9, 5, 3)
+"""Sides of the windows of each level, the finest first."""
 _BLOCK = 3
-_LEAST_SIDE = 96
-"""So that the coarsest band has some blocks to tell a covariance from."""
+_LEAST = 6
+"""Of the coarsest level's bands half as many pixels a side at least, so that there are blocks to tell a covariance
+from: 96 pixels for 4 levels, 48 for 3."""
 
 
-def ifc_freq(truth: Array, restored: Array) -> float:
+def ifc_freq(truth: Array, restored: Array, levels: int = 4) -> float:
     """IFC in bits per pixel of `restored` against `truth`, H x W grey (or luma); higher is better, 0 for no relation.
 
-    Not symmetric, and very large for equal pictures (the distortion's variance is kept from 0). Unchanged by a factor
-    common to both pictures and by a constant added to one. Raises `ValueError` for sides below 96 pixels.
+    `levels`: of the pyramid, 1 to 4; with 3 the figure is called `ifc_freq3`. Not symmetric, and very large for equal
+    pictures (the distortion's variance is kept from 0). Unchanged by a factor common to both pictures and by a constant
+    added to one. Raises `ValueError` for sides below `least_side(levels)` pixels.
     """
     same_shape(truth, restored)
-    if truth.ndim != 2 or min(truth.shape) < _LEAST_SIDE:
-        raise ValueError(f"IFC needs grey pictures of at least {_LEAST_SIDE} pixels a side, not {truth.shape}.")
+    if truth.ndim != 2 or min(truth.shape) < least_side(levels):
+        raise ValueError(f"IFC of {levels} levels needs grey pictures of at least {least_side(levels)} pixels a side, "
+                         f"not {truth.shape}.")
     total = 0.0
-    for level, (reference, distorted) in enumerate(zip(_bands(truth), _bands(restored), strict=True)):
-        window = 2 ** (_LEVELS - level // 2) + 1
-        total += _information(reference, distorted, window)
+    for level, (reference, distorted) in enumerate(zip(_bands(truth, levels), _bands(restored, levels), strict=True)):
+        total += _information(reference, distorted, _WINDOWS[level // 2])
     return total / truth.size
+
+
+def least_side(levels: int) -> int:
+    """Pixels that a picture's sides must have.
+
+    >>> least_side(4), least_side(3)
+    (96, 48)
+    """
+    return _LEAST * 2**levels
 
 
 def _ring(radius: Array, cut: float) -> tuple[Array, Array]:
@@ -43,44 +59,42 @@ def _ring(radius: Array, cut: float) -> tuple[Array, Array]:
     return np.cos(np.pi / 2 * (octave + 1)), np.sin(np.pi / 2 * (octave + 1))
 
 
-def _bands(picture: Array) -> list[Array]:
+def _bands(picture: Array, levels: int) -> list[Array]:
     """The vertical and the horizontal band of each level, the finest first, float64; each level half as large."""
-    spectrum = np.fft.fftshift(np.fft.fft2(np.asarray(picture, np.float64)))
-    spectrum = spectrum * _ring(_polar(spectrum.shape)[0], 1.0)[0]
+    shape = picture.shape
+    spectrum = np.fft.rfft2(np.asarray(picture, np.float64)) * _filters(shape)[0]
     bands = []
-    for _ in range(_LEVELS):
-        radius, angle = _polar(spectrum.shape)
-        low, high = _ring(radius, 0.5)
-        for direction in (0.0, np.pi / 2):
-            oriented = spectrum * high * np.cos(angle - direction) ** 5 * -1j
-            bands.append(np.fft.ifft2(np.fft.ifftshift(oriented)).real)
-        spectrum = _centre(spectrum * low)
+    for _ in range(levels):
+        _, low, oriented = _filters(shape)
+        bands += [np.fft.irfft2(-1j * spectrum * mask, shape) for mask in oriented]
+        spectrum = spectrum * low
+        shape, before = tuple(math.ceil(length / 2) for length in shape), shape
+        spectrum = _centre(spectrum, shape) * (math.prod(shape) / math.prod(before))
     return bands
 
 
-def _polar(shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Radius (1 at the Nyquist frequency of an axis) and angle of a centred spectrum."""
-    axes = [(np.arange(length) - length // 2) / (length / 2) for length in shape]
-    y, x = np.meshgrid(*axes, indexing="ij")
-    return np.hypot(x, y), np.arctan2(y, x)
+@lru_cache(maxsize=32)
+def _filters(shape: tuple[int, int]) -> tuple[Array, Array, list[Array]]:
+    """Over the frequencies of `rfft2` of an H x W picture: what takes away the corners beyond the Nyquist frequency of
+    an axis, the low-pass of a level, and its high-pass in the vertical and in the horizontal direction."""
+    height, width = shape
+    y, x = 2 * np.fft.fftfreq(height)[:, None], 2 * np.fft.rfftfreq(width)[None]
+    radius, angle = np.hypot(y, x), np.arctan2(y, x)
+    low, high = _ring(radius, 0.5)
+    return _ring(radius, 1.0)[0], low, [high * np.cos(angle - direction) ** 5 for direction in (0.0, np.pi / 2)]
 
 
-def _centre(spectrum: Array) -> Array:
-    """The inner half of a centred spectrum, scaled so that the pictures keep their values."""
-    halves = [math.ceil(length / 2) for length in spectrum.shape]
-    places = [slice(length // 2 - half // 2, length // 2 - half // 2 + half)
-              for length, half in zip(spectrum.shape, halves, strict=True)]
-    inner = spectrum[places[0], places[1]]
-    return inner * (inner.size / spectrum.size)
+def _centre(spectrum: Array, shape: tuple[int, int]) -> Array:
+    """The lower half of the frequencies of `rfft2`: those of pictures of `shape`."""
+    below, above = shape[0] // 2, shape[0] - shape[0] // 2
+    return np.concatenate([spectrum[:above], spectrum[len(spectrum) - below:]])[:, :shape[1] // 2 + 1]
 
 
 def _information(reference: Array, distorted: Array, window: int) -> float:
     """Bits that the distorted band shares with the reference: Gaussian scale mixture on blocks of 3 x 3."""
     rows, columns = (length // _BLOCK * _BLOCK for length in reference.shape)
     reference, distorted = reference[:rows, :columns], distorted[:rows, :columns]
-    around = np.lib.stride_tricks.sliding_window_view(reference, (_BLOCK, _BLOCK)).reshape(-1, _BLOCK**2)
-    covariance = np.cov(around, rowvar=False, bias=True)
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.linalg.eigh(_covariance(reference))
     kept = values > max(values.max(), 0) * 1e-12
     values, vectors = values[kept], vectors[:, kept]
     blocks = reference.reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK).transpose(0, 2, 1, 3)
@@ -98,3 +112,12 @@ def _information(reference: Array, distorted: Array, window: int) -> float:
     noise = np.maximum(np.where(gain > 0, var_d - gain * cov, var_d), 1e-15)
     ratio = gain**2 * scale / (noise + 1e-10)
     return 0.5 * float(np.log2(1 + ratio[..., None] * values).sum())
+
+
+def _covariance(band: Array) -> Array:
+    """Of the 9 values of the blocks of 3 x 3 at every place, 9 x 9."""
+    rows, columns = (length - _BLOCK + 1 for length in band.shape)
+    around = np.stack([band[top:top + rows, left:left + columns].ravel()
+                       for top in range(_BLOCK) for left in range(_BLOCK)])
+    around -= around.mean(axis=1, keepdims=True)
+    return around @ around.T / around.shape[1]

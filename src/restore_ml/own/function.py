@@ -78,7 +78,7 @@ def compare(function: Function, task: str, sets: Sequence[str] | str | None = No
             work.case(case, Shard(samples / "inputs" / f"{case}.arrow"), Shard(samples / "targets" / f"{case}.arrow"))
         work.end()
         own = score(task, folder / "samples", folder / "restored", [{"run": name}],
-                    distances(root, task, primary) if primary in chosen else None)
+                    distances(root, task, primary) if primary in chosen else None, primary=primary)
         rows = others.rows(own)
         table = _gains(rules, others, rows, build_table(task, rows, others.about | {name: {"method": name}}, primary))
         shown_strips: list[Strip] = strips(task, rules, own, folder / "samples", folder / "restored" / name)

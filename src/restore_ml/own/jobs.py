@@ -54,7 +54,7 @@ def restore_and_score(job: Job) -> str:
     ledger = Ledger.of_stage(home, f"score-{task}-{run}", job.score)
     truths = Ledger.of_stage(home, f"truths-{task}", [job.score, mark(samples / "targets")])
     rows = score(task, samples, home / layout.restored(task), [{"run": run, "seed": status["seed"]}],
-                 distances(home, task, job.primary, truths), ledger)
+                 distances(home, task, job.primary, truths), ledger, job.primary)
     ledger.save()
     write_scores(home / layout.scores(task, run), rows)
     judge = None if job.score["judge"] == layout.NONE else load_slot(home, job.score["judge"], {})

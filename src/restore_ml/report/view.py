@@ -23,7 +23,7 @@ from restore_ml.report.curves import learning_curves
 from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.timeline import history
 from restore_ml.tasks.panels import Panel
-from restore_ml.tasks.protocol import with_distances
+from restore_ml.tasks.protocol import with_figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ class TaskView:
         self.root, self.task, self.files, self.limit = root, task, files, pictures
         self.pictures = TaskPictures(root, task)
         self.table = read_table(root, task)
-        self.rules = with_distances(self.pictures.protocol, self.table.columns[self.table.notna().any()])
+        self.rules = with_figures(self.pictures.protocol, self.table)
         first = self.rules.metric(self.rules.primary)
         self.metrics = [first, *(metric for metric in self.rules.metrics if metric is not first)][:FIGURES]
         scores = read_task(root, task)

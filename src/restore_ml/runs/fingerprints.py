@@ -133,7 +133,8 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str, distances:
     without = {(SCORE, SLOTS)} if not judge else _unreached(judge, _networks(params, judge))
     content[layout.code("score", task)] = {
         "task": task, "settings": settings, "judge": judge.get("judge", layout.NONE),
-        "perceptual": _perceptual(params, task, distances), "modules": sources.hashes(
+        "primary_case": params.primary_cases.get(task, ""), "perceptual": _perceptual(task, distances),
+        "modules": sources.hashes(
             [SCORE, "restore_ml.evaluation.scoring", "restore_ml.evaluation.set_figures", protocol, definition],
             skipped=frozenset({SHELF, *without}))}
     content[layout.code("champion", task)] = {"task": task} | _of_champion(root, sources, task, [protocol, definition])
@@ -146,13 +147,13 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str, distances:
     return content
 
 
-def _perceptual(params: Params, task: str, distances: dict[str, Any]) -> dict[str, Any]:
-    """The distances that the task's scores have, and the case that some are measured on; nothing without any."""
+def _perceptual(task: str, distances: dict[str, Any]) -> dict[str, Any]:
+    """The distances that the task's scores have; nothing without any."""
     from restore_ml.tasks.protocol import protocol
 
     if not distances or not protocol(task).perceptual:
         return {}
-    return {"figures": distances, "primary_case": params.primary_cases.get(task, "")}
+    return {"figures": distances}
 
 
 def _of_champion(root: Path, sources: Sources, task: str, entries: list[str]) -> dict[str, Any]:

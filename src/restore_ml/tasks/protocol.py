@@ -10,7 +10,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from restore_ml.data.shards import Record
 from restore_ml.metrics.perceptual import DISTANCE, PUBLISHED
 from restore_ml.registry import nearest, tables
 from restore_ml.tasks.base import Sample
+
+if TYPE_CHECKING:
+    import pandas
 
 CAP = 60.0
 """The most dB that a PSNR counts in a score row. Rounding to 8 bits alone makes an error of 58.9 dB (a variance of 1/12
@@ -123,6 +126,13 @@ class Protocol(ABC):
         Arrays are those of the task on disk (channels last); raises `ValueError` where shapes do not fit.
         """
 
+    def measure_on_primary(self, inputs: Arrays, output: Arrays, target: Arrays) -> dict[str, float]:
+        """Metrics of one sample that cost too much for every case: of the primary case alone, beside `measure`.
+
+        Each must be among `metrics`; on the other cases it is NaN.
+        """
+        return {}
+
     def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
         """Figures of a whole case (rank-1, macro-F1, a Frechet distance), by name: each must be among `set_metrics`.
 
@@ -191,6 +201,17 @@ def with_distances(rules: Protocol, columns: Iterable[str]) -> Protocol:
     wider = copy.copy(rules)
     wider.__dict__["metrics"] = rules.metrics + extra
     return wider
+
+
+def with_figures(rules: Protocol, table: pandas.DataFrame) -> Protocol:
+    """`with_distances` of the columns that hold a figure; the metrics without any are left out, but for the one that
+    ranks."""
+    known = set(table.columns[table.notna().any()])
+    wider = with_distances(rules, known)
+    kept = tuple(metric for metric in wider.metrics if metric.name in known or metric.name == rules.primary)
+    shown = copy.copy(wider)
+    shown.__dict__["metrics"] = kept
+    return shown
 
 
 def capped(decibels: float) -> float:
