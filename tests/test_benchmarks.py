@@ -109,3 +109,14 @@ def test_inference_says_that_there_is_nothing_to_measure(tmp_path, monkeypatch, 
     arguments("--runs", "vdsr")
     with pytest.raises(SystemExit, match="There is no model of a run 'vdsr'"):
         module("inference").main()
+
+
+def test_binary_networks_are_counted_and_timed_beside_their_parent(capsys):
+    module("binary").main(["--layers", "4", "--width", "8", "--side", "16", "--times", "1"])
+    printed = capsys.readouterr().out.splitlines()
+    counted = {row.split(" | ")[0].strip("| "): row.split(" | ") for row in printed if row.startswith("| vdsr")}
+    assert list(counted) == ["vdsr_bnn", "vdsr_dorefa", "vdsr_abc", "vdsr_abc3", "vdsr_bam"]
+    assert counted["vdsr_bnn"][3:] == [f"{2 * 576 * 0.9216e-3:.1f}", "0.13", f"{(144 + 1152) * 0.9216e-3:.1f} |"]
+    timed = [row.split(" | ") for row in printed if row.startswith(("| BNN", "| XOR"))]
+    assert [row[0] for row in timed] == ["| BNN, signs in float32", "| BNN, XOR and popcount", "| XOR and popcount"]
+    assert all(float(row[3].strip(" |")) < 1e-5 for row in timed)

@@ -257,6 +257,11 @@ class Method:
             networks[name].load_state_dict({key[len(start):]: value for key, value in state.items()
                                             if key.startswith(start)})
 
+    def footprint(self) -> dict[str, int]:
+        """Of a method whose deployed form is another one than it is trained in: what that takes beside the form in
+        float, as `restore_ml.evaluation.footprint` has the names. Shown with the run; no result depends on it."""
+        return {}
+
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Restore a batch of one: the task's output arrays as tensors. Never sees the truth. Runs without gradients
         unless the method enables them; random draws come from `seed`.

@@ -9,6 +9,7 @@ from torch.nn import functional
 from restore_ml.base.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.super_resolution.vdsr_bam import BAMNet, binary_weights, choose_shares, sign
+from restore_ml.nn import xnor
 from tests.methods.by_hand import draw, optimiser_of, step_with
 from tests.methods.enlarging import fixed_batch, method, paper, step_of
 
@@ -201,6 +202,17 @@ def test_what_is_stored_is_a_bit_a_weight_and_restores_the_same():
     inputs = {"lr": draw(1, 3, 8, 7), "scale": torch.tensor([2])}
     loaded, trained = (run.restore(Model(nets), inputs, 1)["sr"] for nets in (fresh, networks))
     torch.testing.assert_close(loaded, trained)
+
+
+def test_a_layer_by_xor_and_popcount_gives_the_same_numbers():
+    net, x = network(width=10).eval(), weights(1, 10, 8, 9)
+    layer, kernel = net.body[1], net.kernels()[1]
+    assert kernel.abs().unique().numel() == 1
+    out, total = layer(x, torch.ones(1, 10, 8, 9), kernel)
+    sums = xnor.convolution(xnor.words_of(sign(layer.norm(total))[0].detach().numpy(), 0),
+                            xnor.words_of(kernel.detach().numpy(), 1), 10)
+    expected = kernel.abs().amax() * torch.from_numpy(sums) + layer.bias[:, None, None]
+    torch.testing.assert_close(out[0], expected)
 
 
 @pytest.mark.parametrize("change", [

@@ -105,6 +105,8 @@ def test_quantised_gradients_draw_from_the_step():
         before = torch.get_rng_state()
         run.loss(step_of(batch, nets, 0))["l1"].backward()
         assert torch.equal(before, torch.get_rng_state())
+        drawn = not torch.equal(batch.generator.get_state(), torch.Generator().manual_seed(seed).get_state())
+        assert drawn == (bits < 32)
         return [parameter.grad for parameter in nets["net"].parameters()]
 
     def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:

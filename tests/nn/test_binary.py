@@ -137,6 +137,13 @@ def test_xor_and_popcount_give_the_integers_of_a_convolution(channels, outputs, 
     assert sums.dtype == np.int32 and np.array_equal(sums, expected.numpy())
 
 
+def test_signs_that_all_differ_or_all_agree_are_counted_too():
+    a, b = np.ones((64, 3, 3)), np.ones((1, 64, 3, 3))
+    for kernel, sign_of in ((b, 1), (-b, -1)):
+        sums = xnor.convolution(xnor.words_of(a, 0), xnor.words_of(kernel, 1), 64)
+        assert sums.tolist() == [[[sign_of * 64 * n for n in row] for row in ((4, 6, 4), (6, 9, 6), (4, 6, 4))]]
+
+
 def test_words_have_the_first_sign_in_the_lowest_bit():
     signs = -np.ones((66, 2))
     signs[0, 0] = signs[65, 1] = 1

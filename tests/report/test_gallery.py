@@ -11,7 +11,7 @@ from PIL import Image
 
 from restore_ml.base import addresses
 from restore_ml.base.errors import UserError
-from restore_ml.base.files import write_json
+from restore_ml.base.files import read_json, write_json
 from restore_ml.data.shards import Shard
 from restore_ml.evaluation.scoring import read_task
 from restore_ml.report.gallery import ASSETS, Files, build, build_page, link
@@ -161,6 +161,18 @@ def test_readings_are_marked(project: Path, tmp_path: Path) -> None:
     build(copy, tmp_path / "out")
     text = Page(tmp_path / "out" / f"{TASK}.html").text
     assert "†" in text and "biases in every layer" in text
+
+
+def test_what_is_stored_in_another_form_is_said(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "project"
+    shutil.copytree(project, copy)
+    build(copy, tmp_path / "before")
+    assert "What is stored" not in Page(tmp_path / "before" / f"{TASK}.html").text
+    facts = copy / f"models/{TASK}/vdsr/model.json"
+    write_json(facts, {**read_json(facts), "method": "vdsr_bnn", "settings": {"layers": 4, "width": 8}})
+    build(copy, tmp_path / "out")
+    text = Page(tmp_path / "out" / f"{TASK}.html").text
+    assert "What is stored" in text and "multiply-adds of bits with bits" in text
 
 
 def test_what_a_task_says_of_its_figures_stands_under_its_leaderboards(project: Path, tmp_path: Path,

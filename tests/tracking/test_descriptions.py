@@ -70,6 +70,17 @@ def test_a_run_says_what_it_is_and_where_it_stands(built: Path) -> None:
     assert words.run_tags(entry(built, many_runs.LONG), is_champion=False)["rank"] in ("2", "2, tied")
 
 
+def test_a_run_says_what_its_deployed_form_takes(built: Path, tmp_path: Path) -> None:
+    plain = entry(built, "vdsr_00")
+    model = {**plain.model, "method": "vdsr_bnn", "settings": {"layers": 4, "width": 8}}
+    write_json(tmp_path / "model.json", model)
+    binary = Entry(built, TASK, "vdsr_00", tmp_path, plain.scores, "data")
+    note = descriptions.Task(built, TASK).run_tags(binary, is_champion=False)["mlflow.note.content"]
+    assert "multiply-adds of bits with bits" in note and binary.params()["stored_bits"] == str(
+        binary.footprint["stored_bits"])
+    assert plain.footprint == {} and "stored_bits" not in plain.params()
+
+
 def test_an_experiment_and_a_model_say_who_leads_and_why(built: Path) -> None:
     words = descriptions.Task(built, TASK)
     text = words.experiment()

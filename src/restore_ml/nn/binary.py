@@ -22,6 +22,8 @@ Planes = tuple[Tensor, Tensor]
 def straight_through(value: Tensor, path: Tensor) -> Tensor:
     """`value`, to the bit, whose gradient goes to `path` as if it had been that (straight-through estimator; Bengio,
     Leonard, Courville, arXiv 1308.3432). Of one shape; nothing flows to what `value` was made of."""
+    if not path.requires_grad:
+        return value.detach()
     return value.detach() + (path - path.detach())
 
 

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WORD = 64
+BYTES = 8
+"""Of a word of 64 signs."""
+TOGETHER = 3
+"""Words whose differing signs are added up in a byte: three have at most 192."""
 STRIP = 16_384
 """Pixels that are computed at a time, so that they stay in the cache."""
 Words = NDArray[np.uint64]
@@ -22,11 +25,10 @@ def words_of(signs: NDArray[Any], axis: int) -> Words:
     >>> words_of(np.array([[1.0, -1.0, 1.0]]), 1)
     array([[5]], dtype=uint64)
     """
-    bits = np.moveaxis(signs > 0, axis, -1)
-    bits = np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, -bits.shape[-1] % WORD)])
-    packed = np.ascontiguousarray(np.packbits(bits, axis=-1, bitorder="little"))
-    words = packed.view("<u8").astype(np.uint64)
-    return np.ascontiguousarray(np.moveaxis(words, -1, 0))
+    packed = np.packbits(np.moveaxis(signs > 0, axis, 0), axis=0, bitorder="little")
+    packed = np.pad(packed, [(0, -len(packed) % BYTES)] + [(0, 0)] * (packed.ndim - 1))
+    by_word = np.moveaxis(packed.reshape(-1, BYTES, *packed.shape[1:]), 1, -1)
+    return np.ascontiguousarray(by_word).view("<u8")[..., 0].astype(np.uint64)
 
 
 def convolution(activations: Words, kernel: Words, channels: int) -> NDArray[np.int32]:
@@ -42,15 +44,21 @@ def convolution(activations: Words, kernel: Words, channels: int) -> NDArray[np.
     row, flat = width + 2 * margin, padded.reshape(count, -1)
     length = height * row - 2 * margin  # the last row's right margin is never computed
     differing = np.zeros((outputs, height * row), np.uint16)
-    xor, ones = np.empty(STRIP, np.uint64), np.empty(STRIP, np.uint8)
+    xor, ones, few = np.empty(STRIP, np.uint64), np.empty(STRIP, np.uint8), np.empty(STRIP, np.uint8)
+    taps = list(np.ndindex(side, side, count))
     for start in range(0, length, STRIP):
         size = min(STRIP, length - start)
         for output in range(outputs):
             total = differing[output, start:start + size]
-            for y, x, word in np.ndindex(side, side, count):
+            for number, (y, x, word) in enumerate(taps, 1):
                 at = start + y * row + x
                 np.bitwise_xor(flat[word, at:at + size], kernel[word, output, y, x], out=xor[:size])
-                total += np.bitwise_count(xor[:size], out=ones[:size])
+                if number % TOGETHER == 1:
+                    np.bitwise_count(xor[:size], out=few[:size])
+                else:
+                    few[:size] += np.bitwise_count(xor[:size], out=ones[:size])
+                if number % TOGETHER == 0 or number == len(taps):
+                    total += few[:size]
     sums = channels * side**2 - 2 * differing.reshape(outputs, height, row)[:, :, :width].astype(np.int32)
     return _without_border(sums, kernel, channels)
 

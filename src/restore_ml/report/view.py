@@ -13,6 +13,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
 from restore_ml.evaluation import published
 from restore_ml.evaluation.comparison import printed_by_case
+from restore_ml.evaluation.footprint import sentences
 from restore_ml.evaluation.scoring import read_task
 from restore_ml.evaluation.tables import DONE
 from restore_ml.evaluation.words import groups
@@ -86,6 +87,7 @@ class TaskView:
                 "cover": self._cover(boards[0], cases[0]),
                 "measured": self.rules.reading,
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
+                "footprints": sentences(self.root, self.task, sorted(self.runs)),
                 "machines": sorted({text for text in self.table["machine"] if text}),
                 "curves": learning_curves(self.root, self.task, self.runs),
                 "promotions": history(self.root, self.task, self.rules),

@@ -17,6 +17,7 @@ from restore_ml import registry
 from restore_ml.base import addresses, layout
 from restore_ml.base.files import read_json, sha256
 from restore_ml.data import licences
+from restore_ml.evaluation.footprint import sentence
 from restore_ml.evaluation.tables import interval, number, tied
 from restore_ml.evaluation.words import counted, groups
 from restore_ml.tasks.protocol import Protocol, protocol
@@ -81,6 +82,7 @@ class Task:
         reading = str(entry.model.get("reading") or "")
         if reading:
             parts.append(f"**Our reading** of a source that says too little: {reading}")
+        parts.append(sentence(entry.footprint))
         material = trained_under(entry)
         if material:
             imported = entry.model.get("kind") == "imported"

@@ -11,6 +11,7 @@ from restore_ml import registry
 from restore_ml.base import costs, layout
 from restore_ml.base.files import canonical_json, read_json, sha256
 from restore_ml.evaluation.comparison import first_case, named_case
+from restore_ml.evaluation.footprint import footprint
 from restore_ml.tasks.protocol import protocol
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Entry:
         """What model.json says."""
         return read_json(self.folder / "model.json")
 
+    @cached_property
+    def footprint(self) -> dict[str, int]:
+        """What the deployed form takes, of the few methods that have one."""
+        return footprint(self.model)
+
     @property
     def usable(self) -> bool:
         """Whether there is a model that can be loaded and served."""
@@ -73,6 +79,7 @@ class Entry:
                  "model": self.model, "status": self.status, "case": named_case(self.root, self.task),
                  "history": sha256(history.read_bytes()) if history.exists() else "",
                  "scores": sha256(self.scores.to_csv(index=False).encode())}
+        parts |= {"footprint": self.footprint} if self.footprint else {}
         return sha256(canonical_json(parts).encode())[:32]
 
     @cached_property
@@ -81,11 +88,12 @@ class Entry:
         return sha256((self.folder / "model.json").read_bytes())
 
     def params(self) -> dict[str, str]:
-        """The resolved settings and what else makes the run what it is, flat (`steps.first`)."""
+        """The resolved settings and what else makes the run what it is, flat (`steps.first`), and what its deployed
+        form takes."""
         names = ("method", "seed", "threads", "processes", "precision")
         parameters = {key: self.model.get(key, "") for key in names}
         slots = self.model.get("slots", {})
-        named = {**parameters, **slots, **_flat(self.model["settings"])}
+        named = {**parameters, **slots, **_flat(self.model["settings"]), **self.footprint}
         return {key: str(value)[:6000] for key, value in named.items() if str(value) != ""}
 
     def metrics(self) -> dict[str, float]:
