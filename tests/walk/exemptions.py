@@ -7,6 +7,9 @@ WITHOUT_GRADIENT: dict[tuple[str, str], str] = {
 
 MORE_STEPS: dict[str, tuple[int, str]] = {
     "rapid_sr": (12, "each scale has a last layer of its own, and a step draws one scale"),
+    "srresnet": (12, "each scale has last layers of its own, and a step draws one scale"),
+    "srresnet_bam": (12, "each scale has last layers of its own, and a step draws one scale"),
+    "bsrn_bam": (12, "each scale has last layers of its own, and a step draws one scale"),
 }
 """Runs that need more than one step of each phase before every parameter had its gradient."""
 
