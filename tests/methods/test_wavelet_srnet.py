@@ -10,9 +10,8 @@ from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
-from restore_ml.methods.face_super_resolution.wavelet_srnet import Residual, WaveletSRNet, by_muon, energy
+from restore_ml.methods.face_super_resolution.wavelet_srnet import Residual, WaveletSRNet, energy
 from restore_ml.nn.haar_packet import haar_kernels
-from restore_ml.nn.muon import Muon
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 
 INPUTS = {"lr": draw(2, 3, 8, 8), "scale": torch.tensor([8, 8])}
@@ -144,8 +143,7 @@ def test_a_shortcut_has_a_layer_only_where_channels_change():
 def test_the_recipe_is_the_paper_s():
     run = registry.method("face_super_resolution", "wavelet_srnet", {})
     paper = run.settings
-    assert (paper["batch"], paper["steps"], paper["residual"], paper["muon"], paper["jitter"]) == (
-        64, 1_272_000, False, 0.0, 0.0)
+    assert (paper["batch"], paper["steps"], paper["residual"], paper["jitter"]) == (64, 1_272_000, False, 0.0)
     small = srnet()
     [phase] = small.phases()
     [player] = phase.players
@@ -155,20 +153,6 @@ def test_the_recipe_is_the_paper_s():
     assert [player.schedule(step, 10) for step in (0, 9)] == [1.0, 1.0]
     [player] = srnet(schedule="cosine").phases()[0].players
     assert player.schedule(5, 10) == pytest.approx(0.5)
-
-
-def test_muon_moves_the_inner_kernels_that_are_in_one_group():
-    run = srnet(muon=0.02, lr=1e-3)
-    made = optimiser_of(run.phases()[0].players[0], run.build())
-    assert isinstance(made, Muon) and [group["lr"] for group in made.param_groups] == [0.02, 1e-3]
-    moved = [name for name, parameter in run.build()["net"].named_parameters() if by_muon(f"net.{name}", parameter)]
-    expected = ["embedding.3.first.weight", "embedding.3.second.weight", "embedding.4.first.weight",
-                "embedding.4.second.weight", "embedding.4.shortcut.weight"]
-    for level in range(4):
-        grouped = [] if level == 0 else ["0.second", "1.first", "1.second"]
-        inner = ["0.first", "0.second", "0.shortcut", "1.first", "1.second", "1.shortcut"]
-        expected += [f"levels.{level}.{name}.weight" for name in inner if name not in grouped]
-    assert sorted(moved) == sorted(expected)
 
 
 def test_the_bicubic_face_is_what_is_left_of_a_silent_net_in_the_residual_form():

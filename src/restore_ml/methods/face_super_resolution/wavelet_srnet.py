@@ -8,7 +8,6 @@ What the paper leaves open was read in the authors' released code: layers, the s
 from __future__ import annotations
 
 import math
-import re
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +18,6 @@ from restore_ml.degradations.resize import imresize
 from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
 from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.nn.haar_packet import HaarPacket
-from restore_ml.nn.muon import Muon
 from restore_ml.tasks.face_super_resolution.task import SCALE
 from restore_ml.training import schedules
 
@@ -84,14 +82,13 @@ class WaveletSRNetMethod(FixedFaces):
     `patch`, `kinds` and `jitter`: see `FixedFaces`, though the net itself takes any size. `width`, `stages`, `blocks`:
     of the embedding net; `band_width`: channels of a band. `texture_factor`: how much more energy than the truth's is
     asked of the details. Ours, off at paper: `residual`, the coefficients of the bicubic face are added to those of the
-    net, whose last layers start small; `muon`, the rate at which Muon moves the inner kernels that are in one group (0:
-    Adam moves all); `schedule`; `jitter`.
+    net, whose last layers start small; `schedule`; `jitter`.
     """
 
     paper: ClassVar[dict[str, Any]] = {
         "width": 64, "stages": 5, "blocks": 2, "band_width": 32, "kinds": ["plain"], "detail_weight": 0.99,
         "low_weight": 0.01, "image_weight": 0.1, "texture_weight": 1.0, "texture_factor": 1.2, "lr": 2e-4,
-        "weight_decay": 5e-4, "schedule": "constant", "residual": False, "muon": 0.0, "jitter": 0.0,
+        "weight_decay": 5e-4, "schedule": "constant", "residual": False, "jitter": 0.0,
         "steps": 1_272_000, "batch": 64, "patch": 128, "ema": 0.0,
     }
     choices: ClassVar = {**FixedFaces.choices, "schedule": ("constant", "cosine")}
@@ -145,24 +142,14 @@ class WaveletSRNetMethod(FixedFaces):
         return given + packet(imresize(lr.float(), float(SCALE))) if self.settings["residual"] else given
 
     def _optimiser(self, parameters: NamedParameters) -> torch.optim.Optimizer:
-        s = self.settings
-        if not s["muon"]:
-            return torch.optim.Adam(parameters, s["lr"], betas=(0.9, 0.999), weight_decay=s["weight_decay"])
-        return Muon([parameter for name, parameter in parameters if by_muon(name, parameter)],
-                    [parameter for name, parameter in parameters if not by_muon(name, parameter)], s["muon"], s["lr"])
+        return torch.optim.Adam(parameters, self.settings["lr"], betas=(0.9, 0.999),
+                                weight_decay=self.settings["weight_decay"])
 
 
 def energy(coefficients: Tensor) -> Tensor:
     """N x (3 * bands) x h x w to N x bands x h x w: squares, summed over the colours of a band."""
     count, channels, height, width = coefficients.shape
     return coefficients.reshape(count, channels // COLOURS, COLOURS, height, width).square().sum(2)
-
-
-def by_muon(name: str, parameter: nn.Parameter) -> bool:
-    """Whether the parameter of that name (`net.levels.2.0.first.weight`) is an inner kernel in one group: the rows of
-    a kernel in groups are no vectors of one space."""
-    last_or_grouped = r"net\.(embedding\.0|levels\.\d\.2|levels\.[1-9]\.(0\.second|1\.first|1\.second))\..*"
-    return parameter.ndim == 4 and not re.fullmatch(last_or_grouped, name)
 
 
 METHOD = WaveletSRNetMethod
