@@ -50,6 +50,7 @@ def learned(target: Mapping[str, np.ndarray] | None) -> Arrays:
     if target is None:
         return {}
     side = len(target["hr"])
-    unknown = {"landmarks": np.zeros((LANDMARKS, 2), np.float32), "parsing": np.zeros((side, side, 1), np.uint8)}
+    unknown: Arrays = {"landmarks": np.zeros((LANDMARKS, 2), np.float32),
+                       "parsing": np.zeros((side, side, 1), np.uint8)}
     return {**{name: target.get(name, value) for name, value in unknown.items()},
             "annotated": np.array([name in target for name in unknown], np.float32)}
