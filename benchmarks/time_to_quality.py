@@ -21,16 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from vdsr_recipe import read
+from sr_sets import high_resolution, on_luma, read
 
 from restore_ml import registry
 from restore_ml.data import shards
-from restore_ml.data.pictures import read_picture
 from restore_ml.data.shards import Record
-from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize, modcrop
 from restore_ml.method import Method, Model
-from restore_ml.metrics.fidelity import psnr, psnr_y
+from restore_ml.metrics.fidelity import psnr_y
 from restore_ml.tasks.base import Material
 from restore_ml.training import checkpoint, precision
 from restore_ml.training.loop import Job, fit_networks
@@ -48,9 +46,7 @@ class Scores:
 
     def __init__(self, method: Method, set5: Path, held_out: list[Record]) -> None:
         self.method = method
-        paths = sorted(path for path in set5.iterdir() if not path.stem.endswith("_LR"))
-        self.set5 = [modcrop(read_picture(path), SCALE) for path in paths if path.stem.endswith("_HR")] or [
-            modcrop(read_picture(path), SCALE) for path in paths]
+        self.set5 = high_resolution(set5, SCALE)
         self.held_out = [np.ascontiguousarray(modcrop(record.arrays["image"][:SIDE, :SIDE], SCALE))
                          for record in held_out]
 
@@ -62,16 +58,8 @@ class Scores:
                 float(np.mean([self.rgb(model, hr) for hr in self.set5])))
 
     def luma(self, model: Model, hr: np.ndarray) -> float:
-        """The published protocol: Y made small without rounding, the restored Y rounded, a border of 2 left out.
-
-        The methods take RGB; a grey picture with the wanted luma stands for Y alone.
-        """
-        truth = rgb_to_ycbcr(hr)[..., 0]
-        small = (imresize(truth, 1 / SCALE) - 16) / 219
-        inputs = {"lr": torch.from_numpy(np.stack([small] * 3)).float()[None], "scale": torch.tensor([SCALE])}
-        found = self.run(model, inputs)[0].mean(0).double().numpy() * 219 + 16
-        inner = (slice(SCALE, -SCALE),) * 2
-        return float(psnr(np.floor(found + 0.5)[inner], np.floor(truth + 0.5)[inner]))
+        """By the published protocol (`sr_sets.on_luma`)."""
+        return on_luma(lambda inputs: self.run(model, inputs), hr, SCALE)[0]
 
     def rgb(self, model: Model, hr: np.ndarray) -> float:
         """As the tables score: the low-resolution picture and the result are 8-bit RGB."""

@@ -30,7 +30,7 @@ from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol
 from restore_ml.training.precision import resolve
-from restore_ml.training.train import train_run
+from restore_ml.training.train import Progress, train_run
 
 
 def main() -> None:
@@ -89,7 +89,8 @@ def samples(root: Path, params: settings.Params, task: str, case: str, crops: in
     return made
 
 
-def train(root: Path, params: settings.Params, run: settings.Run, changes: dict[str, Any], seed: int) -> Any:
+def train(root: Path, params: settings.Params, run: settings.Run, changes: dict[str, Any], seed: int,
+          progress: Progress | None = None) -> Any:
     """Train in a scratch project that borrows the data; gives what `load_model` gives."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -102,7 +103,7 @@ def train(root: Path, params: settings.Params, run: settings.Run, changes: dict[
         spec = {"run": run.name, "task": run.task, "method": run.method, "slots": run.slots, "seed": seed,
                 "settings": {**run.settings, **changes}, "threads": params.threads, "processes": 1,
                 "precision": resolve(params.precision), "versions": {}, "modules": {}, "weights": {}}
-        facts = train_run(spec, scratch, scratch / layout.model(run.task, run.name))
+        facts = train_run(spec, scratch, scratch / layout.model(run.task, run.name), progress=progress)
         if facts["status"] != "ok":
             raise SystemExit(f"{run.name} with {changes}: {facts['status']}, {facts['reason']}")
         return load_model(scratch / layout.model(run.task, run.name), scratch)

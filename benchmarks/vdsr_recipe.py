@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from sr_sets import read
 
 from restore_ml import registry
 from restore_ml.data import shards
-from restore_ml.data.pictures import SUFFIXES, pixel_hash, read_picture
 from restore_ml.data.shards import Record
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Inputs, Model
@@ -52,16 +52,6 @@ class Watched(VDSR):
     def build(self) -> dict[str, torch.nn.Module]:
         self.networks = super().build()
         return self.networks
-
-
-def read(folders: list[Path], every: int) -> tuple[list[Record], list[Record]]:
-    """(training, held-out) pictures of the folders; every `every`-th file by name is held out."""
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    images = [read_picture(path) for path in paths]
-    records = [Record(pixel_hash(image), {"image": image}) for image in images]
-    held_out = [record for number, record in enumerate(records) if number % every == 0]
-    known = {record.id for record in held_out}
-    return list({record.id: record for record in records if record.id not in known}.values()), held_out
 
 
 def cases(pictures: list[Record], scales: list[int]) -> dict[int, list[Sample]]:

@@ -73,7 +73,8 @@ def test_the_figures_are_those_of_a_test_set(project: Path, pictures: Path, caps
                       for root in (home, project))
         assert own.equals(known) and len(own) == 6
     said = capsys.readouterr().out
-    assert "3 pictures (0.00 megapixels each, as they are tested), 2 runs, 1 at once: about " in said
+    assert re.search(r"^3 pictures \(0\.00\d\d megapixels each, as they are tested\), 2 runs, 1 at once: about ", said,
+                     re.MULTILINE)
     assert f"{pictures}: 3 photographs." in said and "nothing is trained" in said
     assert f"{TASK}, my-holidays/x2, 3 pictures of 3 photographs" in said and "Best on these: " in said
     assert "Left out: later: it has no model here." in said

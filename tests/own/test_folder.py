@@ -9,6 +9,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_json, write_text
@@ -19,6 +20,7 @@ from restore_ml.data.prepare import prepare
 from restore_ml.data.shards import Record
 from restore_ml.own.folder import Folder, cropped, take_in
 from restore_ml.own.learned import Learned
+from restore_ml.own.plan import plan
 
 PHOTOS = domains.get("photos")
 
@@ -125,3 +127,14 @@ def test_whatever_else_lay_there_goes(tmp_path: Path) -> None:
     own, folder = taken(root, source)
     assert folder.report.refused == [("b", "the same pixels as 'a'")] and folder.report.good == 1
     assert len(own) == 1 and [path.suffix for path in (root / "out").iterdir()] == [".arrow"]
+
+
+def test_what_it_will_cost_counts_faces_and_not_the_folders_of_persons(tmp_path: Path) -> None:
+    for person in ("anna", "ben", "carl", "dora"):
+        for number in range(3):
+            (tmp_path / "faces" / person).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(skimage.data.astronaut()[number:160 + number, :120]).save(
+                tmp_path / "faces" / person / f"{number}.png")
+    folder = Folder(tmp_path / "faces", domains.get("faces"), (), tmp_path / "arranged")
+    made = plan(tmp_path, registry.parts("face_super_resolution"), {}, 1, [], folder, 0)
+    assert made.sentence(1).startswith("12 pictures (0.0041 megapixels each, as they are tested)")

@@ -27,7 +27,7 @@ from restore_ml.evaluation.statistics import paired
 from restore_ml.own.measuring import HOME, distances, link
 from restore_ml.own.outputs import adapted
 from restore_ml.own.result import Comparison, Strip, strips
-from restore_ml.promotion import champion_scores
+from restore_ml.promotion import champion_scores, sweeps
 from restore_ml.registry import nearest
 from restore_ml.tasks.protocol import Protocol, protocol, with_distances
 
@@ -235,7 +235,7 @@ class _Others:
         champion = champion_scores.is_current(root, task)
         if champion:
             run = str(read_json(root / layout.champion(task) / "model.json")["run"])
-            standing = read_scores(champion_scores.path(root, task))
+            standing = sweeps.tested(task, read_scores(champion_scores.path(root, task)))
             leader = run if run == baseline else f"{run} (champion)"
             rows = rows[rows["run"] == baseline]
             rows = rows if run == baseline else pd.concat([rows, standing.assign(run=leader)], ignore_index=True)

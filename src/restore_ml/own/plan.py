@@ -112,7 +112,9 @@ def plan(root: Path, parts: Parts, settings: dict[str, object], seed: int, runs:
             made.by_run[run.name] = pixels * (restoring + scoring)
     made.megabytes = (bytes_read + bytes_made) * share / 1e6 + outputs + ON_A_PAGE * pages
     largest = max(megapixels.values(), default=0.0) / (taken * share)
-    made.size = f" ({largest:.2f} megapixels each, as they are tested)" if largest else ""
+    made.size = f" ({largest:.{2 if largest >= 0.005 else 4}f} megapixels each, as they are tested)" if largest else ""
+    if taken > places:  # a place holds many records: a person's folder all faces
+        made.pictures = round(taken * share)
     return made
 
 

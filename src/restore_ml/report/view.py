@@ -22,6 +22,7 @@ from restore_ml.report.board import board
 from restore_ml.report.comparison import read_table
 from restore_ml.report.curves import learning_curves
 from restore_ml.report.pictures import TaskPictures
+from restore_ml.report.sweep import chart
 from restore_ml.report.timeline import history
 from restore_ml.tasks.panels import Panel
 from restore_ml.tasks.protocol import with_figures
@@ -90,6 +91,7 @@ class TaskView:
                 "footprints": sentences(self.root, self.task, sorted(self.runs)),
                 "machines": sorted({text for text in self.table["machine"] if text}),
                 "curves": learning_curves(self.root, self.task, self.runs),
+                "sweep": chart(self.root, self.task, champion),
                 "promotions": history(self.root, self.task, self.rules),
                 "printed": published.blocks(self.task), "printed_explained": published.EXPLAINED,
                 "browser": {"task": self.task, "runs": self.runs, "methods": self._methods(), "cases": cases,

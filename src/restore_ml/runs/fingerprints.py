@@ -158,8 +158,12 @@ def _perceptual(task: str, distances: dict[str, Any]) -> dict[str, Any]:
 
 def _of_champion(root: Path, sources: Sources, task: str, entries: list[str]) -> dict[str, Any]:
     """What restoring and scoring with the champion's stored weights depends on: its own method, whichever run of
-    today's has it, or none."""
-    entries = ["pipelines.champion", "restore_ml.promotion.champion_scores", RESTORE, *entries]
+    today's has it, or none; and the baseline's, where that is restored beside it (`restore_ml.promotion.sweeps`)."""
+    from restore_ml.tasks.protocol import protocol
+
+    rules = protocol(task)
+    beside = [method_module(task, rules.baselines[0])] if rules.sweep else []
+    entries = ["pipelines.champion", "restore_ml.promotion.champion_scores", RESTORE, *entries, *beside]
     path = root / layout.champion(task) / "model.json"
     if not path.exists():
         return {"method": "", "modules": sources.hashes(entries)}

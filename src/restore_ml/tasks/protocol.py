@@ -91,6 +91,18 @@ class Canary:
     may_be_constant: bool = False
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """A degradation of rising strength that the champion and the baseline alone are restored at
+    (`restore_ml.promotion.sweeps`)."""
+
+    name: str
+    """Of what rises, as the names of degradations end in: `noise`."""
+    meaning: str
+    """The same in words, with its unit."""
+    strengths: tuple[int, ...]
+
+
 class Protocol(ABC):
     """Subclass it in `tasks/<task>/evaluation.py` and set `PROTOCOL` there."""
 
@@ -109,6 +121,8 @@ class Protocol(ABC):
     baselines: ClassVar[tuple[str, ...]]
     """Methods without training, the first one present is what the table's differences are against."""
     guards: ClassVar[tuple[Guard, ...]] = ()
+    sweep: ClassVar[Sweep | None] = None
+    """A degradation whose strength rises; `swept` makes its samples."""
     minimum_gain: ClassVar[float] = 0.0
     """Least mean gain of the primary metric with which a challenger replaces the champion."""
     reading: ClassVar[str] = ""
@@ -141,6 +155,11 @@ class Protocol(ABC):
         network), which scoring depends on; None where it names none.
         """
         return {}
+
+    def swept(self, target: Arrays, strength: int, rng: np.random.Generator) -> tuple[str, Sample]:
+        """The truth of a test sample, degraded as strongly as the `sweep` asks: the name of the degradation that
+        methods are asked for, and the sample without optional inputs."""
+        raise NotImplementedError
 
     @abstractmethod
     def canary(self) -> Canary | None:

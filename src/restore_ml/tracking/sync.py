@@ -20,7 +20,7 @@ from restore_ml.base.files import canonical_json, read_json, sha256
 from restore_ml.base.provenance import UNCOMMITTED, Lock, commits
 from restore_ml.evaluation.scoring import read_scores, read_task
 from restore_ml.promotion import champion_scores as standing
-from restore_ml.promotion import decisions
+from restore_ml.promotion import decisions, sweeps
 from restore_ml.runs import settings
 from restore_ml.tracking import aliases, descriptions, shared_view, store, writing
 from restore_ml.tracking.entry import VIEW, Entry
@@ -97,7 +97,7 @@ def _entries(root: Path, task: str, params: settings.Params, lock: Lock, report:
         name = str(read_json(champion / "model.json")["run"])
         data = str(read_json(champion / "decision.json").get("data") or lock.data)
         table = standing.path(root, task)
-        own = read_scores(table) if table.exists() else scores.iloc[:0]
+        own = sweeps.tested(task, read_scores(table)) if table.exists() else scores.iloc[:0]
         own = own[own["run"] == standing.name(champion)].reset_index(drop=True)
         entry = Entry(root, task, name, champion, own, data, role="champion")
         if entry.model_sha256 not in built:
