@@ -35,7 +35,8 @@ from restore_ml.training import schedules
 
 COMMON = ("the first and the last convolution are not quantised and have biases, the others have none; a batch "
           "normalisation stands before the last; zeros are put around a layer's input; luma instead of RGB; the recipe "
-          "of the comparison is not in what could be read: L1, Adam, 1e-4 halved every 200,000 steps")
+          "of the comparison is not in what could be read: L1, Adam, 1e-4 halved every 200,000 steps; the short "
+          "trainings of quick and cpu begin near the bicubic picture, with spread thresholds, and stay close to it")
 """Our reading of binary networks on VDSR."""
 
 
