@@ -1,6 +1,9 @@
 """What the walk lets pass, each with its reason. Whatever is not here must hold for every method of every task."""
 
-WITHOUT_GRADIENT: dict[tuple[str, str], str] = {}
+WITHOUT_GRADIENT: dict[tuple[str, str], str] = {
+    ("mardgan", r"generator\..*\.channel\.1\.weight"):
+        "the slope of a PReLU that sees one number a channel of a picture, all of which may be positive",
+}
 """(run, regular expression for `network.parameter`): parameters that one step of every phase does not reach."""
 
 MORE_STEPS: dict[str, tuple[int, str]] = {
