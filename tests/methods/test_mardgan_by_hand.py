@@ -133,7 +133,7 @@ def test_the_start_at_the_bicubic_picture():
 def test_thirty_adam_steps_learn_one_batch():
     torch.manual_seed(0)
     run = method("mardgan", **SMALL)
-    networks, batch, [player] = run.build(), fixed_batch(4, 32), run.phases()[0].players
+    networks, batch, [player] = run.build(), fixed_batch(4, 16, size=2), run.phases()[0].players
     optimiser, losses = torch.optim.Adam(networks["generator"].parameters(), 5e-3), []
     for step in range(31):
         loss = player.loss(step_of(batch, networks, step))["l1"]
