@@ -15,6 +15,7 @@ from restore_ml.nn.attribute_autoencoder import Discriminator, Generator
 from restore_ml.nn.spatial_transformer import SpatialTransformer
 from restore_ml.tasks.base import Material
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
+from tests.walk.entries import runs
 
 MEAN = np.linspace(0.1, 0.9, 18, dtype=np.float32)
 LIFT = nn.Parameter(torch.tensor(0.25))
@@ -233,6 +234,12 @@ def test_weight_rate_and_optimiser_are_the_paper_s():
                 assert player.schedule(120, 200) == 1.0
     paper = Aeun.paper
     assert (paper["lr"], paper["margin"], paper["batch"], paper["perceptual_weight"]) == (1e-3, 0.3, 64, 0.01)
+
+
+def test_a_run_of_the_paper_s_recipe_has_the_term_on_features():
+    entry = runs("paper")["face_super_resolution/aeun_perceptual"]
+    assert entry.method is Aeun and entry.slots == {"features": "representation/features"}
+    assert {**Aeun.paper, **entry.settings} == Aeun.paper and Aeun.paper["perceptual_tap"] == "relu3_2"
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
