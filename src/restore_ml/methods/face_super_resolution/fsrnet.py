@@ -55,8 +55,9 @@ class Fsrnet(Method):
                "shares of a pixel; the prior's features, not its maps, go into the decoder; one error of the last "
                "maps, none between the hourglasses; errors are means over values, those of priors over the values that "
                "are known; number of steps; FSRGAN's discriminator is that of pix2pix on the face beside the "
-               "interpolated one, and its features those that the run names; `residual` (faces as differences from "
-               "the interpolated one) and `jitter` for short trainings are ours")
+               "interpolated one, and its features those that the run names, whose weight of 0.1 counts them as "
+               "SRGAN does (divided by 12.75); `residual` (faces as differences from the interpolated one), "
+               "`jitter` and a hundredth of the priors' weight for short trainings are ours")
     derived: ClassVar[Mapping[str, ArraySpec]] = LEARNED
     stored_networks = ("generator",)
 
