@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
 from restore_ml import registry
+from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.data.domains.faces import ATTRIBUTES
 from restore_ml.data.file_kinds import NUMBERS, Read
@@ -29,6 +30,9 @@ from restore_ml.tasks.protocol import SetRow, protocol
 PARTS = registry.parts("face_super_resolution")
 TASK, CASES, TRAINING, OPTIONAL = PARTS.task, PARTS.cases, PARTS.training, PARTS.optional
 RULES = protocol("face_super_resolution")
+LEAST_KNOWN = 0.80
+"""Of true pictures, the mean of three recognisers. The wish is 0.90; those learned from 63 persons reach 0.81 of the
+real and 0.83 of the drawn faces (dlib's network knows 0.95 of the real ones)."""
 WEARS = np.where(np.arange(40) % 3 == 0, 1, np.where(np.arange(40) % 3 == 1, -1, 0)).astype(np.float32)
 
 
@@ -217,6 +221,24 @@ def test_rank_1_is_the_mean_over_members():
     gallery = np.array([[[1.0, 0], [0, 1]], [[0, 1.0], [1, 0]]])
     probes = np.array([[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]] * 2)
     assert rank1(gallery, probes, np.array([0, 1, 1])) == pytest.approx((2 / 3 + 1 / 3) / 2)
+
+
+def test_the_lines_between_which_recognition_lies_on_what_is_built_here():
+    """At the profile cpu, where it is built: true pictures are known, bicubic ones lie at least 0.10 below, and nothing
+    that is restored lies above the true ones. On two sets of 10 and 12 persons."""
+    root = layout.root()
+    files = sorted((root / layout.scores("face_super_resolution")).glob("*.json"))
+    judge = root / layout.model("face_identity", "recogniser") / "model.json"
+    if not files or not judge.exists() or json.loads(judge.read_text())["settings"]["members"] < 3:
+        pytest.skip("The recogniser of three members and the scores of the profile cpu are not built here.")
+    figures = {path.stem: json.loads(path.read_text()).get("figures", {}) for path in files}
+    for case, bicubic in figures["bicubic"].items():
+        assert bicubic["rank1_id_hr"] >= LEAST_KNOWN and bicubic["rank1_id"] <= bicubic["rank1_id_hr"] - 0.10, case
+        for run, own in figures.items():
+            if case in own:
+                assert own[case]["rank1_id_hr"] == bicubic["rank1_id_hr"], (run, case)
+                assert own[case]["rank1_id"] <= own[case]["rank1_id_hr"], (run, case)
+    assert "rank1_id_hr" in RULES.reading and "bicubic" in RULES.reading, "the table says what the lines are"
 
 
 def test_what_is_shown_and_what_everybody_gets():
