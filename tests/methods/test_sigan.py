@@ -192,7 +192,7 @@ def test_partners_stand_in_light_of_their_own(tmp_path):
     now = Context({"lr": torch.full((1, 3, 8, 8), 0.5)}, {"hr": torch.full((1, 3, 64, 64), 0.5)}, ids[:1], {}, step=0,
                   steps=1, generator=torch.Generator().manual_seed(0))
     pairs = run.pairs(now)
-    assert torch.equal(pairs.true[:1], 2 * run.shown(now)[1] - 1)
+    assert torch.equal(pairs.true[:1], 2 * run.faces(now)[1] - 1)
     lit = (pairs.true[1, :, 0, 0] + 1) / 2 * 255
     assert (lit - 60).abs().min() > 0.5
     torch.testing.assert_close(pairs.small[1, :, 0, 0], pairs.true[1, :, 0, 0], atol=1e-5, rtol=0)
