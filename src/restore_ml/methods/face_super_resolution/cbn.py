@@ -122,9 +122,9 @@ class Cbn(FixedFaces):
     reading = ("three stages of the same layers; the gate is a sigmoid, so that it lies between 0 and 1, and weighs "
                "the common branch; the prior is the mean high-frequency face of the training faces, mirrored and not; "
                "no dense field of landmarks lays it upon a face but a similarity that each stage tells from the "
-               "picture and learns by the picture's error alone, so that no landmark is needed of any face; "
-               "optimiser, rate, steps and batch; beginning as the bicubic picture and other light are for short "
-               "trainings")
+               "picture and learns by the picture's error alone, so that no landmark is needed of any face; the "
+               "networks see Y less 0.45; He's first weights; optimiser, rate, steps and batch; beginning as the "
+               "bicubic picture and other light are for short trainings")
     stored_networks = ("stage1", "stage2", "stage3")
 
     def __init__(self, settings: dict[str, Any]) -> None:

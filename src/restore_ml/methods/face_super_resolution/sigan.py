@@ -107,7 +107,8 @@ class Sigan(FixedFaces):
     choices: ClassVar = {**FixedFaces.choices, "stem": ("conv", "linear"), "schedule": ("paper", "cosine"),
                          "optimiser": ("adam", "muon")}
     reading = ("from 16 x 16 to 128 x 128 where the paper goes to 64 x 64 or begins at 32 x 32; layers and widths of "
-               "the generator, of the discriminator and of the embedding, which looks at the restored pair; the pixel "
+               "the generator, of the discriminator and of the embedding, which looks at the restored pair where the "
+               "released one looks at the generator's inner maps (a softmax stands behind both); the pixel "
                "error is to the true face, where the released code compares what becomes of the result when it is made "
                "small; the contrastive term is weighed into the generator's, where the released code has an optimiser "
                "of its own for it; one face of a pair comes from the batch, the other one is drawn: of every second "
@@ -149,7 +150,7 @@ class Sigan(FixedFaces):
 
     def generator_loss(self, context: Context, adversarial: bool = True) -> dict[str, Tensor]:
         """The mean absolute error of both faces of each pair, the contrastive error of what the embedding makes of the
-        restored pair and, when `adversarial`, -log D of both."""
+        restored pair (its numbers through a softmax) and, when `adversarial`, -log D of both."""
         s, pairs, restored = self.settings, self.pairs(context), self._restored(context)
         first, second = context.networks["embedding"](restored).float().softmax(1).chunk(2)
         terms = {"l1": s["pixel_weight"] * functional.l1_loss(restored, pairs.true),
