@@ -185,6 +185,15 @@ def test_a_batch_holds_pairs_of_the_same_and_of_different_persons(tmp_path):
     assert len({tuple(drawn(seed)[1]) for seed in range(2, 8)}) > 1
 
 
+def test_partners_are_made_small_as_the_run_asks(tmp_path):
+    ids = material(tmp_path, ["a", "b"])
+    run = sigan(kinds=["noise"])
+    run.prepare(Material(tmp_path), 1)
+    pairs = run.pairs(Context({"lr": torch.full((1, 3, 8, 8), 0.5)}, {"hr": torch.full((1, 3, 64, 64), 0.5)}, ids[:1],
+                              {}, step=0, steps=1, generator=torch.Generator().manual_seed(0)))
+    assert not pairs.true[1].std() and 0.06 < pairs.small[1].std() < 0.1, "10 grey levels, of 127.5"
+
+
 def test_partners_stand_in_light_of_their_own(tmp_path):
     ids = material(tmp_path, ["a", "a"])
     run = sigan(jitter=0.2)
@@ -192,7 +201,7 @@ def test_partners_stand_in_light_of_their_own(tmp_path):
     now = Context({"lr": torch.full((1, 3, 8, 8), 0.5)}, {"hr": torch.full((1, 3, 64, 64), 0.5)}, ids[:1], {}, step=0,
                   steps=1, generator=torch.Generator().manual_seed(0))
     pairs = run.pairs(now)
-    assert torch.equal(pairs.true[:1], 2 * run.shown(now)[1] - 1)
+    assert torch.equal(pairs.true[:1], 2 * run.faces(now)[1] - 1)
     lit = (pairs.true[1, :, 0, 0] + 1) / 2 * 255
     assert (lit - 60).abs().min() > 0.5
     torch.testing.assert_close(pairs.small[1, :, 0, 0], pairs.true[1, :, 0, 0], atol=1e-5, rtol=0)

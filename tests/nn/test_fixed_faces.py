@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.nn.fixed_faces import FixedFaces
 from tests.methods.by_hand import draw, step_with
@@ -64,3 +65,19 @@ def test_other_light_changes_small_and_true_faces_alike():
     assert (lines[0].min(0) < [1, 0]).all() and (lines[0].max(0) > [1, 0]).all(), "darker and lighter"
     plain = one_size().faces(step_with(INPUTS, TARGET, {}))
     assert plain[0] is INPUTS["lr"] and plain[1] is TARGET["hr"]
+
+
+def test_other_faces_of_a_step_stand_in_light_of_their_own():
+    step, run = step_with(INPUTS, TARGET, {}), one_size(jitter=0.2)
+    first, second = run.faces(step), run.lit(step, INPUTS["lr"], TARGET["hr"])
+    assert not torch.equal(first[0], second[0]) and not torch.equal(first[1], second[1])
+    assert one_size().lit(step, INPUTS["lr"], TARGET["hr"])[1] is TARGET["hr"]
+
+
+@pytest.mark.parametrize("name", ["bccnn", "gln", "urdgn", "wavelet_srnet", "tdae", "facn", "sigan", "cbn"])
+def test_methods_of_the_task_take_it(name):
+    """One base for all: none has a second way to refuse a size or to show faces in other light."""
+    run = registry.method("face_super_resolution", name, {"patch": 64})
+    assert isinstance(run, FixedFaces) and run.task == "face_super_resolution"
+    with pytest.raises(UserError, match=f"patch of {name} is 96; it must be 128 or 64"):
+        registry.method("face_super_resolution", name, {"patch": 96})

@@ -91,16 +91,20 @@ def test_transformers_stand_where_the_card_has_them_and_begin_as_the_identity(si
     assert seen == [(16, side // 4), (8, side // 2), (8, side // 4), (16, side // 8)]
 
 
-@pytest.mark.parametrize(("made", "kernels", "numbers"), [
-    (lambda: transformer(8, 32), [(20, 8, 5), (20, 20, 5)], 80),
-    (lambda: large_transformer(8, 64), [(4, 8, 5), (20, 4, 5), (20, 20, 3)], 180)])
-def test_localisation_layer_by_layer(made, kernels, numbers):
-    """A maximum before each convolution, ReLU behind; no padding at the published sizes."""
-    layers = list(made().locate.children())
+@pytest.mark.parametrize(("place", "kernels", "numbers"), [
+    (0, [(20, 16, 5), (20, 20, 5)], 80), (1, [(4, 8, 5), (20, 4, 5), (20, 20, 3)], 180),
+    (2, [(20, 8, 5), (20, 20, 5)], 80), (3, [(20, 16, 5), (20, 20, 5)], 80)])
+def test_localisation_layer_by_layer(place, kernels, numbers):
+    """A maximum before each convolution, but for the first one where maps have 16 pixels, and ReLU behind; no padding
+    at the published sizes."""
+    moved = [module for network in (FirstDecoder(128, 2), Encoder(128, 2)) for module in network
+             if isinstance(module, SpatialTransformer)]
+    layers = list(moved[place].locate.children())
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     assert [(*layer.weight.shape[:2], layer.kernel_size[0]) for layer in convolutions] == kernels
     assert all(layer.padding == (0, 0) for layer in convolutions)
     kinds = [nn.MaxPool2d, nn.Conv2d, nn.ReLU] * len(kernels) + [nn.Flatten, nn.Linear, nn.ReLU]
+    kinds = kinds[place == 3:]
     assert [type(layer) for layer in layers] == kinds and (layers[-2].in_features, layers[-2].out_features) == (
         numbers, 20)
 

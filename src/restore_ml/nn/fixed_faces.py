@@ -44,15 +44,15 @@ class FixedFaces(Method):
         return inputs["lr"]
 
     def faces(self, context: Context) -> tuple[Tensor, Tensor]:
-        """The step's small faces and true ones, in other light where the run has `jitter`: each channel of a face is
-        multiplied by 1 + u and v is added, u and v uniform up to `jitter`; values may leave [0, 1]. The same is done to
-        both, and making a face small keeps it."""
-        jitter, lr, hr = self.settings["jitter"], context.inputs["lr"], context.target["hr"]
+        """The step's small faces and true ones, in other light where the run has `jitter`, by draws of the step."""
+        return context.once("faces", lambda: self.lit(context, context.inputs["lr"], context.target["hr"]))
+
+    def lit(self, context: Context, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+        """Small faces and true ones in other light, by new draws: each channel of a face is multiplied by 1 + u and v
+        is added, u and v uniform up to `jitter`; values may leave [0, 1]. The same is done to both, and making a face
+        small keeps it. Without `jitter` they stay as they are."""
+        jitter = self.settings["jitter"]
         if not jitter:
             return lr, hr
-
-        def lit() -> tuple[Tensor, Tensor]:
-            gain, offset = context.uniform(lr.new_empty(2, *lr.shape[:2], 1, 1), -jitter, jitter)
-            return (1 + gain) * lr + offset, (1 + gain) * hr + offset
-
-        return context.once("faces", lit)
+        gain, offset = context.uniform(lr.new_empty(2, *lr.shape[:2], 1, 1), -jitter, jitter)
+        return (1 + gain) * lr + offset, (1 + gain) * hr + offset

@@ -22,16 +22,18 @@ def block(before: int, after: int, size: int) -> list[nn.Module]:
     return [convolution(before, after, size), nn.BatchNorm2d(after), nn.ReLU()]
 
 
-def transformer(channels: int, side: int) -> SpatialTransformer:
-    """A spatial transformer for maps of 32 pixels, whose localisation is two convolutions 5 x 5 without padding.
+def transformer(channels: int, side: int, halve: bool = True) -> SpatialTransformer:
+    """A spatial transformer whose localisation is two convolutions 5 x 5 without padding, a maximum of 2 x 2 between
+    them and, for maps of 32 pixels (`halve`), one before them; maps of 16 pixels have none there.
 
-    reading: also for the encoder's maps, of whose localisation less is known; of 16 pixels the second convolution is
-    padded, of 8 both, so that 2 x 2 places are left of all.
+    reading: for faces of 64 pixels, whose maps are half as large, the second convolution is padded, so that 2 x 2
+    places are left here too.
     """
-    first, second = (0 if side >= 16 else 2), (0 if side >= 32 else 2)
+    first = [nn.MaxPool2d(2)] if halve else []
+    padding = 0 if side >= (32 if halve else 16) else 2
     return SpatialTransformer(nn.Sequential(
-        nn.MaxPool2d(2), nn.Conv2d(channels, 20, 5, padding=first), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(20, 20, 5, padding=second), nn.ReLU(), nn.Flatten(), nn.Linear(80, 20), nn.ReLU()), 20)
+        *first, nn.Conv2d(channels, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 20, 5, padding=padding),
+        nn.ReLU(), nn.Flatten(), nn.Linear(80, 20), nn.ReLU()), 20)
 
 
 def large_transformer(channels: int, side: int) -> SpatialTransformer:
@@ -72,7 +74,9 @@ class Encoder(nn.Sequential):
     """
 
     def __init__(self, side: int = 128, width: int = 32, stn: bool = True) -> None:
-        moved = ([transformer(4 * width, side // 4)], [transformer(8 * width, side // 8)]) if stn else ([], [])
+        moved: list[list[nn.Module]] = [[], []]
+        if stn:
+            moved = [[transformer(4 * width, side // 4)], [transformer(8 * width, side // 8, halve=False)]]
         super().__init__(
             *block(3, width, 5), nn.MaxPool2d(2), *block(width, 2 * width, 5), nn.MaxPool2d(2),
             *block(2 * width, 4 * width, 3), *moved[0], nn.MaxPool2d(2), *block(4 * width, 8 * width, 3), *moved[1],

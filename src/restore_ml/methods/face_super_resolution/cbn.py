@@ -18,7 +18,7 @@ from torch.nn import functional
 from restore_ml.degradations.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
-from restore_ml.nn.face_enlarging import FaceEnlarger
+from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.nn.muon import Muon
 from restore_ml.nn.spatial_transformer import similarity_matrix
 from restore_ml.tasks.base import Material
@@ -102,7 +102,7 @@ class Stage(nn.Module):
         return picture + (gate * common + (1 - gate) * high).float()
 
 
-class Cbn(FaceEnlarger):
+class Cbn(FixedFaces):
     """Works on Y; Cb and Cr are enlarged bicubically. One phase a stage, in which the stages before stay as they are.
 
     `widths`: channels of a branch; `gate`: of the gate; `align`: of what lays the prior upon the face, 0 leaves it
@@ -116,15 +116,15 @@ class Cbn(FaceEnlarger):
         "optimiser": "adam", "lr": 1e-4, "muon_lr": 0.01, "schedule": "constant",
         "steps": {"stage1": 200_000, "stage2": 200_000, "stage3": 200_000}, "batch": 32, "patch": 128, "ema": 0.0,
     }
-    choices: ClassVar = {"optimiser": ("adam", "muon"), "schedule": ("constant", "cosine"),
+    choices: ClassVar = {**FixedFaces.choices, "optimiser": ("adam", "muon"), "schedule": ("constant", "cosine"),
                          "start": ("random", "interpolation")}
     zero_allowed = ("align",)
     reading = ("three stages of the same layers; the gate is a sigmoid, so that it lies between 0 and 1, and weighs "
                "the common branch; the prior is the mean high-frequency face of the training faces, mirrored and not; "
                "no dense field of landmarks lays it upon a face but a similarity that each stage tells from the "
-               "picture and learns by the picture's error alone, so that no landmark is needed of any face; "
-               "optimiser, rate, steps and batch; beginning as the bicubic picture and other light are for short "
-               "trainings")
+               "picture and learns by the picture's error alone, so that no landmark is needed of any face; the "
+               "networks see Y less 0.45; He's first weights; optimiser, rate, steps and batch; beginning as the "
+               "bicubic picture and other light are for short trainings")
     stored_networks = ("stage1", "stage2", "stage3")
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ class Cbn(FaceEnlarger):
 
     def loss(self, context: Context, stage: int) -> dict[str, Tensor]:
         """The mean squared error of Y behind that stage (from 0) to the true face of its size."""
-        small, true = (_luma(faces) for faces in self.shown(context))
+        small, true = (_luma(faces) for faces in self.faces(context))
         side = self._side(stage)
         target = true if stage == STAGES - 1 else imresize(true, output_size=(side, side))
         return {"mse": functional.mse_loss(self.cascade(context.networks, small, stage), target)}
@@ -181,7 +181,7 @@ class Cbn(FaceEnlarger):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]. `UserError` for another size than the network's
         own."""
-        ycbcr = rgb_to_ycbcr(self.small_faces(inputs))
+        ycbcr = rgb_to_ycbcr(self.small(inputs))
         y = 255 * self.cascade(model.networks, ycbcr[:, :1] / 255)
         colour = imresize(ycbcr[:, 1:], float(2**STAGES))
         return {"sr": ycbcr_to_rgb(torch.cat([y, colour], 1)).clip(0, 1)}

@@ -14,7 +14,8 @@ from torch.nn import functional
 from restore_ml.data.domains.faces import ATTRIBUTES
 from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
 from restore_ml.nn.attribute_capsules import CapsuleNetwork, Capsules
-from restore_ml.nn.face_enlarging import FaceEnlarger, centred, known_mean, to_unit
+from restore_ml.nn.face_enlarging import centred, known_mean, to_unit
+from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.nn.muon import Muon
 from restore_ml.training import schedules
 
@@ -25,7 +26,7 @@ CHOSEN = ("Bald", "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "
 PLACES = [ATTRIBUTES.index(name) for name in CHOSEN]
 
 
-class Facn(FaceEnlarger):
+class Facn(FixedFaces):
     """One network, trained by the error of the picture, of the attributes, and of the distributions.
 
     `encoder`, `decoder`: channels of its three and five stages; `hidden`: numbers between encoder and capsules;
@@ -43,8 +44,8 @@ class Facn(FaceEnlarger):
         "muon_lr": 0.01, "schedule": "paper", "epoch_steps": 2544, "steps": 127_200, "batch": 64, "patch": 128,
         "ema": 0.0,
     }
-    choices: ClassVar = {"pixel": ("mse", "l1"), "schedule": ("paper", "cosine"), "optimiser": ("adam", "muon"),
-                         "start": ("random", "interpolation")}
+    choices: ClassVar = {**FixedFaces.choices, "pixel": ("mse", "l1"), "schedule": ("paper", "cosine"),
+                         "optimiser": ("adam", "muon"), "start": ("random", "interpolation")}
     reading = ("the paper's text was not available: all layers, sizes, weights and the recipe (fifty epochs) follow "
                "what its abstract says of the capsules; which 18 attributes; an attribute that is not known of a face "
                "supervises nothing; the optional adversarial term, of which the figures have none, is left out; short "
@@ -86,7 +87,7 @@ class Facn(FaceEnlarger):
         """The picture's error, the binary cross-entropy of the attributes that are known, and how far the capsules'
         distributions are from N(0, 1)."""
         s, net = self.settings, context.networks["net"]
-        small, true = (centred(faces) for faces in self.shown(context))
+        small, true = (centred(faces) for faces in self.faces(context))
         draws = context.normal(small.new_empty(len(small), len(CHOSEN), s["size"]))
         face, capsules = net(small, draws)
         error = functional.mse_loss if s["pixel"] == "mse" else functional.l1_loss
@@ -108,7 +109,7 @@ class Facn(FaceEnlarger):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]; nothing is drawn and no attribute is asked for.
         `UserError` for another size than the network's own."""
-        small = centred(self.small_faces(inputs))
+        small = centred(self.small(inputs))
         return {"sr": to_unit(model.networks["net"](small)[0])}
 
     def _optimiser(self, parameters: NamedParameters) -> torch.optim.Optimizer:

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
-from restore_ml.nn.face_enlarging import FaceEnlarger, bicubic, centred, to_unit
+from restore_ml.nn.face_enlarging import bicubic, centred, to_unit
+from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.nn.muon import Muon
 from restore_ml.nn.person_pairs import PersonPairs
 from restore_ml.seeds import sample_generator
@@ -87,7 +88,7 @@ class Pairs:
     same: Tensor
 
 
-class Sigan(FaceEnlarger):
+class Sigan(FixedFaces):
     """The pair of generators by its pixel error and the contrastive one (`pixel`), then also against a discriminator
     (`gan`).
 
@@ -103,9 +104,11 @@ class Sigan(FaceEnlarger):
         "jitter": 0.0, "optimiser": "adam", "lr": 2e-4, "muon_lr": 0.01, "schedule": "paper", "half_life": 5000,
         "steps": {"pixel": 0, "gan": 100_000}, "batch": 64, "patch": 128, "ema": 0.0,
     }
-    choices: ClassVar = {"stem": ("conv", "linear"), "schedule": ("paper", "cosine"), "optimiser": ("adam", "muon")}
+    choices: ClassVar = {**FixedFaces.choices, "stem": ("conv", "linear"), "schedule": ("paper", "cosine"),
+                         "optimiser": ("adam", "muon")}
     reading = ("from 16 x 16 to 128 x 128 where the paper goes to 64 x 64 or begins at 32 x 32; layers and widths of "
-               "the generator, of the discriminator and of the embedding, which looks at the restored pair; the pixel "
+               "the generator, of the discriminator and of the embedding, which looks at the restored pair where the "
+               "released one looks at the generator's inner maps (a softmax stands behind both); the pixel "
                "error is to the true face, where the released code compares what becomes of the result when it is made "
                "small; the contrastive term is weighed into the generator's, where the released code has an optimiser "
                "of its own for it; one face of a pair comes from the batch, the other one is drawn: of every second "
@@ -147,7 +150,7 @@ class Sigan(FaceEnlarger):
 
     def generator_loss(self, context: Context, adversarial: bool = True) -> dict[str, Tensor]:
         """The mean absolute error of both faces of each pair, the contrastive error of what the embedding makes of the
-        restored pair and, when `adversarial`, -log D of both."""
+        restored pair (its numbers through a softmax) and, when `adversarial`, -log D of both."""
         s, pairs, restored = self.settings, self.pairs(context), self._restored(context)
         first, second = context.networks["embedding"](restored).float().softmax(1).chunk(2)
         terms = {"l1": s["pixel_weight"] * functional.l1_loss(restored, pairs.true),
@@ -171,7 +174,7 @@ class Sigan(FaceEnlarger):
                      for number, (identity, (draw, _)) in enumerate(zip(context.ids, draws, strict=True))]
             samples = [TRAINING.sample(record, {}, sample_generator("partner", draw), self.settings, {})
                        for (record, _), (_, draw) in zip(drawn, draws, strict=True)]
-            first, second = self.shown(context), self.lit(context, *_tensors(samples, context.inputs["lr"].device))
+            first, second = self.faces(context), self.lit(context, *_tensors(samples, context.inputs["lr"].device))
             small, true = (centred(torch.cat(faces)) for faces in zip(first, second, strict=True))
             return Pairs(small, true, torch.tensor([same for _, same in drawn], device=small.device))
 
@@ -180,7 +183,7 @@ class Sigan(FaceEnlarger):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]. `UserError` for another size than the network's
         own."""
-        small = centred(self.small_faces(inputs))
+        small = centred(self.small(inputs))
         return {"sr": to_unit(model.networks["generator"](small))}
 
     def _restored(self, context: Context) -> Tensor:

@@ -49,10 +49,11 @@ class Tdae(FixedFaces):
         "steps": {"pixel_1": 0, "decoder_1": 46_800, "encoder": 46_800, "pixel_2": 0, "decoder_2": 46_800},
     }
     choices: ClassVar = {**FixedFaces.choices, "optimiser": ("rmsprop", "adam"), "schedule": ("paper", "cosine")}
-    reading = ("aligned faces, not turned ones; a hundred epochs a network; the encoder has the decoders' batch; each "
-               "decoder has a discriminator of its own, which sees the whole batch twice instead of half of it; a "
-               "network learns from what the ones before it make, which stand still; the localisation of the encoder's "
-               "transformers; small profiles begin with pixels alone and add to the resized input")
+    reading = ("aligned faces, not turned ones, and at paper without their noise; a hundred epochs a network; the "
+               "encoder has the decoders' batch; each decoder has a discriminator of its own, which sees the whole "
+               "batch twice instead of half of it; a network learns from what the ones before it make, which stand "
+               "still; transformers begin as the identity; faces of 64 pixels pad convolutions of the transformers; "
+               "small profiles begin with pixels alone, add to the resized input and show faces in other light")
     stored_networks = ("decoder_1", "encoder", "decoder_2")
 
     def build(self) -> dict[str, nn.Module]:

@@ -92,8 +92,9 @@ class WaveletSRNetMethod(FixedFaces):
         "steps": 1_272_000, "batch": 64, "patch": 128, "ema": 0.0,
     }
     choices: ClassVar = {**FixedFaces.choices, "schedule": ("constant", "cosine")}
-    reading = ("the term for textures is of the details alone; bands are ordered from the coarsest; small profiles add "
-               "the net's coefficients to those of the bicubic face")
+    reading = ("the term for textures is of the details alone; bands are ordered from the coarsest; first weights are "
+               "torch's; faces are shown whole, where the released code cuts them at random; small profiles add the "
+               "net's coefficients to those of the bicubic face and show faces in other light")
     stored_networks = ("net",)
 
     def build(self) -> dict[str, nn.Module]:
