@@ -164,8 +164,8 @@ class SRResNetBAMSR(SRResNetSR):
         scale = int(self.settings["scales"][0])
         with torch.random.fork_rng():
             networks = self.networks()
-        numbers, bits = (count * 80 * 80 // scale**2 for count in multiply_adds(
-            networks["net"], torch.zeros(1, 3, 9, 16), scale))
+        given: Any = (torch.zeros(1, 3, 9, 16), scale)
+        numbers, bits = (count * 80 * 80 // scale**2 for count in multiply_adds(networks["net"], *given))
         as_float = {name: value for name, value in networks["net"].state_dict().items() if not name.endswith(".share")}
         return {"stored_bits": bits_of(self.store(networks)), "stored_bits_as_float": bits_of(as_float),
                 "multiply_adds": numbers, "binary_multiply_adds": bits, "multiply_adds_as_float": numbers + bits}
