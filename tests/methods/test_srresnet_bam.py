@@ -67,6 +67,16 @@ def test_its_multiply_adds_at_1280_x_720():
     assert of_bits * 320 * 180 == pytest.approx(70.1e9, rel=1e-3)
 
 
+def test_what_the_deployed_form_takes():
+    """At width 6 and x2: head 81 * 3 * 6, sub-pixel 9 * 6 * 24 and tail 4 * 81 * 6 * 3 numbers a small pixel, 5 binary
+    convolutions of 9 * 6 * 6 bits; 41 bytes of signs and a size in place of 324 floats."""
+    taken = method("srresnet_bam", **{**SMALL, "scales": [2]}).footprint()
+    pixels, numbers, bits = 640 * 360, 81 * 18 + 9 * 144 + 4 * 81 * 18, 5 * 324
+    assert (taken["multiply_adds"], taken["binary_multiply_adds"]) == (pixels * numbers, pixels * bits)
+    assert taken["multiply_adds_as_float"] == pixels * (numbers + bits)
+    assert taken["stored_bits_as_float"] - taken["stored_bits"] == 5 * 8 * (324 * 4 - 41 - 4)
+
+
 def test_the_convolutions_of_the_trunk_are_binary_and_no_others():
     net = network()
     binary = [layer for layer in net.modules() if isinstance(layer, AccumulatingConv)]

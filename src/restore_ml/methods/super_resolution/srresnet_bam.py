@@ -20,7 +20,7 @@ from torch.nn import functional
 from restore_ml.method import Context, Phase
 from restore_ml.methods.super_resolution.srresnet import SRResNet, SRResNetSR
 from restore_ml.methods.super_resolution.vdsr_bam import EVERY, binary_weights, choose_shares
-from restore_ml.nn.binary import BinaryConv, sign, with_signs, without_signs
+from restore_ml.nn.binary import BinaryConv, bits_of, multiply_adds, sign, with_signs, without_signs
 from restore_ml.training import schedules
 
 log = logging.getLogger(__name__)
@@ -157,6 +157,18 @@ class SRResNetBAMSR(SRResNetSR):
         """The binary weights from their signs; the latent ones of the fresh network stay unused."""
         layers = {f"net.{name}": layer for name, layer in binary_layers(networks["net"]).items()}
         super().load(networks, without_signs(state, layers, TRAINING))
+
+    def footprint(self) -> dict[str, int]:
+        """Bits of the stored model, and multiply-adds of numbers and of bits for a result of 1280 x 720 by the first of
+        `scales`; both also of the same network of float32."""
+        scale = int(self.settings["scales"][0])
+        with torch.random.fork_rng():
+            networks = self.networks()
+        given: Any = (torch.zeros(1, 3, 9, 16), scale)
+        numbers, bits = (count * 80 * 80 // scale**2 for count in multiply_adds(networks["net"], *given))
+        as_float = {name: value for name, value in networks["net"].state_dict().items() if not name.endswith(".share")}
+        return {"stored_bits": bits_of(self.store(networks)), "stored_bits_as_float": bits_of(as_float),
+                "multiply_adds": numbers, "binary_multiply_adds": bits, "multiply_adds_as_float": numbers + bits}
 
 
 def binary_layers(network: nn.Module) -> dict[str, BinaryConv]:
