@@ -10,7 +10,7 @@ within-class covariance normalisation (Hatch, Kajarekar and Stolcke, Interspeech
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -51,6 +51,9 @@ class Member(nn.Module):
 
 class Embedding(nn.Module):
     """`members` networks of the same kind beside each other: N x 3 x side x side in [0, 1] to members x N x D."""
+
+    mean: Tensor
+    spread: Tensor
 
     def __init__(self, members: int, side: int, width: int, dimension: int) -> None:
         super().__init__()
@@ -147,7 +150,7 @@ class Recogniser(Method):
         mean variance added."""
         if context.step < 0.8 * context.steps:
             return
-        network = context.networks["embedding"].eval()
+        network = cast(Embedding, context.networks["embedding"]).eval()
         embedded = network(context.target["image"]).double()
         network.train()
         classes, state = self.classes(context.target["person"]), context.state
@@ -175,7 +178,7 @@ class Recogniser(Method):
         They are resized to `patch` pixels first, so that faces of every size are compared; a vector is the mean of the
         face's and its mirror picture's.
         """
-        side, network = self.settings["patch"], model.networks["embedding"]
+        side, network = self.settings["patch"], cast(Embedding, model.networks["embedding"])
         parts = []
         for start in range(0, len(pictures), AT_ONCE):
             batch = np.stack([imresize(np.ascontiguousarray(picture), output_size=(side, side))
