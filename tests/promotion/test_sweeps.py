@@ -77,7 +77,7 @@ def test_both_are_restored_at_every_strength_and_nobody_else_is(project: Path) -
     assert again.equals(rows), "the same bits"
 
 
-def test_what_is_kept_is_current_only_with_its_sweep(project: Path) -> None:
+def test_what_is_kept_is_current_only_with_its_sweep(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was promoted just now brings its own rows; the sweep is missing, so the stage is to run."""
     from restore_ml.evaluation.scoring import write_scores
 
@@ -87,6 +87,7 @@ def test_what_is_kept_is_current_only_with_its_sweep(project: Path) -> None:
     assert not champion_scores.is_current(project, TASK) and chart(project, TASK, "mine") is None
     write_scores(champion_scores.path(project, TASK), rows)
     assert champion_scores.is_current(project, TASK)
+    monkeypatch.setattr(champion_scores, "score_champion", None)  # nothing is restored again
     taken = champion_scores.rows(project, TASK, own)
     assert taken is not None and len(taken) == len(own) and set(taken["case"]) == set(own["case"])
 
@@ -100,7 +101,8 @@ def test_the_drawing_has_a_line_each(project: Path) -> None:
     drawn = chart(project, TASK, "mine")
     assert drawn is not None and [line["name"] for line in drawn["lines"]] == ["mine (champion)", "bicubic"]
     for line in drawn["lines"]:
-        heights = [dot["y"] for dot in line["values"]]
+        heights, places = ([dot[axis] for dot in line["values"]] for axis in "yx")
+        assert places == [tick["place"] for tick in drawn["strengths"]] and min(np.diff(places)) > 20
         assert heights == sorted(heights) and len(heights) == 6, "it falls"
         assert all(drawn["left"] < dot["x"] <= drawn["right"] and 0 < dot["y"] < drawn["bottom"]
                    for dot in line["values"])

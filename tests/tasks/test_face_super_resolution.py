@@ -30,9 +30,8 @@ from restore_ml.tasks.protocol import SetRow, protocol
 PARTS = registry.parts("face_super_resolution")
 TASK, CASES, TRAINING, OPTIONAL = PARTS.task, PARTS.cases, PARTS.training, PARTS.optional
 RULES = protocol("face_super_resolution")
-LEAST_KNOWN = 0.80
-"""Of true pictures, the mean of three recognisers. The wish is 0.90; those learned from 63 persons reach 0.81 of the
-real and 0.83 of the drawn faces (dlib's network knows 0.95 of the real ones)."""
+LEAST_KNOWN = {"faces": 0.90, "faces_drawn": 0.85}
+"""Of true pictures, the mean of three recognisers learned from 63 persons: 0.925 and 0.889 at cpu."""
 WEARS = np.where(np.arange(40) % 3 == 0, 1, np.where(np.arange(40) % 3 == 1, -1, 0)).astype(np.float32)
 
 
@@ -229,11 +228,13 @@ def test_the_lines_between_which_recognition_lies_on_what_is_built_here():
     root = layout.root()
     files = sorted((root / layout.scores("face_super_resolution")).glob("*.json"))
     judge = root / layout.model("face_identity", "recogniser") / "model.json"
-    if not files or not judge.exists() or json.loads(judge.read_text())["settings"]["members"] < 3:
+    about = json.loads(judge.read_text()) if judge.exists() else {"settings": {"members": 0}, "reading": ""}
+    if not files or about["settings"]["members"] < 3 or "within-class" not in about["reading"]:
         pytest.skip("The recogniser of three members and the scores of the profile cpu are not built here.")
     figures = {path.stem: json.loads(path.read_text()).get("figures", {}) for path in files}
     for case, bicubic in figures["bicubic"].items():
-        assert bicubic["rank1_id_hr"] >= LEAST_KNOWN and bicubic["rank1_id"] <= bicubic["rank1_id_hr"] - 0.10, case
+        assert bicubic["rank1_id_hr"] >= LEAST_KNOWN.get(case.partition("/")[0], 0.0), case
+        assert bicubic["rank1_id"] <= bicubic["rank1_id_hr"] - 0.10, case
         for run, own in figures.items():
             if case in own:
                 assert own[case]["rank1_id_hr"] == bicubic["rank1_id_hr"], (run, case)
