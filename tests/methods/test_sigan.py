@@ -186,12 +186,14 @@ def test_a_batch_holds_pairs_of_the_same_and_of_different_persons(tmp_path):
 
 
 def test_partners_are_made_small_as_the_run_asks(tmp_path):
+    """With noise of 10 grey levels, of 127.5, each with its own."""
     ids = material(tmp_path, ["a", "b"])
     run = sigan(kinds=["noise"])
     run.prepare(Material(tmp_path), 1)
-    pairs = run.pairs(Context({"lr": torch.full((1, 3, 8, 8), 0.5)}, {"hr": torch.full((1, 3, 64, 64), 0.5)}, ids[:1],
+    pairs = run.pairs(Context({"lr": torch.full((2, 3, 8, 8), 0.5)}, {"hr": torch.full((2, 3, 64, 64), 0.5)}, ids,
                               {}, step=0, steps=1, generator=torch.Generator().manual_seed(0)))
-    assert not pairs.true[1].std() and 0.06 < pairs.small[1].std() < 0.1, "10 grey levels, of 127.5"
+    noise = pairs.small[2:] - pairs.true[2:, :, :8, :8]
+    assert all(0.06 < own.std() < 0.1 for own in noise) and (noise[0] - noise[1]).std() > 0.06
 
 
 def test_partners_stand_in_light_of_their_own(tmp_path):

@@ -75,7 +75,8 @@ class Urdgn(FixedFaces):
     }
     """An epoch is 14,720 faces; reading: 230 of them, after which the rate is a tenth."""
     choices: ClassVar = {**FixedFaces.choices, "optimiser": ("rmsprop", "adam"), "schedule": ("paper", "cosine")}
-    reading = ("the number of steps; the discriminator sees the whole batch twice instead of half of it; ours for "
+    reading = ("the number of steps; the warm-up of the rates and the fall of the adversarial weight are those of the "
+               "authors' later TDAE; the discriminator sees the whole batch twice instead of half of it; ours for "
                "short trainings: faces of 64 pixels, a phase of pixels alone first, the generator's rate running over "
                "both as one, faces in other light (`jitter`), and a generator whose picture is added to the bicubic "
                "one (`residual`)")
