@@ -72,6 +72,12 @@ def test_other_faces_of_a_step_stand_in_light_of_their_own():
     first, second = run.faces(step), run.lit(step, INPUTS["lr"], TARGET["hr"])
     assert not torch.equal(first[0], second[0]) and not torch.equal(first[1], second[1])
     assert one_size().lit(step, INPUTS["lr"], TARGET["hr"])[1] is TARGET["hr"]
+    grey = run.lit(step, torch.full((3, 3, 8, 8), 0.5), TARGET["hr"])[0][:, :, 0, 0]
+    assert grey.std(1).min() > 0.01 and grey.std(0).min() > 0.01, "each channel of each face its own"
+
+
+def test_cases_of_smaller_faces_are_left_out_too():
+    assert OneSize({}).unsupported("8_to_64") == "made for faces of 128 pixels"
 
 
 @pytest.mark.parametrize("name", ["bccnn", "gln", "urdgn", "wavelet_srnet", "tdae", "facn", "sigan", "cbn"])
