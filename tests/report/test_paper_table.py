@@ -31,12 +31,13 @@ from tests.tracking import small_project
 TASK = "super_resolution"
 BASE = np.linspace(26, 34, 12)
 WAVE = 0.3 * np.array([1, -1] * 6)
+ABSENT = dict.fromkeys(("ms_ssim_rgb", "ifc_freq", "fsim"), float("nan"))
 RUNS: dict[str, dict[str, Any]] = {
-    "bicubic": {"psnr_y": BASE, "ssim_y": 0.81, "psnr_rgb": 0.5, "ms_ssim_rgb": float("nan")},
-    "vdsr": {"psnr_y": BASE + 2, "ssim_y": 0.9, "psnr_rgb": 0.499, "ms_ssim_rgb": float("nan")},
+    "bicubic": {"psnr_y": BASE, "ssim_y": 0.81, "psnr_rgb": 0.5, **ABSENT},
+    "vdsr": {"psnr_y": BASE + 2, "ssim_y": 0.9, "psnr_rgb": 0.499, **ABSENT},
     "near_1": {"psnr_y": BASE + 1.99 + WAVE, "ssim_y": 0.85, "psnr_rgb": 0.3,
-               "ms_ssim_rgb": float("nan")},
-    "partial": {"psnr_y": BASE + 9, "ms_ssim_rgb": float("nan"), "reason": "odd size",
+               **ABSENT},
+    "partial": {"psnr_y": BASE + 9, **ABSENT, "reason": "odd size",
                 "status": ["failed" if number == 4 else "ok" for number in range(12)]},
     "narrow": {"status": "unsupported", "reason": "made for x4 & x8 only, 100%"}}
 

@@ -17,7 +17,7 @@ def split_touching(foreground: np.ndarray, apart: int = APART, sigma: float = SI
     Watershed on the distance to the background, from its peaks, which are at least `apart` pixels from each other.
     `sigma`: by how much the distance is smoothed before (pixels). What is connected (by edges) has a nucleus at least.
     """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter, label
+    from scipy.ndimage import distance_transform_edt, gaussian_filter, label, maximum_position
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
@@ -28,6 +28,9 @@ def split_touching(foreground: np.ndarray, apart: int = APART, sigma: float = SI
     if sigma:
         distance = gaussian_filter(distance, sigma)
     peaks = peak_local_max(distance, min_distance=apart, labels=components, exclude_border=False)
+    # Smoothing may leave a pixel or two without a peak, between larger nuclei.
+    left_out = np.setdiff1d(np.arange(1, count + 1), components[tuple(peaks.T)])
+    peaks = np.array([*peaks, *maximum_position(distance, components, left_out)], int).reshape(-1, 2)
     markers = np.zeros(foreground.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     split: np.ndarray = watershed(-distance, markers, mask=foreground)
