@@ -83,3 +83,34 @@ def after_a_step(run, net) -> None:
     [player] = run.phases()[0].players
     with torch.no_grad():
         player.after(step_with({"lr": draw(1, 3, 4, 4)}, {"hr": draw(1, 3, 8, 8)}, {"net": net}))
+
+
+def sums_pass_gradients_on(layer) -> None:
+    """A layer that adds up activations: what reaches its input, the sum before it, its factor and its kernel, where its
+    output has the gradient g and the new sum h. The sum gets what the signs let through and h, and hands it on whole;
+    the mean map of |A| has its gradient too. Two samples that do not mix."""
+    layer.eval()
+    side, f = layer.weight.shape[2], 0.7
+    x, before = numbers(2, 4, 5, 6).requires_grad_(), numbers(2, 4, 5, 6, seed=1).requires_grad_()
+    kernel = numbers(4, 4, side, side, seed=2).requires_grad_()
+    g, h = numbers(2, 4, 5, 6, seed=3), numbers(2, 4, 5, 6, seed=4)
+    with torch.no_grad():
+        layer.factor.fill_(f)
+        layer.norm.running_var.copy_(0.5 + draw(4))
+        layer.norm.bias.copy_(numbers(4, seed=5) / 4)
+    out, total = layer(x, before, kernel)
+    ((g * out).sum() + (h * total).sum()).backward()
+    with torch.no_grad():
+        size = x.abs().mean(1, keepdim=True)
+        z = normal(layer.norm, before + f * size * x)
+        scale = layer.norm.weight / (layer.norm.running_var + layer.norm.eps).sqrt()
+        lower = torch.nn.grad.conv2d_input(x.shape, kernel, g, padding=side // 2) * (z.abs() <= 1)
+        at_sum = lower * scale.view(1, -1, 1, 1) + h
+        own = f * (size * at_sum + x.sign() / 4 * (at_sum * x).sum(1, keepdim=True))
+        bits = torch.where(z >= 0, 1.0, -1.0)
+        at_kernel = torch.nn.grad.conv2d_weight(bits, kernel.shape, g, padding=side // 2)
+    torch.testing.assert_close(before.grad, at_sum)
+    torch.testing.assert_close(x.grad, own, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer.factor.grad, (at_sum * size * x).sum().detach(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(kernel.grad, at_kernel)
+    assert (z.abs() > 1).any() and (z.abs() < 1).any()

@@ -48,6 +48,18 @@ def test_the_pixel_phase_minimises_the_absolute_error():
     assert torch.equal(networks["generator"].calls[0][0], LR["lr"])
 
 
+def test_both_phases_train_what_is_restored_over_the_bicubic_picture():
+    """The network sees the colours less 0.45, and its picture is added to the bicubic one before any error."""
+    run, networks = paper("mardgan", residual="bicubic"), players()
+    step = step_with(LR, TRUTH, networks)
+    made = imresize(LR["lr"].double(), 4.0) + repeated(LR["lr"].double() - 0.45) + 0.25
+    error = (made - TRUTH["hr"]).abs().mean().item()
+    assert run.pixel_loss(step)["l1"].item() == pytest.approx(error, rel=1e-5)
+    assert run.generator_loss(step)["l1"].item() == pytest.approx(error, rel=1e-5)
+    assert run.discriminator_loss(step)["fake"].item() == pytest.approx(np.log1p(np.exp(score(made))).mean(), rel=1e-5)
+    torch.testing.assert_close(networks["generator"].calls[0][0], LR["lr"] - 0.45)
+
+
 def test_the_judge_s_terms_by_hand():
     """-log D of the truth and -log (1 - D) of what the generator gives, which gets no gradient from them."""
     terms = paper("mardgan").discriminator_loss(step_with(LR, TRUTH, players()))

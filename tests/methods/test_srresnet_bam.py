@@ -9,6 +9,8 @@ from restore_ml.base.errors import UserError
 from restore_ml.method import Model
 from restore_ml.methods.super_resolution.srresnet_bam import AccumulatingConv, SRResNetBAM, kernels
 from restore_ml.methods.super_resolution.vdsr_bam import binary_weights, choose_shares
+from restore_ml.nn.muon import Muon
+from tests.methods.binary_vdsr import sums_pass_gradients_on
 from tests.methods.by_hand import draw, optimiser_of, step_with
 from tests.methods.enlarging import fixed_batch, method, paper, parameters, step_of
 
@@ -130,6 +132,25 @@ def test_a_binary_layer_in_bf16_adds_up_in_float32(side):
     torch.testing.assert_close(total, 256 + exact.abs().mean(1, keepdim=True) * exact)
     assert total.dtype == torch.float32 and out.dtype == torch.bfloat16 and out.shape == x.shape
     assert (out.float() % 2 == 0).all() and out.abs().max() <= 4 * side**2  # sums of an even number of +-1
+
+
+@pytest.mark.parametrize("side", [3, 1])
+def test_gradients_reach_earlier_activations_through_the_sums(side):
+    sums_pass_gradients_on(AccumulatingConv(4, side))
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("srresnet_bam", {"blocks": 2}), ("bsrn_bam", {
+    "blocks": 1, "per_block": 2})])
+def test_muon_moves_the_latent_weights_of_all_binary_layers(name, sizes):
+    """And the sub-pixel layers; Adam the first and last layers, factors, slopes and normalisations."""
+    run = method(name, **sizes, width=6, scales=[2, 3], optimiser="muon", lr=3e-3, muon_lr=0.04)
+    networks, [player] = run.build(), run.phases()[0].players
+    net, optimiser = networks["net"], optimiser_of(player, networks)
+    inner, others = optimiser.param_groups
+    kernels = [layer.weight for chain in net.chains() for layer in chain]
+    kernels += [end[0].weight for end in net.ends.values()]
+    assert isinstance(optimiser, Muon) and {id(p) for p in inner["params"]} == {id(p) for p in kernels}
+    assert len(kernels) + len(others["params"]) == len(list(net.parameters()))
 
 
 def test_packed_signs_give_the_integers_of_the_convolution():

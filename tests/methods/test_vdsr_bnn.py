@@ -141,7 +141,7 @@ def test_the_paper_s_size_and_recipe():
 
 
 def test_the_footprint_counts_what_is_stored_and_multiplied():
-    """4 layers of 8: two binary of 576 weights, four normalisations... of 8 channels, as tensors on disk."""
+    """4 layers of 8: two binary ones of 576 weights and three normalisations of 8 channels, as tensors on disk."""
     seed = torch.get_rng_state()
     facts = method("vdsr_bnn", layers=4, width=8).footprint()
     assert torch.equal(seed, torch.get_rng_state())

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from restore_ml.base.errors import UserError
-from restore_ml.methods.super_resolution.vdsr import VDSRNet
+from restore_ml.degradations.resize import imresize
+from restore_ml.methods.super_resolution.vdsr import VDSRNet, luma
 from restore_ml.methods.super_resolution.vdsr_dorefa import (
     DoReFaLayer,
     quantize,
@@ -114,6 +115,16 @@ def test_quantised_gradients_draw_from_the_step():
 
     assert same(gradients(2, 1), gradients(2, 1)) and same(gradients(32, 1), gradients(32, 2))
     assert not same(gradients(2, 1), gradients(2, 2)) and not same(gradients(2, 1), gradients(32, 1))
+
+
+@pytest.mark.parametrize(("loss", "power"), [("l1", 1), ("mse", 2)])
+def test_the_loss_is_that_of_the_enlarged_luma(loss, power):
+    run, net = binary.run_and_network("vdsr_dorefa", loss=loss)
+    batch = fixed_batch(2, 24)
+    terms = run.loss(step_of(batch, {"net": net}, 0))
+    y = luma(imresize(batch.inputs["lr"], 2.0))
+    expected = (net(y) - luma(batch.target["hr"])).abs().pow(power).mean()
+    assert list(terms) == [loss] and terms[loss].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("skip", [False, True])

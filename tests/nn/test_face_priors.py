@@ -55,3 +55,28 @@ def test_the_network_layer_by_layer(residual):
         torch.manual_seed(0)
         gap = FSRNet(4, 1, 2, 6, 1, 2, residual=True).eval()(face).fine - face
         assert 0 < gap.abs().max() < 0.1, "small differences at first"
+
+
+def test_what_each_result_teaches():
+    """Nothing is cut off: the fine face teaches the coarse one through its encoder, and the prior network's features;
+    landmarks and parts teach the coarse face through the prior network, and neither encoder nor decoder."""
+    torch.manual_seed(0)
+    net, face = FSRNet(4, 1, 1, 6, 1, 1), draw(2, 3, 16, 16)
+    made = net(face)
+
+    def taught(result: torch.Tensor) -> set[str]:
+        net.zero_grad()
+        result.square().sum().backward(retain_graph=True)
+        parts = {"coarse": net.coarse, "features": net.prior.features, "landmarks": net.prior.landmarks,
+                 "parts": net.prior.parts, "encoder": net.encoder, "decoder": net.decoder}
+        return {name for name, part in parts.items()
+                if any(p.grad is not None and p.grad.any() for p in part.parameters())}
+
+    assert taught(made.coarse) == {"coarse"}
+    assert taught(made.fine) == {"coarse", "features", "encoder", "decoder"}
+    assert taught(made.heatmaps) == {"coarse", "features", "landmarks"}
+    assert taught(made.parsing) == {"coarse", "features", "parts"}
+    with torch.no_grad():
+        net.decoder[0].weight[:, 4:] = 0
+    made = net(face)
+    assert taught(made.fine) == {"coarse", "encoder", "decoder"}, "without the prior's features too"
