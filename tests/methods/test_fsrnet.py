@@ -10,7 +10,7 @@ from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
-from restore_ml.methods.face_super_resolution.fsrnet import Fsrnet, enlarged, heatmaps, shares
+from restore_ml.methods.face_super_resolution.fsrnet import Fsrnet, enlarged
 from restore_ml.nn.face_priors import PriorNet, Restored
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.tasks.face_super_resolution.annotations import LEARNED
@@ -192,21 +192,6 @@ def test_rate_optimiser_and_weights_are_the_paper_s():
 
 
 # --- landmarks and parts ----------------------------------------------------------------------------------------------
-
-
-def test_a_heatmap_s_peak_is_the_landmark():
-    maps = heatmaps(torch.tensor([[[5.0, 2.0], [0.0, 7.0]]]), (8, 6), 1.5)
-    assert maps.shape == (1, 2, 8, 6) and maps.max().item() == 1
-    assert maps[0, 0, 2, 5].item() == maps[0, 1, 7, 0].item() == 1
-    assert maps[0, 0, 4, 4].item() == pytest.approx(np.exp(-5 / 4.5))
-
-
-def test_maps_of_parts_are_shares_of_a_pixel():
-    labels = torch.zeros(1, 1, 4, 4, dtype=torch.long)
-    labels[0, 0, :2, :2] = torch.tensor([[3, 3], [8, 0]])
-    maps = shares(labels, (2, 2))
-    assert maps.shape == (1, 9, 2, 2) and torch.equal(maps.sum(1), torch.ones(1, 2, 2))
-    assert [maps[0, part, 0, 0].item() for part in (3, 8, 0)] == [0.5, 0.25, 0.25] and maps[0, 0, 1, 1].item() == 1
 
 
 def test_what_is_derived_serves_training_alone():

@@ -141,7 +141,8 @@ class SelfAttentionSubPixelSR(Method):
                "`features:` there is no perceptual term, with it the features are those of the run it names, in "
                "VGG19's layers those of relu5_4 as in SRGAN (after the ReLU) and in VGG16's, which end before, of "
                "relu5_3 or, at the profiles quick and cpu, of relu3_3; `start: interpolation` for short trainings is "
-               "ours")
+               "ours; without attention (`attention: false`, the run srgan) it is SRGAN, which itself drops the pixel "
+               "error in its adversarial phase and counts it in [-1, 1]")
     stored_networks = ("generator",)
     tile = 64
     overlap = 16

@@ -7,7 +7,7 @@ Between the two ordinary convolutions, weights are approached by M planes of sig
     A ~ b_1 H_1 + ... + b_N H_N,   H_n = 1 where clip(BN(A) + v_n, 0, 1) >= 0.5, else -1
 
 The sizes a are those of the least squared error to W, solved anew at each pass and constants backward; b and v are
-trained. A convolution is so M N convolutions of bits.
+trained. A convolution is thus M N convolutions of bits.
 """
 
 from __future__ import annotations

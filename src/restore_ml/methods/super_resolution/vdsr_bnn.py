@@ -33,10 +33,11 @@ from restore_ml.nn.binary import (
 from restore_ml.nn.initialisation import he
 from restore_ml.training import schedules
 
-COMMON = ("the first and the last convolution are not quantised and have biases, the others have none; a batch "
-          "normalisation stands before the last; zeros are put around a layer's input; luma instead of RGB; the recipe "
-          "of the comparison is not in what could be read: L1, Adam, 1e-4 halved every 200,000 steps; the short "
-          "trainings of quick and cpu begin near the bicubic picture, with spread thresholds, and stay close to it")
+COMMON = ("the first and the last convolution are not quantised and have biases, the others have none; no ReLU stands "
+          "behind the first, a batch normalisation before the last; zeros are put around a layer's input; luma "
+          "instead of RGB; the recipe of the comparison is not in what could be read: L1, Adam, 1e-4 halved every "
+          "200,000 steps; the short trainings of quick and cpu begin near the bicubic picture, with spread thresholds "
+          "and a first layer that does not see an even brightness")
 """Our reading of binary networks on VDSR."""
 
 
