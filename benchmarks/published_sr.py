@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import validation
 import yaml
 from sr_sets import SETS, data, high_resolution, on_luma, read, test_folder, training_folders
 
-import validation
 from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.files import read_json, write_json
