@@ -205,6 +205,13 @@ def test_the_decoder_s_first_maps_are_not_negative():
     assert seen[0].shape == (1, 8, 2, 2) and (seen[0] >= 0).all() and (seen[0] == 0).any()
 
 
+def test_what_the_decoder_learns_reaches_the_capsules():
+    decoder, capsules = Decoder(64, 24, [8, 6, 5, 4, 3], 0), (draw(2, 4, 6) - 0.5).requires_grad_()
+    decoder(capsules, draw(2, 4, 8, 8)).square().sum().backward()
+    assert capsules.grad is not None and (capsules.grad != 0).any()
+    assert all(parameter.grad is not None for parameter in decoder.parameters())
+
+
 def test_it_adds_to_the_bicubic_picture_and_may_begin_as_it():
     torch.manual_seed(0)
     run = facn(start="interpolation")
