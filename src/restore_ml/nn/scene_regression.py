@@ -107,8 +107,10 @@ class SceneRegression(Method):
         training scenes under a mask of the pool each; nothing otherwise."""
         if self.settings["dictionary"] == "scene":
             return {}
-        pairs = list(self.training_pairs(material, seed))
-        learnt = self.learn(*(np.concatenate(part) for part in zip(*pairs, strict=True)), seed) if pairs else {}
+        learnt: Arrays = {}
+        if pairs := list(self.training_pairs(material, seed)):
+            rows, targets = (np.concatenate(part) for part in zip(*pairs, strict=True))
+            learnt = self.learn(rows, targets, seed)
         if not learnt:
             raise UserError(f"{self.name} with `dictionary: train` found no clear window with texture in the training "
                             "scenes; add scenes to the collections of the domain `scenes`.")
@@ -132,11 +134,11 @@ class SceneRegression(Method):
                 places = some(dates.clear, share, rng)
                 yield dates.features(places), dates.targets(places)
 
-    def learn(self, windows: np.ndarray, targets: np.ndarray, seed: int) -> Arrays:
+    def learn(self, rows: np.ndarray, targets: np.ndarray, seed: int) -> Arrays:
         """`axes` and what `fit` gives, from windows of the reference (n x D) and residuals (n x q); empty where the
         reference has no texture, which tells nothing beyond the radiometric map."""
-        axes = principal_axes(windows, self.settings["energy"])
-        features = windows @ axes
+        axes = principal_axes(rows, self.settings["energy"])
+        features = rows @ axes
         if not np.linalg.norm(features, axis=1).max() > 1e-9:
             return {}
         return {"axes": axes, **self.fit(features, targets, seed)}

@@ -93,7 +93,8 @@ class JNR(SceneRegression):
 
     Settings beside those of `SceneRegression`: `anchors` K, `iterations` of the k-means and the `signals` that it is
     fitted on, `beta` (weight of the target's part among neighbours; 0 leaves it out), `neighbours` N, `ridge` lambda,
-    `nearest` m, the anchors that a window is blended from.
+    `nearest` m, the anchors that a window is blended from. Of the card's options the distance between places (0 there)
+    and a second pass with the first estimate (no gain there) are left out.
     """
 
     paper: ClassVar = {**COMMON, "anchors": 1024, "iterations": 40, "signals": 20000, "beta": 1.0, "neighbours": 2048,
@@ -110,19 +111,22 @@ class JNR(SceneRegression):
         return {"centres": centres, **regressions(features, targets, rows, centres, setting["neighbours"],
                                                   setting["ridge"])}
 
-    def _nearest(self, arrays: Arrays, dates: TwoDates, places: np.ndarray) -> tuple[np.ndarray, ...]:
-        features = self.features(arrays, dates, places)
-        return features, *nearest(features, dates.targets(places), dates.known(places), arrays["centres"],
-                                  self.settings["beta"], self.settings["nearest"])
+    def _nearest(self, features: np.ndarray, arrays: Arrays, dates: TwoDates,
+                 places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return nearest(features, dates.targets(places), dates.known(places), arrays["centres"], self.settings["beta"],
+                       self.settings["nearest"])
 
     def meet(self, arrays: Arrays, dates: TwoDates) -> Arrays:
         """The median over the scene's touched windows of the distance to the nearest anchor, as `scale`."""
-        smallest = [self._nearest(arrays, dates, places)[2][:, 0] for places in chunks(dates.touched)]
+        smallest = [self._nearest(self.features(arrays, dates, places), arrays, dates, places)[1][:, 0]
+                    for places in chunks(dates.touched)]
         return {**arrays, "scale": np.maximum(np.median(np.concatenate(smallest)), 1e-12)}
 
     def predict(self, arrays: Arrays, dates: TwoDates, places: np.ndarray) -> np.ndarray:
         """The blended regressions of each window's nearest anchors."""
-        return blend(*self._nearest(arrays, dates, places), float(arrays["scale"]), arrays)
+        features = self.features(arrays, dates, places)
+        best, distances = self._nearest(features, arrays, dates, places)
+        return blend(features, best, distances, float(arrays["scale"]), arrays)
 
 
 METHOD = JNR

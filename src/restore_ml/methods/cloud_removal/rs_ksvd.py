@@ -20,7 +20,8 @@ class KSVD(SceneRegression):
     """alpha = OMP(phi, D, `sparsity`), psi = D_psi alpha.
 
     Settings beside those of `SceneRegression`: `atoms` K, `sparsity` L and `iterations` of the K-SVD, and the
-    `signals` that it is fitted on; D_psi is fitted on the whole pool.
+    `signals` that it is fitted on; D_psi is fitted on the whole pool. The card's other reading, one K-SVD of both
+    dates' windows stacked, is left out.
     """
 
     paper: ClassVar = {**COMMON, "atoms": 1024, "sparsity": 3, "iterations": 40, "signals": 20000}
