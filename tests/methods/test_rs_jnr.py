@@ -85,12 +85,15 @@ def test_distances_count_what_is_known_of_the_target(beta):
 
 def test_the_blend_by_hand():
     """Two anchors at distances 1 and 1 + 2 ln 3 under the scale 1: weights 3/4 and 1/4. For phi = 5 the first gives
-    10 + (5 - 1) 2 = 18, the second -2 + (5 - 3) 3 = 4; under the scale 1/2 the weights are 9/10 and 1/10."""
+    10 + (5 - 1) 2 = 18, the second -2 + (5 - 3) 3 = 4; under the scale 1/2 the weights are 9/10 and 1/10. Windows far
+    from all anchors have the same weights."""
     fitted = {"phi": np.array([[3.0], [1.0]]), "psi": np.array([[-2.0], [10.0]]),
               "maps": np.array([[[3.0]], [[2.0]]])}
     best, distances = np.array([[1, 0]]), np.array([[1.0, 1 + 2 * np.log(3)]])
     for scale, expected in ((1.0, 0.75 * 18 + 0.25 * 4), (0.5, 0.9 * 18 + 0.1 * 4)):
-        np.testing.assert_allclose(rs_jnr.blend(np.array([[5.0]]), best, distances, scale, fitted), [[expected]])
+        for far in (0, 1e4):
+            found = rs_jnr.blend(np.array([[5.0]]), best, far + distances, scale, fitted)
+            np.testing.assert_allclose(found, [[expected]])
 
 
 def test_the_scale_is_the_median_of_the_smallest_distances_of_the_touched_windows(monkeypatch):
