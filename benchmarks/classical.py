@@ -3,7 +3,7 @@
     python benchmarks/classical.py [--rounds 3]
 
 The plain ways: scikit-learn's orthogonal_mp_gram, K-SVD with all singular pairs of each atom, DAISY of scikit-image,
-anchors' neighbours by distance and sort, the bilateral filter pixel by pixel. One thread; the least
+anchors' neighbours by distance and sort, windows one by one, the bilateral filter pixel by pixel. One thread; the least
 of the rounds counts. Prints a table.
 """
 
@@ -26,6 +26,7 @@ from metrics import fastest
 from skimage import data, feature
 from sklearn.linear_model import orthogonal_mp_gram
 
+from restore_ml.methods.cloud_removal import rs_jnr
 from restore_ml.methods.cloud_removal.rs_aplus import projections
 from restore_ml.nn import sparse_coding
 from restore_ml.nn.bilateral import joint_bilateral
@@ -60,6 +61,19 @@ def searched(features: np.ndarray, targets: np.ndarray, anchors: np.ndarray) -> 
     return np.stack(out)
 
 
+def window_by_window(features: np.ndarray, targets: np.ndarray, known: np.ndarray, centres: np.ndarray,
+                     fitted: dict[str, np.ndarray], nearest: int) -> np.ndarray:
+    """Joint neighbourhood regression of one window after the other, distances as differences; the scale is 1."""
+    out = np.empty_like(targets)
+    for row, (phi, psi, seen) in enumerate(zip(features, targets, known, strict=True)):
+        distances = ((phi - centres[:, :WIDTH]) ** 2).sum(axis=1) + (seen * (psi - centres[:, WIDTH:]) ** 2).sum(axis=1)
+        best = np.argsort(distances, kind="stable")[:nearest]
+        weights = np.exp(-(distances[best] - distances[best[0]]) / 2)
+        predicted = [fitted["psi"][k] + (phi - fitted["phi"][k]) @ fitted["maps"][k] for k in best]
+        out[row] = weights / weights.sum() @ predicted
+    return out
+
+
 def by_pixel(values: np.ndarray, guide: np.ndarray, radius: int, space: float, spread: float) -> np.ndarray:
     padded, around = np.pad(values, radius, mode="symmetric"), np.pad(guide, radius, mode="symmetric")
     axis = np.arange(-radius, radius + 1) ** 2
@@ -81,6 +95,9 @@ def main() -> None:
     atoms = sparse_coding.unit_columns(signals[:, :ATOMS])
     gram, products = atoms.T @ atoms, atoms.T @ signals
     targets = rng.standard_normal((4000, 100))
+    known = (rng.random(targets.shape) < 0.5).astype(np.float64)
+    rows = rs_jnr.joint(signals.T, targets, 1.0)
+    fitted = rs_jnr.regressions(signals.T, targets, rows, rows[:ATOMS], NEIGHBOURS, RIDGE)
     grey = data.camera()[100:292, 100:292].astype(np.float32) / 255
     noise = rng.random(grey.shape).astype(np.float32)
 
@@ -102,6 +119,10 @@ def main() -> None:
         "A+ neighbour search and regressions": (
             lambda: searched(signals.T, targets, atoms),
             lambda: projections(signals.T, targets, atoms, NEIGHBOURS, RIDGE)),
+        "JNR prediction of 4000 windows": (
+            lambda: window_by_window(signals.T, targets * known, known, rows[:ATOMS], fitted, 3),
+            lambda: rs_jnr.blend(signals.T, *rs_jnr.nearest(signals.T, targets * known, known, rows[:ATOMS], 1.0, 3),
+                                 1.0, fitted)),
         "DAISY at each pixel, 192 x 192": (
             lambda: feature.daisy(np.pad(grey.astype(np.float64), 15, mode="symmetric"), step=1, radius=15, rings=1,
                                   histograms=3).transpose(2, 0, 1),

@@ -172,7 +172,10 @@ def test_no_method_breaks_on_an_empty_or_full_mask(name: str) -> None:
         assert np.array_equal(found[mask[:, :, 0] == 0], image[mask[:, :, 0] == 0])
 
 
-CLOUDS = {"rs_direct": {}, "rs_aplus": {"anchors": 4, "iterations": 1, "signals": 60, "neighbours": 16, "pool": 200}}
+CLOUDS = {"rs_direct": {}, "rs_global_linear": {}, "rs_ksvd": {"atoms": 4, "iterations": 1, "signals": 60},
+          "rs_anr": {"anchors": 4, "iterations": 1, "signals": 60},
+          "rs_aplus": {"anchors": 4, "iterations": 1, "signals": 60, "neighbours": 16, "pool": 200},
+          "rs_jnr": {"anchors": 4, "iterations": 1, "signals": 60, "neighbours": 16, "pool": 200}}
 
 
 @pytest.mark.parametrize("name", CLOUDS)
