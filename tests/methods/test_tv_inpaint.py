@@ -20,13 +20,10 @@ def drawn(height: int = 7, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 
 def variation(image: np.ndarray, smoothing: float = 0.0) -> float:
-    """The sum of the lengths of the gradients (forward differences, all channels in one), pixel by pixel."""
-    height, width, total = *image.shape[:2], 0.0
-    for y, x in np.ndindex(height, width):
-        down = image[y + 1, x] - image[y, x] if y + 1 < height else 0 * image[y, x]
-        right = image[y, x + 1] - image[y, x] if x + 1 < width else 0 * image[y, x]
-        total += np.sqrt((down ** 2).sum() + (right ** 2).sum() + smoothing ** 2)
-    return float(total)
+    """The sum of the lengths of the gradients (forward differences, all channels in one)."""
+    down = np.diff(image, axis=0, append=image[-1:])
+    right = np.diff(image, axis=1, append=image[:, -1:])
+    return float(np.sqrt((down ** 2 + right ** 2).sum(axis=2) + smoothing ** 2).sum())
 
 
 def by_hand(image: np.ndarray, hole: np.ndarray, iterations: int, pull: float | None = None) -> np.ndarray:
@@ -75,7 +72,7 @@ def test_the_iteration_by_hand_where_known_pixels_are_noisy(fidelity):
 def test_the_variation_falls_to_its_least():
     image, hole = drawn()
     image = 0.3 * image + np.linspace(0, 0.7, 8)[:, None]
-    energies = [variation(fill(image, hole, iterations=n)) for n in (1, 5, 20, 80, 500)]
+    energies = [variation(fill(image, hole, iterations=n)) for n in (10, 40, 160, 500)]
     assert variation(harmonic(image, hole)) > energies[0] and energies == sorted(energies, reverse=True)
 
     def energy(values: np.ndarray) -> float:
