@@ -1,5 +1,7 @@
 """Criminisi's region filling: priorities by hand, equal to a plain version, and what it must keep."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -145,16 +147,24 @@ def test_it_copies_known_pixels_keeps_them_and_does_not_look_into_the_hole(hole:
     assert np.array_equal(filled, criminisi(np.where(mask[..., None] > 0, 255 - picture, picture), mask, 7))
 
 
-def test_each_patch_fills_at_least_a_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
-    mask, asked, nearest = holes()["middle"], list[int](), Exemplars.nearest
+def test_each_patch_fills_at_least_a_pixel_and_trusts_it_less_than_a_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask, asked, nearest, renew = holes()["middle"], list[int](), Exemplars.nearest, Priorities.renew
+    trusted = []
 
     def counted(self: Exemplars, patch: np.ndarray, seen: np.ndarray, y: int, x: int) -> tuple[int, int]:
         asked.append(y)
         return nearest(self, patch, seen, y, x)
 
+    def noted(self: Priorities, priority: np.ndarray, y: int, x: int, *planes: np.ndarray) -> None:
+        trusted.append(planes[2].copy())
+        renew(self, priority, y, x, *planes)
+
     monkeypatch.setattr(module.Exemplars, "nearest", counted)
+    monkeypatch.setattr(module.Priorities, "renew", noted)
     criminisi(textured(1), mask, 5)
     assert 4 <= len(asked) <= mask.sum()
+    assert (trusted[-1][mask == 0] == 1).all() and (trusted[-1][mask > 0] < 1).all() and (trusted[-1] > 0).all()
+    assert all((now[before > 0] == before[before > 0]).all() for before, now in pairwise(trusted))
 
 
 def test_where_no_patch_is_wholly_known_the_patch_becomes_smaller() -> None:
@@ -190,9 +200,9 @@ def test_wholly_known_and_wholly_missing(channels: int) -> None:
 def test_in_the_harness_with_the_runs_settings() -> None:
     picture, mask = textured(5), holes()["border"]
     inputs = {"image": picture, "mask": mask[..., None]}
-    for settings in ({"patch": 5}, {"patch": 3, "space": "rgb"}, {"patch": 5, "sources": 9}):
-        s = {"space": "lab", "sources": 0, **settings}
-        expected = criminisi(picture, mask, s["patch"], s["space"], s["sources"], generator(4, "sources"))
+    for patch, space, most in ((5, "lab", 0), (3, "rgb", 0), (5, "lab", 9)):
+        expected = criminisi(picture, mask, patch, space, most, generator(4, "sources"))
+        settings = {"patch": patch, "space": space, "sources": most}
         assert np.array_equal(restore(METHOD(settings), Model(), inputs, 4)["image"], expected)
     assert METHOD.paper == {"patch": 9, "space": "lab", "sources": 0}
 

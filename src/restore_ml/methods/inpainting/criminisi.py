@@ -116,7 +116,7 @@ def criminisi(picture: np.ndarray, mask: np.ndarray, patch: int = 9, space: str 
     2 pixels until one is; where nothing is known, all becomes mid grey.
     """
     hole = mask > 0
-    filled = np.where(hole[..., None], np.uint8(0), picture)
+    filled = picture.copy()
     if hole.all():
         return np.full_like(picture, UNKNOWN)
     if not hole.any():
