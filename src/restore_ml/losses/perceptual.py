@@ -35,6 +35,20 @@ def content(maps: Mapping[str, Tensor], target: Mapping[str, Tensor],
     return sum(terms[1:], terms[0])
 
 
+def feature_error(features: FeatureNet | None, restored: Tensor, truth: Tensor, tap: str,
+                  weight: float) -> dict[str, Tensor]:
+    """weight x the mean squared difference of one tap, by name; nothing without features or with no weight.
+
+    Source: the feature reconstruction loss of Johnson et al., ECCV 2016, as SRGAN has it (Ledig et al., CVPR 2017).
+    """
+    if features is None or weight <= 0:
+        return {}
+    with torch.no_grad():
+        wanted = taps_of(features, truth, [tap])[tap]
+    seen = taps_of(features, restored, [tap])[tap]
+    return {term_name("perceptual", features): weight * F.mse_loss(seen, wanted)}
+
+
 def gram(maps: Tensor) -> Tensor:
     """N x C x H x W -> N x C x C: products of channels summed over places, divided by C H W."""
     count, channels, height, width = maps.shape
