@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from restore_ml.methods.super_resolution.bsrn_bam import BSRN, LB
-from restore_ml.methods.super_resolution.srresnet_bam import AccumulatingConv, kernels
-from restore_ml.methods.super_resolution.vdsr_bam import binary_weights
+from restore_ml.nn.bit_accumulation import AccumulatingConv, binary_weights, kernels
 from tests.methods.by_hand import draw, optimiser_of
 from tests.methods.enlarging import fixed_batch, method, paper, parameters, step_of
 from tests.methods.test_srresnet_bam import bits, stir

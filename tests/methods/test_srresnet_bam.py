@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from restore_ml.base.errors import UserError
 from restore_ml.method import Model
-from restore_ml.methods.super_resolution.srresnet_bam import AccumulatingConv, SRResNetBAM, kernels
-from restore_ml.methods.super_resolution.vdsr_bam import binary_weights, choose_shares
+from restore_ml.methods.super_resolution.srresnet_bam import SRResNetBAM
+from restore_ml.nn.bit_accumulation import AccumulatingConv, binary_weights, choose_shares, kernels
 from restore_ml.nn.muon import Muon
 from tests.methods.binary_vdsr import sums_pass_gradients_on
 from tests.methods.by_hand import draw, optimiser_of, step_with
@@ -182,7 +182,7 @@ def test_the_first_shares_and_when_they_are_chosen(caplog):
         assert (chosen[0] == 0 and set(chosen[1:]) <= {torch.tensor(0.4).item(), torch.tensor(0.2).item()}) == (
             step in (99, 199)) == (f"step {step + 1}: ||W - W^B||" in caplog.text)
     with torch.no_grad():
-        best = choose_shares(type("Body", (), {"body": chain}), [0.4, 0.2, 0.05], 0.1)
+        best = choose_shares(chain, [0.4, 0.2, 0.05], 0.1)
     assert chosen == pytest.approx([layer.share.item() for layer in chain])
     assert f"{best[0] ** 0.5:.4g}, " in caplog.text
 

@@ -8,8 +8,10 @@ from torch.nn import functional
 
 from restore_ml.base.errors import UserError
 from restore_ml.method import Model
-from restore_ml.methods.super_resolution.vdsr_bam import BAMNet, binary_weights, choose_shares, sign
+from restore_ml.methods.super_resolution.vdsr_bam import BAMNet
 from restore_ml.nn import xnor
+from restore_ml.nn.binary import sign
+from restore_ml.nn.bit_accumulation import binary_weights, choose_shares
 from tests.methods import binary_vdsr as binary
 from tests.methods.by_hand import draw, optimiser_of, step_with
 from tests.methods.enlarging import method, paper
@@ -146,7 +148,7 @@ def test_shares_are_those_of_the_least_error_that_are_allowed():
     net = network()
     with torch.no_grad():
         net.body[1].weight.copy_(net.body[0].weight.sign() * 0.5 + 0.01 * weights(6, 6, 3, 3))  # the sum helps or not
-        errors = choose_shares(net, GRID, 0.1)
+        errors = choose_shares(net.body, GRID, 0.1)
     before, expected = torch.zeros_like(net.body[0].weight), []
     for number, layer in enumerate(net.body):
         tried = GRID[2:] if number else [0.0]
@@ -156,10 +158,10 @@ def test_shares_are_those_of_the_least_error_that_are_allowed():
     assert [layer.share.item() for layer in net.body] == pytest.approx([share for share, _ in expected])
     assert errors == pytest.approx([error for _, error in expected])
     with torch.no_grad():
-        free = choose_shares(net, GRID, 0.0)
+        free = choose_shares(net.body, GRID, 0.0)
     assert all(ours <= theirs + 1e-6 for ours, theirs in zip(free, errors, strict=True))
     with torch.no_grad():
-        choose_shares(net, [0.1, 0.05], 0.1)  # as large as the least is large enough
+        choose_shares(net.body, [0.1, 0.05], 0.1)  # as large as the least is large enough
     assert [layer.share.item() for layer in net.body] == pytest.approx([0, 0.1, 0.1])
 
 

@@ -8,53 +8,17 @@ activations add up over all binary convolutions, in their order.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from restore_ml.method import Context, Phase
 from restore_ml.methods.super_resolution.srresnet import SRResNet, SRResNetSR
-from restore_ml.methods.super_resolution.vdsr_bam import EVERY, binary_weights, choose_shares
-from restore_ml.nn.binary import BinaryConv, bits_of, multiply_adds, sign, with_signs, without_signs
+from restore_ml.nn.binary import BinaryConv, bits_of, multiply_adds, with_signs, without_signs
+from restore_ml.nn.bit_accumulation import TRAINING, Accumulation, AccumulatingConv, kernels
 from restore_ml.training import schedules
-
-log = logging.getLogger(__name__)
-
-
-class AccumulatingConv(BinaryConv):
-    """A convolution (side x side) of `width` channels of bits with bits, without a bias. Its latent weights, the factor
-    s_n and the normalisation before the sign are trained."""
-
-    def __init__(self, width: int, side: int = 3) -> None:
-        super().__init__(width, width, side)
-        self.factor = nn.Parameter(torch.ones(()))
-        self.norm = nn.BatchNorm2d(width)
-        self.share: Tensor
-        self.register_buffer("share", torch.zeros(()))
-
-    def forward(self, x: Tensor, total: Tensor | float, kernel: Tensor) -> tuple[Tensor, Tensor]:
-        """N x width x H x W activations A_n and the sum of those before it: the layer's output, and the new sum, which
-        is float32 under any precision."""
-        exact = x.float()
-        total = total + self.factor * exact.abs().mean(1, keepdim=True) * exact
-        bits = sign(self.norm(total)).to(x.dtype)
-        return functional.conv2d(bits, kernel.to(x.dtype), padding=kernel.shape[2] // 2), total
-
-
-def kernels(chain: Sequence[AccumulatingConv]) -> dict[nn.Module, Tensor]:
-    """The binary weights of layers whose latent weights add up, in their order."""
-    found: dict[nn.Module, Tensor] = {}
-    before = torch.zeros_like(chain[0].weight)
-    for layer in chain:
-        found[layer] = (binary_weights(layer.weight, before, layer.share) if layer.deployed is None
-                        else layer.deployed)
-        before = before + layer.weight
-    return found
 
 
 class SRResNetBAM(SRResNet):
@@ -91,7 +55,7 @@ class SRResNetBAM(SRResNet):
         return first + through(body[-2:], x)
 
 
-class SRResNetBAMSR(SRResNetSR):
+class SRResNetBAMSR(Accumulation, SRResNetSR):
     """SRResNet's task around a network of bits, another recipe, and a model of bits."""
 
     reading = ("the quantisers as in vdsr_bam, each with a batch normalisation of its own before the sign; the "
@@ -105,27 +69,13 @@ class SRResNetBAMSR(SRResNetSR):
     """`grid`, `least`: see vdsr_bam. `schedule`: `halved` after each fifth of the steps, or `cosine`."""
     choices: ClassVar = {**SRResNetSR.choices, "schedule": ("halved", "cosine")}
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the grid of shares."""
-        super().__init__(settings)
-        grid, least = self.settings["grid"], self.settings["least"]
-        if not grid or not all(isinstance(share, int | float) and 0 <= share <= 1 for share in grid):
-            raise self.wrong("grid", "it must be a list of shares from 0 to 1")
-        if max(grid) < least:
-            raise self.wrong("least", f"the grid has no share as large ({grid})")
-
     def network(self) -> nn.Module:
         """The network, with shares of 0."""
         return SRResNetBAM(**{key: self.settings[key] for key in ("scales", "blocks", "width", "bias", "last_std")})
 
     def build(self) -> dict[str, nn.Module]:
-        """`net`, with the least shares that are allowed until they are chosen for the first time."""
-        net: Any = self.network()
-        least = min(share for share in self.settings["grid"] if share >= self.settings["least"])
-        for chain in net.chains():
-            for layer in chain[1:]:
-                layer.share.fill_(least)
-        return {"net": net}
+        """`net`."""
+        return {"net": self.with_least_shares(self.network())}
 
     def phases(self) -> list[Phase]:
         """One phase, one player; after every 100th step the shares are chosen anew."""
@@ -138,13 +88,7 @@ class SRResNetBAMSR(SRResNetSR):
         return schedules.steps(5, 0.5) if self.settings["schedule"] == "halved" else super().schedule()
 
     def _after(self, context: Context) -> None:
-        if (context.step + 1) % EVERY == 0:
-            net: Any = context.networks["net"]
-            errors = [error for chain in net.chains()
-                      for error in choose_shares(SimpleNamespace(body=chain),  # type: ignore[arg-type]
-                                                 self.settings["grid"], self.settings["least"])]
-            log.info("step %d: ||W - W^B|| of the layers: %s", context.step + 1,
-                     ", ".join(f"{error ** 0.5:.4g}" for error in errors))
+        self.choose(context.networks["net"], context.step)
 
     def store(self, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Eight signs a byte and one size for each binary layer in place of its latent weights and share."""
@@ -176,6 +120,4 @@ def binary_layers(network: nn.Module) -> dict[str, BinaryConv]:
     return {name: layer for name, layer in network.named_modules() if isinstance(layer, BinaryConv)}
 
 
-TRAINING = ("share",)
-"""What of a binary layer serves training alone, beside its latent weights."""
 METHOD = SRResNetBAMSR
