@@ -3,8 +3,8 @@
     python benchmarks/classical.py [--rounds 3]
 
 The plain ways: scikit-learn's orthogonal_mp_gram, K-SVD with all singular pairs of each atom, DAISY of scikit-image,
-anchors' neighbours by distance and sort, windows one by one, the bilateral filter pixel by pixel, exemplars of a hole by
-differences, one patch at a time. One thread; the least of the rounds counts. Prints a table.
+anchors' neighbours by distance and sort, windows one by one, the bilateral filter pixel by pixel, exemplars of a hole
+by differences, one patch at a time. One thread; the least of the rounds counts. Prints a table.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ from restore_ml.data import shards
 from restore_ml.degradations.resize import imresize, modcrop
 from restore_ml.tasks.base import Material
 from restore_ml.training.sampler import Sampler, Steps
+from restore_ml.training.workers import WidePipes
 
 BATCH, PATCH, SCALE = 16, 96, 2
 RUN = {"batch": BATCH, "patch": PATCH, "scales": [SCALE]}
@@ -107,11 +108,16 @@ class Loader:
         self.dataset = dataset
         self.samples = len(dataset) * BATCH  # type: ignore[arg-type]
         self.loader = DataLoader(dataset, batch_size=None, num_workers=workers, persistent_workers=workers > 0,
-                                 multiprocessing_context="spawn" if workers else None,
+                                 multiprocessing_context=self.context(dataset) if workers else None,
                                  prefetch_factor=4 if workers else None)
         before = set(multiprocessing.active_children())
         self.once()  # starts the workers and reads the files once
         self.processes = [os.getpid(), *(child.pid for child in set(multiprocessing.active_children()) - before)]
+
+    @staticmethod
+    def context(dataset: Dataset[Any]) -> str | WidePipes:
+        """That of our own training for our shards; the usual one for the others, whose floats take no pipe."""
+        return WidePipes() if isinstance(dataset, Steps) else "spawn"
 
     def once(self) -> tuple[float, float]:
         """(samples a second, processor time a sample in microseconds) of one pass."""

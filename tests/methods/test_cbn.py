@@ -11,7 +11,7 @@ from restore_ml.data.shards import Record, write
 from restore_ml.degradations.colour import rgb_to_ycbcr
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
-from restore_ml.methods.face_super_resolution.cbn import MIDDLE, Branch, Cbn, Correspondence, Stage, by_muon
+from restore_ml.methods.face_super_resolution.cbn import Branch, Cbn, Correspondence, Stage, by_muon
 from restore_ml.nn.muon import Muon
 from restore_ml.tasks.base import Material
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
@@ -172,7 +172,7 @@ def test_the_gate_lies_between_0_and_1_and_sees_the_moved_prior():
     assert (gates[0][1] > 0).all() and (gates[0][1] < 1).all() and gates[0][1].shape == (2, 1, 16, 16)
     assert torch.equal(gates[0][0][:, 3:], moved[0]) and not torch.equal(moved[0], prior)
     with torch.no_grad():
-        assert torch.equal(moved[0], stage.align(picture - MIDDLE, prior)), "the prior moves, not the picture"
+        assert torch.equal(moved[0], stage.align(picture - 0.45, prior)), "the prior moves, not the picture"
     assert layers_of(stage.gate) == ["conv3/1 3", "relu"] * 3 + ["conv3/1 1", "sigmoid"]
     assert stage.gate[0].in_channels == 4
 

@@ -9,7 +9,8 @@ from torch.nn import functional
 from restore_ml.base.errors import UserError
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Model
-from restore_ml.methods.super_resolution.srresnet import SRResNet, sub_pixel
+from restore_ml.methods.super_resolution.srresnet import SRResNet
+from restore_ml.nn.blocks import sub_pixel
 from restore_ml.nn.muon import Muon
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.methods.enlarging import fixed_batch, method, paper, parameters, step_of

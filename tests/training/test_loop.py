@@ -7,11 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from restore_ml.base.errors import UserError
 from restore_ml.data import shards
-from restore_ml.training import checkpoint, loop
+from restore_ml.training import checkpoint, loop, workers
 from restore_ml.training.divergence import Diverged
 from restore_ml.training.loop import fit_networks
 from restore_ml.training.sampler import Sampler, Steps
@@ -44,26 +43,34 @@ def data(tmp_path):
 
 def test_probe_1_draws_differ_between_epochs_with_workers(data):
     sampler = toy.job(data, data.folder / "c").sampler
-    loader = DataLoader(Steps(sampler, 0, 10), batch_size=None, num_workers=2, multiprocessing_context="spawn")
     seen: dict[str, list[torch.Tensor]] = {}
-    for batch in loader:
+    for batch in workers.batches(Steps(sampler, 0, 10), 2):
         for identity, image in zip(batch.ids, batch.target["image"], strict=True):
             seen.setdefault(identity, []).append(image)
     for crops in seen.values():
         assert not all(np.array_equal(crops[0], crop) for crop in crops[1:])
 
 
+def test_the_workers_pipes_hold_a_batch_of_pictures():
+    fcntl = pytest.importorskip("fcntl")
+    if not hasattr(fcntl, "F_GETPIPE_SZ"):
+        pytest.skip("this system does not say how wide a pipe is")
+    queue = workers.WidePipes().Queue()
+    assert fcntl.fcntl(queue._writer.fileno(), fcntl.F_GETPIPE_SZ) == 16 * 2**16
+    queue.put(np.arange(300_000))
+    assert np.array_equal(queue.get(timeout=30), np.arange(300_000))
+    queue.close()
+
+
 def test_probe_11_any_number_of_workers_gives_the_same_batches(data):
     sampler = toy.job(data, data.folder / "c").sampler
 
-    def epoch(workers):
-        context = "spawn" if workers else None
-        loader = DataLoader(Steps(sampler, 3, 9), batch_size=None, num_workers=workers, multiprocessing_context=context)
-        return np.concatenate([batch.inputs["image"] for batch in loader])
+    def epoch(count):
+        return np.concatenate([batch.inputs["image"] for batch in workers.batches(Steps(sampler, 3, 9), count)])
 
     want = epoch(0)
     assert np.array_equal(want, epoch(0))
-    assert all(np.array_equal(want, epoch(workers)) for workers in (1, 3))
+    assert all(np.array_equal(want, epoch(count)) for count in (1, 3))
 
 
 def test_processes_share_the_batch_without_overlap(data):

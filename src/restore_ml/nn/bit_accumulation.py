@@ -106,7 +106,7 @@ class Accumulation(Method):
         for chain in net.chains():
             for layer in chain[1:]:
                 layer.share.fill_(least)
-        return net  # type: ignore[no-any-return]
+        return net
 
     def choose(self, net: Any, step: int) -> None:
         """After the step of that number (from 0), if it is a 100th: the shares of least error."""

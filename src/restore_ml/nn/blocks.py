@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -10,6 +11,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from restore_ml.base.errors import UserError
 
 Wrap = Callable[[nn.Module], nn.Module]
+
+MIDDLE = 0.45
+"""About the mean of luma and of RGB (0 ... 1) over photographs: a network that sees a picture less it does not take
+zeros beyond the border for a black frame."""
 
 
 def norm_layer(kind: str, channels: int) -> nn.Module:
@@ -29,6 +34,16 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
 def maybe_spectral(module: nn.Module, spectral: bool) -> nn.Module:
     """The layer, with its weight divided by its largest singular value (Miyato et al., ICLR 2018) when `spectral`."""
     return spectral_norm(module) if spectral else module
+
+
+def sub_pixel(scale: int, width: int) -> nn.Sequential:
+    """N x width x h x w to N x width x sh x sw: Conv 3 x 3, PixelShuffle, PReLU, by 2 as often as the scale (2, 4, 8)
+    needs, or once by 3."""
+    factors = [3] if scale == 3 else [2] * int(math.log2(scale))
+    layers: list[nn.Module] = []
+    for factor in factors:
+        layers += [nn.Conv2d(width, factor**2 * width, 3, padding=1), nn.PixelShuffle(factor), nn.PReLU()]
+    return nn.Sequential(*layers)
 
 
 class ResidualBlock(nn.Module):

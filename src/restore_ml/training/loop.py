@@ -25,12 +25,11 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.seeds import derive
-from restore_ml.training import precision, processes
+from restore_ml.training import precision, processes, workers
 from restore_ml.training.divergence import check
 from restore_ml.training.ema import Average
 from restore_ml.training.history import History
@@ -76,7 +75,7 @@ def fit_networks(job: Job) -> Training:
     else:
         training.history.cut(0)
     processes.assert_equal(training.replicated(), process)
-    batches, saved = _batches(job, training.done, total), time.monotonic()
+    batches, saved = workers.batches(Steps(job.sampler, training.done, total), job.workers), time.monotonic()
     for number in range(training.phase, len(phases)):
         phase = phases[number]
         if training.phase != number:
@@ -93,15 +92,6 @@ def fit_networks(job: Job) -> Training:
     processes.assert_equal(training.replicated(), process)
     save(training, path, process, job.sampler.ids)
     return training
-
-
-def _batches(job: Job, first: int, last: int) -> Iterator[Batch[np.ndarray]]:
-    """The batches of the steps that are left, made by worker processes or, with none, in this one."""
-    steps = Steps(job.sampler, first, last)
-    if not job.workers:
-        return map(steps.__getitem__, range(len(steps)))
-    return iter(DataLoader(steps, batch_size=None, num_workers=job.workers,  # type: ignore[arg-type]
-                           multiprocessing_context="spawn"))
 
 
 def _start(job: Job, process: PartialState) -> Training:

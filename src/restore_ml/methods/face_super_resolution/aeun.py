@@ -17,13 +17,12 @@ from torch.nn import functional
 
 from restore_ml.data.domains.faces import ATTRIBUTES
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
-from restore_ml.losses.perceptual import taps_of, term_name
-from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
+from restore_ml.losses.perceptual import feature_error
+from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
 from restore_ml.nn.attribute_autoencoder import Discriminator, Generator
+from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.tasks.base import Material
-from restore_ml.tasks.face_super_resolution.cases import parse_degradation
-from restore_ml.tasks.face_super_resolution.task import KINDS, SCALE
-from restore_ml.training import schedules
+from restore_ml.training import schedules, urdgn_recipe
 
 CHOSEN = ("Bald", "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bushy_Eyebrows",
           "Eyeglasses", "Gray_Hair", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes", "No_Beard", "Smiling",
@@ -32,19 +31,17 @@ CHOSEN = ("Bald", "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "
 PLACES = [ATTRIBUTES.index(name) for name in CHOSEN]
 
 
-class Aeun(Method):
+class Aeun(FixedFaces):
     """Squared error first (`pixel`, of which the paper has nothing), then against the discriminator (`gan`).
 
-    `patch`: height and width of the faces, 64 or 128, those of the task. `kinds`: the degradations that it is trained
-    on, one drawn a sample. `width`, `d_width`, `d_hidden`: channels of generator, discriminator and its linear layer;
-    `stn`: with spatial transformers. `adversarial_decay` an epoch of `epoch_steps` down to `adversarial_floor`;
+    `patch`, `kinds` and `jitter`: see `FixedFaces`. `width`, `d_width`, `d_hidden`: channels of generator,
+    discriminator and its linear layer; `stn`: with spatial transformers. The recipe is that of URDGN
+    (training/urdgn_recipe.py): `adversarial_decay` an epoch of `epoch_steps` down to `adversarial_floor`;
     `lr_decay` an epoch down to 1e-6. `margin`: see `gates`; 0 lets both play always. `schedule`: `paper` (a fiftieth of
     the rate for 50 steps, a fifth for 50 more, then the decay) or `cosine` (to zero); the generator's runs over both
-    phases as one. `jitter`: largest relative change of a training face's gain and offset, a draw a channel. Without
-    `features:` there is no perceptual term.
+    phases as one. Without `features:` there is no perceptual term.
     """
 
-    task = "face_super_resolution"
     inputs = ("attributes",)
     paper: ClassVar[dict[str, Any]] = {
         "width": 32, "stn": True, "d_width": 32, "d_hidden": 1024, "kinds": ["plain"], "pixel_weight": 1.0,
@@ -53,27 +50,13 @@ class Aeun(Method):
         "lr_decay": 0.95, "schedule": "paper", "jitter": 0.0, "steps": {"pixel": 0, "gan": 174_000}, "batch": 64,
         "patch": 128, "ema": 0.0,
     }
-    choices: ClassVar = {"patch": (128, 64), "optimiser": ("rmsprop", "adam"), "schedule": ("paper", "cosine")}
+    choices: ClassVar = {**FixedFaces.choices, "optimiser": ("rmsprop", "adam"), "schedule": ("paper", "cosine")}
     reading = ("which 18 attributes; an unknown one is the mean over the training faces; faces of 64 pixels drop one "
                "encoder stage; the discriminator sees the whole batch three times instead of half of it; wrong "
                "attributes are those of another face of the batch; its loss is the mean over all three, a third each; "
                "a phase of pixels alone may come first, the generator's rate running over both as one; the perceptual "
                "term is on the features that the run names, in their own units")
     stored_networks = ("generator",)
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the kinds of degradation."""
-        super().__init__(settings)
-        unknown = [kind for kind in self.settings["kinds"] if kind not in KINDS]
-        if unknown or not self.settings["kinds"]:
-            raise self.wrong("kinds", f"it must name some of {', '.join(KINDS)}")
-
-    def unsupported(self, degradation: str) -> str | None:
-        """Another size of faces, and kinds that it was not trained on."""
-        size, kind = parse_degradation(degradation)
-        if size != self.settings["patch"]:
-            return f"made for faces of {self.settings['patch']} pixels"
-        return None if kind in self.settings["kinds"] else "not trained on it (its setting `kinds`)"
 
     def build(self) -> dict[str, nn.Module]:
         """`generator` and `discriminator`."""
@@ -107,14 +90,13 @@ class Aeun(Method):
         s = self.settings
         if s["schedule"] == "cosine":
             return schedules.cosine()(step, steps)
-        warm = 1 / 50 if step < 50 else 1 / 5 if step < 100 else 1.0
-        return warm * max(s["lr_decay"] ** (step // s["epoch_steps"]), 1e-6 / s["lr"])
+        return urdgn_recipe.falling_rate(s["lr"], s["lr_decay"], s["epoch_steps"])(step, steps)
 
     def adversarial_weight(self, step: int) -> float:
         """Its weight in that step of the phase: it falls with the epochs."""
         s = self.settings
-        epoch = step // s["epoch_steps"]
-        return max(s["adversarial_weight"] * s["adversarial_decay"] ** epoch, s["adversarial_floor"])
+        return urdgn_recipe.adversarial_weight(step // s["epoch_steps"], s["adversarial_weight"],
+                                               s["adversarial_decay"], s["adversarial_floor"])
 
     def pixel_loss(self, context: Context) -> dict[str, Tensor]:
         """Mean squared error of pictures in [-1, 1]."""
@@ -135,31 +117,16 @@ class Aeun(Method):
         judged = context.networks["discriminator"](restored, self.told(context.inputs))
         terms = {"mse": s["pixel_weight"] * functional.mse_loss(restored, truth),
                  "adversarial": self.adversarial_weight(context.step) * generator_term("bce", judged)}
-        features = context.slots.get("features")
-        if features is not None and s["perceptual_weight"] > 0:
-            tap = s["perceptual_tap"]
-            with torch.no_grad():
-                target = taps_of(features, (truth + 1) / 2, [tap])[tap]
-            error = functional.mse_loss(taps_of(features, (restored + 1) / 2, [tap])[tap], target)
-            terms[term_name("perceptual", features)] = s["perceptual_weight"] * error
+        terms |= feature_error(context.slots.get("features"), (restored + 1) / 2, (truth + 1) / 2, s["perceptual_tap"],
+                               s["perceptual_weight"])
         return {name: plays * term for name, term in terms.items()}
 
     def gates(self, context: Context) -> tuple[Tensor, Tensor]:
-        """1 or 0 for the discriminator and the generator: who plays in this step.
-
-        The discriminator rests while it is too good (its error on the real or on the unreal below `margin`), the
-        generator while it is too bad (one of them above 1 - `margin`); both play where both would rest.
-        """
+        """1 or 0 for the discriminator and the generator: who plays in this step, by the discriminator's errors on
+        the real and on the unreal."""
         def decide() -> tuple[Tensor, Tensor]:
-            real, fake, wrong = (term.detach() for term in self._errors(context))
-            margin = self.settings["margin"]
-            unreal = (fake + wrong) / 2
-            good = (torch.minimum(real, unreal) < margin).float()
-            bad = (torch.maximum(real, unreal) > 1 - margin).float()
-            if margin <= 0:
-                good, bad = torch.zeros_like(good), torch.zeros_like(bad)
-            both = good * bad
-            return 1 - good + both, 1 - bad + both
+            real, fake, wrong = self._errors(context)
+            return urdgn_recipe.who_plays(real, (fake + wrong) / 2, self.settings["margin"])
 
         return context.once("gates", decide)
 
@@ -176,26 +143,14 @@ class Aeun(Method):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) and, where they are known, `attributes`, to `sr`, clipped to [0, 1].
         `UserError` for another size than the network's own."""
-        side = self.settings["patch"] // SCALE
-        if tuple(inputs["lr"].shape[2:]) != (side, side):
-            height, width = inputs["lr"].shape[2:]
-            raise self.wrong("patch", f"its network takes faces of {side} x {side} pixels, not {width} x {height}")
-        restored = model.networks["generator"](_centred(inputs["lr"]), self.told(inputs)).float()
+        lr = _centred(self.small(inputs))
+        restored = model.networks["generator"](lr, self.told(inputs)).float()
         return {"sr": ((restored + 1) / 2).clip(0, 1)}
 
     def _faces(self, context: Context) -> tuple[Tensor, Tensor]:
-        """The small faces and the true ones in [-1, 1], in other light where the run has `jitter`: each channel of a
-        face is multiplied by 1 + u and v is added, u and v uniform up to `jitter`. Making a face small keeps that."""
-        jitter, pair = self.settings["jitter"], (context.inputs["lr"], context.target["hr"])
-        if not jitter:
-            return _centred(pair[0]), _centred(pair[1])
-
-        def lit() -> tuple[Tensor, Tensor]:
-            count, channels = pair[0].shape[:2]
-            gain, offset = context.uniform(pair[0].new_empty(2, count, channels, 1, 1), -jitter, jitter)
-            return _centred((1 + gain) * pair[0] + offset), _centred((1 + gain) * pair[1] + offset)
-
-        return context.once("faces", lit)
+        """The small faces and the true ones in [-1, 1], in other light where the run has `jitter`."""
+        small, truth = self.faces(context)
+        return _centred(small), _centred(truth)
 
     def _restored(self, context: Context) -> Tensor:
         """The generator's faces in [-1, 1]: one forward pass a step for both players."""
@@ -215,22 +170,7 @@ class Aeun(Method):
         return context.once("errors", judge)
 
     def _optimiser(self, parameters: NamedParameters) -> torch.optim.Optimizer:
-        made: torch.optim.Optimizer
-        if self.settings["optimiser"] == "adam":
-            made = torch.optim.Adam(parameters, self.settings["lr"], betas=(0.5, 0.999))
-        else:
-            made = torch.optim.RMSprop(parameters, self.settings["lr"], alpha=0.9, eps=1e-8)
-        made.register_step_pre_hook(rest)
-        return made
-
-
-def rest(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-    """Before a step: where all gradients are zero, as of a player whom the margin stops, take them away, so that the
-    step changes nothing, neither weights (Adam's momentum would move them) nor the optimiser's averages."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-    if not any(p.grad.any() for p in parameters):
-        for parameter in parameters:
-            parameter.grad = None
+        return urdgn_recipe.optimiser(self.settings["optimiser"], self.settings["lr"], parameters)
 
 
 def _centred(pictures: Tensor) -> Tensor:

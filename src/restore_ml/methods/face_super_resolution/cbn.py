@@ -18,6 +18,7 @@ from torch.nn import functional
 from restore_ml.degradations.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
+from restore_ml.nn.blocks import MIDDLE
 from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.nn.muon import Muon
 from restore_ml.nn.spatial_transformer import similarity_matrix
@@ -29,9 +30,6 @@ STAGES = 3
 """Each enlarges twice."""
 DEPTHS = (4, 4, 3)
 """Convolutions of each width in a branch, before the last one."""
-MIDDLE = 0.45
-"""Of luma: the networks see Y minus this."""
-
 
 class Branch(nn.Sequential):
     """N x `channels` x H x W to N x 1 x H x W: four, four and three convolutions 3 x 3 with ReLU, of the three

@@ -19,30 +19,27 @@ from torch.nn import functional
 from restore_ml.arrays import Arrays, ArraySpec
 from restore_ml.degradations.resize import imresize
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
-from restore_ml.losses.perceptual import taps_of, term_name
-from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
+from restore_ml.losses.perceptual import feature_error
+from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
 from restore_ml.nn.face_priors import FSRNet, Restored
-from restore_ml.nn.other_light import in_other_light
+from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.tasks.face_super_resolution.annotations import LANDMARKS, LEARNED, PARTS, learned
-from restore_ml.tasks.face_super_resolution.cases import parse_degradation
-from restore_ml.tasks.face_super_resolution.task import KINDS, SCALE
+from restore_ml.tasks.face_super_resolution.task import SCALE
 from restore_ml.training import schedules
 
 
-class Fsrnet(Method):
+class Fsrnet(FixedFaces):
     """`pixel`: coarse face, fine face and priors; `gan`, where it has steps: the same against the discriminator.
 
-    `patch`: height and width of the faces that it is trained on. `kinds`: the degradations, one drawn a sample.
-    `width`, `blocks`, `encoder_blocks`, `prior_width`, `hourglasses`, `depth`: see `FSRNet`; `d_width`: channels of the
-    discriminator. `fine_weight` and `prior_weight` (alpha and beta of equation 3) beside the coarse face's 1, all
-    halved; with a `prior_weight` of 0 nothing is told of landmarks and parts. `sigma`: of a landmark's heatmap, in its
-    pixels. Without `features:` FSRGAN has no perceptual term. `schedule`: `constant`, or `cosine` (to zero, over both
-    phases as one). `residual`: see `FSRNet`. `jitter`: largest relative change of a training face's gain and offset, a
-    draw a channel.
+    `patch`, `kinds` and `jitter`: see `FixedFaces`, though the net itself takes other sizes too. `width`, `blocks`,
+    `encoder_blocks`, `prior_width`, `hourglasses`, `depth`: see `FSRNet`; `d_width`: channels of the discriminator.
+    `fine_weight` and `prior_weight` (alpha and beta of equation 3) beside the coarse face's 1, all halved; with a
+    `prior_weight` of 0 nothing is told of landmarks and parts. `sigma`: of a landmark's heatmap, in its pixels. Without
+    `features:` FSRGAN has no perceptual term. `schedule`: `constant`, or `cosine` (to zero, over both phases as one).
+    `residual`: see `FSRNet`.
     """
 
-    task = "face_super_resolution"
     paper: ClassVar[dict[str, Any]] = {
         "width": 64, "blocks": 3, "encoder_blocks": 12, "prior_width": 128, "hourglasses": 2, "depth": 4,
         "residual": False, "d_width": 64, "kinds": ["plain"], "fine_weight": 1.0, "prior_weight": 1.0, "sigma": 1.0,
@@ -50,7 +47,7 @@ class Fsrnet(Method):
         "lr": 2.5e-4, "schedule": "constant", "jitter": 0.0, "steps": {"pixel": 200_000, "gan": 0}, "batch": 14,
         "patch": 128, "ema": 0.0,
     }
-    choices: ClassVar = {"patch": (128, 64), "optimiser": ("rmsprop", "adam"), "schedule": ("constant", "cosine")}
+    choices: ClassVar = {**FixedFaces.choices, "optimiser": ("rmsprop", "adam"), "schedule": ("constant", "cosine")}
     reading = ("five landmarks and nine parts, those of the project's faces, instead of 81 and 11; parsing maps are "
                "shares of a pixel; the prior's features, not its maps, go into the decoder; one error of the last "
                "maps, none between the hourglasses; errors are means over values, those of priors over the values "
@@ -63,22 +60,12 @@ class Fsrnet(Method):
     stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the kinds of degradation and the faces' size against the depth of the hourglasses."""
+        """Check the faces' size against the depth of the hourglasses."""
         super().__init__(settings)
-        unknown = [kind for kind in self.settings["kinds"] if kind not in KINDS]
-        if unknown or not self.settings["kinds"]:
-            raise self.wrong("kinds", f"it must name some of {', '.join(KINDS)}")
         halved = 2 ** (self.settings["depth"] + 1)
         if self.settings["patch"] % halved:
             raise self.wrong("depth", f"faces of {self.settings['patch']} pixels cannot be halved so often")
         self.multiple = max(1, halved // SCALE)
-
-    def unsupported(self, degradation: str) -> str | None:
-        """Another size of faces, and kinds that it was not trained on."""
-        size, kind = parse_degradation(degradation)
-        if size != self.settings["patch"]:
-            return f"made for faces of {self.settings['patch']} pixels"
-        return None if kind in self.settings["kinds"] else "not trained on it (its setting `kinds`)"
 
     def build(self) -> dict[str, nn.Module]:
         """`generator` and, for FSRGAN, `discriminator`."""
@@ -126,14 +113,8 @@ class Fsrnet(Method):
         s, (shown, truth), fine = self.settings, self._faces(context), self._restored(context).fine.float()
         judged = context.networks["discriminator"](torch.cat([fine, shown], 1))
         terms = self.face_loss(context) | {"adversarial": s["adversarial_weight"] * generator_term("bce", judged)}
-        features = context.slots.get("features")
-        if features is not None and s["perceptual_weight"] > 0:
-            tap = s["perceptual_tap"]
-            with torch.no_grad():
-                target = taps_of(features, truth, [tap])[tap]
-            error = functional.mse_loss(taps_of(features, fine, [tap])[tap], target)
-            terms[term_name("perceptual", features)] = s["perceptual_weight"] * error
-        return terms
+        return terms | feature_error(context.slots.get("features"), fine, truth, s["perceptual_tap"],
+                                     s["perceptual_weight"])
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]."""
@@ -141,13 +122,8 @@ class Fsrnet(Method):
 
     def _faces(self, context: Context) -> tuple[Tensor, Tensor]:
         """The interpolated faces and the true ones, in other light where the run has `jitter`."""
-        def lit() -> tuple[Tensor, Tensor]:
-            lr, truth = in_other_light(context.inputs["lr"], context.target["hr"], self.settings["jitter"],
-                                       context.uniform)
-            return enlarged(lr), truth
-
-        faces: tuple[Tensor, Tensor] = context.once("faces", lit)
-        return faces
+        lr, truth = self.faces(context)
+        return context.once("enlarged", lambda: enlarged(lr)), truth
 
     def _restored(self, context: Context) -> Restored:
         """What the generator gives: one forward pass a step for both players."""

@@ -19,11 +19,10 @@ from torch.nn import functional
 from restore_ml.arrays import Arrays, ArraySpec
 from restore_ml.degradations.rendered_text import text_patch
 from restore_ml.kinds import PICTURE
-from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
+from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
+from restore_ml.nn.fixed_faces import FixedFaces
 from restore_ml.nn.multi_class_gan import Discriminator, Generator
-from restore_ml.nn.other_light import in_other_light
-from restore_ml.tasks.face_super_resolution.cases import parse_degradation
-from restore_ml.tasks.face_super_resolution.task import KINDS, TASK, made_small
+from restore_ml.tasks.face_super_resolution.task import TASK, made_small
 from restore_ml.training import schedules
 
 FACE, TEXT, FAKE = range(3)
@@ -39,23 +38,21 @@ class Pairs:
     classes: Tensor
 
 
-class Mccgn(Method):
+class Mccgn(FixedFaces):
     """Squared error first (`pixel`), then against the discriminator (`gan`).
 
-    `patch`: height and width of the faces that it is trained on. `kinds`: the degradations, one drawn a sample.
-    `width`, `convolutions`, `skips`, `residual`: see `Generator`; `d_width`, `d_hidden`: see `Discriminator`.
-    `text_share`: texts in a batch, for each face. `schedule`: `constant`, or `cosine` (to zero, over both phases as
-    one). `jitter`: largest relative change of a training face's gain and offset, a draw a channel.
+    `patch`, `kinds` and `jitter`: see `FixedFaces`, though the net itself takes other sizes too. `width`,
+    `convolutions`, `skips`, `residual`: see `Generator`; `d_width`, `d_hidden`: see `Discriminator`. `text_share`:
+    texts in a batch, for each face. `schedule`: `constant`, or `cosine` (to zero, over both phases as one).
     """
 
-    task = "face_super_resolution"
     paper: ClassVar[dict[str, Any]] = {
         "width": 64, "convolutions": 8, "skips": False, "residual": False, "d_width": 64, "d_hidden": 1024,
         "kinds": ["blur_noise"], "text_share": 1.0, "pixel_weight": 1.0, "adversarial_weight": 1e-3,
         "matching_weight": 1e-3, "lr": 2e-4, "schedule": "constant", "jitter": 0.0,
         "steps": {"pixel": 100_000, "gan": 100_000}, "batch": 16, "patch": 128, "ema": 0.0,
     }
-    choices: ClassVar = {"patch": (128, 64), "schedule": ("constant", "cosine")}
+    choices: ClassVar = {**FixedFaces.choices, "schedule": ("constant", "cosine")}
     reading = ("that the lecture's abbreviation means this method; faces are enlarged eight times, by one more first "
                "layer, instead of four; the task's blur and noise; channels, kernels and the discriminator's layers; "
                "feature matching is the squared error of the discriminator's last maps, its weight that of the "
@@ -66,22 +63,12 @@ class Mccgn(Method):
     stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the kinds of degradation, the share of texts and the number of convolutions."""
+        """Check the share of texts and the number of convolutions."""
         super().__init__(settings)
-        unknown = [kind for kind in self.settings["kinds"] if kind not in KINDS]
-        if unknown or not self.settings["kinds"]:
-            raise self.wrong("kinds", f"it must name some of {', '.join(KINDS)}")
         if not 0 < self.settings["text_share"] <= 1:
             raise self.wrong("text_share", "it must be above 0 and at most 1")
         if self.settings["convolutions"] % 2:
             raise self.wrong("convolutions", "it must be an even number")
-
-    def unsupported(self, degradation: str) -> str | None:
-        """Another size of faces, and kinds that it was not trained on."""
-        size, kind = parse_degradation(degradation)
-        if size != self.settings["patch"]:
-            return f"made for faces of {self.settings['patch']} pixels"
-        return None if kind in self.settings["kinds"] else "not trained on it (its setting `kinds`)"
 
     def build(self) -> dict[str, nn.Module]:
         """`generator` and `discriminator`."""
@@ -144,8 +131,7 @@ class Mccgn(Method):
         """The step's faces, in other light where the run has `jitter`, and its texts: one forward pass for both players
         and both classes, so that batch norm remembers what it has seen."""
         def make() -> Pairs:
-            given = context.inputs
-            lr, truth = in_other_light(given["lr"], context.target["hr"], self.settings["jitter"], context.uniform)
+            given, (lr, truth) = context.inputs, self.faces(context)
             texts = max(1, round(self.settings["text_share"] * len(lr)))
             small, whole = (2 * torch.cat([faces, given[name][:texts]]) - 1
                             for faces, name in ((lr, "text_lr"), (truth, "text")))

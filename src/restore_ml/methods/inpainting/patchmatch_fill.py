@@ -38,7 +38,7 @@ class Matches:
         self.values, self.side, self.rng, self.whole = values, side, rng, whole(known, side)
         inside = whole(np.ones_like(known), side)
         self.y, self.x = np.nonzero(inside & ~self.whole)
-        self.number = np.full(known.shape, -1)
+        self.number: np.ndarray = np.full(known.shape, -1)
         self.number[self.y, self.x] = np.arange(len(self.y))
         height, width, channels = values.shape
         at, windows = side // 2, sliding_window_view(values, (side, side), (0, 1)).transpose(0, 1, 3, 4, 2)

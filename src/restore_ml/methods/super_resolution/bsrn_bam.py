@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from restore_ml.methods.super_resolution.srresnet import sub_pixel
 from restore_ml.methods.super_resolution.srresnet_bam import SRResNetBAMSR
 from restore_ml.nn.bit_accumulation import AccumulatingConv, kernels
+from restore_ml.nn.blocks import sub_pixel
 
 
 class LB(nn.Module):

@@ -12,9 +12,10 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
-from restore_ml.losses.perceptual import taps_of, term_name
+from restore_ml.losses.perceptual import feature_error
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.methods.super_resolution.srresnet import added_to_bicubic, sub_pixel
+from restore_ml.methods.super_resolution.srresnet import added_to_bicubic
+from restore_ml.nn.blocks import sub_pixel
 from restore_ml.training import schedules
 
 PATHS = (3, 5, 7)
@@ -235,14 +236,8 @@ class MARDGAN(Method):
         judged = context.networks["discriminator"](restored)
         terms = {"adversarial": settings["adversarial_weight"] * generator_term("bce", judged),
                  "l1": settings["pixel_weight"] * functional.l1_loss(restored, truth)}
-        features = context.slots.get("features")
-        if features is not None and settings["perceptual_weight"] > 0:
-            tap = settings["perceptual_tap"]
-            with torch.no_grad():
-                target = taps_of(features, truth, [tap])[tap]
-            error = functional.mse_loss(taps_of(features, restored, [tap])[tap], target)
-            terms[term_name("perceptual", features)] = settings["perceptual_weight"] * error
-        return terms
+        return terms | feature_error(context.slots.get("features"), restored, truth, settings["perceptual_tap"],
+                                     settings["perceptual_weight"])
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]."""

@@ -19,12 +19,10 @@ from torch.nn import functional
 from restore_ml.degradations.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
+from restore_ml.nn.blocks import MIDDLE
 from restore_ml.nn.initialisation import he, normal
 from restore_ml.nn.muon import Muon
 from restore_ml.training import schedules
-
-MIDDLE = 0.45
-"""Of luma, about its mean over photographs: the network sees Y minus this."""
 
 
 class SummedConv(nn.Module):

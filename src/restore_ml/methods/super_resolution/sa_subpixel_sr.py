@@ -12,13 +12,12 @@ from torch.nn import functional
 
 from restore_ml.base.errors import SettingError
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
-from restore_ml.losses.perceptual import taps_of, term_name
+from restore_ml.losses.perceptual import feature_error
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blocks import MIDDLE, sub_pixel
 from restore_ml.nn.self_attention import SelfAttention
 from restore_ml.training import schedules
 
-MIDDLE = 0.45
-"""Of RGB, about its mean over photographs."""
 BICUBIC: dict[int, tuple[list[tuple[float, float, float]], tuple[float, float, float]]] = {
     2: ([(0.11342, 1.02315, -0.13657)], (0.17157, 0.65686, 0.17157)),
     4: ([(0.10695, 1.02661, -0.13356), (0.32507, 0.60727, 0.06766)], (0.0, 1.0, 0.0)),
@@ -63,10 +62,7 @@ class Generator(nn.Module):
         body += [ResidualBlock(width) for _ in range(blocks - half)]
         body += [SelfAttention(width, spectral=spectral, pool=pool)] if attention else []
         self.body = nn.Sequential(*body, nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width))
-        up: list[nn.Module] = []
-        for _ in range(int(math.log2(scale))):
-            up += [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
-        self.up = nn.Sequential(*up)
+        self.up = sub_pixel(scale, width)
         self.tail = nn.Conv2d(width, 3, 9, padding=4)
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -221,14 +217,8 @@ class SelfAttentionSubPixelSR(Method):
         judged = context.networks["discriminator"](restored)
         terms = {"adversarial": settings["adversarial_weight"] * generator_term("bce", judged),
                  "mse": settings["pixel_weight"] * functional.mse_loss(restored, truth)}
-        features = context.slots.get("features")
-        if features is not None and settings["perceptual_weight"] > 0:
-            tap = settings["perceptual_tap"]
-            with torch.no_grad():
-                target = taps_of(features, truth, [tap])[tap]
-            error = functional.mse_loss(taps_of(features, restored, [tap])[tap], target)
-            terms[term_name("perceptual", features)] = settings["perceptual_weight"] * error
-        return terms
+        return terms | feature_error(context.slots.get("features"), restored, truth, settings["perceptual_tap"],
+                                     settings["perceptual_weight"])
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`lr` (N x 3 x h x w in [0, 1]) to `sr`, clipped to [0, 1]."""

@@ -3,7 +3,6 @@ biases that is the full-precision parent of a binary network (Xin et al., ECCV 2
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,21 +13,9 @@ from torch.nn import functional
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
 from restore_ml.methods.super_resolution.sa_subpixel_sr import ResidualBlock
+from restore_ml.nn.blocks import MIDDLE, sub_pixel
 from restore_ml.nn.muon import Muon
 from restore_ml.training import schedules
-
-MIDDLE = 0.45
-"""Of RGB, about its mean over photographs."""
-
-
-def sub_pixel(scale: int, width: int) -> nn.Sequential:
-    """N x width x h x w to N x width x sh x sw: Conv 3 x 3, PixelShuffle, PReLU, by 2 as often as the scale (2, 4, 8)
-    needs, or once by 3."""
-    factors = [3] if scale == 3 else [2] * int(math.log2(scale))
-    layers: list[nn.Module] = []
-    for factor in factors:
-        layers += [nn.Conv2d(width, factor**2 * width, 3, padding=1), nn.PixelShuffle(factor), nn.PReLU()]
-    return nn.Sequential(*layers)
 
 
 class SRResNet(nn.Module):

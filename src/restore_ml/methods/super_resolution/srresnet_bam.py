@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from restore_ml.method import Context, Phase
 from restore_ml.methods.super_resolution.srresnet import SRResNet, SRResNetSR
 from restore_ml.nn.binary import BinaryConv, bits_of, multiply_adds, with_signs, without_signs
-from restore_ml.nn.bit_accumulation import TRAINING, Accumulation, AccumulatingConv, kernels
+from restore_ml.nn.bit_accumulation import TRAINING, AccumulatingConv, Accumulation, kernels
 from restore_ml.training import schedules
 
 

@@ -1,8 +1,8 @@
 """VDSR with one-bit weights and activations, by the Bit-Accumulation Mechanism (Xin, Wang, Jiang, Li, Huang, Gao,
 "Binarized Neural Network for Single Image Super Resolution", ECCV 2020).
 
-y = x + R(M(E(x))) on the bicubic-enlarged luma: E and R are ordinary convolutions, the layers of M are binary and add up
-their weights and their activations (nn/bit_accumulation.py has the equations). What is stored is one bit a weight.
+y = x + R(M(E(x))) on the bicubic-enlarged luma: E and R are ordinary convolutions, the layers of M are binary and add
+up their weights and their activations (nn/bit_accumulation.py has the equations). What is stored is one bit a weight.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from restore_ml.method import Context
 from restore_ml.methods.super_resolution.vdsr_bnn import SIZES, VDSRBNN, BinaryVDSRNet
 from restore_ml.nn.binary import Planes
-from restore_ml.nn.bit_accumulation import TRAINING, Accumulation, AccumulatingConv, kernels
+from restore_ml.nn.bit_accumulation import TRAINING, AccumulatingConv, Accumulation, kernels
 
 
 class BAMNet(BinaryVDSRNet):

@@ -67,7 +67,8 @@ class SuperResolution(Protocol):
 
 
 def _luma(restored: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Studio-swing luma of both, not rounded; a grey picture is its own luma, as in the published Set14 rows."""
+    """Studio-swing luma of both, not rounded; a grey picture is its own luma. Published rows of Set14 take luma of its
+    grey picture too, which reads higher (`restore_ml.evaluation.published.APART`)."""
     if (truth == truth[:, :, :1]).all():
         return restored.mean(axis=2), truth[:, :, 0].astype(np.float64)
     return luma(restored), luma(truth)
