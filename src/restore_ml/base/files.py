@@ -8,7 +8,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOTTY, errno.EB
 """What disks say that cannot flush: some network disks."""
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, flush it to disk, then rename it into place.
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of `path` to fill; it is flushed to disk and renamed into place at the end.
 
     A reader sees the old file or the new one, never a part, whenever the process is killed; `sweep` takes away what a
     killed process left. The file has the permissions that the user's umask gives. A full disk is an `OSError` with
@@ -30,7 +32,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _new_neighbour(path)
     try:
-        write(temporary)
+        yield temporary
         with open(temporary, "rb+") as file:
             _flush(file.fileno())
         os.replace(temporary, path)
@@ -43,6 +45,12 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill the file; see `whole`."""
+    with whole(path) as temporary:
+        write(temporary)
 
 
 def _new_neighbour(path: Path) -> Path:

@@ -12,6 +12,7 @@ import mmap
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 
 from restore_ml.base.errors import UserError
-from restore_ml.base.files import sha256, write_whole
+from restore_ml.base.files import sha256, whole
+from restore_ml.data.shard_layout import Layout, Place, view
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float32")
 HELD = 2**27
@@ -62,29 +64,16 @@ def write_together(paths: Sequence[Path], rows: Iterable[Sequence[Record]]) -> i
 
     Every file is written whole or not at all, and none before the last row has come.
     """
-    return _write_into([], list(paths), rows)
-
-
-def _write_into(writers: list[pa.ipc.RecordBatchFileWriter], paths: list[Path],
-                rows: Iterable[Sequence[Record]]) -> int:
-    """Open a writer for the first of the paths and go on with the others; the rows come when all are open.
-
-    So each file's `write_whole` ends after the last row: the files appear together.
-    """
     count = 0
-    if not paths:
+    with ExitStack() as stack:  # leaves in the opposite order: each file is closed, then renamed
+        writers = []
+        for path in paths:
+            sink = stack.enter_context(pa.OSFile(str(stack.enter_context(whole(path))), "wb"))
+            writers.append(stack.enter_context(pa.ipc.new_file(sink, _SCHEMA)))
         for row in rows:
             for writer, record in zip(writers, row, strict=True):
                 writer.write_batch(pa.RecordBatch.from_pylist([_row(record)], schema=_SCHEMA))
             count += 1
-        return count
-
-    def fill(temporary: Path) -> None:
-        nonlocal count
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-            count = _write_into([*writers, writer], paths[1:], rows)
-
-    write_whole(paths[0], fill)
     return count
 
 
@@ -115,7 +104,7 @@ class Shard(Sequence[Record]):
             raise self._broken(error) from None
         if not self._reader.schema.equals(_SCHEMA):
             raise self._broken("it holds other columns than records have")
-        self._layout = _Layout(len(self))
+        self._layout = Layout(len(self))
 
     def _broken(self, reason: object) -> UserError:
         return UserError(f"The shard {self.path} is broken ({' '.join(str(reason).split())}); delete it and run `dvc "
@@ -175,7 +164,7 @@ class Shard(Sequence[Record]):
         if places is None:
             places = self._places(index)
             self._layout.put(index, places)
-        return {name: _view(self._map, dtype, shape, start) for name, dtype, shape, start in places}
+        return {name: view(self._map, dtype, shape, start) for name, dtype, shape, start in places}
 
     def _places(self, index: int) -> list[Place]:
         values = self._batch(index).column("arrays")[0].values
@@ -194,46 +183,6 @@ class Shard(Sequence[Record]):
                     or math.prod(shape) * np.dtype(dtype).itemsize != length:
                 raise self._broken(f"the array {name} does not have the bytes of its shape")
         return places
-
-
-Place = tuple[str, str, tuple[int, ...], int]
-"""One array of a record: name, dtype, shape and the byte of the file at which it starts."""
-
-
-def _view(file: mmap.mmap, dtype: str, shape: tuple[int, ...], start: int) -> np.ndarray:
-    view: np.ndarray = np.ndarray(shape, dtype, file, start)
-    if view.flags.aligned:
-        return view
-    copy = view.copy()  # behind an array with an odd number of bytes
-    copy.flags.writeable = False
-    return copy
-
-
-class _Layout:
-    """Where the arrays of a shard's records lie, once seen; some ten bytes an array, for records of one kind."""
-
-    def __init__(self, records: int) -> None:
-        self._records = records
-        self._kind: list[tuple[str, str, int]] | None = None
-
-    def get(self, index: int) -> list[Place] | None:
-        """The places of a record that was put here."""
-        if self._kind is None or self._starts[index, 0] < 0:
-            return None
-        return [(name, dtype, tuple(shape[:sides]), start) for (name, dtype, sides), shape, start in zip(
-            self._kind, self._shapes[index].tolist(), self._starts[index].tolist(), strict=True)]
-
-    def put(self, index: int, places: list[Place]) -> None:
-        """Remember a record, when it has the names, dtypes and dimensions of the first one that was put here."""
-        kind = [(name, dtype, len(shape)) for name, dtype, shape, _ in places]
-        if self._kind is None and kind:
-            self._kind = kind
-            self._starts = np.full((self._records, len(kind)), -1, np.int64)
-            self._shapes = np.zeros((self._records, len(kind), max(sides for _, _, sides in kind)), np.int32)
-        if kind and kind == self._kind:
-            self._starts[index] = [start for *_, start in places]
-            for row, (_, _, shape, _) in zip(self._shapes[index], places, strict=True):
-                row[:len(shape)] = shape
 
 
 class Shards(Sequence[Record]):
