@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,17 +118,17 @@ def mlflow_runs(root: Path, days: float) -> list[Item]:
     for experiment in client.search_experiments(ViewType.ALL):
         if experiment.name not in (*names, "restore-training"):
             continue
-        token = None
-        while True:
-            page = client.search_runs([experiment.experiment_id], "", ViewType.ALL, 1000, page_token=token)
-            for run in page:
-                reason = _why(client, run, named, days)
-                if reason:
-                    items.append(Item("mlflow run", run.info.run_id, _run_size(client, run), reason))
-            token = page.token
-            if not token:
-                break
+        for run in store.every(partial(_page, client, experiment.experiment_id)):
+            reason = _why(client, run, named, days)
+            if reason:
+                items.append(Item("mlflow run", run.info.run_id, _run_size(client, run), reason))
     return items
+
+
+def _page(client: MlflowClient, experiment: str, token: str | None) -> Any:
+    from mlflow.entities import ViewType
+
+    return client.search_runs([experiment], "", ViewType.ALL, 1000, page_token=token)
 
 
 def _why(client: MlflowClient, run: Any, named: set[str], days: float) -> str:

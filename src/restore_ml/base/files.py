@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,16 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill the file; see `whole`."""
     with whole(path) as temporary:
         write(temporary)
+
+
+def copy_files(source: Path, target: Path, endings: tuple[str, ...]) -> None:
+    """Copy a folder's own files of these endings, not those of its folders, into a new folder, each flushed to disk."""
+    target.mkdir(parents=True)
+    for path in sorted(source.glob("*")):
+        if path.suffix in endings:
+            shutil.copyfile(path, target / path.name)
+            with open(target / path.name, "rb+") as file:
+                _flush(file.fileno())
 
 
 def _new_neighbour(path: Path) -> Path:

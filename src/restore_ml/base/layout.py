@@ -55,6 +55,9 @@ SCORES = Path("scores")
 COMPARISON = Path("comparison")
 CHAMPIONS = Path("champions")
 
+MODEL_FILES = (".json", ".safetensors")
+"""The endings of what belongs to a model; the rest of its folder tells of its training."""
+
 NONE = "none"
 """The run in an empty slot; models/none is a file that never changes."""
 LEFT_OUT = "left out"

@@ -7,14 +7,13 @@ steps of a move; `recover` finishes or undoes a move that a kill cut short.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
-from restore_ml.base.files import read_json, sha256, sync_folder, write_json
+from restore_ml.base.files import copy_files, read_json, sha256, sync_folder, write_json
 from restore_ml.registry import method_class
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -49,12 +48,12 @@ def install(root: Path, task: str, run: str, decision: dict[str, Any]) -> Path:
     home, source = root / layout.champions(task), root / layout.model(task, run)
     following = home / NEXT
     shutil.rmtree(following, ignore_errors=True)
-    _copy(source, following)
+    copy_files(source, following, layout.MODEL_FILES)
     model = read_json(source / "model.json")
     used = method_class(task, model["method"]).restoring_slots
     for other in sorted({filled for slot, filled in model.get("slots", {}).items() if slot in used}):
         if layout.is_run(other):
-            _copy(root / layout.slot(other), following / layout.slot(other))
+            copy_files(root / layout.slot(other), following / layout.slot(other), layout.MODEL_FILES)
     write_json(following / "decision.json", decision)  # last: a folder with a decision is complete
     sync_folder(following)
     if (home / CHAMPION).exists():
@@ -90,13 +89,3 @@ def recover(home: Path) -> None:
             (home / name).rename(home / PREVIOUS)
     for name in (NEXT, OLD, SWAP):
         shutil.rmtree(home / name, ignore_errors=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a model's own files (not its training history), each flushed to disk."""
-    target.mkdir(parents=True)
-    for path in sorted(source.glob("*")):
-        if path.suffix in (".json", ".safetensors"):
-            shutil.copyfile(path, target / path.name)
-            with open(target / path.name, "rb+") as file:
-                os.fsync(file.fileno())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from restore_ml.base.files import read_json, sha256
 from restore_ml.promotion.champion_folders import champion_folder
 from restore_ml.runs.settings import default_of
+from restore_ml.tracking import store
 from restore_ml.tracking.descriptions import Task as Words
 from restore_ml.tracking.entry import Entry
 from restore_ml.tracking.writing import registry_name
@@ -29,14 +30,9 @@ def ensure(client: MlflowClient, task: str) -> None:
 
 def versions(client: MlflowClient, task: str) -> dict[str, Any]:
     """The versions of a task's model by the id of the MLflow run they came from."""
-    by_name: dict[str, Any] = {}
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = '{registry_name(task)}'", max_results=1000, page_token=token)
-        by_name.update({str(version.run_id): version for version in page})
-        token = page.token
-        if not token:
-            return by_name
+    found = store.every(lambda token: client.search_model_versions(
+        f"name = '{registry_name(task)}'", max_results=1000, page_token=token))
+    return {str(version.run_id): version for version in found}
 
 
 def refresh(client: MlflowClient, root: Path, task: str, entries: list[Entry], words: Words) -> list[str]:

@@ -47,7 +47,8 @@ class Follower:
         self.shipped: dict[str, tuple[str, int]] = {}
         """Training -> (MLflow run, points shipped)."""
         experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        for run in self.client.search_runs(experiments, "tags.live = 'true'", max_results=1000):
+        for run in store.every(lambda token: self.client.search_runs(
+                experiments, "tags.live = 'true'", max_results=1000, page_token=token)):
             count = run.data.tags.get("points", "0")
             self.shipped[run.data.tags.get("training", "")] = (run.info.run_id, int(count) if count.isdigit() else 0)
 

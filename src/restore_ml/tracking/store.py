@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -164,6 +164,15 @@ def client(root: Path) -> MlflowClient:
     mlflow.set_tracking_uri(tracking_uri(root))
     mlflow.set_registry_uri(tracking_uri(root))
     return mlflow.MlflowClient(tracking_uri(root), tracking_uri(root))
+
+
+def every(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """What a search of MLflow finds, page after page; `search(token)` gives the page behind the one of that token."""
+    page = search(None)
+    yield from page
+    while page.token:
+        page = search(page.token)
+        yield from page
 
 
 def _quiet() -> None:

@@ -153,23 +153,19 @@ class _Task:
         runs: dict[str, Run] = {}
         self.unfinished.clear()
         done = finished(self.root)
-        token = None
-        while True:
-            page = self.client.search_runs([self.experiment], "", ViewType.ALL, 1000, page_token=token)
-            for run in page:
-                tags = run.data.tags
-                if "live" in tags:
-                    self._end_live(run, done)
-                    continue
-                if "fingerprint" in tags:
-                    runs.setdefault(tags["fingerprint"], run)
-                    continue
-                self.unfinished.add(run.info.run_id)
-                if run.info.lifecycle_stage == "active":
-                    end(self.client, run.info.run_id)
-            token = page.token
-            if not token:
-                return runs
+        for run in store.every(lambda token: self.client.search_runs(
+                [self.experiment], "", ViewType.ALL, 1000, page_token=token)):
+            tags = run.data.tags
+            if "live" in tags:
+                self._end_live(run, done)
+                continue
+            if "fingerprint" in tags:
+                runs.setdefault(tags["fingerprint"], run)
+                continue
+            self.unfinished.add(run.info.run_id)
+            if run.info.lifecycle_stage == "active":
+                end(self.client, run.info.run_id)
+        return runs
 
     def _end_live(self, run: Run, done: set[str]) -> None:
         """A live run whose training has ended goes, also when no `sync --follow` was there to see it; that of one

@@ -54,14 +54,8 @@ def log(root: Path, result: Report) -> str:
 
 
 def _runs(client: MlflowClient, experiment_id: str) -> list[Run]:
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], f"tags.entry = '{ENTRY}'", max_results=1000, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
+    return list(store.every(lambda token: client.search_runs(
+        [experiment_id], f"tags.entry = '{ENTRY}'", max_results=1000, page_token=token)))
 
 
 def _write(client: MlflowClient, experiment_id: str, result: Report, files: list[Path], texts: list[str],

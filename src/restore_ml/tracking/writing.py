@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from restore_ml.base import layout
-from restore_ml.base.files import read_json, write_json, write_text
+from restore_ml.base.files import copy_files, read_json, write_json, write_text
 from restore_ml.tracking import descriptions, package
 from restore_ml.tracking.entry import Entry
 
@@ -132,24 +132,18 @@ def stage(entry: Entry, project: Path) -> set[str]:
     Returns the tasks whose modules it needs."""
     from restore_ml import registry
 
-    _copy(entry.folder, project / layout.model(entry.task, entry.run))
+    copy_files(entry.folder, project / layout.model(entry.task, entry.run), layout.MODEL_FILES)
     write_json(project / "run.json", {"run": entry.run, "task": entry.task})
     cls = registry.method_class(entry.task, entry.model["method"])
     filled = {run for slot, run in entry.model.get("slots", {}).items()
               if slot in cls.restoring_slots and layout.is_run(run)}
     for run in sorted(filled):
         own = entry.folder / layout.slot(run)  # a champion brings what fills its slots
-        _copy(own if own.is_dir() else entry.root / layout.slot(run), project / layout.slot(run))
+        copy_files(own if own.is_dir() else entry.root / layout.slot(run), project / layout.slot(run),
+                   layout.MODEL_FILES)
     methods = {str(read_json(path).get("method", "")) for path in (project / layout.MODELS).glob("*/*/model.json")}
     return {entry.task, *(run.partition("/")[0] for run in filled),
             *(name.partition(".")[0] for name in methods if "." in name)}
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.mkdir(parents=True)
-    for path in source.glob("*"):
-        if path.suffix in (".json", ".safetensors"):
-            shutil.copyfile(path, target / path.name)
 
 
 def _signature(task: str) -> Any:
