@@ -26,12 +26,13 @@ def plain_error(values: np.ndarray, known: np.ndarray, r: int, q: tuple[int, int
     return total, used
 
 
-def plain(picture: np.ndarray, mask: np.ndarray, window: int, rng: np.random.Generator) -> np.ndarray:
+def plain(picture: np.ndarray, mask: np.ndarray, window: int, rng: np.random.Generator, limit: float = 0.3,
+          growth: float = 1.1) -> np.ndarray:
     """The whole method pixel by pixel."""
     values, known = np.where(mask[..., None] > 0, 0, picture).astype(int), mask == 0
     height, width = known.shape
     side, centres = whole_patches(known, window)
-    r, limit = side // 2, 0.3
+    r = side // 2
     while not known.all():
         beside = {(y, x): sum(bool(known[j, i]) for j in range(max(y - 1, 0), min(y + 2, height))
                               for i in range(max(x - 1, 0), min(x + 2, width)))
@@ -56,7 +57,7 @@ def plain(picture: np.ndarray, mask: np.ndarray, window: int, rng: np.random.Gen
                 if error < limit:
                     values[p], known[p], done = values[q], True, done + 1
         if not done:
-            limit *= 1.1
+            limit *= growth
     return values.astype(np.uint8)
 
 
@@ -67,6 +68,16 @@ def test_it_equals_the_plain_version(hole: str, channels: int) -> None:
     for seed in (1, 2):
         assert np.array_equal(efros_leung(picture, mask, 5, 0, generator(seed)),
                               plain(picture, mask, 5, generator(seed)))
+
+
+def test_pixels_whose_best_window_is_unlike_wait_for_others() -> None:
+    """On noise of black and white few windows are alike: the limit, and how slowly it grows, decide who is first."""
+    picture = (generator("noise").random((9, 11, 1)) < 0.5).astype(np.uint8) * 255
+    mask = holes()["border"][:9, :11]
+    expected = plain(picture, mask, 5, generator(1))
+    assert np.array_equal(efros_leung(picture, mask, 5, 0, generator(1)), expected)
+    assert not np.array_equal(expected, plain(picture, mask, 5, generator(1), limit=2.0))
+    assert not np.array_equal(expected, plain(picture, mask, 5, generator(1), growth=10.0))
 
 
 def test_weights_are_a_gaussian_in_whole_numbers() -> None:

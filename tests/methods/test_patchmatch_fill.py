@@ -72,10 +72,12 @@ def plain_vote(values: np.ndarray, missing: np.ndarray, matches: dict[tuple[int,
     return result
 
 
-@pytest.mark.parametrize(("hole", "channels"), [("middle", 3), ("border", 1), ("lines", 3)])
+@pytest.mark.parametrize(("hole", "channels"), [("middle", 3), ("border", 1), ("lines", 3), ("middle", 0)])
 def test_search_and_votes_equal_the_plain_versions(hole: str, channels: int) -> None:
+    """Of a texture, and of stripes (0 channels here), where many patches are equally near: the first one stays."""
     part = np.s_[3:18, 5:20]
-    picture, missing = textured(4, channels=channels, levels=3)[part], holes()[hole][part] > 0
+    whole = textured(4, channels=channels, levels=3) if channels else stripes(20, 23)
+    picture, missing = whole[part], holes()[hole][part] > 0
     values = np.where(missing[..., None], np.uint8(0), picture)
     estimate = smooth(values, ~missing)
     matches = Matches(values, ~missing, 5, generator("draws"))
@@ -161,6 +163,31 @@ def test_few_known_pixels_none_and_all() -> None:
         assert np.array_equal(filled(picture, np.zeros((20, 23), np.uint8)), picture)
         missing = filled(picture, np.ones((20, 23), np.uint8))
         assert missing.shape == picture.shape and missing.dtype == np.uint8 and (missing == 128).all()
+
+
+def test_levels_rounds_and_searches_follow_each_other() -> None:
+    """Written out for two levels: a search goes on where the coarser one ended, known pixels are those of the level."""
+    picture, mask = textured(7, 24, 26, levels=5), np.zeros((24, 26), np.uint8)
+    mask[8:15, 9:17] = 1
+    rng, known = generator(3), mask == 0
+    values = np.where(known[..., None], picture, np.uint8(0))
+    small = halved(values, known)
+    coarse = Matches(*small, 5, rng)
+    estimate = smooth(*small)
+    for _ in range(3):
+        coarse.look_at(estimate)
+        coarse.improve(0)
+        coarse.improve(1)
+        estimate = coarse.vote(~small[1], 1.3)
+    fine = Matches(values, known, 5, rng)
+    fine.start_from(coarse)
+    estimate = np.where(known[..., None], values, np.kron(estimate, np.ones((2, 2, 1), np.uint8)))
+    for _ in range(3):
+        fine.look_at(estimate)
+        fine.improve(0)
+        fine.improve(1)
+        estimate = fine.vote(~known, 1.3)
+    assert np.array_equal(filled(picture, mask, seed=3, rounds=3, coarsest=12), estimate)
 
 
 def test_levels_stop_at_the_coarsest(monkeypatch: pytest.MonkeyPatch) -> None:
