@@ -84,14 +84,16 @@ def running(root: Path, seconds: float = 120.0) -> Iterator[bool]:
 
 def listen(path: Path, waiting: int) -> socket.socket:
     """A socket at `path` (relative: the names of sockets are short) that only this user may write to; at most `waiting`
-    wait to be accepted."""
+    wait to be accepted. It appears there when it listens: who finds it can connect."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    deaf = path.with_name(f"{os.getpid()}.sock")
+    deaf.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)  # nobody else may hand us work
-    listener.bind(str(path))
+    listener.bind(str(deaf))
     os.umask(mask)
     listener.listen(waiting)
+    deaf.replace(path)
     return listener
 
 

@@ -103,6 +103,20 @@ def test_another_number_of_threads_is_refused_and_runs_plainly(project, server):
         (project / "params.yaml").write_text("profile: quick\nthreads: 1\n")
 
 
+def test_a_socket_that_is_there_can_be_connected_to(tmp_path, monkeypatch):
+    import socket
+
+    monkeypatch.chdir(tmp_path)
+    there, real = [], socket.socket.listen
+    monkeypatch.setattr(socket.socket, "listen", lambda self, waiting: (there.append(client.SOCKET.exists()),
+                                                                        real(self, waiting)))
+    for _ in range(2):  # the second one takes the place of what a dead server left
+        with forkserver.listen(client.SOCKET, 1), socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(client.SOCKET))
+        assert client.SOCKET.stat().st_mode & 0o077 == 0 and len(list(client.SOCKET.parent.iterdir())) == 1
+    assert there[0] is False
+
+
 def test_rubbish_on_the_socket_does_not_end_the_server(project, server):
     import socket
 
