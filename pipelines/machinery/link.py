@@ -44,8 +44,9 @@ def run(name: str, key: str, stage: Stage, steps: Steps) -> None:
     except (Broken, UserError):
         raise
     except Exception as error:  # whatever it is, it is Prefect's: steps raise Broken
-        print(f"The Prefect server went away ({type(error).__name__}); the rest of this stage runs without it.",
-              file=sys.stderr)
+        status = getattr(getattr(error, "response", None), "status_code", "")
+        reason = f"{type(error).__name__} {status}".strip()
+        print(f"The Prefect server went away ({reason}); the rest of this stage runs without it.", file=sys.stderr)
         _plain(stage, key, steps)
 
 
@@ -67,14 +68,16 @@ def flow_run_id() -> str:
 def settings(url: str) -> dict[Any, Any]:
     """Prefect's settings for a process of ours: our server, our home, short patience.
 
-    Loopback is never asked through a proxy, neither by this process nor by those that it starts.
+    Loopback is never asked through a proxy, neither by this process nor by those that it starts. What the server could
+    not write, since its database was busy (503, or 500), is asked for three times more.
     """
     from prefect import settings as known
 
     server.reach_loopback_directly()
 
     return {known.PREFECT_API_URL: url, known.PREFECT_HOME: (layout.root() / server.HOME).resolve(),
-            known.PREFECT_CLIENT_MAX_RETRIES: 2, known.PREFECT_SERVER_ANALYTICS_ENABLED: False}
+            known.PREFECT_CLIENT_MAX_RETRIES: 3, known.PREFECT_CLIENT_RETRY_EXTRA_CODES: {500},
+            known.PREFECT_SERVER_ANALYTICS_ENABLED: False}
 
 
 def environment() -> dict[str, str]:
