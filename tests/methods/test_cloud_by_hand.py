@@ -7,6 +7,7 @@ import pytest
 
 from restore_ml.method import Model
 from restore_ml.methods.cloud_removal import rs_aplus, rs_direct
+from restore_ml.nn import scene_regression
 from restore_ml.restoring.harness import restore
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
@@ -83,7 +84,7 @@ def test_the_seam_by_a_dense_system():
 @pytest.mark.parametrize(("chunk", "mostly_hidden"), [(16384, False), (7, False), (7, True)])
 def test_prediction_with_one_hand_set_regression(monkeypatch, chunk, mostly_hidden):
     """Radiometric map + mean over all windows that cover a pixel of M (standardised window), times the deviation."""
-    monkeypatch.setattr(rs_aplus, "CHUNK", chunk)
+    monkeypatch.setattr(scene_regression, "CHUNK", chunk)
     target, reference, missing = dates(2)
     if mostly_hidden:  # more windows are touched than clear
         missing[:, 4:] = True
@@ -135,8 +136,8 @@ def test_what_learning_asks_of_its_parts(monkeypatch):
     monkeypatch.setattr(rs_aplus, "ksvd", lambda signals, *rest: (asked.update(signals=signals, ksvd=rest), (
         3 * np.eye(len(signals), 4), None))[1])
     monkeypatch.setattr(rs_aplus, "projections", lambda *arguments: (asked.update(projections=arguments), "maps")[1])
-    monkeypatch.setattr(rs_aplus, "principal_axes", lambda rows, energy: (asked.update(energy=energy),
-                                                                         np.eye(rows.shape[1], 6))[1])
+    monkeypatch.setattr(scene_regression, "principal_axes", lambda rows, energy: (asked.update(energy=energy),
+                                                                                 np.eye(rows.shape[1], 6))[1])
     rng = generator("learn")
     phi, psi = rng.standard_normal((200, 8)), rng.standard_normal((200, 5))
     settings = {"energy": 0.9, "signals": 50, "anchors": 4, "sparsity": 2, "iterations": 7, "neighbours": 30,
@@ -192,7 +193,7 @@ def test_training_takes_an_equal_share_of_each_scene_under_a_mask(tmp_path):
         name: value.astype(np.float32) for name, value in scene.items()}) for number, scene in enumerate(scenes)])
     shards.write(tmp_path / "pools" / "masks" / "pool.arrow", [Record("m", {"mask": mask})])
     method = rs_aplus.METHOD({"dictionary": "train", "window": 3, "pool": 33})
-    pairs = list(method._training_pairs(Material(tmp_path), 1))
+    pairs = list(method.training_pairs(Material(tmp_path), 1))
     assert [len(phi) for phi, _ in pairs] == [11, 11, 11]
     missing = np.zeros((20, 18), bool)
     missing[3:10, :6] = True  # the mask where both overlap

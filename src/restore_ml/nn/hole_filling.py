@@ -11,23 +11,16 @@ from typing import Any
 import numpy as np
 
 from restore_ml.arrays import Arrays
-from restore_ml.method import Method, Model
+from restore_ml.method import Model
+from restore_ml.nn.hole_methods import HolesOnly
 
 
-class HoleFill(Method):
+class HoleFill(HolesOnly):
     """A classical method that fills the holes of one picture; subclasses say how in `fill`.
 
     Values under the hole are zeroed first and tell nothing. Where nothing is known, everything becomes mid grey; where
     nothing is missing, the picture comes back as it is.
     """
-
-    task = "inpainting"
-
-    def unsupported(self, degradation: str) -> str | None:
-        """It needs known pixels."""
-        from restore_ml.degradations.dense import DENSE
-
-        return "fills holes only" if degradation in DENSE else None
 
     def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
         """The picture with values for the pixels in `hole`, some of which are missing and some not; what it says of

@@ -60,6 +60,11 @@ class TwoDates:
         return windows(np.where(self.missing, 0.0, 1.0)[..., None].repeat(len(self.deviation), 2), places, self.side)
 
 
+def one_thread() -> threadpool_limits:
+    """The matrices are small: threads would wait for each other longer than they work, and change the sums."""
+    return threadpool_limits(1)
+
+
 def some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """At most `most` of the rows, drawn without replacement, in their order."""
     return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), size=most, replace=False))]
@@ -137,11 +142,12 @@ class SceneRegression(Method):
     def learn(self, rows: np.ndarray, targets: np.ndarray, seed: int) -> Arrays:
         """`axes` and what `fit` gives, from windows of the reference (n x D) and residuals (n x q); empty where the
         reference has no texture, which tells nothing beyond the radiometric map."""
-        axes = principal_axes(rows, self.settings["energy"])
-        features = rows @ axes
-        if not np.linalg.norm(features, axis=1).max() > 1e-9:
-            return {}
-        return {"axes": axes, **self.fit(features, targets, seed)}
+        with one_thread():
+            axes = principal_axes(rows, self.settings["energy"])
+            features = rows @ axes
+            if not np.linalg.norm(features, axis=1).max() > 1e-9:
+                return {}
+            return {"axes": axes, **self.fit(features, targets, seed)}
 
     def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
         """`target`, `reference` H x W x B float32, `mask` H x W x 1 -> `image` H x W x B.
@@ -151,8 +157,7 @@ class SceneRegression(Method):
         """
         target, reference = (inputs[name].astype(np.float64) for name in ("target", "reference"))
         missing = inputs["mask"][..., 0] > 0
-        # The matrices are small: threads would wait for each other longer than they work, and change the sums.
-        with threadpool_limits(1):
+        with one_thread():
             image = np.where(missing[..., None], self.fill(model.arrays, target, reference, missing, seed), target)
         return {"image": image.astype(np.float32)}
 

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from restore_ml.arrays import Arrays
-from restore_ml.method import Method, Model
+from restore_ml.nn.hole_methods import ExemplarFill
 from restore_ml.nn.known_patches import UNKNOWN, sources
 from restore_ml.seeds import generator
 
@@ -149,7 +148,7 @@ def criminisi(picture: np.ndarray, mask: np.ndarray, patch: int = 9, space: str 
     return filled
 
 
-class Criminisi(Method):
+class Criminisi(ExemplarFill):
     """See the module's docstring. `patch`: odd side in pixels; `space`: in which colours are compared; `sources`: at
     most so many known patches are compared, drawn for the picture (0: all). Works on bytes.
 
@@ -157,29 +156,15 @@ class Criminisi(Method):
     data term; patches at the picture's border are cut; smaller patches where none is known, mid grey where nothing is.
     """
 
-    task = "inpainting"
     paper: ClassVar[dict[str, Any]] = {"patch": 9, "space": "lab", "sources": 0}
     reading = "gradients, the border, smaller patches where none is wholly known"
     choices: ClassVar = {"space": ("lab", "rgb")}
     zero_allowed = ("sources",)
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `SettingError` for an even patch."""
-        super().__init__(settings)
-        if self.settings["patch"] % 2 == 0:
-            raise self.wrong("patch", "it must be odd, as it lies around a pixel")
-
-    def unsupported(self, degradation: str) -> str | None:
-        """It needs known pixels."""
-        from restore_ml.degradations.dense import DENSE
-
-        return "fills holes only" if degradation in DENSE else None
-
-    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
-        """`image` H x W x 3 (or 1) uint8, `mask` H x W x 1 -> `image` of the same shape."""
+    def fill(self, picture: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
+        """See `ByteFill.fill`."""
         s = self.settings
-        return {"image": criminisi(inputs["image"], inputs["mask"][..., 0], s["patch"], s["space"], s["sources"],
-                                   generator(seed, "sources"))}
+        return criminisi(picture, mask, s["patch"], s["space"], s["sources"], generator(seed, "sources"))
 
 
 METHOD = Criminisi

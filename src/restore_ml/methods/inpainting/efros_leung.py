@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from restore_ml.arrays import Arrays
-from restore_ml.method import Method, Model
+from restore_ml.nn.hole_methods import ExemplarFill
 from restore_ml.nn.known_patches import UNKNOWN, sources
 from restore_ml.seeds import generator
 
@@ -118,7 +117,7 @@ def drawn(errors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (as_good.cumsum(1, dtype=np.int32) > number[:, None]).argmax(1)
 
 
-class EfrosLeung(Method):
+class EfrosLeung(ExemplarFill):
     """See the module's docstring. `window`: odd side in pixels; `sources`: at most so many known windows are compared,
     drawn for the picture (0: all). Works on bytes. The result is random by design; its draws come from the seed.
 
@@ -127,27 +126,14 @@ class EfrosLeung(Method):
     where nothing is.
     """
 
-    task = "inpainting"
+    side = "window"
     paper: ClassVar[dict[str, Any]] = {"window": 11, "sources": 0}
     reading = "four batches a round, the border, smaller windows where none is wholly known"
     zero_allowed = ("sources",)
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `SettingError` for an even window."""
-        super().__init__(settings)
-        if self.settings["window"] % 2 == 0:
-            raise self.wrong("window", "it must be odd, as it lies around a pixel")
-
-    def unsupported(self, degradation: str) -> str | None:
-        """It needs known pixels."""
-        from restore_ml.degradations.dense import DENSE
-
-        return "fills holes only" if degradation in DENSE else None
-
-    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
-        """`image` H x W x 3 (or 1) uint8, `mask` H x W x 1 -> `image` of the same shape."""
-        return {"image": efros_leung(inputs["image"], inputs["mask"][..., 0], self.settings["window"],
-                                     self.settings["sources"], generator(seed, "draws"))}
+    def fill(self, picture: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
+        """See `ByteFill.fill`."""
+        return efros_leung(picture, mask, self.settings["window"], self.settings["sources"], generator(seed, "draws"))
 
 
 METHOD = EfrosLeung

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from restore_ml.method import Inputs, Method, Model
+from restore_ml.method import Inputs, Model
+from restore_ml.nn.hole_methods import HolesOnly
 
 
-class MeanFill(Method):
+class MeanFill(HolesOnly):
     """Per channel the mean of the known pixels of the picture itself. Source: method card `mean_fill`.
 
     Where nothing is known, the hole becomes mid grey (reading).
     """
 
-    task = "inpainting"
     paper = {}  # noqa: RUF012
     reading = "mid grey where nothing is known"
-
-    def unsupported(self, degradation: str) -> str | None:
-        """It needs known pixels."""
-        from restore_ml.degradations.dense import DENSE
-
-        return "fills holes only" if degradation in DENSE else None
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """`image` N x C x H x W in [0, 1], `mask` N x 1 x H x W (1 = missing) -> `image` of the same shape."""

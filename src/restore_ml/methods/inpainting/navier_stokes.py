@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from restore_ml.arrays import Arrays
-from restore_ml.method import Method, Model
+from restore_ml.nn.hole_methods import ByteFill, opencv_fill
 
 
 def navier_stokes(image: np.ndarray, mask: np.ndarray, radius: float = 3) -> np.ndarray:
@@ -13,41 +13,22 @@ def navier_stokes(image: np.ndarray, mask: np.ndarray, radius: float = 3) -> np.
 
     The method carries the smoothness of the picture (its Laplacian) into the hole along the level lines, as a fluid
     carries its vorticity. OpenCV does it in one pass from the rim inwards: each pixel is a mean of its known neighbours
-    within `radius`, those along the level line weighing most. Values under the mask are zeroed first and tell nothing.
-    Where nothing is known, nothing is filled: the picture stays 0.
+    within `radius`, those along the level line weighing most; see `opencv_fill` for what is not filled.
     """
-    import cv2
-
-    hole = (mask > 0).astype(np.uint8)
-    missing = hole[..., None] > 0 if image.ndim == 3 else hole > 0
-    known = np.where(missing, 0, image).astype(np.uint8)
-    if hole.all() or not hole.any():
-        return known
-    return np.where(missing, cv2.inpaint(known, hole, radius, cv2.INPAINT_NS), known)
+    return opencv_fill(image, mask, radius, cv2.INPAINT_NS)
 
 
-class NavierStokes(Method):
+class NavierStokes(ByteFill):
     """Bertalmio, Bertozzi, Sapiro, "Navier-Stokes, fluid dynamics, and image and video inpainting", CVPR 2001.
 
-    `radius`: of the neighbourhood in pixels; 3 is the usual value, as for `telea`. Works on bytes: pictures in [0, 1]
-    are rounded to 8 bits.
+    `radius`: of the neighbourhood in pixels; 3 is the usual value, as for `telea`.
     """
 
-    task = "inpainting"
     paper = {"radius": 3}  # noqa: RUF012
 
-    def unsupported(self, degradation: str) -> str | None:
-        """It needs known pixels."""
-        from restore_ml.degradations.dense import DENSE
-
-        return "fills holes only" if degradation in DENSE else None
-
-    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
-        """`image` H x W x 3 (or 1) uint8, `mask` H x W x 1 -> `image` of the same shape; nothing random."""
-        picture, mask = inputs["image"], inputs["mask"][..., 0]
-        grey = picture.shape[2] == 1
-        shown = np.ascontiguousarray(picture[..., 0] if grey else picture)
-        return {"image": navier_stokes(shown, mask, self.settings["radius"]).reshape(picture.shape)}
+    def fill(self, picture: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
+        """See `ByteFill.fill`; nothing random."""
+        return navier_stokes(picture, mask, self.settings["radius"])
 
 
 METHOD = NavierStokes

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from restore_ml.arrays import Arrays
-from restore_ml.method import Method, Model
+from restore_ml.nn.hole_filling import harmonic
+from restore_ml.nn.hole_methods import ExemplarFill
 from restore_ml.nn.known_patches import UNKNOWN, sources, whole
 from restore_ml.seeds import generator
 
@@ -134,29 +134,7 @@ def halved(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def smooth(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The missing pixels by diffusion until nothing changes: each is the mean of its up to four neighbours."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.linalg import splu
-
-    y, x = np.nonzero(~known)
-    number = np.full(known.shape, -1)
-    number[y, x] = np.arange(len(y))
-    rows, columns, degree = [], [], np.zeros(len(y))
-    right_side = np.zeros((len(y), values.shape[2]))
-    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        j, i = y + down, x + right
-        inside = np.flatnonzero((j >= 0) & (j < known.shape[0]) & (i >= 0) & (i < known.shape[1]))
-        degree[inside] += 1
-        beside = number[j[inside], i[inside]]
-        rows.append(inside[beside >= 0])
-        columns.append(beside[beside >= 0])
-        sure = inside[beside < 0]
-        right_side[sure] += values[j[sure], i[sure]]
-    row, column, diagonal = np.concatenate(rows), np.concatenate(columns), np.arange(len(y))
-    matrix = csr_matrix((np.concatenate([degree, -np.ones(len(row))]),
-                         (np.concatenate([diagonal, row]), np.concatenate([diagonal, column]))))
-    result = values.copy()
-    result[y, x] = np.clip(np.rint(splu(matrix.tocsc()).solve(right_side)), 0, 255)
-    return result
+    return np.rint(np.clip(harmonic(values.astype(np.float64), ~known), 0, 255)).astype(np.uint8)
 
 
 def patchmatch_fill(picture: np.ndarray, mask: np.ndarray, settings: dict[str, Any], rng: np.random.Generator
@@ -195,7 +173,7 @@ def patchmatch_fill(picture: np.ndarray, mask: np.ndarray, settings: dict[str, A
     return estimate
 
 
-class PatchMatchFill(Method):
+class PatchMatchFill(ExemplarFill):
     """See the module's docstring. `patch`: odd side in pixels; `rounds` of search and votes at each level and
     `iterations` of a search; `gamma`: how fast votes lose weight with the distance from what is known; `coarsest`: no
     level's shorter side is smaller. Works on bytes. The draws come from the seed.
@@ -205,26 +183,12 @@ class PatchMatchFill(Method):
     coarsest; smaller patches where none is known, mid grey where nothing is.
     """
 
-    task = "inpainting"
     paper: ClassVar[dict[str, Any]] = {"patch": 7, "rounds": 10, "iterations": 4, "gamma": 1.3, "coarsest": 16}
     reading = "patches look at the same time, the weights' unit, levels, smaller patches where none is wholly known"
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Raises `SettingError` for an even patch."""
-        super().__init__(settings)
-        if self.settings["patch"] % 2 == 0:
-            raise self.wrong("patch", "it must be odd, as it lies around a pixel")
-
-    def unsupported(self, degradation: str) -> str | None:
-        """It needs known pixels."""
-        from restore_ml.degradations.dense import DENSE
-
-        return "fills holes only" if degradation in DENSE else None
-
-    def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
-        """`image` H x W x 3 (or 1) uint8, `mask` H x W x 1 -> `image` of the same shape."""
-        return {"image": patchmatch_fill(inputs["image"], inputs["mask"][..., 0], self.settings,
-                                         generator(seed, "draws"))}
+    def fill(self, picture: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
+        """See `ByteFill.fill`."""
+        return patchmatch_fill(picture, mask, self.settings, generator(seed, "draws"))
 
 
 METHOD = PatchMatchFill
