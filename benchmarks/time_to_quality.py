@@ -2,12 +2,15 @@
 
     python benchmarks/time_to_quality.py PICTURES... --set5 .../Set5/image_SRF_2 [--settings '{"steps": 400}']
 
+    python benchmarks/time_to_quality.py PICTURES... --set5 .../Set5/image_SRF_3 --scale 3 --trunk x2.safetensors
+
 PICTURES are folders of training pictures (T91 and BSD200), or one folder of a project's training records
 (samples/super_resolution/train). Every --every-th picture of a folder is held out: settings are to be chosen by its
 column, Set5 is only looked at. The clock runs while the loop trains, its checkpoints included, and stops while scores
 are taken from the averaged weights; the last rows add the seconds that restoring Set5 took. PSNR: luma alone as VDSR
-was published (its official weights: 37.53 at x2; bicubic 33.66), and, for held-out pictures and in the last column,
-8-bit RGB in and out as this project's tables. Scores are taken in fp32, as theirs.
+was published (its official weights: 37.53 at x2, 33.66 at x3, 31.35 at x4; bicubic 33.66, 30.39, 28.42), and, for
+held-out pictures and in the last column, 8-bit RGB in and out as this project's tables. Scores are taken in fp32, as
+theirs. `--trunk` starts from what `--save` kept of another call: all but the last convolution, which is a scale's own.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from sr_sets import high_resolution, on_luma, read
 
 from restore_ml import registry
@@ -36,18 +40,17 @@ from restore_ml.training.sampler import Sampler
 
 TASK = registry.task("super_resolution")
 PARTS = registry.parts("super_resolution")
-SCALE = 2
 SIDE = 200
 """Of the corner of a held-out picture that is scored, in pixels."""
 
 
 class Scores:
-    """PSNR of a method's networks."""
+    """PSNR of a method's networks at the one scale that it is trained for."""
 
     def __init__(self, method: Method, set5: Path, held_out: list[Record]) -> None:
-        self.method = method
-        self.set5 = high_resolution(set5, SCALE)
-        self.held_out = [np.ascontiguousarray(modcrop(record.arrays["image"][:SIDE, :SIDE], SCALE))
+        self.method, self.scale = method, int(method.settings["scales"][0])
+        self.set5 = high_resolution(set5, self.scale)
+        self.held_out = [np.ascontiguousarray(modcrop(record.arrays["image"][:SIDE, :SIDE], self.scale))
                          for record in held_out]
 
     def table(self, model: Model) -> tuple[float, float, float]:
@@ -59,13 +62,13 @@ class Scores:
 
     def luma(self, model: Model, hr: np.ndarray) -> float:
         """By the published protocol (`sr_sets.on_luma`)."""
-        return on_luma(lambda inputs: self.run(model, inputs), hr, SCALE)[0]
+        return on_luma(lambda inputs: self.run(model, inputs), hr, self.scale)[0]
 
     def rgb(self, model: Model, hr: np.ndarray) -> float:
         """As the tables score: the low-resolution picture and the result are 8-bit RGB."""
-        inputs = {"lr": TASK.inputs["lr"].to_tensor(imresize(hr, 1 / SCALE)[None]),
-                  "scale": torch.tensor([SCALE])}
-        return float(psnr_y(TASK.output["sr"].to_array(self.run(model, inputs)[0]), hr, SCALE))
+        inputs = {"lr": TASK.inputs["lr"].to_tensor(imresize(hr, 1 / self.scale)[None]),
+                  "scale": torch.tensor([self.scale])}
+        return float(psnr_y(TASK.output["sr"].to_array(self.run(model, inputs)[0]), hr, self.scale))
 
     def run(self, model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The restored batch."""
@@ -95,6 +98,19 @@ class Watch:
         self.stopped += time.perf_counter() - began
 
 
+def begin_from(method: Method, file: Path) -> None:
+    """The method's network starts from what the file has under the same name and shape; what is new starts as ever."""
+    build, saved = method.build, load_file(file)
+
+    def started() -> dict[str, torch.nn.Module]:
+        networks = build()
+        own = networks["net"].state_dict()
+        networks["net"].load_state_dict({**own, **{name: value for name, value in saved.items() if name in own}})
+        return networks
+
+    method.build = started  # type: ignore[method-assign]
+
+
 def averaged(method: Method, path: Path) -> torch.nn.Module:
     """The averaged network that a checkpoint holds."""
     net = method.build()["net"].eval()
@@ -112,6 +128,10 @@ def main() -> None:
     parser.add_argument("--set5", type=Path, required=True, help="folder of its high-resolution pictures")
     parser.add_argument("--method", default="rapid_sr", help="with a setting `ensemble` and a network `net`")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, changes to the method's settings")
+    parser.add_argument("--scale", type=int, default=2, help="of the enlargement (default: 2)")
+    parser.add_argument("--save", type=Path, help="file for the averaged network")
+    parser.add_argument("--trunk", type=Path, help="file of an earlier --save to start from")
+    parser.add_argument("--checkpoints", type=Path, help="folder to go on from after an interruption")
     parser.add_argument("--seconds", type=float, default=15.0, help="between rows")
     parser.add_argument("--every", type=int, default=24, help="hold out each so many pictures")
     parser.add_argument("--threads", type=int, default=2)
@@ -120,23 +140,28 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     kind = precision.resolve(options.precision)
-    method = registry.method_class("super_resolution", options.method)({"scales": [SCALE], **options.settings})
+    method = registry.method_class("super_resolution", options.method)({"scales": [options.scale], **options.settings})
+    if options.trunk:
+        begin_from(method, options.trunk)
     with tempfile.TemporaryDirectory() as scratch:
         folder: Path = options.pictures[0]
         held_out: list[Record] = []
         if not any(folder.glob("*.arrow")):
             training, held_out = read(options.pictures, options.every)
             folder = Path(scratch) / "train"
-            shards.write(folder / "0.arrow", PARTS.training.records(training, 1, {"scales": [SCALE], "variants": []}))
+            asked = {"scales": [options.scale], "variants": []}
+            shards.write(folder / "0.arrow", PARTS.training.records(training, 1, asked))
         scores = Scores(method, options.set5, held_out)
         sampler = Sampler(PARTS, Material(folder), method.settings, options.seed)
         print(f"{len(sampler.records)} pictures, {options.threads} threads, {kind}, {method.settings}\n\n"
               f"| training, s | steps | Set5 luma | held out | Set5 8-bit RGB | |\n|---|---|---|---|---|---|",
               flush=True)
-        place = Path(scratch) / "checkpoints"
+        place = options.checkpoints or Path(scratch) / "checkpoints"
         watch = Watch(scores, place / "checkpoint.safetensors", options.seconds)
         trained = fit_networks(Job(method, options.method, options.seed, sampler, place, kind,
                                    checkpoint_seconds=options.seconds, progress=watch))
+        if options.save:
+            save_file(trained.average.networks["net"].state_dict(), options.save)
         finish(scores, Model({"net": trained.average.networks["net"].eval()}), watch.seconds(), trained.done)
 
 
