@@ -25,7 +25,8 @@ def _noise(image: np.ndarray, rng: np.random.Generator, sigma: float) -> dense.P
 
 
 def _watermark(image: np.ndarray, rng: np.random.Generator) -> dense.Pair:
-    mark = random_watermark(*image.shape[:2], rng)
+    height, width = image.shape[:2]
+    mark = random_watermark(height, width, rng)
     return dense.to_bytes(mark.put_on(image / np.float32(255))), image
 
 
@@ -40,10 +41,11 @@ KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], dense.Pair]] = {
 def damage(image: np.ndarray, kind: str, rng: np.random.Generator, scratched: float = 1.0) -> Sample:
     """One sample of a whole picture (H x W x 3 uint8). `scratched`: the share of old photographs that have scratches;
     these are white, whatever else was done to the picture."""
+    height, width = image.shape[:2]
     seen, truth = KINDS[kind](image, rng)
-    scratches = np.zeros((*image.shape[:2], 1), np.uint8)
+    scratches = np.zeros((height, width, 1), np.uint8)
     if kind == "old_photo" and rng.random() < scratched:
-        scratches = masks.scratch(*image.shape[:2], rng)[..., None]
+        scratches = masks.scratch(height, width, rng)[..., None]
         seen = np.where(scratches > 0, np.uint8(WHITE), seen)
     return Sample({"image": seen}, {"image": truth, "scratches": scratches},
                   {"kind": kind, "scratched": float(scratches.mean())})

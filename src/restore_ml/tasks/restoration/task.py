@@ -1,9 +1,9 @@
 """Restoration: a picture that is damaged everywhere in, the picture as it was out.
 
-Input: `image` (picture, 3 channels): haze, rain, noise, blur, a visible watermark or an old photograph's ageing. Nothing
-in it is known to be right, so nothing is put back. Targets: `image`, and `scratches` (1 = a scratch or a speck of dust
-lies there), which is empty but for old photographs. Output: `image`. What a method may see of the scratches is an
-optional input (optional.py).
+Input: `image` (picture, 3 channels): haze, rain, noise, blur, a visible watermark or an old photograph's ageing.
+Nothing in it is known to be right, so nothing is put back. Targets: `image`, and `scratches` (1 = a scratch or a speck
+of dust lies there), which is empty but for old photographs. Output: `image`. What a method may see of the scratches is
+an optional input (optional.py).
 Setting: `size`, the side of the square that is tested on; 0: whole pictures.
 """
 
