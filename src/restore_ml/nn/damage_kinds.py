@@ -22,7 +22,8 @@ class LearnsKinds(Method):
 
     def unsupported(self, degradation: str) -> str | None:
         """It does not know other damage than it has learned from."""
-        return None if covered(degradation, self.settings["kinds"]) else f"trained for {_listed(self.settings['kinds'])}"
+        kinds = self.settings["kinds"]
+        return None if covered(degradation, kinds) else f"trained for {_listed(kinds)}"
 
 
 def _listed(names: list[str]) -> str:
