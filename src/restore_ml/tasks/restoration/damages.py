@@ -16,6 +16,8 @@ from restore_ml.tasks.base import Sample
 
 NOISE = (15, 25, 50)
 """Deviations in grey levels of the noise that is tested by itself; the kind `noise` is one of them."""
+AS_FOUND = "as_found"
+"""The case of pictures that are old themselves: nobody knows what was done to them."""
 WHITE = 255
 """What scratches are painted with."""
 
@@ -52,11 +54,13 @@ def damage(image: np.ndarray, kind: str, rng: np.random.Generator, scratched: fl
 
 
 def covered(case: str, kinds: Iterable[str]) -> bool:
-    """Whether who learned from `kinds` has seen the damage of a test case: `noise` has all of its deviations.
+    """Whether who learned from `kinds` has seen the damage of a test case: `noise` has all of its deviations, and
+    `old_photo` is what comes nearest to pictures as they were found.
 
-    >>> covered("noise_25", ["noise"]), covered("noise_25", ["noise_50"]), covered("rain", ["rain", "haze"])
+    >>> covered("noise_25", ["noise"]), covered("noise_25", ["noise_50"]), covered("as_found", ["rain", "old_photo"])
     (True, False, True)
     """
+    case = "old_photo" if case == AS_FOUND else case
     return any(case == kind or (kind == "noise" and case.startswith("noise_")) for kind in kinds)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from restore_ml.arrays import Arrays
 from restore_ml.metrics.fidelity import l1_percent, psnr, ssim_map, ssim_of_map
+from restore_ml.metrics.without_truth import grain
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, as_rgb, capped
 
@@ -23,6 +24,7 @@ class Restoration(Protocol):
     primary_degradation = "old_photo"
     perceptual = True
     baselines = ("identity",)
+    figures_without_truth = (Metric("grain", 0, 2, "levels"),)
     guards = (Guard("ssim", margin=0.005), Guard("l1", margin=0.1))
     minimum_gain = 0.05
 
@@ -31,6 +33,10 @@ class Restoration(Protocol):
         restored, truth = as_rgb(output["image"]), as_rgb(target["image"])
         return {"psnr": capped(psnr(restored, truth)), "ssim": ssim_of_map(ssim_map(restored, truth)),
                 "l1": l1_percent(restored, truth)}
+
+    def measure_without_truth(self, inputs: Arrays, output: Arrays) -> dict[str, float]:
+        """The noise that is left."""
+        return {"grain": grain(output["image"])}
 
     def canary(self) -> Canary:
         """A faded picture may be up to 64 levels off, and a sane restoration of it not much more."""
@@ -42,7 +48,9 @@ class Restoration(Protocol):
 
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
         """All three as they are."""
-        pictures = {"input": as_rgb(inputs["image"]), "truth": as_rgb(target["image"])}
+        pictures = {"input": as_rgb(inputs["image"])}
+        if target:
+            pictures["truth"] = as_rgb(target["image"])
         return pictures if output is None else {**pictures, "output": as_rgb(output["image"])}
 
 

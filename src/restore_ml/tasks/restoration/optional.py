@@ -18,8 +18,8 @@ class Scratches(OptionalInputs):
     inputs: ClassVar = {"scratches": ArraySpec(MASK, 1, size_of="image")}
 
     def draw(self, name: str, sample: Sample, degradation: str, rng: np.random.Generator) -> np.ndarray:
-        """All scratches as they are; nothing is drawn."""
-        return sample.target["scratches"]
+        """All scratches as they are; nothing is drawn. Of a picture as it was found nobody has marked any."""
+        return sample.target.get("scratches", np.zeros((*sample.inputs["image"].shape[:2], 1), np.uint8))
 
 
 OPTIONAL = Scratches()
