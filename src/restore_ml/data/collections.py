@@ -40,8 +40,8 @@ def add(root: Path, name: str, path: Path, role: str = "test", source: str = "",
     behind every check. Every copy is decoded once; broken ones are left out and named, in the report and in
     collection.json. Links to files within the folder are followed, links that lead out of it are refused, and linked
     folders are not entered. Hidden files, and what `exclude` and `folders.EXCLUDED` name, are left out and counted.
-    `domain`: the kind of data, which knows the layouts; `as_found`: the pictures are damaged themselves. `UserError`: a
-    bad or taken name, no such folder, domain or layout, no readable record in it.
+    `domain`: the kind of data, which knows the layouts; `as_found`: the pictures are damaged themselves.
+    `UserError`: a bad or taken name, no such folder, domain or layout, no readable record in it.
     """
     target = _new_target(root, name)
     _one_of(role, ROLES, "role")
