@@ -1,7 +1,9 @@
-"""Non-local means: each pixel the mean of pixels whose surroundings look alike (Buades, Coll and Morel, CVPR 2005).
+"""Non-local means (Buades, Coll and Morel, CVPR 2005), as scikit-image has it: each pixel becomes the mean of pixels
+whose surroundings look alike.
 
-Weights and sizes are those of the authors' own version (Image Processing On Line 1, 2011): a pixel counts with
-exp(-max(d^2 - 2 sigma^2, 0) / h^2), d^2 the mean squared difference of the patches around both, over all channels.
+A pixel counts with exp(-max(d^2 - 2 sigma^2, 0) / h^2), d^2 the mean squared difference of the patches around both over
+all channels; sizes and h are the authors' (Image Processing On Line 1, 2011). The fast version, which is used here,
+rounds both a little: it takes differences of running sums and tabulates the exponential.
 """
 
 from __future__ import annotations
