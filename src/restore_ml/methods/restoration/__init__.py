@@ -1,1 +1,1 @@
-"""Methods that clear a whole picture of haze, rain, noise, blur, a watermark or the damage of old photographs."""
+"""Methods of the task restoration, one file each."""
