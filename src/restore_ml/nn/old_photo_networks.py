@@ -89,12 +89,14 @@ class Mapping(nn.Module):
     residual blocks, 3 x 3 convolutions back; instance normalisation and ReLU behind each but the last.
 
     With `non_local` the partial non-local block stands before the residual blocks; it is passed by where there is no
-    scratch. At the paper's sizes 36,135,232 parameters, with the block 51,344,704.
+    scratch. At the paper's sizes 36,135,232 parameters, with the block 51,344,704. With `level` there is beside it a
+    linear layer from the means and deviations of a picture's channels to the means of the restored one.
     """
 
     def __init__(self, width: int = 64, widths: Sequence[int] = (128, 256, 512, 512), blocks: int = 6,
-                 non_local: bool = True) -> None:
+                 non_local: bool = True, level: bool = False) -> None:
         super().__init__()
+        self.level = Level() if level else None
         ways = [width, *widths]
 
         def stairs(steps: Sequence[int]) -> list[nn.Module]:
@@ -105,8 +107,10 @@ class Mapping(nn.Module):
         self.non_local = PartialNonLocal(ways[-1]) if non_local else None
         self.down = nn.Sequential(*(ResidualBlock(ways[-1], dilation=1) for _ in range(blocks)),
                                   *stairs(ways[:0:-1]), nn.Conv2d(ways[1], width, 3, padding=1))
-        normal(self)
+        normal(self.up)
+        normal(self.down)
         if self.non_local is not None:
+            normal(self.non_local)
             nn.init.zeros_(self.non_local.out.weight)
 
     def forward(self, code: Tensor, scratches: Tensor | None = None) -> Tensor:
@@ -115,6 +119,20 @@ class Mapping(nn.Module):
         if self.non_local is not None and scratches is not None and scratches.any():
             x = self.non_local(x, 1 - F.max_pool2d(scratches, STRIDE).to(x.dtype))
         return self.down(x)
+
+
+class Level(nn.Linear):
+    """N x 3 x H x W to the levels N x 3 x 1 x 1 of what it will be restored to: at first those that it has."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+        nn.init.eye_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Of a damaged picture."""
+        means, deviations = picture.mean((2, 3)), picture.std((2, 3))
+        return super().forward(torch.cat([means, deviations], 1))[:, :, None, None]
 
 
 class MultiScaleJudge(nn.Module):
@@ -142,6 +160,11 @@ def without_norm(network: nn.Module) -> None:
         for name, child in module.named_children():
             if isinstance(child, nn.InstanceNorm2d):
                 setattr(module, name, nn.Identity())
+
+
+def levelled(picture: Tensor, level: Tensor) -> Tensor:
+    """N x 3 x H x W with `level` (N x 3 x 1 x 1) as the means of its channels."""
+    return picture - picture.mean((2, 3), keepdim=True) + level
 
 
 def _normed(channels: int) -> tuple[nn.Module, nn.Module]:

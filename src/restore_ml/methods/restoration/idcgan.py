@@ -16,13 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
-from restore_ml.losses.perceptual import feature_error
+from restore_ml.losses.perceptual import taps_of, term_name
 from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
 from restore_ml.nn.blocks import of_its_input
 from restore_ml.nn.initialisation import CONVOLUTIONS, normal
 from restore_ml.nn.learned_restoration import LearnedRestoration
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.training.schedules import Schedule, constant, cosine
+
+
+GREY = 57.4
+"""255 times the deviation (0.225) by which pictures are divided for the feature networks. The released code gives its
+pictures of [-1, 1] to a network made for grey levels; divided by this they look as small to ours, and its weight of
+the term holds."""
 
 
 class Generator(nn.Module):
@@ -89,8 +95,8 @@ class IDCGAN(LearnedRestoration):
     }
     choices: ClassVar = {"eval_norm": ("picture", "running"), "schedule": ("constant", "cosine")}
     reading = ("2,000 epochs of 700 pictures; crops at the pictures' own size instead of pictures enlarged to 286; "
-               "features of VGG19 (own) or VGG16, of pictures normalised as these networks expect; the added maps are "
-               "those before their LeakyReLU, which the released code applies in place; large pictures are restored in "
+               "features of VGG19's layers where the run's network has these; the added maps are those before their "
+               "LeakyReLU, which the released code applies in place; large pictures are restored in "
                "tiles of 512; ours for short trainings: `residual`, the phase `pixel`, the falling rate")
     stored_networks = ("generator",)
     tile = 512
@@ -140,8 +146,12 @@ class IDCGAN(LearnedRestoration):
         if s["adversarial"]:
             judged = context.networks["discriminator"](torch.cat([damaged, cleared], 1))
             terms["adversarial"] = s["adversarial"] * generator_term("bce", judged)
-        return terms | feature_error(context.slots.get("features"), (cleared + 1) / 2, (true + 1) / 2,
-                                     s["perceptual_tap"], s["perceptual"])
+        features, tap = context.slots.get("features"), s["perceptual_tap"]
+        if features is not None and s["perceptual"]:
+            seen, wanted = (taps_of(features, picture / GREY, [tap], normalise=False)[tap]
+                            for picture in (cleared, true))
+            terms[term_name("perceptual", features)] = s["perceptual"] * F.mse_loss(seen, wanted)
+        return terms
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """The cleared picture in [0, 1], one at a time, so that none is normalised by its company."""

@@ -28,6 +28,7 @@ from restore_ml.losses.perceptual import content, taps_of, term_name
 from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Player
 from restore_ml.nn import old_photo_networks as networks
 from restore_ml.nn.learned_restoration import LearnedRestoration
+from restore_ml.nn.old_photo_networks import levelled
 from restore_ml.training.schedules import constant, cosine, linear_to_zero
 
 Maps = list[list[Tensor]]
@@ -49,14 +50,15 @@ class OldPhotoVae(LearnedRestoration):
 
     paper: ClassVar[dict[str, Any]] = {
         "kinds": ["old_photo"], "width": 64, "blocks": 4, "mapping_widths": [128, 256, 512, 512], "mapping_blocks": 6,
-        "non_local": True, "norm": "instance", "disc_width": 64, "disc_layers": 3, "disc_scales": 2,
+        "non_local": True, "norm": "instance", "level": "coded", "disc_width": 64, "disc_layers": 3, "disc_scales": 2,
         "l1": 10.0, "adversarial": 1.0, "matching": 10.0, "perceptual": 10.0, "kl": 1.0, "code": 60.0,
         "mapping_l1": 0.0,
         "perceptual_taps": {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0},
         "steps": {"vae_a": 45_700, "vae_b": 28_500, "mapping": 53_500}, "batch": 100, "patch": 256, "ema": 0.0,
         "lr": 2e-4, "schedule": "constant",
     }
-    choices: ClassVar = {"norm": ("instance", "none"), "schedule": ("constant", "cosine")}
+    choices: ClassVar = {"norm": ("instance", "none"), "level": ("coded", "around"),
+                         "schedule": ("constant", "cosine")}
     reading = ("real old photographs, of which there are none here, are stood in for by a second kind of damage (sepia "
                "and a stronger blur); the absolute error of the paper and the terms on features of the released code "
                "together; batches of 100 in all three trainings, steps from the authors' epochs over 17,125 "
@@ -80,7 +82,8 @@ class OldPhotoVae(LearnedRestoration):
         for side in ("a", "b"):
             made[f"encoder_{side}"] = networks.Encoder(s["width"], s["blocks"])
             made[f"decoder_{side}"] = networks.Decoder(s["width"], s["blocks"])
-        made["mapping"] = networks.Mapping(s["width"], s["mapping_widths"], s["mapping_blocks"], s["non_local"])
+        made["mapping"] = networks.Mapping(s["width"], s["mapping_widths"], s["mapping_blocks"], s["non_local"],
+                                             s["level"] == "around")
         if s["norm"] == "none":
             for network in made.values():
                 networks.without_norm(network)
@@ -127,7 +130,9 @@ class OldPhotoVae(LearnedRestoration):
             seen = [context.inputs["image"], context.inputs["real"]] if side == "a" else [context.target["image"]]
             pictures = 2 * torch.cat(seen) - 1
             means = context.networks[f"encoder_{side}"](pictures).float()
-            return pictures, means, context.networks[f"decoder_{side}"](means + context.normal(means)).float()
+            made = context.networks[f"decoder_{side}"](means + context.normal(means)).float()
+            around = self.settings["level"] == "around"
+            return pictures, means, levelled(made, pictures.mean((2, 3), keepdim=True)) if around else made
 
         return context.once(f"coded_{side}", compute)
 
@@ -171,7 +176,7 @@ class OldPhotoVae(LearnedRestoration):
             with torch.no_grad():
                 code = context.networks["encoder_a"](damaged)
             code = context.networks["mapping"](code, context.inputs["scratches"]).float()
-            return damaged, true, code, context.networks["decoder_b"](code).float()
+            return damaged, true, code, self.decoded(context.networks, code, damaged)
 
         return context.once("mapped", compute)
 
@@ -197,9 +202,16 @@ class OldPhotoVae(LearnedRestoration):
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Without noise; scratches that nobody gave are none."""
-        code = model.networks["encoder_a"](2 * inputs["image"] - 1)
-        restored = model.networks["decoder_b"](model.networks["mapping"](code, inputs.get("scratches"))).float()
-        return {"image": (restored + 1) / 2}
+        damaged = 2 * inputs["image"] - 1
+        code = model.networks["mapping"](model.networks["encoder_a"](damaged), inputs.get("scratches"))
+        return {"image": ((self.decoded(model.networks, code, damaged) + 1) / 2).clip(0, 1)}
+
+    def decoded(self, networks: Mapping[str, nn.Module], code: Tensor, damaged: Tensor) -> Tensor:
+        """The clean picture of a mapped code, in [-1, 1] but for a level of its own."""
+        picture = networks["decoder_b"](code).float()
+        if self.settings["level"] == "coded":
+            return picture
+        return levelled(picture, networks["mapping"].level(damaged))  # type: ignore[operator]
 
     # --- what both share ----------------------------------------------------------------------------------------------
 
