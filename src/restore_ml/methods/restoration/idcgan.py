@@ -9,6 +9,7 @@ Source: Zhang, Sindagi, Patel, "Image de-raining using a conditional generative 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +24,6 @@ from restore_ml.nn.initialisation import CONVOLUTIONS, normal
 from restore_ml.nn.learned_restoration import LearnedRestoration
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.training.schedules import Schedule, constant, cosine
-
 
 GREY = 57.4
 """255 times the deviation (0.225) by which pictures are divided for the feature networks. The released code gives its
@@ -46,11 +46,11 @@ class Generator(nn.Module):
         self.first = nn.Conv2d(3, width, 3, padding=1)
         self.down = nn.ModuleList(
             nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after))
-            for before, after in zip(downs[:-1], downs[1:], strict=True))
+            for before, after in pairwise(downs))
         self.up = nn.ModuleList(
             nn.Sequential(nn.ReLU() if level else nn.LeakyReLU(0.2), nn.ConvTranspose2d(before, after, 3, padding=1),
                           nn.BatchNorm2d(after))
-            for level, (before, after) in enumerate(zip(ups[:-1], ups[1:], strict=True)))
+            for level, (before, after) in enumerate(pairwise(ups)))
         self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(width, 3, 3, padding=1))
         normal(self)
 

@@ -2,7 +2,7 @@
 of clean ones, and a mapping from the codes of the first to those of the second.
 
     codes:    z = E(x) + N(0, 1),  x' = D(z)
-    A:        |x' - x| + GAN(x') + mean E(x)^2, and a discriminator that tells codes of real from those of synthetic damage
+    A:        |x' - x| + GAN(x') + mean E(x)^2, and a discriminator that tells the codes of real and synthetic damage
     B:        the same of clean pictures, without the discriminator of codes
     mapping:  60 |T(E_A(y)) - E_B(x)| + GAN(D_B(T(E_A(y))) beside y)        restored: D_B(T(E_A(y)))
 
@@ -41,8 +41,11 @@ class OldPhotoVae(LearnedRestoration):
     The loss of the autoencoders has the weights `l1`, `adversarial`, `matching` (features of the discriminator),
     `perceptual` (taps and their weights in `perceptual_taps`) and `kl`; that of the mapping `code`, `mapping_l1` (the
     restored picture's own absolute error) and the middle three. `adversarial: 0.0` leaves all discriminators out,
-    and what is matched. `norm: none` takes the instance normalisation out of autoencoders and mapping: it removes a
-    picture's level and contrast, which long trainings learn to guess. `schedule: cosine` lets every rate fall to 0.
+    and what is matched. `schedule: cosine` lets every rate fall to 0.
+
+    Instance normalisation keeps a picture's level and contrast out of the codes, and long trainings learn to guess
+    both (`level: coded`). `level: around` takes the level past them: autoencoders have their pictures' own, and a
+    linear layer makes that of the restored picture from the damaged one's.
 
     In the mapping's training discriminator and mapping have rates of their own (2 `lr` and `lr` / 2, betas 0 and 0.9).
     Scratches, where they are given, are filled by the mapping's partial non-local block (`non_local`).
@@ -50,20 +53,19 @@ class OldPhotoVae(LearnedRestoration):
 
     paper: ClassVar[dict[str, Any]] = {
         "kinds": ["old_photo"], "width": 64, "blocks": 4, "mapping_widths": [128, 256, 512, 512], "mapping_blocks": 6,
-        "non_local": True, "norm": "instance", "level": "coded", "disc_width": 64, "disc_layers": 3, "disc_scales": 2,
+        "non_local": True, "level": "coded", "disc_width": 64, "disc_layers": 3, "disc_scales": 2,
         "l1": 10.0, "adversarial": 1.0, "matching": 10.0, "perceptual": 10.0, "kl": 1.0, "code": 60.0,
         "mapping_l1": 0.0,
         "perceptual_taps": {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0},
         "steps": {"vae_a": 45_700, "vae_b": 28_500, "mapping": 53_500}, "batch": 100, "patch": 256, "ema": 0.0,
         "lr": 2e-4, "schedule": "constant",
     }
-    choices: ClassVar = {"norm": ("instance", "none"), "level": ("coded", "around"),
-                         "schedule": ("constant", "cosine")}
+    choices: ClassVar = {"level": ("coded", "around"), "schedule": ("constant", "cosine")}
     reading = ("real old photographs, of which there are none here, are stood in for by a second kind of damage (sepia "
                "and a stronger blur); the absolute error of the paper and the terms on features of the released code "
                "together; batches of 100 in all three trainings, steps from the authors' epochs over 17,125 "
                "photographs and 5,718 old ones; the discriminators' convolutions have a padding of 1 and no void "
-               "biases; `norm: none`, `mapping_l1` and the falling rates for short trainings are ours")
+               "biases; `level: around`, `mapping_l1` and the falling rates for short trainings are ours")
     inputs = ("scratches",)
     derived: ClassVar[Mapping[str, ArraySpec]] = {"real": ArraySpec(PICTURE, 3, size_of="image")}
     stored_networks = ("encoder_a", "mapping", "decoder_b")
@@ -84,9 +86,6 @@ class OldPhotoVae(LearnedRestoration):
             made[f"decoder_{side}"] = networks.Decoder(s["width"], s["blocks"])
         made["mapping"] = networks.Mapping(s["width"], s["mapping_widths"], s["mapping_blocks"], s["non_local"],
                                              s["level"] == "around")
-        if s["norm"] == "none":
-            for network in made.values():
-                networks.without_norm(network)
         if s["adversarial"]:
             for name, channels, scales in (("judge_a", 3, s["disc_scales"]), ("judge_codes", s["width"], 1),
                                            ("judge_b", 3, s["disc_scales"]), ("judge_mapping", 6, s["disc_scales"])):
