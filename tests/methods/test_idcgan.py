@@ -117,7 +117,7 @@ def test_the_generator_s_terms() -> None:
     assert terms["mse"].item() == pytest.approx(7 * apart, rel=1e-5)
     assert terms["adversarial"].item() == pytest.approx(0.2 * softplus(-score(damaged, cleared)), rel=1e-5)
     assert terms["perceptual@imagenet-89abcdef"].item() == pytest.approx(3 * apart / GREY**2, rel=1e-4)
-    assert features.seen == 2 * [(("relu2_2",), False)]
+    assert features.seen == 2 * [(("relu2_2",), False)] and pytest.approx(255 * 0.225, rel=1e-3) == GREY
     for term in terms.values():
         assert torch.autograd.grad(term, LIFT, retain_graph=True)[0].abs() > 0
 

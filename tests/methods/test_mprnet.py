@@ -100,14 +100,15 @@ def test_pictures_have_their_size_and_begin_as_the_input() -> None:
 def test_a_channel_attention_block_by_hand() -> None:
     torch.manual_seed(0)
     act = nn.PReLU()
-    block, x = CAB(4, 2, act), draw(2, 4, 5, 5)
+    block, x = CAB(8, 2, act), draw(3, 8, 5, 5) - 0.5
     first, _, second = block.body
     y = second(torch.where((z := first(x)) > 0, z, 0.25 * z))
     mean = y.mean((2, 3))
     weights = torch.sigmoid(torch.relu(mean @ block.attention[1].weight[:, :, 0, 0].T)
                             @ block.attention[3].weight[:, :, 0, 0].T)
     torch.testing.assert_close(block(x), x + y * weights[:, :, None, None])
-    assert block.attention[1].weight.shape == (2, 4, 1, 1) and first.weight.shape == (4, 4, 3, 3)
+    assert (mean @ block.attention[1].weight[:, :, 0, 0].T < 0).any()
+    assert block.attention[1].weight.shape == (4, 8, 1, 1) and first.weight.shape == (8, 8, 3, 3)
 
 
 def test_supervised_attention_by_hand() -> None:
@@ -231,7 +232,7 @@ def test_the_recipe() -> None:
     [player] = phase.players
     optimiser = optimiser_of(player, method.build())
     assert isinstance(optimiser, torch.optim.Adam)
-    assert (optimiser.defaults["lr"], optimiser.defaults["betas"]) == (0.02, (0.9, 0.999))
+    assert [optimiser.defaults[key] for key in ("lr", "betas", "weight_decay")] == [0.02, (0.9, 0.999), 0]
     assert (phase.steps, player.networks) == (12, ["net"])
     assert player.schedule(6, 12) == pytest.approx(0.55) and player.schedule(12, 12) == pytest.approx(0.1)
     assert player.schedule(0, 12) == pytest.approx(0.5)

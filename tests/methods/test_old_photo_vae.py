@@ -359,7 +359,8 @@ def test_the_networks_are_of_the_settings() -> None:
                for network in networks.values())
     channels = [networks[f"judge_{name}"].judges[0].stages[0][0].in_channels  # type: ignore[index,union-attr]
                 for name in ("a", "b", "codes", "mapping")]
-    assert channels == [3, 3, 4, 6] and len(networks["judge_codes"].judges) == 1  # type: ignore[arg-type]
+    scales = [len(networks[f"judge_{name}"].judges) for name in ("a", "b", "codes", "mapping")]  # type: ignore[arg-type]
+    assert channels == [3, 3, 4, 6] and scales == [2, 2, 1, 2]
     assert [OldPhotoVae.paper[key] for key in ("l1", "matching", "perceptual", "kl", "code", "mapping_l1", "lr",
                                                "level")] == [10.0, 10.0, 10.0, 1.0, 60.0, 0.0, 2e-4, "coded"]
 
