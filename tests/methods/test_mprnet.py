@@ -84,6 +84,29 @@ def test_what_each_stage_sees() -> None:
     assert first == [True, False] and second == third == [True, True]
 
 
+def test_the_three_stages_by_hand() -> None:
+    """Quarter by quarter and half by half, as the paper draws them."""
+    net, x = network(), draw(1, 3, 16, 16)
+    (first_enc, second_enc), (first_dec, second_dec) = net.encoders, net.decoders
+    tops, pictures, halves = [], [], [x[:, :, :8], x[:, :, 8:]]
+    with torch.no_grad():
+        for half in halves:
+            left, right = (first_enc(net.shallow[0](half[..., part])) for part in (slice(8), slice(8, 16)))
+            encoded = [torch.cat(pair, 3) for pair in zip(left, right, strict=True)]
+            decoded = first_dec(encoded)
+            attended, picture = net.attention[0](decoded[0], half)
+            pictures.append(picture)
+            shallow = net.joined[0](torch.cat([net.shallow[1](half), attended], 1))
+            tops.append(second_enc(shallow, encoded, decoded))
+        encoded = [torch.cat(pair, 2) for pair in zip(*tops, strict=True)]
+        decoded = second_dec(encoded)
+        attended, second = net.attention[1](decoded[0], x)
+        joined = net.joined[1](torch.cat([net.shallow[2](x), attended], 1))
+        third = x + net.tail(net.orsnet(joined, encoded, decoded))
+        for got, wanted in zip(net(x), (third, second, torch.cat(pictures, 2)), strict=True):
+            torch.testing.assert_close(got, wanted)
+
+
 def test_pictures_have_their_size_and_begin_as_the_input() -> None:
     """Without the last convolution the third stage gives its input; without the picture's of a SAM, that stage does."""
     net, x = network(), draw(2, 3, 16, 24)

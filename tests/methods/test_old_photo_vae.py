@@ -85,6 +85,7 @@ def test_the_block_fills_scratches_from_what_is_known() -> None:
     torch.testing.assert_close(net(x, known), known * x + (1 - known) * net.refine(net.out(found)))
     everywhere = torch.ones_like(known)
     assert torch.equal(net(x, everywhere), x)
+    torch.testing.assert_close(net.attention(x, torch.zeros_like(known)).sum(2), torch.ones(2, 15))
     nowhere = net(x, torch.zeros_like(known))
     assert torch.isfinite(nowhere).all() and not torch.equal(nowhere, x)
     hidden = x.clone()
