@@ -197,6 +197,13 @@ def test_restore_by_hand(residual: bool) -> None:
     assert [call[0].shape[0] for call in painter.calls] == [1, 1]
 
 
+def test_what_is_added_is_nothing_at_first() -> None:
+    with torch.no_grad():
+        output = made(residual=True).restore(Model(made(residual=True).build()), SEEN, 1)["image"]
+    torch.testing.assert_close(output, SEEN["image"])
+    assert made().build()["generator"].last[1].weight.all()  # type: ignore[index,union-attr,operator]
+
+
 def test_whose_statistics_normalise() -> None:
     for kind, held in (("picture", 0), ("running", 3 * 10)):
         generator = made(eval_norm=kind).build()["generator"]

@@ -120,6 +120,14 @@ def test_pictures_have_their_size_and_begin_as_the_input() -> None:
         assert all(torch.equal(picture, x) for picture in net(x))
 
 
+def test_a_network_that_begins_as_its_input() -> None:
+    x = draw(1, 3, 16, 16)
+    with torch.no_grad():
+        begun = made(start="input").build()["net"](x)
+        assert all(torch.equal(picture, x) for picture in begun)
+        assert not any(torch.equal(picture, x) for picture in made().build()["net"](x))
+
+
 def test_a_channel_attention_block_by_hand() -> None:
     torch.manual_seed(0)
     act = nn.PReLU()
