@@ -181,11 +181,11 @@ def test_biases_are_zeroed_after_each_step() -> None:
             elif isinstance(module, nn.BatchNorm2d):
                 assert module.bias.all()
     untouched = judge(2)
-    nn.init.ones_(untouched.stages[0][0].bias)  # type: ignore[index,arg-type]
+    nn.init.ones_(untouched.stages[0][0].bias)  # type: ignore[index]
     phases[1].players[1].after(step_with(SEEN, TRUTH, {**networks, "discriminator": untouched}))  # type: ignore[misc]
-    assert untouched.stages[0][0].bias.all()  # type: ignore[index,union-attr,operator]
+    assert untouched.stages[0][0].bias.all()  # type: ignore[index]
     without_biases(untouched)
-    assert not untouched.stages[0][0].bias.any()  # type: ignore[index,union-attr,operator]
+    assert not untouched.stages[0][0].bias.any()  # type: ignore[index]
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -201,7 +201,7 @@ def test_what_is_added_is_nothing_at_first() -> None:
     with torch.no_grad():
         output = made(residual=True).restore(Model(made(residual=True).build()), SEEN, 1)["image"]
     torch.testing.assert_close(output, SEEN["image"])
-    assert made().build()["generator"].last[1].weight.all()  # type: ignore[index,union-attr,operator]
+    assert made().build()["generator"].last[1].weight.all()  # type: ignore[index,union-attr]
 
 
 def test_whose_statistics_normalise() -> None:

@@ -112,10 +112,10 @@ def test_pictures_have_their_size_and_begin_as_the_input() -> None:
     net, x = network(), draw(2, 3, 16, 24)
     assert [picture.shape for picture in net(x)] == [x.shape] * 3
     for layer in (net.tail, net.attention[0].picture, net.attention[1].picture):
-        nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(layer.weight)  # type: ignore[arg-type,union-attr]
         with torch.no_grad():
             same = [torch.equal(picture, x) for picture in net(x)]
-        assert same[{net.tail: 0, net.attention[1].picture: 1, net.attention[0].picture: 2}[layer]]  # type: ignore[index]
+        assert same[{net.tail: 0, net.attention[1].picture: 1, net.attention[0].picture: 2}[layer]]
     with torch.no_grad():
         assert all(torch.equal(picture, x) for picture in net(x))
 
@@ -135,10 +135,10 @@ def test_a_channel_attention_block_by_hand() -> None:
     first, _, second = block.body
     y = second(torch.where((z := first(x)) > 0, z, 0.25 * z))
     mean = y.mean((2, 3))
-    weights = torch.sigmoid(torch.relu(mean @ block.attention[1].weight[:, :, 0, 0].T)
-                            @ block.attention[3].weight[:, :, 0, 0].T)
+    weights = torch.sigmoid(torch.relu(mean @ block.attention[1].weight[:, :, 0, 0].T)  # type: ignore[index]
+                            @ block.attention[3].weight[:, :, 0, 0].T)  # type: ignore[index]
     torch.testing.assert_close(block(x), x + y * weights[:, :, None, None])
-    assert (mean @ block.attention[1].weight[:, :, 0, 0].T < 0).any()
+    assert (mean @ block.attention[1].weight[:, :, 0, 0].T < 0).any()  # type: ignore[index]
     assert block.attention[1].weight.shape == (4, 8, 1, 1) and first.weight.shape == (8, 8, 3, 3)
 
 
@@ -174,7 +174,7 @@ def test_the_encoder_adds_both_of_the_earlier_stage_at_each_size() -> None:
     encoded, decoded = ([draw(1, width, side, side, seed=seed + side)
                          for width, side in zip(WIDTHS, sides, strict=True)] for seed in (1, 20))
     maps = encoder(x, encoded, decoded)
-    expected = []
+    expected: list[Tensor] = []
     for level, factor in enumerate((2.0, 3.0, 5.0)):
         y = factor * (encoder.down[level - 1](expected[-1]) if level else x)
         expected.append(y + encoder.from_encoder[level](encoded[level]) + encoder.from_decoder[level](decoded[level]))
@@ -199,7 +199,7 @@ def test_the_decoder_adds_what_the_skips_let_through() -> None:
         torch.testing.assert_close(got, wanted)
     flat = torch.ones(1, 8, 2, 2)
     assert decoder.up[1](flat).shape == (1, 6, 4, 4)
-    torch.testing.assert_close(decoder.up[1](flat), decoder.up[1][1].weight.sum((1, 2, 3))[None, :, None, None]  # type: ignore[index,union-attr,operator]
+    torch.testing.assert_close(decoder.up[1](flat), decoder.up[1][1].weight.sum((1, 2, 3))[None, :, None, None]  # type: ignore[index]
                                .expand(1, 6, 4, 4))  # bilinear enlargement keeps a flat map
 
 
@@ -307,7 +307,7 @@ def test_a_few_steps_lower_the_loss() -> None:
     for _ in range(12):
         loss = sum(method.loss(step).values(), torch.zeros(()))
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]

@@ -53,7 +53,7 @@ def test_codes_are_blind_to_level_and_contrast() -> None:
     net, x = Encoder(4, 1), draw(1, 3, 16, 16)
     torch.testing.assert_close(net(0.5 * x + 0.2), net(x), atol=1e-2, rtol=1e-2)
     weights = net.body[1].weight
-    assert weights.std().item() == pytest.approx(0.02, rel=0.1)  # type: ignore[union-attr,operator]
+    assert weights.std().item() == pytest.approx(0.02, rel=0.1)  # type: ignore[operator]
 
 
 def block(known: Tensor | None = None) -> tuple[PartialNonLocal, Tensor, Tensor]:
@@ -71,8 +71,8 @@ def test_attention_leaves_the_scratched_positions_out() -> None:
     weights = net.attention(x, known)
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 15))
     assert not weights[0, :, [7, 8]].any() and not weights[1, :, 0].any() and (weights > 0).sum() == 15 * (13 + 14)
-    query, key = (torch.einsum("oc,nchw->nohw", layer.weight[:, :, 0, 0], x) + layer.bias[None, :, None, None]
-                  for layer in (net.theta, net.phi))  # type: ignore[index]
+    query, key = (torch.einsum("oc,nchw->nohw", layer.weight[:, :, 0, 0], x) + layer.bias[None, :, None, None]  # type: ignore[index]
+                  for layer in (net.theta, net.phi))
     logits = torch.einsum("ncp,ncq->npq", query.flatten(2), key.flatten(2))[1]
     wanted = logits.exp()
     wanted[:, 0] = 0
@@ -280,7 +280,7 @@ def test_what_the_mapping_minimises() -> None:
     assert terms["perceptual@imagenet-89abcdef"].item() == pytest.approx(4 * apart / 2, rel=1e-4)
     assert torch.equal(networks["mapping"].scratches[0], SEEN["scratches"])  # type: ignore[index]
     for term in terms.values():
-        gradients = torch.autograd.grad(term, [networks["mapping"].factor, networks["encoder_a"].factor,  # type: ignore[list-item]
+        gradients = torch.autograd.grad(term, [networks["mapping"].factor, networks["encoder_a"].factor,  # type: ignore[arg-type]
                                                networks["encoder_b"].factor], retain_graph=True, allow_unused=True)
         assert gradients[0].abs() > 0 and gradients[1] is None and gradients[2] is None
 

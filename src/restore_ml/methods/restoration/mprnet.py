@@ -214,7 +214,7 @@ class MPRNetRestoration(LearnedRestoration):
         net = MPRNet(**{key: self.settings[key] for key in ("width", "unet", "orsnet", "cabs", "reduction")})
         if self.settings["start"] == "input":
             for layer in (net.tail, *(sam.picture for sam in net.attention)):
-                nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+                nn.init.zeros_(layer.weight)  # type: ignore[arg-type,union-attr]
         return {"net": net}
 
     def phases(self) -> list[Phase]:
