@@ -13,7 +13,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.data import domains, embedded_photos
 from restore_ml.data.commands import add_parser
 from restore_ml.data.domains import scenes
-from restore_ml.data.sources import real_scenes
+from restore_ml.data.sources import old_photos, real_scenes
 
 
 def call(*arguments: str) -> int:
@@ -31,6 +31,7 @@ def project(tmp_path, monkeypatch) -> Path:
     # two photographs are enough here; what is laid out has its own tests
     monkeypatch.setattr(domains, "names", lambda: ["photos", "scenes"])
     monkeypatch.setattr(real_scenes, "makers", dict)
+    monkeypatch.setattr(old_photos, "makers", dict)
     monkeypatch.setattr(embedded_photos, "PHOTOGRAPHS", tuple(
         photo for photo in embedded_photos.PHOTOGRAPHS if photo.name in ("chelsea", "coins", "page")))
     monkeypatch.setattr(scenes, "INDICES", {"train": range(1), "validation": range(1, 2), "test": range(2, 3)})

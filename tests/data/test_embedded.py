@@ -17,7 +17,7 @@ from restore_ml.data.embedded import lay_out
 from restore_ml.data.embedded_photos import PHOTOGRAPHS, TILE
 from restore_ml.data.pictures import read_picture
 from restore_ml.data.scenes import read_scene
-from restore_ml.data.sources import real_scenes
+from restore_ml.data.sources import old_photos, real_scenes
 from restore_ml.degradations.clouds import scene
 
 
@@ -27,6 +27,7 @@ def _two_domains() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(domains, "names", lambda: ["photos", "scenes"])
         patch.setattr(real_scenes, "makers", dict)
+        patch.setattr(old_photos, "makers", dict)
         yield
 
 

@@ -134,7 +134,7 @@ def test_a_package_that_is_gone_leaves_an_empty_collection_with_the_reason(
     about = read_json(root / "data/shelved/collection.json")
     assert about["pictures"] == {} and about["absent"].startswith("some-data 1.0 is not on the shelf")
     (sentence,) = lacking(root)
-    assert sentence.startswith("shelved is empty, and the tables of super_resolution, inpainting, colorization, ")
+    assert sentence.startswith("shelved is empty, and the tables of super_resolution, inpainting, restoration, ")
     assert " will differ: some-data 1.0 is not on the shelf" in sentence
     assert absent(root) == []
     (packages / WHEEL).write_bytes(archive)

@@ -22,7 +22,7 @@ from restore_ml.nn.old_photo_networks import (
     PartialNonLocal,
     levelled,
 )
-from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
+from tests.methods.by_hand import draw, optimiser_of, step_with
 from tests.methods.holes import Maps
 from tests.methods.layers import parameters
 
@@ -385,6 +385,5 @@ def test_real_photographs_are_blurred_and_sepia() -> None:
 
 
 def test_it_restores_old_photographs_alone() -> None:
-    assert made().unsupported("old_photo") is None
+    assert made().unsupported("old_photo") is None and made().unsupported("as_found") is None
     assert made().unsupported("rain") == "learned from old_photo alone (its setting `kinds`)"
-    assert isinstance(Calls(lambda x: x), nn.Module)
