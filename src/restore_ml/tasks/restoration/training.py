@@ -26,12 +26,12 @@ class RestorationTraining(Training):
     task = TASK
 
     def records(self, pictures: Sequence[Record], seed: int, settings: Mapping[str, Any]) -> Iterator[Record]:
-        """Each picture in 3 channels, made smaller to a shorter side of 2 `size` where it is larger; the fact `size` is
-        the setting."""
+        """Each picture in 3 channels, made smaller to a shorter side of 2 `size` where it is larger, and as `size` that
+        setting: of a record training sees the arrays alone."""
         size = self.resolve(settings)["size"]
         for picture in pictures:
-            yield Record(picture.id, {"image": at_most(three_channels(picture.arrays["image"]), 2 * size)},
-                         {**picture.facts, "size": size})
+            image = at_most(three_channels(picture.arrays["image"]), 2 * size)
+            yield Record(picture.id, {"image": image, "size": np.array([size], np.int32)}, picture.facts)
 
     def sample(self, record: Record, pools: Mapping[str, Shards], rng: np.random.Generator, run: Mapping[str, Any],
                options: Mapping[str, Any], partner: Partner = no_partner) -> Sample:
@@ -42,7 +42,7 @@ class RestorationTraining(Training):
         have lengths in proportion to what they lie on.
         """
         patch = run["patch"]
-        square = random_squares({"image": record.arrays["image"]}, max(patch, record.facts["size"]), rng)
+        square = random_squares({"image": record.arrays["image"]}, max(patch, int(record.arrays["size"][0])), rng)
         image = augment(square, TASK.arrays, rng)["image"]
         kinds = run.get("kinds") or ALL_KINDS
         kind = checked_kind(kinds[int(rng.integers(len(kinds)))], "kind of damage in a run's setting `kinds`")
