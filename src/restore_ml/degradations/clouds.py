@@ -31,10 +31,14 @@ COVERS = np.array([[0.04, 0.08, 0.05, 0.42, 0.20, 0.09],   # forest
                    [0.12, 0.17, 0.22, 0.30, 0.36, 0.32],   # bare soil
                    [0.07, 0.07, 0.04, 0.02, 0.01, 0.005],  # water
                    [0.09, 0.13, 0.17, 0.24, 0.28, 0.22],   # dry grass
-                   [0.13, 0.15, 0.16, 0.22, 0.23, 0.20]])  # town
-"""Reflectances of six land covers in the bands `restore_ml.data.bands.LAND`: forest, soil and water as in the method card."""
-TOWN, ROOF, ROOFS = 5, (0.24, 0.25, 0.26, 0.28, 0.30, 0.28), 0.15
-"""The cover that has pale roofs, what they reflect (the method card's pixel) and the share that they take of it."""
+                   [0.03, 0.06, 0.04, 0.48, 0.22, 0.10]])  # crop
+"""Reflectances of six land covers in the bands `restore_ml.data.bands.LAND`: forest, soil and water as in the method
+card."""
+SOIL, OPEN_WATER = 2, 3
+TOWN, TOWNS = (0.13, 0.15, 0.16, 0.22, 0.23, 0.20), 0.03
+"""What streets and dark roofs reflect, and the share of a scene that towns take (none of its water)."""
+ROOF, ROOFS = (0.24, 0.25, 0.26, 0.28, 0.30, 0.28), 0.15
+"""What pale roofs reflect (the method card's pixel), and the share that they take of a town."""
 
 
 def digital(reflectance: np.ndarray) -> np.ndarray:
@@ -77,18 +81,21 @@ def scene(seed: int, index: int, size: int = 128, bands: int = 4, changed: float
 
 
 def land(labels: np.ndarray, rng: Rng) -> np.ndarray:
-    """A scene of the six bands `restore_ml.data.bands.LAND` of these classes of land (H x W, 0 to 5; harvested ones, from 100 on, are soil):
-    H x W x 6 float32.
+    """A scene of the six bands `restore_ml.data.bands.LAND` of these classes of land (H x W, 0 to 5; harvested ones,
+    from 100 on, are soil): H x W x 6 float32.
 
     `scene` draws spectra at random, and no land looks like that: what tells clouds from land by colour can only be
-    tried on land that has its own. Each pixel is brighter or darker by texture of 8 % and slow changes of 5 %.
+    tried on land that has its own. A few towns with pale roofs stand on it. Each pixel is brighter or darker by texture
+    of 8 % and slow changes of 5 %.
     """
     height, width = labels.shape
-    spectra = COVERS[np.where(labels >= 100, 2, labels % len(COVERS))]
-    roofs = field(height, width, rng, {1: 1.0})
-    town = labels == TOWN
+    covers = np.where(labels >= 100, SOIL, labels % len(COVERS))
+    spectra = COVERS[covers]
+    towns, roofs = (field(height, width, rng, {sigma: 1.0}) for sigma in (4, 1))
+    town = (towns >= np.quantile(towns, 1 - TOWNS)) & (covers != OPEN_WATER)
+    spectra[town] = TOWN
     if town.any():
-        spectra[town & (roofs > np.quantile(roofs[town], 1 - ROOFS))] = ROOF
+        spectra[town & (roofs >= np.quantile(roofs[town], 1 - ROOFS))] = ROOF
     light = 1 + 0.08 * field(height, width, rng, {1: 1.0}) + 0.05 * field(height, width, rng, {20: 1.0})
     blurred = ndimage.gaussian_filter(spectra * light[..., None], (0.6, 0.6, 0))
     return digital(blurred + 0.004 * rng.standard_normal(spectra.shape))
@@ -108,8 +115,9 @@ def simulated_cloud(height: int, width: int, rng: Rng, frac: float,
 
 def soft_rim(mask: np.ndarray, radius: int = 3) -> np.ndarray:
     """The mask grown by `radius` pixels, for the half-transparent rim of a cloud."""
-    grown = ndimage.binary_dilation(mask, iterations=radius) if radius else mask > 0  # 0 would be: until nothing changes
-    return grown.astype(np.uint8)
+    if not radius:  # which scipy takes for: until nothing changes
+        return (mask > 0).astype(np.uint8)
+    return ndimage.binary_dilation(mask, iterations=radius).astype(np.uint8)
 
 
 def with_shadow(mask: np.ndarray, shift: tuple[int, int] = SHADOW) -> np.ndarray:

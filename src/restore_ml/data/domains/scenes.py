@@ -15,10 +15,10 @@ import numpy as np
 
 from restore_ml.arrays import text
 from restore_ml.data import scene_files
+from restore_ml.data.bands import LAND
 from restore_ml.data.domain import Domain, Maker
 from restore_ml.data.pictures import Refused
 from restore_ml.data.scene_layouts import EOPATCH, PAIRS, RICE
-from restore_ml.data.bands import LAND
 from restore_ml.data.scenes import BAND_BYTES, REFLECTANCE, SCENE_SUFFIX, read_scene
 
 SEED, SIZE, BANDS = 1, 128, 4

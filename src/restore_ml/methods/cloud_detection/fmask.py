@@ -105,8 +105,8 @@ def temperatures(scene: Scene, clear_land: np.ndarray, clear_water: np.ndarray) 
 
 
 def probabilities(scene: Scene, clear_land: np.ndarray, clear_water: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The probabilities of cloud over water (9-11) and over land (14-16), each H x W. Without a thermal band the factors
-    of temperature are 1."""
+    """The probabilities of cloud over water (9-11) and over land (14-16), each H x W. Without a thermal band their
+    factors of temperature are 1."""
     over_water = np.minimum(scene.swir1, 0.11) / 0.11
     over_land = 1 - np.maximum(np.maximum(np.abs(scene.ndvi), np.abs(scene.ndsi)), scene.whiteness)
     if scene.celsius is not None:

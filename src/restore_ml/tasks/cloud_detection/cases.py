@@ -24,7 +24,8 @@ class CloudDetectionCases(Cases):
     """The setting `cases`. Those that do not end in `_four_bands` want both bands of short-wave infrared."""
 
     task = TASK
-    defaults: ClassVar = {"cases": ["thick_20", "thin_20", "thick_20_shadow", f"thick_20{FOUR_BANDS}"]}
+    defaults: ClassVar = {"cases": ["thick_20", "thin_20", "thick_20_shadow", "thin_20_shadow",
+                                    f"thick_20_shadow{FOUR_BANDS}"]}
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Every case must be one that there is."""
