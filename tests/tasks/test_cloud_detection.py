@@ -55,7 +55,8 @@ def test_the_truth_says_where_clouds_and_shadows_were_laid(case):
     assert np.array_equal(seen[codes == 0], under[codes == 0]) and (seen[codes == 4] != under[codes == 4]).mean() > 0.95
     assert words(sample.inputs["bands"]).split() == list(SIX[:4] if "four" in case else SIX)
     dark = codes == 2
-    assert (seen[dark] <= under[dark] + 1e-4).all() and (not dark.any() or seen[dark].mean() < 0.85 * under[dark].mean())
+    assert (seen[dark] <= under[dark] + 1e-4).all()
+    assert not dark.any() or seen[dark].mean() < 0.85 * under[dark].mean()
 
 
 def test_shadows_lie_away_from_the_sun_by_8_to_32_pixels():
@@ -98,7 +99,8 @@ def test_all_bands_of_a_real_scene_are_shown_but_heat():
 
 
 @pytest.mark.parametrize(("names", "case", "refused"), [
-    (SENTINEL, "thick_20", False), ("blue green red nir", "thick_20", True), ("blue green red nir", "thin_20_shadow", True),
+    (SENTINEL, "thick_20", False), ("blue green red nir", "thick_20", True),
+    ("blue green red nir", "thin_20_shadow", True),
     ("blue green red nir", "thick_20_four_bands", False), ("red nir swir1", "thick_20_four_bands", True)])
 def test_scenes_that_lack_the_bands_of_a_case_are_left_out(names, case, refused):
     reason = PARTS.cases.leaves_out(real(names), case, {})
@@ -170,7 +172,8 @@ def test_figures_by_hand():
     assert set(figures) == {metric.name for metric in RULES.metrics}
     half = {"codes": np.where(np.arange(64)[:, None, None] < 20, target["codes"], 0).astype(np.uint8)}
     figures = RULES.measure(inputs, half, target, None)
-    assert figures == pytest.approx({"iou": 0.5, "precision": 1.0, "recall": 0.5, "shadow_iou": 0.0, "hidden_iou": 0.25})
+    assert figures == pytest.approx({"iou": 0.5, "precision": 1.0, "recall": 0.5, "shadow_iou": 0.0,
+                                     "hidden_iou": 0.25})
     nothing = RULES.measure(inputs, {"codes": np.zeros_like(target["codes"])}, target, None)
     assert (nothing["iou"], nothing["recall"], nothing["hidden_iou"]) == (0, 0, 0) and math.isnan(nothing["precision"])
     best = RULES.measure(inputs, target, target, None)
@@ -191,7 +194,8 @@ def test_what_was_not_measured_and_other_codes_count_as_no_cloud():
 def test_the_picture_has_outlines_of_clouds_and_shadows():
     inputs, output, target = example("cloud_detection").sample()
     shown = RULES.show(inputs, output, target)
-    assert {name: value.shape for name, value in shown.items()} == dict.fromkeys(("input", "truth", "output"), (64, 64, 3))
+    assert {name: value.shape for name, value in shown.items()} == dict.fromkeys(("input", "truth", "output"),
+                                                                                 (64, 64, 3))
     plain = shown["input"]
     assert np.array_equal(shown["truth"][60:], plain[60:]) and np.array_equal(shown["truth"][:, :9], plain[:, :9])
     assert (shown["truth"][10, 20] == (230, 159, 0)).all() and (shown["truth"][35, 20] == (86, 180, 233)).all()
