@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from restore_ml.arrays import Arrays
+from restore_ml.data.bands import names_of
 from restore_ml.metrics.fidelity import psnr, ssim_map, ssim_of_map
 from restore_ml.metrics.hole import mean_inside, mean_of_known, missing, psnr_hole, seam_error
 from restore_ml.metrics.spectral import correlation, rmse, spectral_angle
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.false_color import false_color_composite, stretched
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
 
 
@@ -46,22 +48,16 @@ class CloudRemoval(Protocol):
         return mean_of_known(sample.target["truth"], sample.inputs["mask"])
 
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
-        """True colour (bands blue, green, red, near infrared), one stretch for all: the truth's 2 to 98 percentiles;
-        missing pixels white. Fewer than three bands are shown in grey."""
-        truth = _visible(target["truth"])
-        low, high = np.percentile(truth, (2, 98), axis=(0, 1))
+        """False colour (`restore_ml.tasks.false_color`), one stretch for all, the truth's; missing pixels white."""
+        names = names_of(inputs, target["truth"].shape[2])
+        truth = false_color_composite(target["truth"], names)
 
-        def stretched(picture: np.ndarray) -> np.ndarray:
-            share = (_visible(picture).astype(np.float64) - low) / np.maximum(high - low, 1e-6)
-            return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+        def shown(bands: np.ndarray) -> np.ndarray:
+            return stretched(false_color_composite(bands, names), truth)
 
-        seen = np.where(missing(inputs["mask"])[..., None], np.uint8(255), stretched(inputs["target"]))
-        pictures = {"input": seen, "truth": stretched(target["truth"])}
-        return pictures if output is None else {**pictures, "output": stretched(output["image"])}
-
-
-def _visible(bands: np.ndarray) -> np.ndarray:
-    return bands[..., 2::-1] if bands.shape[2] >= 3 else np.repeat(bands[..., :1], 3, axis=2)
+        seen = np.where(missing(inputs["mask"])[..., None], np.uint8(255), shown(inputs["target"]))
+        pictures = {"input": seen, "truth": shown(target["truth"])}
+        return pictures if output is None else {**pictures, "output": shown(output["image"])}
 
 
 PROTOCOL = CloudRemoval()
