@@ -17,6 +17,7 @@ def stage(step: Steps, key: str) -> None:
 def score_pictures(key: str) -> int:
     """Write scores/<task>/<run>.parquet and .json; returns the number of rows."""
     from restore_ml.data.ledger import Ledger
+    from restore_ml.evaluation import without_truth
     from restore_ml.evaluation.comparison import about_run, first_case
     from restore_ml.evaluation.scoring import cases_on_disk, score, write_scores
     from restore_ml.evaluation.set_figures import set_figures
@@ -37,7 +38,10 @@ def score_pictures(key: str) -> int:
     ledger.save()
     write_scores(root / layout.scores(task, run), rows)
     figures = set_figures(task, samples, root / layout.restored(task, run), _judge(root, spec))
-    write_json(root / layout.about(task, run), about_run(root / layout.model(task, run)) | {"figures": figures})
+    about = about_run(root / layout.model(task, run)) | {"figures": figures}
+    if found := without_truth.figures(task, samples, root / layout.restored(task, run)):
+        about |= {without_truth.KEY: found}
+    write_json(root / layout.about(task, run), about)
     return len(rows)
 
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 
-from restore_ml.degradations.dense import DENSE
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Method
 from restore_ml.nn.hourglass import Hourglass
@@ -30,10 +29,6 @@ class DeepImagePrior(Method):
         """The input is padded so that every level halves it evenly."""
         super().__init__(settings)
         self.multiple = 2 ** len(self.settings["widths"])
-
-    def unsupported(self, degradation):
-        """It needs known pixels."""
-        return "fills holes only" if degradation in DENSE else None
 
     def restore(self, model, inputs, seed):
         """Fit a fresh network, every draw from `seed`; the task puts the known pixels back."""

@@ -291,15 +291,6 @@ def test_files_written_together_appear_together_or_not_at_all(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dense_case_has_no_hole_ratio(tmp_path):
-    prepare(tmp_path / "prepared", [0], [1])
-    degrade(registry.parts("inpainting"), tmp_path / "prepared", tmp_path / "out", 1,
-            {**SETTINGS, "cases": ["haze", "half"]})
-    table = pd.read_parquet(tmp_path / "out" / "contract.parquet").set_index("case")
-    assert np.isnan(table["inputs.mask.mean"]["set/haze"]) and table["inputs.mask.mean"]["set/half"] == 0.5
-    assert "dense" not in table.columns
-
-
 ROUNDS = [([0, 1, 2, 3], [10, 11, 12]), ([0, 1, 2, 3], [10, 11, 12]), ([0, 1, 2, 3, 4], [10, 11, 12]),
           ([0, 2, 4], [10, 11, 12, 13, 14]), ([0, 2, 4], [13]), ([5], [20])]
 """Training and test pictures: the same again, one more, some fewer and more, fewer, quite others."""

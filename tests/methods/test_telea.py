@@ -99,10 +99,6 @@ def test_the_harness_keeps_known_pixels():
     assert np.array_equal(output[mask == 0], image[mask == 0]) and output.dtype == np.uint8
 
 
-def test_dense_corruptions_are_not_its_business():
-    assert METHOD({}).unsupported("haze") and METHOD({}).unsupported("watermark") is None
-
-
 @pytest.mark.benchmark_data
 def test_on_photographs_it_beats_the_mean_by_far_where_holes_are_thin(benchmark_data):
     from restore_ml.data.pictures import read_picture

@@ -52,13 +52,6 @@ def test_a_test_sample_is_the_truth_outside_its_mask_and_nothing_under_a_hole(ca
         assert not image[~known].any()
 
 
-@pytest.mark.parametrize("case", ["haze", "rain", "noise", "blur", "old_photo"])
-def test_dense_cases_are_to_be_restored_everywhere(case):
-    sample = PARTS.cases.sample(photo(), case, 1, SIZE)
-    assert sample.inputs["mask"].all() and not np.array_equal(sample.inputs["image"], sample.target["image"])
-    assert np.array_equal(sample.target["image"], PARTS.cases.sample(photo(), "centre", 1, SIZE).target["image"])
-
-
 def test_draws_come_from_seed_picture_and_degradation_alone():
     def mask(seed: int, picture: int, case: str) -> bytes:
         return PARTS.cases.sample(photo(picture), case, seed, SIZE).inputs["mask"].tobytes()
@@ -97,9 +90,11 @@ def test_small_or_odd_pictures_are_refused(shape, refused):
 
 def test_default_cases_and_an_unknown_one():
     assert PARTS.cases.degradations({}) == CASES
-    assert PARTS.cases.degradations({"cases": ["walk", "haze"]}) == ["walk", "haze"]
+    assert PARTS.cases.degradations({"cases": ["walk", "mosaic"]}) == ["walk", "mosaic"]
     with pytest.raises(UserError, match="Did you mean 'irregular_3'"):
         PARTS.cases.degradations({"cases": ["iregular_3"]})
+    with pytest.raises(UserError, match="'haze' is no case of inpainting"):
+        PARTS.cases.degradations({"cases": ["haze"]})
     with pytest.raises(UserError, match="Did you mean 'cases'"):
         PARTS.check_settings({"case": ["walk"]})
 
@@ -218,11 +213,3 @@ def test_composition_keeps_known_pixels_to_the_bit(seed):
     hole = inputs["mask"][..., 0] > 0
     assert composed.dtype == np.uint8
     assert np.array_equal(composed[hole], output[hole]) and np.array_equal(composed[~hole], inputs["image"][~hole])
-
-
-@pytest.mark.parametrize("case", ["haze", "old_photo"])
-def test_a_dense_case_gives_back_the_output_as_it_is(case):
-    sample = PARTS.cases.sample(photo(), case, 1, SIZE)
-    output = {"image": sample.target["image"]}
-    assert np.array_equal(TASK.compose(sample.inputs, output)["image"], output["image"])
-    assert sample.facts == {"kind": case, "dense": True}

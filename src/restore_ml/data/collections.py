@@ -1,8 +1,9 @@
 """Collections: folders of pictures with a source and a licence, under data/.
 
 data/<name>/collection.json says {name, role, domain, synthetic, source, licence} and, where they differ from that or
-say more, `pictures` (by file: group, split, source, licence), `refused` (files that were left out, and why) and
-`reserved` (how photographs look of which only tiles are there: none of them may enter training).
+say more, `pictures` (by file: group, split, source, licence), `refused` (files that were left out, and why),
+`reserved` (how photographs look of which only tiles are there: none of them may enter training) and `as_found` (true:
+its pictures are damaged themselves, so that nobody knows their truth; they are looked at and never scored).
 data/<name>/pictures/ holds the files; the domain says which of them make a record (mostly each one).
 """
 
@@ -32,18 +33,21 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 def add(root: Path, name: str, path: Path, role: str = "test", source: str = "", licence: str = "",
         layout_name: str = "auto", domain: str = "photos", progress: Progress | None = None,
-        exclude: Sequence[str] = ()) -> Report:
+        exclude: Sequence[str] = (), as_found: bool = False) -> Report:
     """Copy the good records of the folder `path` to root/data/<name> and describe them; nothing is half added.
 
     Files are copied, not linked: a hard link would let an edit of the original change the collection (and DVC's cache)
     behind every check. Every copy is decoded once; broken ones are left out and named, in the report and in
     collection.json. Links to files within the folder are followed, links that lead out of it are refused, and linked
     folders are not entered. Hidden files, and what `exclude` and `folders.EXCLUDED` name, are left out and counted.
-    `domain`: the kind of data, which knows the layouts. `UserError`: a bad or taken name, no such folder, domain or
-    layout, no readable record in it.
+    `domain`: the kind of data, which knows the layouts; `as_found`: the pictures are damaged themselves.
+    `UserError`: a bad or taken name, no such folder, domain or layout, no readable record in it.
     """
     target = _new_target(root, name)
     _one_of(role, ROLES, "role")
+    if as_found and role != "test":
+        raise UserError(f"{name} cannot have the role {role}: nothing is learned from pictures whose truth nobody "
+                        "knows (as found).")
     kind = domains.get(domain)
     _one_of(layout_name, ("auto", "plain", *(item.name for item in kind.layouts)), f"layout of {domain}")
     path = Path(path)
@@ -70,7 +74,8 @@ def add(root: Path, name: str, path: Path, role: str = "test", source: str = "",
                             f"files. {report}")
         about = {"name": name, "role": role, "domain": domain, "synthetic": False, "source": source or "not stated",
                  "licence": licence or "not stated", "layout": chosen, "pictures": described,
-                 "refused": {printable(file): reason for file, reason in report.refused}}
+                 "refused": {printable(file): reason for file, reason in report.refused},
+                 **({"as_found": True} if as_found else {})}
         write_json(folder / DESCRIPTION, about)
         put_in_place(folder, target)
     return report
@@ -124,6 +129,10 @@ def describe(folder: Path) -> dict[str, Any]:
     for key in ("pictures", "refused", "reserved"):
         if not isinstance(about.setdefault(key, {}), dict):
             raise UserError(f"{key} in {path} must be a mapping by file.")
+    _one_of(about.setdefault("as_found", False), (True, False), f"as_found in {path}")
+    if about["as_found"] and about["role"] != "test":
+        raise UserError(f"role in {path} must be test: nothing is learned from pictures whose truth nobody knows "
+                        "(as_found).")
     _check_entries(about, path)
     return about
 

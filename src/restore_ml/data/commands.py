@@ -37,6 +37,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
                      help="files or folders to leave out, such as '*_small.jpg' or 'raw/*' (may be given again); "
                           "thumbnails and bins of network disks are left out anyhow")
+    add.add_argument("--as-found", action="store_true",
+                     help="the pictures are damaged themselves: tasks that restore such show them and score nothing")
     add.set_defaults(command=add_command)
     commands.add_parser("list", help="list the collections").set_defaults(command=list_command)
     check = commands.add_parser("check", help="decode every picture and name the ones that cannot be used")
@@ -101,7 +103,7 @@ def add_command(options: argparse.Namespace) -> int:
     root = layout.project()
     pins.read(root)  # a conflict in it is told before the pictures are copied
     report = collections.add(root, options.name, options.path, options.role, options.source, options.licence,
-                             options.layout, options.domain, _bar(), options.exclude)
+                             options.layout, options.domain, _bar(), options.exclude, options.as_found)
     print(report)
     if pins.is_dvc(root):
         pins.add(root)

@@ -138,7 +138,7 @@ def _entry(about: dict[str, Any], record: str, held_by: str) -> Entry:
     described = about["pictures"].get(record, {})
     stated = "test" if about["role"] == "test" else described.get("split", "")
     return Entry(about["name"], record, about["domain"], stated, described.get("group", ""), about["synthetic"],
-                 described.get("licence", about["licence"]), held_by)
+                 described.get("licence", about["licence"]), held_by, about["as_found"])
 
 
 def home(placed: Placed) -> str:
@@ -215,7 +215,7 @@ def _old(path: Path) -> dict[str, Record]:
 
 def _facts(entry: Entry) -> dict[str, str | bool]:
     return {"name": entry.name, "collection": entry.collection, "group": entry.shown_group,
-            "synthetic": entry.synthetic}
+            "synthetic": entry.synthetic, **({"as_found": True} if entry.as_found else {})}
 
 
 def write_manifests(out: Path, placed: list[Placed], refused: list[Quarantined]) -> Summary:

@@ -31,7 +31,7 @@ class Entry:
     """A record to prepare: where it lies (a file or a folder) and what its collection says of it.
 
     `stated`: its split, or empty; `group`: its group, or empty where it is its own; `held_by`: the file or folder that
-    holds it beside other records, or empty where it is a file or folder itself.
+    holds it beside other records, or empty where it is a file or folder itself; `as_found`: damaged itself.
     """
 
     collection: str
@@ -42,6 +42,7 @@ class Entry:
     synthetic: bool
     licence: str
     held_by: str = ""
+    as_found: bool = False
 
     @property
     def path(self) -> str:

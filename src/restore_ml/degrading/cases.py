@@ -7,6 +7,9 @@ What a `Ledger` knows to be right already is left as it is, whole files and sing
 A task whose methods take long for a picture declares the setting `most` among its `Cases.defaults`: at most so many
 pictures of a test set are tested in a case (0: all). Every photograph is there once before any is there twice, because
 intervals are over photographs.
+
+A case without a truth (`Cases.without_truth`) has inputs and no file of targets. It takes the pictures that are damaged
+as they were found, and no other case does.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from restore_ml.data import domains, shards
 from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, pieces, places
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record, Shard
-from restore_ml.degrading.keeper import Contents, Keeper, Outcome, Source, hash_of_facts, records_by_id
+from restore_ml.degrading.keeper import NOT_MEANT, Contents, Keeper, Outcome, Source, hash_of_facts, records_by_id
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Case, OptionalInputs, Parts, Sample, Task
 from restore_ml.tasks.partners import Partners, partners_of_tests
@@ -34,6 +37,9 @@ CARRIED = ("name", "collection", "group", "synthetic")
 """The facts of a prepared picture that go with each of its samples."""
 MOST = "most"
 """The setting that bounds how many pictures of a test set a case has."""
+AS_FOUND = "as_found"
+"""The fact of a prepared picture that is damaged itself."""
+SIDES = ("inputs", "targets")
 CHUNKS = ".parts"
 """Where the chunks of a case wait until all of them are there."""
 
@@ -52,6 +58,7 @@ class _Chunk:
     case: Case
     pictures: list[Place]
     number: int | None
+    sides: tuple[str, ...]
     before: Contents
     partners: Partners
     partner_digest: str
@@ -60,9 +67,11 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A case that shall be there; `made` is None while its files are not right."""
+    """A case that shall be there; `sides`: `SIDES`, or the inputs alone; `made` is None while its files are not right.
+    """
 
     case: Case
+    sides: tuple[str, ...]
     key: str
     made: Contents | None
     chunks: list[_Chunk]
@@ -75,7 +84,7 @@ def degrade_cases(parts: Parts, prepared: Path, out: Path, seed: int, settings: 
     was asked for holds, and which pictures of a test set were left out."""
     keeper, outcome = Keeper(ledger), Outcome()
     shutil.rmtree(out / CHUNKS, ignore_errors=True)
-    for side in ("inputs", "targets"):
+    for side in SIDES:
         (out / side).mkdir(parents=True, exist_ok=True)
     plans = [plan for name in (test_sets(parts.task, prepared) if parts.cases else ())
              for plan in _plans(parts, settings, prepared, out, name, chunk, keeper)]
@@ -86,7 +95,7 @@ def degrade_cases(parts: Parts, prepared: Path, out: Path, seed: int, settings: 
         outcome.add(str(plan.case), plan.case.test_set, contents)
         if progress:
             progress("test cases", number, len(plans))
-    _keep_only(out, [plan.case for plan in plans], outcome, keeper.ledger)
+    _keep_only(out, plans, outcome, keeper.ledger)
     return outcome
 
 
@@ -97,14 +106,14 @@ def _plans(parts: Parts, settings: dict[str, Any], prepared: Path, out: Path, te
     partners = partners_of_tests(parts.task, prepared, test_set)
     digest = partners.digest(keeper.ledger)
     cut = pieces(pictures, chunk)
-    for degradation in parts.cases.degradations(settings):
-        case = Case(test_set, degradation)
+    for degradation in (*parts.cases.degradations(settings), *parts.cases.without_truth):
+        case, sides = Case(test_set, degradation), SIDES[:1] if degradation in parts.cases.without_truth else SIDES
         beyond = _beyond(parts, settings, case, pictures)
         key = keeper.key(pictures, digest + "".join(sorted(beyond)))
-        before = keeper.recall(_files(out, case), None) or Contents()
-        yield _Plan(case, key, keeper.recall(_files(out, case), key), [
-            _Chunk(case, piece, number if len(cut) > 1 else None, before.of([entry[0] for entry in piece]), partners,
-                   digest, {entry[0]: beyond[entry[0]] for entry in piece if entry[0] in beyond})
+        before = keeper.recall(_files(out, case, sides), None) or Contents()
+        yield _Plan(case, sides, key, keeper.recall(_files(out, case, sides), key), [
+            _Chunk(case, piece, number if len(cut) > 1 else None, sides, before.of([entry[0] for entry in piece]),
+                   partners, digest, {entry[0]: beyond[entry[0]] for entry in piece if entry[0] in beyond})
             for number, piece in enumerate(cut)])
 
 
@@ -129,16 +138,17 @@ def _beyond(parts: Parts, settings: dict[str, Any], case: Case, pictures: list[P
 def _refusal(parts: Parts, settings: dict[str, Any], case: Case, picture: Record) -> str:
     """Why a picture is no sample of a case, or nothing."""
     assert parts.cases is not None
+    if bool(picture.facts.get(AS_FOUND)) != (case.degradation in parts.cases.without_truth):
+        return NOT_MEANT
     return (parts.task.accepts(picture.arrays[domains.get(parts.task.domain).main], settings)
             or parts.cases.leaves_out(picture, case.degradation, settings) or "")
 
 
-def _files(out: Path, case: Case, number: int | None = None) -> list[Path]:
-    """The inputs and the targets of a case, or of one of its chunks."""
+def _files(out: Path, case: Case, sides: Sequence[str], number: int | None = None) -> list[Path]:
+    """The inputs and, where there are any, the targets of a case, or of one of its chunks."""
     if number is None:
-        return [out / side / case.test_set / f"{case.degradation}.arrow" for side in ("inputs", "targets")]
-    return [out / CHUNKS / side / case.test_set / case.degradation / f"{number:08d}.arrow"
-            for side in ("inputs", "targets")]
+        return [out / side / case.test_set / f"{case.degradation}.arrow" for side in sides]
+    return [out / CHUNKS / side / case.test_set / case.degradation / f"{number:08d}.arrow" for side in sides]
 
 
 def _write_chunk(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk: _Chunk) -> Contents:
@@ -147,7 +157,8 @@ def _write_chunk(parts: Parts, out: Path, seed: int, settings: dict[str, Any], c
     rows = _samples(parts, out, seed, settings, chunk, contents)
     first = next(rows, None)
     if first is not None:
-        contents.count = shards.write_together(_files(out, chunk.case, chunk.number), chain([first], rows))
+        files = _files(out, chunk.case, chunk.sides, chunk.number)
+        contents.count = shards.write_together(files, chain([first], rows))
     return contents
 
 
@@ -155,9 +166,9 @@ def _join(out: Path, plan: _Plan, chunks: Sequence[Contents], keeper: Keeper) ->
     """Put the chunks of a case together, in order, and remember what they hold."""
     contents = Contents({name: source for part in chunks for name, source in part.sources.items()},
                 sum(part.count for part in chunks))
-    files = _files(out, plan.case)
+    files = _files(out, plan.case, plan.sides)
     if len(chunks) > 1 and contents.count:
-        chunk_files = [_files(out, plan.case, number) for number, part in enumerate(chunks) if part.count]
+        chunk_files = [_files(out, plan.case, plan.sides, number) for number, part in enumerate(chunks) if part.count]
         shards.write_together(files, (row for paths in chunk_files for row in zip(*map(Shard, paths), strict=True)))
         for path in chain.from_iterable(chunk_files):
             path.unlink()
@@ -168,11 +179,12 @@ def _join(out: Path, plan: _Plan, chunks: Sequence[Contents], keeper: Keeper) ->
     return contents
 
 
-def _keep_only(out: Path, cases: Sequence[Case], outcome: Outcome, ledger: Ledger) -> None:
-    written = [path for case in cases if outcome.counts[str(case)] for path in _files(out, case)]
-    for side in ("inputs", "targets"):
+def _keep_only(out: Path, plans: Sequence[_Plan], outcome: Outcome, ledger: Ledger) -> None:
+    files = {str(plan.case): _files(out, plan.case, plan.sides) for plan in plans}
+    written = [path for case, paths in files.items() if outcome.counts[case] for path in paths]
+    for side in SIDES:
         keep_only(out / side, written)
-        ledger.prune(out / side, (path for case in cases for path in _files(out, case)))
+        ledger.prune(out / side, chain.from_iterable(files.values()))
     ledger.save()
     shutil.rmtree(out / CHUNKS, ignore_errors=True)
 
@@ -182,7 +194,7 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
     """The samples of a chunk, those taken over from the case's files and new ones; fills `contents.sources`."""
     assert parts.cases is not None
     case = chunk.case
-    old = records_by_id(_files(out, case), chunk.before.sources)
+    old = records_by_id(_files(out, case, chunk.sides), chunk.before.sources)
     for picture in Chosen(chunk.pictures):
         too_many = chunk.beyond.get(picture.id, "")
         facts_hash = hash_of_facts(picture, chunk.partner_digest + too_many)
@@ -198,9 +210,10 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
             partner = chunk.partners.of(seed, picture.id, case.degradation)
             sample = parts.cases.sample(picture, case.degradation, seed, settings, partner)
             add_optional(parts.optional, sample, case.degradation, seed, picture.id)
-            check(parts.task, sample, parts.optional)
+            check(parts.task, sample, parts.optional, has_truth=len(chunk.sides) > 1)
             carried = {**{key: picture.facts.get(key) for key in CARRIED}, **sample.facts}
-            yield Record(picture.id, sample.inputs, carried), Record(picture.id, sample.target, carried)
+            yield tuple(Record(picture.id, arrays, carried) for _, arrays in
+                        zip(chunk.sides, (sample.inputs, sample.target), strict=False))
 
 
 def add_optional(optional: OptionalInputs | None, sample: Sample, degradation: str, seed: int, identity: str) -> None:
@@ -211,10 +224,11 @@ def add_optional(optional: OptionalInputs | None, sample: Sample, degradation: s
         sample.inputs[name] = optional.draw(name, sample, degradation, rng)
 
 
-def check(task: Task, sample: Sample, optional: OptionalInputs | None = None) -> None:
-    """That a sample holds exactly the arrays that its task declares, in their kinds and sizes: else a `ValueError`."""
-    inputs = {**task.inputs, **(optional.inputs if optional else {})}
-    for side, specs, arrays in (("inputs", inputs, sample.inputs), ("target", task.target, sample.target)):
+def check(task: Task, sample: Sample, optional: OptionalInputs | None = None, has_truth: bool = True) -> None:
+    """That a sample holds exactly the arrays that its task declares, in their kinds and sizes, and no target where
+    nobody knows a truth: else a `ValueError`."""
+    inputs, target = {**task.inputs, **(optional.inputs if optional else {})}, task.target if has_truth else {}
+    for side, specs, arrays in (("inputs", inputs, sample.inputs), ("target", target, sample.target)):
         if set(arrays) != set(specs):
             raise ValueError(f"The {side} of {task.name} are {sorted(arrays)}, not {sorted(specs)}.")
         for name, spec in specs.items():

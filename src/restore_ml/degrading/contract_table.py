@@ -36,10 +36,8 @@ def write_contract(out: Path, rows_at_once: int = 1024, mapper: Mapper = map, le
     Columns: `split` (test, train or pool), `case` (`set/degradation`, `train`, or the name of a role or pool),
     `test_set`, `degradation`, `id`, `name`, `group`, `synthetic`, `kind` (of a pool record), `arrays` (their names),
     `finite` (all values), and for each array (`inputs.image`, `target.image`, in training `record.image`) `.dtype`,
-    `.height`, `.width`, `.channels`, `.min`, `.max`, and `.mean` of small whole numbers (a mask's hole ratio; null
-    where the fact
-    `dense` says that the mask only stands for the whole picture); null where a row has no such array. Returns the
-    number of rows.
+    `.height`, `.width`, `.channels`, `.min`, `.max`, and `.mean` of small whole numbers (a mask's hole ratio); null
+    where a row has no such array. Returns the number of rows.
     """
     count = 0
     names: set[str] = set()
@@ -105,8 +103,9 @@ def _contract_files(out: Path) -> Iterator[tuple[tuple[Path, ...], list[_Rows]]]
     for path in sorted((out / "inputs").glob("*/*.arrow")):
         case = {"split": "test", "case": f"{path.parent.name}/{path.stem}", "test_set": path.parent.name,
                 "degradation": path.stem}
-        both = path, out / "targets" / path.parent.name / path.name
-        yield both, _cut(case, both, ("inputs.", "target."))
+        target = out / "targets" / path.parent.name / path.name
+        files = (path, target) if target.exists() else (path,)  # none where nobody knows a truth
+        yield files, _cut(case, files, ("inputs.", "target.")[:len(files)])
     train = out / "train"
     for path in sorted(train.glob("*.arrow")):
         yield (path,), _cut({"split": "train", "case": "train"}, (path,), ("record.",))
@@ -140,17 +139,16 @@ def _contract_lines(piece: _Rows) -> str:
 
 def _own(record: Record) -> dict[str, Any]:
     own = {key: record.facts.get(key) for key in ("name", "group", "synthetic", "kind")}
-    return {"id": record.id, "dense": record.facts.get("dense", False), **own}
+    return {"id": record.id, **own}
 
 
 def _row(columns: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    dense = columns.pop("dense")
     row = {**columns, "arrays": ",".join(sorted(arrays)), "finite": True}
     for name, value in arrays.items():
         row["finite"] = row["finite"] and bool(np.isfinite(value).all())
         shape = value.shape[-3:] if value.ndim > 2 else (*value.shape, 1, 1, 1)[:3]  # of a clip: one frame
         low, high = (float(value.min()), float(value.max())) if value.size else (None, None)
-        mean = float(value.mean()) if high is not None and high <= 1 and value.dtype == np.uint8 and not dense else None
+        mean = float(value.mean()) if high is not None and high <= 1 and value.dtype == np.uint8 else None
         row |= {f"{name}.{key}": figure for key, figure in
                 zip(STATISTICS, (value.dtype.name, *shape, low, high, mean), strict=True)}
     return row

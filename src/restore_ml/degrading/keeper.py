@@ -62,8 +62,12 @@ class Outcome:
         self.counts[case] = self.counts.get(case, 0) + contents.count
         out, taken = contents.left_out(), self.taken.setdefault(side, set())
         taken |= contents.sources.keys() - out.keys()
-        both = self.left_out.get(side, {}) | out
+        both = self.left_out.get(side, {}) | {name: reason for name, reason in out.items() if reason != NOT_MEANT}
         self.left_out[side] = {name: reason for name, reason in both.items() if name not in taken}
+
+
+NOT_MEANT = "not meant for this case"
+"""Of a picture that is damaged as it was found and a case with a truth, or the reverse: nobody is told."""
 
 
 class Keeper:

@@ -16,12 +16,6 @@ class HolesOnly(Method):
 
     task = "inpainting"
 
-    def unsupported(self, degradation: str) -> str | None:
-        """It needs known pixels."""
-        from restore_ml.degradations.dense import DENSE
-
-        return "fills holes only" if degradation in DENSE else None
-
 
 class ByteFill(HolesOnly):
     """It works on bytes: pictures in [0, 1] are rounded to 8 bits. Subclasses say how they `fill`."""

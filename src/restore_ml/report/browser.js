@@ -5,7 +5,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const form = document.getElementById("controls"), room = document.getElementById("browser");
   const caseSelect = document.getElementById("case"), methods = document.getElementById("methods");
-  const first = data.metrics[0], more = document.getElementById("more");
+  const more = document.getElementById("more");
   let chosen = null; // a set of runs, or null: the first ones, the champion and the baseline
   const file = (ref, small) => {
     const name = ref.replace("+", "");
@@ -19,11 +19,13 @@
   }
   const figure = (metric, value) => value === null || value === undefined ? "–"
     : `${value.toFixed(metric.digits)}${metric.unit ? ` ${metric.unit}` : ""}`;
-  const figures = (tile) => (tile.values || []).map((value, place) => `${data.metrics[place].name} ${figure(data.metrics[place], value)}`).join(" · ");
   const now = () => data.cases.find((entry) => entry.name === caseSelect.value) || data.cases[0];
+  const metrics = () => now().metrics || data.metrics; // a case whose truth nobody knows has figures of its own
+  const figures = (tile) => (tile.values || []).map((value, place) => `${metrics()[place].name} ${figure(metrics()[place], value)}`).join(" · ");
   const score = (picture, run) => {
     const tile = picture.tiles.find((entry) => entry.run === run);
-    return tile && tile.values && tile.values[0] !== null ? first.direction * tile.values[0] : NaN;
+    return tile && tile.values && tile.values[0] !== null && tile.values[0] !== undefined
+      ? (metrics()[0].direction || 1) * tile.values[0] : NaN;
   };
 
   // The runs of the case, in the order of its leaderboard: in the menu and in the choice of whose pictures come first.
@@ -72,7 +74,7 @@
         make("div", { class: "none" }, make("b", {}, tile.status), make("span", {}, tile.reason)), caption);
     }
     tile.values.forEach((value, place) => {
-      const metric = data.metrics[place], wins = value !== null && metric.direction && metric.direction * value === best[place];
+      const metric = metrics()[place], wins = value !== null && metric.direction && metric.direction * value === best[place];
       caption.append(make("span", { class: wins ? "value best" : "value" }, make("i", {}, metric.name), ` ${figure(metric, value)}`));
     });
     caption.append(...said(tile));
@@ -120,7 +122,7 @@
   }
   function rowOf(picture) {
     const tiles = seen(picture);
-    const best = data.metrics.map((metric, place) => Math.max(...picture.tiles.map((tile) => (
+    const best = metrics().map((metric, place) => Math.max(...picture.tiles.map((tile) => (
       tile.values && tile.values[place] !== null ? metric.direction * tile.values[place] : -Infinity))));
     const given = (shot) => make("figure", { class: "tile given" }, thumbnail(picture, shot, shot.key), make("figcaption", {}, make("b", {}, shot.key.replaceAll("_", " ")), ...said(shot)));
     const heading = make("h3", {}, picture.name);

@@ -13,7 +13,7 @@
   const picture = () => now().pictures.find((one) => one.id === fields.picture.value) || now().pictures[0];
   const shot = (key) => shots.find((one) => one.key === key);
   const figures = (one) => one.values.map((value, place) => {
-    const { name, digits, unit } = data.metrics[place];
+    const { name, digits, unit } = (now().metrics || data.metrics)[place]; // of a case without a truth: its own
     return `${name} ${value === null ? "–" : value.toFixed(digits)}${value !== null && unit ? ` ${unit}` : ""}`;
   }).join(" · ");
 

@@ -15,7 +15,8 @@ def pairs(shown: dict[str, Any]) -> dict[str, Any]:
     """The page's facts from what the script of the task's page has (`TaskView.gather`'s `browser`).
 
     `cases` with their `pictures`; of each its `id`, `name`, `size` and `shots`: [key, name of the file, width,
-    height, frames, figures ...]. A key is `input`, `truth`, another name of the sample, or a run.
+    height, frames, figures ...]. A key is `input`, `truth`, another name of the sample, or a run. A case whose truth
+    nobody knows has `metrics` of its own.
     """
     runs = shown["runs"]
     cases = []
@@ -28,7 +29,8 @@ def pairs(shown: dict[str, Any]) -> dict[str, Any]:
             pictures.append({"id": picture["id"], "name": picture["name"],
                              "size": [picture["width"], picture["height"]],
                              "shots": [shot for shot in given if shot[0] != TRUTH] + tiles + last})
-        cases.append({"name": case["name"], "pictures": pictures})
+        own = {"metrics": case["metrics"]} if "metrics" in case else {}
+        cases.append({"name": case["name"], "pictures": pictures, **own})
     return {"task": shown["task"], "metrics": shown["metrics"], "cases": cases}
 
 

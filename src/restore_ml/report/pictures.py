@@ -32,7 +32,8 @@ class TaskPictures:
         self._shard = lru_cache(maxsize=512)(_shard)
 
     def cases(self) -> list[str]:
-        """All cases that have inputs and targets (`photos/x2`), the primary one first, then by name."""
+        """All cases that have inputs and targets (`photos/x2`), the primary one first, then by name. Those whose truth
+        nobody knows have no targets: `cases_without_truth`."""
         folder = self.root / layout.samples(self.task)
         found = sorted(path.relative_to(folder / "inputs").with_suffix("").as_posix()
                        for path in folder.glob("inputs/*/*.arrow"))
@@ -44,6 +45,12 @@ class TaskPictures:
         first = first_case(self.protocol, found, named_case(self.root, self.task))
         return [first, *(case for case in found if case != first)]
 
+    def cases_without_truth(self) -> list[str]:
+        """All cases that have inputs alone, by name."""
+        from restore_ml.evaluation import without_truth
+
+        return without_truth.cases(self.root / layout.samples(self.task))
+
     def samples(self, case: str) -> list[tuple[str, dict[str, object]]]:
         """Id and facts of the samples of a case, in the order of the file."""
         return [(record.id, record.facts) for record in self._records("inputs", case).values()]
@@ -51,8 +58,8 @@ class TaskPictures:
     def show(self, case: str, picture: str, run: str | None = None) -> dict[str, Panel]:
         """`input`, what else the sample has, `truth` where there is one and, for a run that has restored it, `output`.
         """
-        inputs = self._records("inputs", case)[picture].arrays
-        target = self._records("targets", case)[picture].arrays
+        inputs, targets = self._records("inputs", case)[picture].arrays, self._records("targets", case)
+        target = targets[picture].arrays if targets else {}
         output = None
         if run is not None:
             record = self._records(run, case).get(picture)
@@ -79,13 +86,19 @@ def _shard(path: Path) -> dict[str, Record]:
 
 
 def first_outputs(root: Path, task: str, run: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The first `count` restored pictures of a run, of its first case that has any: (file name, H x W x 3 uint8)."""
+    """The first `count` restored pictures of a run, of its first case that has any, and as many of its first case
+    without a truth: (file name, H x W x 3 uint8)."""
     from restore_ml.registry import tables
 
     if task not in tables():
         return
     pictures = TaskPictures(root, task)
-    for case in pictures.cases():
+    for cases in (pictures.cases(), pictures.cases_without_truth()):
+        yield from _first_outputs(pictures, cases, run, count)
+
+
+def _first_outputs(pictures: TaskPictures, cases: list[str], run: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    for case in cases:
         found = [(identity, facts) for identity, facts in pictures.samples(case)
                  if identity in pictures.restored(case, run)]
         for identity, facts in found[:count]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,12 +12,13 @@ import numpy as np
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import read_json
-from restore_ml.evaluation import published
+from restore_ml.evaluation import published, without_truth
 from restore_ml.evaluation.comparison import printed_by_case
 from restore_ml.evaluation.footprint import sentences
 from restore_ml.evaluation.scoring import read_task
 from restore_ml.evaluation.tables import DONE
-from restore_ml.evaluation.words import groups
+from restore_ml.evaluation.words import counted, groups
+from restore_ml.metrics import without_truth as without_truth_words
 from restore_ml.promotion.champion_folders import champion_folder
 from restore_ml.report.board import board
 from restore_ml.report.comparison import read_table
@@ -25,7 +27,7 @@ from restore_ml.report.pictures import TaskPictures
 from restore_ml.report.sweep import chart
 from restore_ml.report.timeline import history
 from restore_ml.tasks.panels import Panel
-from restore_ml.tasks.protocol import with_figures
+from restore_ml.tasks.protocol import Metric, with_figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +80,7 @@ class TaskView:
         printed = printed_by_case(self.task, self.scores)
         boards = [board(self.rules, rows, champion, self.kinds, printed.get(str(case))) for case, rows in grouped]
         cases = [self._case(str(case), rows) for case, rows in grouped]
+        found = [self._case_without_truth(case) for case in self.pictures.cases_without_truth()]
         baseline = str(self.table["baseline"].iloc[0])
         failed = self.table.loc[self.table["status"] == "failed", "run"]
         readings = self.table.drop_duplicates("run").sort_values("run")
@@ -86,6 +89,10 @@ class TaskView:
                 "broken": sorted(set(failed)), "groups": groups(self.task),
                 "kinds": sorted({*self.kinds.values()} - {""}),
                 "cover": self._cover(boards[0], cases[0]),
+                "without_truth": [{"name": case["name"], "counted": counted(self.task, case["count"], case["groups"])}
+                                  for case in found],
+                "told": [(metric.name, without_truth_words.WORDS.get(metric.name, ""))
+                         for metric in self.pictures.protocol.figures_without_truth],
                 "measured": self.rules.reading,
                 "readings": [(row.run, row.reading) for row in readings.itertuples() if row.reading],
                 "footprints": sentences(self.root, self.task, sorted(self.runs)),
@@ -94,11 +101,10 @@ class TaskView:
                 "sweep": chart(self.root, self.task, champion),
                 "promotions": history(self.root, self.task, self.rules),
                 "printed": published.blocks(self.task), "printed_explained": published.EXPLAINED,
-                "browser": {"task": self.task, "runs": self.runs, "methods": self._methods(), "cases": cases,
+                "browser": {"task": self.task, "runs": self.runs, "methods": self._methods(), "cases": cases + found,
                             "kinds": [self.kinds[run] for run in self.runs],
-                            "first": FIRST, "always": sorted({champion, baseline} & {*self.runs}), "metrics": [
-                    {"name": metric.name, "direction": metric.direction, "digits": metric.digits, "unit": metric.unit}
-                    for metric in self.metrics]}}
+                            "first": FIRST, "always": sorted({champion, baseline} & {*self.runs}),
+                            "metrics": _described(self.metrics)}}
 
     def _methods(self) -> list[str]:
         """The method of each run."""
@@ -131,6 +137,25 @@ class TaskView:
                 "runs": [self.runs.index(row["run"]) for row in records if row["status"] != "unsupported"],
                 "pictures": self._pictures(case, records)}
 
+    def _case_without_truth(self, case: str) -> dict[str, Any]:
+        """The same of a case whose truth nobody knows: the runs that restored it, in the order of the first table, and
+        figures of its own (`metrics`)."""
+        metrics = self.pictures.protocol.figures_without_truth
+        samples = self.pictures.samples(case)
+        runs = [run for run in self.runs if self.pictures.restored(case, run)]
+        by_place: dict[tuple[str, str], dict[str, Any]] = {}
+        for run in runs:
+            path = self.root / layout.about(self.task, run)
+            figures = read_json(path).get(without_truth.KEY, {}).get(case, {}) if path.exists() else {}
+            by_place |= {(run, identity): {"status": "ok", **figures.get(identity, {})} for identity, _ in samples}
+        rows = [{"run": run, "status": "ok"} for run in runs]
+        chosen = spread(samples, self.limit)
+        return {"name": case, "synthetic": False, "count": len(samples),
+                "groups": len({str(facts.get("group") or identity) for identity, facts in samples}),
+                "runs": [self.runs.index(run) for run in runs], "metrics": _described(metrics),
+                "pictures": [self._picture(case, identity, facts, rows, by_place, metrics)
+                             for identity, facts in chosen]}
+
     def _pictures(self, case: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if case not in self.pictures.cases():
             return []
@@ -143,17 +168,17 @@ class TaskView:
                 worst[run].append((first.direction * row[first.name], identity))
         order = [[identity for _, identity in sorted(found)] for found in worst.values()]
         chosen = choose(self.pictures.samples(case), order, self.limit)
-        return [self._picture(case, identity, facts, rows, by_place) for identity, facts in chosen]
+        return [self._picture(case, identity, facts, rows, by_place, self.metrics) for identity, facts in chosen]
 
     def _picture(self, case: str, identity: str, facts: dict[str, Any], rows: list[dict[str, Any]],
-                 by_place: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+                 by_place: dict[tuple[str, str], dict[str, Any]], metrics: Sequence[Metric]) -> dict[str, Any]:
         shown = {name: one for name, one in self.pictures.show(case, identity).items() if name != "output"}
         shown |= {"truth": shown.pop("truth")} if "truth" in shown else {}  # the last of those that are given
         given = [{"key": name, **self._shot(one)} for name, one in shown.items()]
         sizes = [one.frames.shape[2:0:-1] for one in shown.values()]
         width, height = max(sizes, key=lambda size: size[0] * size[1])
         refs = {shot["key"]: shot["picture"] for shot in given}
-        tiles = [self._tile(case, identity, row, by_place.get((row["run"], identity))) for row in rows
+        tiles = [self._tile(case, identity, row, by_place.get((row["run"], identity)), metrics) for row in rows
                  if row["status"] != "unsupported"]
         return {"name": str(facts.get("name") or identity[:16]), "id": identity[:16],
                 "synthetic": bool(facts.get("synthetic")), "input": refs["input"], "given": given,
@@ -175,7 +200,8 @@ class TaskView:
             said["shares"] = [[name, round(float(share), 4), name == shown.right] for name, share in kept]
         return said
 
-    def _tile(self, case: str, identity: str, row: dict[str, Any], score: dict[str, Any] | None) -> dict[str, Any]:
+    def _tile(self, case: str, identity: str, row: dict[str, Any], score: dict[str, Any] | None,
+              metrics: Sequence[Metric]) -> dict[str, Any]:
         """A run's picture with its figures (None where not measured), or its status and why there is none."""
         tile: dict[str, Any] = {"run": self.runs.index(row["run"])}
         if score is not None and score["status"] != "ok":
@@ -186,9 +212,15 @@ class TaskView:
             return tile | {"status": "failed", "reason": f"its picture cannot be shown: {error}"}
         if "output" not in shown:
             return tile | {"status": "failed", "reason": "there is no restored picture"}
-        values = [math.nan if score is None else float(score.get(metric.name, math.nan)) for metric in self.metrics]
+        values = [math.nan if score is None else float(score.get(metric.name, math.nan)) for metric in metrics]
         return tile | self._shot(shown["output"]) | {
                        "values": [round(value, 6) if math.isfinite(value) else None for value in values]}
+
+
+def _described(metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """Metrics for the script."""
+    return [{"name": metric.name, "direction": metric.direction, "digits": metric.digits, "unit": metric.unit}
+            for metric in metrics]
 
 
 Sample = tuple[str, dict[str, Any]]

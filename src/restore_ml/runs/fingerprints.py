@@ -135,7 +135,8 @@ def _of_task(root: Path, sources: Sources, params: Params, task: str, distances:
         "task": task, "settings": settings, "judge": judge.get("judge", layout.NONE),
         "primary_case": params.primary_cases.get(task, ""), "perceptual": _perceptual(task, distances),
         "modules": sources.hashes(
-            [SCORE, "restore_ml.evaluation.scoring", "restore_ml.evaluation.set_figures", protocol, definition],
+            [SCORE, "restore_ml.evaluation.scoring", "restore_ml.evaluation.set_figures",
+             "restore_ml.evaluation.without_truth", protocol, definition],
             skipped=frozenset({SHELF, *without}))}
     content[layout.code("champion", task)] = {"task": task} | _of_champion(root, sources, task, [protocol, definition])
     content[layout.code("compare", task)] = {

@@ -168,6 +168,10 @@ class Training(_Part):
 class Cases(_Part):
     """What is tested. Subclass it in tasks/<task>/cases.py and set `CASES = ...` there."""
 
+    without_truth: ClassVar[tuple[str, ...]] = ()
+    """Beside `degradations`, the names of cases whose samples have no target: of pictures that are damaged as they were
+    found (the fact `as_found`). Every run restores them and they are shown; nothing is scored, so nothing ranks."""
+
     @abstractmethod
     def degradations(self, settings: Mapping[str, Any]) -> list[str]:
         """The names of all degradations that are tested (`x2`, `centre_half`), in the order of the table."""

@@ -123,6 +123,8 @@ class Protocol(ABC):
     guards: ClassVar[tuple[Guard, ...]] = ()
     sweep: ClassVar[Sweep | None] = None
     """A degradation whose strength rises; `swept` makes its samples."""
+    figures_without_truth: ClassVar[tuple[Metric, ...]] = ()
+    """What `measure_without_truth` measures of cases whose truth nobody knows (`Cases.without_truth`)."""
     minimum_gain: ClassVar[float] = 0.0
     """Least mean gain of the primary metric with which a challenger replaces the champion."""
     reading: ClassVar[str] = ""
@@ -145,6 +147,11 @@ class Protocol(ABC):
 
         Each must be among `metrics`; on the other cases it is NaN.
         """
+        return {}
+
+    def measure_without_truth(self, inputs: Arrays, output: Arrays) -> dict[str, float]:
+        """Figures of one restored sample of a case without a truth, by name: each must be among
+        `figures_without_truth`. They stand below the picture and nowhere else."""
         return {}
 
     def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
@@ -173,7 +180,7 @@ class Protocol(ABC):
     @abstractmethod
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
         """`input`, `truth` where there is one and, unless `output` is None, `output`: H x W x 3 uint8 pictures of one
-        size.
+        size. Of a case without a truth `target` is empty.
 
         Any other name (`style`, `t2`) is one more picture of the sample, shown behind `input` in the order given. Each
         may be a `restore_ml.tasks.panels.Panel` instead: the frames of a clip, a caption, a class's probabilities; what

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from restore_ml import registry
 from restore_ml.base import costs, layout
 from restore_ml.base.files import canonical_json, read_json, sha256
+from restore_ml.evaluation import without_truth
 from restore_ml.evaluation.comparison import first_case, named_case
 from restore_ml.evaluation.footprint import footprint
 from restore_ml.tasks.protocol import protocol
@@ -80,6 +81,7 @@ class Entry:
                  "history": sha256(history.read_bytes()) if history.exists() else "",
                  "scores": sha256(self.scores.to_csv(index=False).encode())}
         parts |= {"footprint": self.footprint} if self.footprint else {}
+        parts |= {without_truth.KEY: found} if (found := self.without_truth()) else {}
         return sha256(canonical_json(parts).encode())[:32]
 
     @cached_property
@@ -122,6 +124,11 @@ class Entry:
             counts = {status: int((of_case["status"] == status).sum()) for status in ("ok", "failed", "unsupported")}
             rows.append({"case": case, **means, "pictures": len(of_case), **counts})
         return pd.DataFrame(rows)
+
+    def without_truth(self) -> dict[str, Any]:
+        """By case and picture, the figures of what nobody knows the truth of; of a champion none."""
+        path = self.root / layout.about(self.task, self.run)
+        return read_json(path).get(without_truth.KEY, {}) if self.role == "run" and path.exists() else {}
 
     def _measured(self) -> dict[str, dict[str, Any]]:
         """The files of costs that this machine kept: `train` and `restore`, with `time`, when they were written."""

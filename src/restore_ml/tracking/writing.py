@@ -27,7 +27,7 @@ REQUIREMENTS = ("numpy", "pandas", "pillow", "safetensors", "torch", "scipy", "s
 """What a model needs beside the package that lies in it; versions are those of this environment."""
 MLFLOW_LOGGED_ARTIFACTS = "mlflow.loggedArtifacts"
 """The tag by which MLflow's pages know a table among a run's artifacts (what `log_table` sets; it takes 0.1 s)."""
-CASES = "cases.json"
+CASES, WITHOUT_TRUTH = "cases.json", "without_truth.json"
 PICTURES = 3
 """Restored pictures shown with a run."""
 POINTS_A_CALL, VALUES_A_CALL = 1000, 100  # what MLflow takes in one batch
@@ -66,6 +66,8 @@ def write(client: MlflowClient, experiment: str, entry: Entry, mutable: dict[str
         write_json(folder / "code.json", entry.code)
         if table:
             write_text(folder / CASES, entry.cases().to_json(orient="split", index=False))
+        if found := entry.without_truth():
+            write_json(folder / WITHOUT_TRUTH, found)
         _pictures(entry, folder / "pictures")
         client.log_artifacts(identity, name)
     failed = entry.tags()["status"] not in ("ok", "", layout.OUTSIDE)
@@ -101,7 +103,8 @@ def _log_data(client: MlflowClient, identity: str, digest: str) -> None:
 
 
 def _pictures(entry: Entry, folder: Path) -> None:
-    """The first restored pictures of the primary case (or of the first that has any), as PNG."""
+    """The first restored pictures of the primary case (or of the first that has any), and of the first case whose truth
+    nobody knows, as PNG."""
     from restore_ml.report.pictures import first_outputs, save_png
 
     for name, picture in first_outputs(entry.root, entry.task, entry.run, PICTURES):

@@ -16,10 +16,12 @@ class Photos(PictureFiles):
     layouts = (SELFEXSR, CYCLEGAN, FOLDERS)
 
     def embedded(self) -> dict[str, Maker]:
-        """Photographs of the installed packages: test tiles, and whole ones to train and validate on."""
+        """Photographs of the installed packages: test tiles, and whole ones to train and validate on; old ones of the
+        shelf, as they were found."""
         from restore_ml.data import embedded_photos
+        from restore_ml.data.sources import old_photos
 
-        return embedded_photos.makers()
+        return embedded_photos.makers() | old_photos.makers()
 
 
 DOMAIN = Photos()

@@ -1,7 +1,6 @@
 """What inpainting is tested on: centre squares of photographs with one hole each.
 
-Setting: `cases`, the names of holes (`restore_ml.tasks.inpainting.holes`) and of dense corruptions (haze, rain, noise,
-blur, old_photo), whose mask is all ones: everything is to be restored and nothing is put back.
+Setting: `cases`, the names of holes (`restore_ml.tasks.inpainting.holes`).
 """
 
 from __future__ import annotations
@@ -9,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from restore_ml.data.shards import Record
-from restore_ml.degradations import dense
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Cases, Partner, Sample, no_partner
 from restore_ml.tasks.cropping import centre_square, resized_to_short_side, three_channels
@@ -31,7 +27,7 @@ class InpaintingCases(Cases):
     def check(self, settings: Mapping[str, Any]) -> None:
         """Every case must be a degradation that there is."""
         for name in settings["cases"]:
-            checked_name(name, (*DIRECT, *POOLED, *OBSERVED, *dense.DENSE), "case of inpainting")
+            checked_name(name, (*DIRECT, *POOLED, *OBSERVED), "case of inpainting")
 
     def degradations(self, settings: Mapping[str, Any]) -> list[str]:
         """The setting `cases`; an unknown name is a `UserError`."""
@@ -39,18 +35,11 @@ class InpaintingCases(Cases):
 
     def sample(self, picture: Record, degradation: str, seed: int, settings: Mapping[str, Any],
                partner: Partner = no_partner) -> Sample:
-        """The picture resized to the shorter side `size`, its centre square, and one hole or dense corruption."""
+        """The picture resized to the shorter side `size`, its centre square, and one hole."""
         size, image = self.resolve(settings)["size"], three_channels(picture.arrays["image"])
         if size:
             image = centre_square(resized_to_short_side(image, size), size)
-        rng = generator(seed, picture.id, degradation)
-        return _corrupted(image, degradation, rng) if degradation in dense.DENSE else damage(image, degradation, rng)
-
-
-def _corrupted(image: np.ndarray, kind: str, rng: np.random.Generator) -> Sample:
-    seen, truth = dense.DENSE[kind](image, rng)
-    return Sample({"image": seen, "mask": np.ones((*image.shape[:2], 1), np.uint8)}, {"image": truth},
-                  {"kind": kind, "dense": True})
+        return damage(image, degradation, generator(seed, picture.id, degradation))
 
 
 CASES = InpaintingCases()

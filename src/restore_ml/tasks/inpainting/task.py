@@ -1,8 +1,8 @@
 """Inpainting: fill the missing pixels of a photograph, known pixels kept bit for bit.
 
 Inputs: `image` (picture, 3 channels, hole pixels 0; with a watermark, highlight or mosaic as observed) and `mask` (1 =
-missing). Target: `image`. Output: `image`. The dense corruptions (haze, rain, noise, blur, old_photo), tested where the
-setting `cases` names them, have a mask of ones: everything is to be restored and nothing is put back.
+missing). Target: `image`. Output: `image`. Pictures that are damaged everywhere (haze, rain, noise, blur) are the task
+restoration's.
 Setting: `size`, the side of the square that is tested on, and of the masks in the pool; 0: whole pictures.
 """
 

@@ -1,0 +1,1 @@
+"""Methods of the task restoration, one file each."""
