@@ -82,8 +82,9 @@ class SceneRegression(Method):
     choices: ClassVar = {"dictionary": ("scene", "train")}
 
     def unsupported(self, degradation: str) -> str | None:
-        """Scenes in all their bands, where the dictionary is learnt beforehand: the training scenes have four."""
-        if self.settings["dictionary"] == "train" and degradation.endswith("_all_bands"):
+        """Scenes in all their bands, as those are that are filled as they were found, where the dictionary is learnt
+        beforehand: the training scenes have four."""
+        if self.settings["dictionary"] == "train" and degradation.endswith(("_all_bands", "as_found")):
             return "its dictionary is learnt from scenes of four bands"
         return None
 

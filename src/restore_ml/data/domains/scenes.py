@@ -106,7 +106,7 @@ class Scenes(Domain):
 
     def embedded(self) -> dict[str, Maker]:
         """Procedural scenes to test on, and to train and validate on; real ones of one place each, to test on
-        (Sentinel-2) and to train on (Landsat)."""
+        (Sentinel-2), to fill as they were found and to train on (Landsat)."""
         from restore_ml.data.sources import real_scenes
 
         return {"scenes": lambda folder: procedural(folder, ("test",)),
