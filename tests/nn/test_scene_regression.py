@@ -194,6 +194,7 @@ def test_training_scenes_without_texture_are_a_sentence(tmp_path):
 def test_a_dictionary_of_four_bands_takes_no_scene_in_all_its_bands():
     learnt, own = Fixed({"dictionary": "train"}), Fixed({})
     assert learnt.unsupported("cloud_20_all_bands") == "its dictionary is learnt from scenes of four bands"
+    assert learnt.unsupported("as_found") and own.unsupported("as_found") is None
     assert learnt.unsupported("cloud_20") is None and own.unsupported("cloud_20_all_bands") is None
 
 

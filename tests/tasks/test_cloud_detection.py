@@ -163,6 +163,18 @@ def test_training_samples_are_turned_crops_under_each_kind_of_cloud():
         PARTS.training.sample(record, {}, generator(1), {"patch": 65}, {})
 
 
+def test_training_crops_are_turned_in_all_eight_ways():
+    (record,) = PARTS.training.records([procedural()], 1, {})
+    whole = record.arrays["target"]
+    turned = [np.rot90(part, turns) for part in (whole, whole[:, ::-1]) for turns in range(4)]
+    seen = set()
+    for visit in range(50):
+        sample = PARTS.training.sample(record, {}, generator(visit), {"patch": 64, "clouds": ["thin_05"]}, {})
+        clear = sample.target["codes"][..., 0] == 0
+        seen |= {way for way, one in enumerate(turned) if np.array_equal(sample.inputs["target"][clear], one[clear])}
+    assert seen == set(range(8))
+
+
 def test_figures_by_hand():
     """Of a cloud of 600 pixels all is found and 150 beside it; a shadow of 600 is not."""
     inputs, output, target = example("cloud_detection").sample()

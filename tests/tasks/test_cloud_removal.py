@@ -13,6 +13,8 @@ from restore_ml.base.errors import UserError
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.clouds import scene
+from restore_ml.degrading.cases import check
+from restore_ml.metrics.without_truth import seam
 from restore_ml.seeds import generator
 from restore_ml.tasks.cloud_removal.training import KINDS
 from restore_ml.tasks.protocol import protocol
@@ -84,6 +86,55 @@ def test_scenes_with_further_bands_are_tested_in_all_of_them_alone():
     assert PARTS.cases.leaves_out(record(), "cloud_20_all_bands", {}) == "it has no further bands"
     assert PARTS.cases.leaves_out(many(), "stripes_all_bands", {}) is None
     assert PARTS.cases.leaves_out(record(), "stripes", {}) is None
+
+
+def found(codes: np.ndarray, bands: int = 3) -> Record:
+    """A scene as it was found, with the codes of its mask."""
+    values = generator("found").random((40, 48, bands)).astype(np.float32)
+    return Record("f" * 64, {"target": values, "reference": values / 2, "mask": codes.astype(np.uint8),
+                             "bands": text("red nir swir1", 64)}, {"as_found": True})
+
+
+def test_real_gaps_stay_as_they_are_and_have_no_truth():
+    codes = np.arange(40)[:, None, None].repeat(48, 1) // 8  # clear, cloud, shadow, snow, nothing: 8 rows each
+    record = found(codes)
+    sample = PARTS.cases.sample(record, "as_found", 1, {})
+    assert sample.target == {} and PARTS.cases.without_truth == ("as_found",)
+    assert np.array_equal(sample.inputs["target"], record.arrays["target"])
+    assert np.array_equal(sample.inputs["reference"], record.arrays["reference"])
+    rows = np.flatnonzero(sample.inputs["mask"][:, 0, 0])
+    assert rows.tolist() == [*range(8, 24), *range(32, 40)]
+    assert np.array_equal(sample.inputs["mask"], (codes > 0) & (codes != 3))
+    assert sample.facts == {"kind": "as_found", "hole_ratio": 0.6}
+    assert words(sample.inputs["bands"]) == "red nir swir1"
+    check(TASK, sample, has_truth=False)
+    assert PARTS.cases.leaves_out(record, "as_found", {}) is None
+
+
+@pytest.mark.parametrize(("code", "reason"), [(0, "nothing of it is marked as hidden"), (1, "all of it is hidden"),
+                                              (3, "nothing of it is marked as hidden")])
+def test_scenes_without_a_gap_or_a_clear_pixel_are_left_out(code, reason):
+    assert PARTS.cases.leaves_out(found(np.full((40, 48, 1), code)), "as_found", {}) == reason
+    if not code:
+        assert PARTS.cases.leaves_out(record(), "as_found", {}) == reason
+
+
+def test_without_a_truth_the_seam_is_measured_and_what_was_seen_and_the_reference_are_shown():
+    mask = np.zeros((40, 48, 1))
+    mask[10:20, 10:30] = 1
+    sample, rules = PARTS.cases.sample(found(mask), "as_found", 1, {}), protocol("cloud_removal")
+    output = {"image": np.where(mask > 0, np.float32(0.9), sample.inputs["target"])}
+    assert rules.measure_without_truth(sample.inputs, output) == {"seam": seam(output["image"], mask)}
+    assert {metric.name for metric in rules.figures_without_truth} == {"seam"}
+    shown = rules.show(sample.inputs, output, {})
+    assert list(shown) == ["input", "seen", "reference", "output"]
+    hole = mask[..., 0] > 0
+    assert (shown["input"][hole] == 255).all() and np.array_equal(shown["input"][~hole], shown["seen"][~hole])
+    like = sample.inputs["reference"][..., [2, 0, 1]].astype(float)
+    low, high = np.percentile(like, (2, 98), axis=(0, 1))
+    assert np.array_equal(shown["reference"], np.rint(255 * np.clip((like - low) / (high - low), 0, 1)))
+    assert np.array_equal(shown["output"][~hole], shown["seen"][~hole])
+    assert list(rules.show(sample.inputs, None, {})) == ["input", "seen", "reference"]
 
 
 def test_samples_of_four_bands_are_what_they_were():
