@@ -5,8 +5,9 @@
 
 The first prints IoU, precision and recall of clouds and the IoU of shadows, means over four kinds of clouds and four
 draws of each. The second lays clouds and shadows over the real scenes of two dates, finds them with the settings of the
-active profile, fills what each detector marks by one straight line a band (`rs_global_linear`) and prints the PSNR over
-what was truly hidden: a pixel of cloud that is missed stays cloud, and one more in the mask is one less to fit on.
+active profile and as published, fills what each detector marks by one straight line a band (`rs_global_linear`) and
+prints the PSNR over what was truly hidden: a pixel of cloud that is missed stays cloud, and one more in the mask is one
+less to fit on.
 Needs prepared/.
 """
 
@@ -70,8 +71,10 @@ def fill() -> None:
     params = settings.load(layout.root() / layout.PARAMS)
     filling = registry.method("cloud_removal", "rs_global_linear", {})
     print("| mask | thick_20_shadow | thin_20_shadow |\n|---|---|---|")
-    masks = {"true": None, **{name: registry.method(TASK, name, params.runs[f"{TASK}/{name}"].settings)
-                              for name in GROWN}}
+    masks: dict[str, Method | None] = {"true": None}
+    for name in GROWN:
+        masks |= {name: registry.method(TASK, name, params.runs[f"{TASK}/{name}"].settings),
+                  f"{name}, as published": registry.method(TASK, name, {})}
     for name, method in masks.items():
         values = [np.mean(list(filled(kind, method, filling))) for kind in KINDS[2:]]
         print(f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |", flush=True)
