@@ -53,7 +53,8 @@ class Scene:
         six = np.maximum(bands_by_colour(bands, names, LAND, "fmask"), SMALLEST)
         more = {name: bands[..., where[0]] for name in ("cirrus", "thermal") if (where := places(names, (name,)))}
         celsius = CELSIUS * more["thermal"] if "thermal" in more else None
-        return cls(*np.moveaxis(six, 2, 0), seen=(bands != 0).any(axis=2), cirrus=more.get("cirrus"), celsius=celsius)
+        return cls(**{name: six[..., place] for place, name in enumerate(LAND)}, seen=(bands != 0).any(axis=2),
+                   cirrus=more.get("cirrus"), celsius=celsius)
 
     @cached_property
     def ndsi(self) -> np.ndarray:
