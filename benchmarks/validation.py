@@ -84,7 +84,7 @@ def samples(root: Path, params: settings.Params, task: str, case: str, crops: in
             y, x = int(draws.integers(height - size + 1)), int(draws.integers(width - size + 1))
             arrays = {name: np.ascontiguousarray(array[y:y + size, x:x + size])
                       for name, array in record.arrays.items()}
-            cut = Record(f"{record.id}{number}", arrays, {})
+            cut = Record(f"{record.id}{number}", arrays, record.facts)
             made.append(registry.parts(task).cases.sample(cut, case, 1, params.tasks[task]))
     return made
 

@@ -10,7 +10,8 @@ from restore_ml.base import layout
 from restore_ml.base.files import read_json
 
 NAMES = {"super_resolution": "downsample", "inpainting": "generate_masks", "colorization": "to_lab",
-         "cloud_removal": "lay_clouds", "representation": "draw_patches"}
+         "cloud_removal": "lay_clouds", "cloud_detection": "lay_clouds",
+         "representation": "draw_patches"}
 """What degrading is called in each task."""
 
 

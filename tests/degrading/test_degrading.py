@@ -169,7 +169,9 @@ def test_scenes_are_degraded_from_their_own_domain(tmp_path):
     shards.write(tmp_path / "prepared/scenes/test/scenes/0.arrow", [record(2)])
     outcome = degrade(registry.parts("cloud_removal"), tmp_path / "prepared", tmp_path / "out", 1,
                       {"size": 48, "pool": 1})
-    assert list(outcome.counts) == [f"scenes/{name}" for name in ("cloud_10", "cloud_20", "cloud_40", "stripes")]
+    four = [f"scenes/{name}" for name in ("cloud_10", "cloud_20", "cloud_40", "stripes")]
+    others = [*(f"{case}_all_bands" for case in four), "scenes/as_found"]
+    assert outcome.counts == {**dict.fromkeys(four, 1), **dict.fromkeys(others, 0)}
     table = pd.read_parquet(tmp_path / "out" / "contract.parquet")
     test = table[table.split == "test"]
     assert test.synthetic.all() and (test["target.truth.max"] <= 1).all() and (test["target.truth.channels"] == 4).all()

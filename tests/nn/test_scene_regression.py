@@ -189,3 +189,17 @@ def test_training_scenes_without_texture_are_a_sentence(tmp_path):
         Fixed({**SMALL, "dictionary": "train"}).prepare(material(tmp_path, [flat]), 1)
     with pytest.raises(UserError, match=r"dictionary .* must be scene or train"):
         Fixed({"dictionary": "none"})
+
+
+def test_a_dictionary_of_four_bands_takes_no_scene_in_all_its_bands():
+    learnt, own = Fixed({"dictionary": "train"}), Fixed({})
+    assert learnt.unsupported("cloud_20_all_bands") == "its dictionary is learnt from scenes of four bands"
+    assert learnt.unsupported("as_found") and own.unsupported("as_found") is None
+    assert learnt.unsupported("cloud_20") is None and own.unsupported("cloud_20_all_bands") is None
+
+
+def test_a_scene_of_ten_bands_is_filled_in_all_of_them():
+    rng, (_, _, missing) = generator("ten bands"), dates()
+    target, reference = rng.random((14, 12, 10)), rng.random((14, 12, 10))
+    filled = fill(Fixed(SMALL), target, reference, missing)
+    assert filled.shape == target.shape and np.array_equal(filled[~missing], target[~missing].astype(np.float32))

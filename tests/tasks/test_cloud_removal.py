@@ -1,23 +1,31 @@
 """Samples of cloud removal: no truth under the gaps, shares, pools, composition."""
 
+from hashlib import sha256
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_ml import registry
+from restore_ml.arrays import text, words
 from restore_ml.base.errors import UserError
 from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.clouds import scene
+from restore_ml.degrading.cases import check
+from restore_ml.metrics.without_truth import seam
 from restore_ml.seeds import generator
 from restore_ml.tasks.cloud_removal.training import KINDS
+from restore_ml.tasks.protocol import protocol
 
 TASK = registry.task("cloud_removal")
 PARTS = registry.parts("cloud_removal")
 CASES = PARTS.cases.defaults["cases"]
 
 SETTINGS = {"size": 48, "pool": 3}
+BEFORE = "1562d77f944e70470b94da8587fdd404539ba40b7290299b05f939b992afe29a"
+"""Of the inputs of a case of four bands, as they were before scenes could have more."""
 
 
 def record(index: int = 0, size: int = 64) -> Record:
@@ -48,6 +56,107 @@ def test_nothing_of_the_truth_is_left_under_the_gap(case):
     assert np.array_equal(again.inputs["target"], seen)
 
 
+def many(index: int = 0) -> Record:
+    """A scene with two further bands."""
+    arrays = scene(7, index, 64, 6)
+    further = {f"{date}_further": np.ascontiguousarray(arrays[date][..., 4:]) for date in ("target", "reference")}
+    near = {date: np.ascontiguousarray(arrays[date][..., :4]) for date in ("target", "reference")}
+    return Record(f"{index:064x}", {**near, **further, "bands": text("B2 B3 B4 B8 B11 B12", 64)}, {})
+
+
+@pytest.mark.parametrize("kind", ["cloud_20", "stripes", "snow_30", "cloud_20_shadow"])
+def test_all_bands_have_the_gap_of_the_four(kind):
+    named, unnamed = many(), record()
+    near, whole = (PARTS.cases.sample(named, case, 1, {}) for case in (kind, f"{kind}_all_bands"))
+    assert near.inputs["target"].shape == (64, 64, 4) and whole.inputs["target"].shape == (64, 64, 6)
+    assert np.array_equal(near.inputs["mask"], whole.inputs["mask"]) and near.facts == whole.facts
+    assert whole.facts["kind"] == kind
+    for name, key in (("truth", "target"), ("reference", "reference")):
+        values = {**whole.inputs, **whole.target}[name]
+        both = np.concatenate([named.arrays[key], named.arrays[f"{key}_further"]], 2)
+        assert np.array_equal(values, both) and np.array_equal({**near.inputs, **near.target}[name], both[..., :4])
+    clear = whole.inputs["mask"][..., 0] == 0
+    assert np.array_equal(whole.inputs["target"][clear], whole.target["truth"][clear])
+    assert words(near.inputs["bands"]) == "B2 B3 B4 B8" and words(whole.inputs["bands"]) == "B2 B3 B4 B8 B11 B12"
+    assert words(PARTS.cases.sample(unnamed, kind, 1, {}).inputs["bands"]) == "blue green red nir"
+
+
+def test_scenes_with_further_bands_are_tested_in_all_of_them_alone():
+    assert PARTS.cases.leaves_out(many(), "cloud_20", {}) == "it is tested in all of its bands"
+    assert PARTS.cases.leaves_out(record(), "cloud_20_all_bands", {}) == "it has no further bands"
+    assert PARTS.cases.leaves_out(many(), "stripes_all_bands", {}) is None
+    assert PARTS.cases.leaves_out(record(), "stripes", {}) is None
+
+
+def found(codes: np.ndarray, bands: int = 3) -> Record:
+    """A scene as it was found, with the codes of its mask."""
+    values = generator("found").random((40, 48, bands)).astype(np.float32)
+    return Record("f" * 64, {"target": values, "reference": values / 2, "mask": codes.astype(np.uint8),
+                             "bands": text("red nir swir1", 64)}, {"as_found": True})
+
+
+def test_real_gaps_stay_as_they_are_and_have_no_truth():
+    codes = np.arange(40)[:, None, None].repeat(48, 1) // 8  # clear, cloud, shadow, snow, nothing: 8 rows each
+    record = found(codes)
+    sample = PARTS.cases.sample(record, "as_found", 1, {})
+    assert sample.target == {} and PARTS.cases.without_truth == ("as_found",)
+    assert np.array_equal(sample.inputs["target"], record.arrays["target"])
+    assert np.array_equal(sample.inputs["reference"], record.arrays["reference"])
+    rows = np.flatnonzero(sample.inputs["mask"][:, 0, 0])
+    assert rows.tolist() == [*range(8, 24), *range(32, 40)]
+    assert np.array_equal(sample.inputs["mask"], (codes > 0) & (codes != 3))
+    assert sample.facts == {"kind": "as_found", "hole_ratio": 0.6}
+    assert words(sample.inputs["bands"]) == "red nir swir1"
+    check(TASK, sample, has_truth=False)
+    assert PARTS.cases.leaves_out(record, "as_found", {}) is None
+
+
+@pytest.mark.parametrize(("code", "reason"), [(0, "nothing of it is marked as hidden"), (1, "all of it is hidden"),
+                                              (3, "nothing of it is marked as hidden")])
+def test_scenes_without_a_gap_or_a_clear_pixel_are_left_out(code, reason):
+    assert PARTS.cases.leaves_out(found(np.full((40, 48, 1), code)), "as_found", {}) == reason
+    if not code:
+        assert PARTS.cases.leaves_out(record(), "as_found", {}) == reason
+
+
+def test_without_a_truth_the_seam_is_measured_and_what_was_seen_and_the_reference_are_shown():
+    mask = np.zeros((40, 48, 1))
+    mask[10:20, 10:30] = 1
+    sample, rules = PARTS.cases.sample(found(mask), "as_found", 1, {}), protocol("cloud_removal")
+    output = {"image": np.where(mask > 0, np.float32(0.9), sample.inputs["target"])}
+    assert rules.measure_without_truth(sample.inputs, output) == {"seam": seam(output["image"], mask)}
+    assert {metric.name for metric in rules.figures_without_truth} == {"seam"}
+    shown = rules.show(sample.inputs, output, {})
+    assert list(shown) == ["input", "seen", "reference", "output"]
+    hole = mask[..., 0] > 0
+    assert (shown["input"][hole] == 255).all() and np.array_equal(shown["input"][~hole], shown["seen"][~hole])
+    like = sample.inputs["reference"][..., [2, 0, 1]].astype(float)
+    low, high = np.percentile(like, (2, 98), axis=(0, 1))
+    assert np.array_equal(shown["reference"], np.rint(255 * np.clip((like - low) / (high - low), 0, 1)))
+    assert np.array_equal(shown["output"][~hole], shown["seen"][~hole])
+    assert list(rules.show(sample.inputs, None, {})) == ["input", "seen", "reference"]
+
+
+def test_samples_of_four_bands_are_what_they_were():
+    first = PARTS.cases.sample(record(), "cloud_20", 1, {})
+    digest = sha256(b"".join(np.ascontiguousarray(first.inputs[name]).tobytes()
+                             for name in ("target", "reference", "mask"))).hexdigest()
+    assert digest == BEFORE
+
+
+def test_a_picture_is_in_false_colour_and_white_where_nothing_is_seen():
+    for made, places in ((record(), (3, 2, 1)), (many(), (5, 2, 4))):
+        case = "cloud_20_all_bands" if "target_further" in made.arrays else "cloud_20"
+        sample = PARTS.cases.sample(made, case, 1, {})
+        shown = protocol("cloud_removal").show(sample.inputs, {"image": sample.inputs["reference"]}, sample.target)
+        hole, truth = sample.inputs["mask"][..., 0] > 0, sample.target["truth"][..., list(places)]
+        assert (shown["input"][hole] == 255).all() and np.array_equal(shown["input"][~hole], shown["truth"][~hole])
+        low, high = np.percentile(truth, (2, 98), axis=(0, 1))
+        for name, values in (("truth", truth), ("output", sample.inputs["reference"][..., list(places)])):
+            np.testing.assert_array_equal(shown[name], np.rint(255 * np.clip((values.astype(float) - low)
+                                                                             / (high - low), 0, 1)))
+
+
 @pytest.mark.parametrize(("case", "share"), [("cloud_10", 0.1), ("cloud_20", 0.2), ("cloud_40", 0.4)])
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 10**6))
@@ -74,9 +183,12 @@ def test_draws_come_from_seed_picture_and_degradation_alone():
 
 
 def test_cases_by_name():
-    assert PARTS.cases.degradations({}) == CASES == ["cloud_10", "cloud_20", "cloud_40", "stripes"]
-    with pytest.raises(UserError, match="'fog' is no case"):
-        PARTS.cases.degradations({"cases": ["fog"]})
+    usual = ["cloud_10", "cloud_20", "cloud_40", "stripes"]
+    assert PARTS.cases.degradations({}) == CASES == [*usual, *(f"{name}_all_bands" for name in usual)]
+    assert PARTS.cases.degradations({"cases": ["wedges_all_bands", "snow_05_all_bands"]})
+    for wrong in ("fog", "fog_all_bands", "cloud_20_some_bands"):
+        with pytest.raises(UserError, match=f"'{wrong}' is no case of cloud_removal; write .* with _all_bands"):
+            PARTS.cases.degradations({"cases": [wrong]})
     with pytest.raises(UserError, match="Did you mean 'pool'"):
         PARTS.check_settings({"pol": 3})
 

@@ -29,6 +29,17 @@ def iou(truth: Array, found: Array) -> float:
     return int((truth & found).sum()) / either if either else 1.0
 
 
+def precision(truth: Array, found: Array) -> float:
+    """The share of what was found (bool) that is right; NaN where nothing was."""
+    same_shape(truth, found)
+    return float(truth[found].mean()) if found.any() else float("nan")
+
+
+def recall(truth: Array, found: Array) -> float:
+    """The share of the truth (bool) that was found; NaN where there is none."""
+    return precision(found, truth)
+
+
 def accuracy(truth: Array, found: Array) -> float:
     """The share of pixels whose class is right."""
     same_shape(truth, found)

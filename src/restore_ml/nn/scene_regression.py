@@ -81,6 +81,13 @@ class SceneRegression(Method):
     task = "cloud_removal"
     choices: ClassVar = {"dictionary": ("scene", "train")}
 
+    def unsupported(self, degradation: str) -> str | None:
+        """Scenes in all their bands, as those are that are filled as they were found, where the dictionary is learnt
+        beforehand: the training scenes have four."""
+        if self.settings["dictionary"] == "train" and degradation.endswith(("_all_bands", "as_found")):
+            return "its dictionary is learnt from scenes of four bands"
+        return None
+
     def fit(self, features: np.ndarray, targets: np.ndarray, seed: int) -> Arrays:
         """The regression's arrays, float64, from pairs of features (n x d, on principal axes) and residuals (n x q)."""
         raise NotImplementedError

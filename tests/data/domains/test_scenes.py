@@ -139,20 +139,35 @@ def test_sentinel_has_the_values_of_its_file(embedded: Path) -> None:
 
 def test_landsat_by_what_hides_it(embedded: Path) -> None:
     about = collections.describe(embedded / "scenes_landsat_train")
-    assert about["role"] == "train" and len(about["pictures"]) == 64 and "USGS" in about["licence"]
+    assert about["role"] == "train" and len(about["pictures"]) == 50 and "USGS" in about["licence"]
     assert {(facts["group"], facts["split"]) for facts in about["pictures"].values()} == {("landsat", "train")}
     folder = embedded / "scenes_landsat_train/pictures"
     found = {name: KIND.read(folder / name) for name in about["pictures"]}
-    assert sum("mask" not in value for value in found.values()) == 19  # Landsat 5, clear everywhere
+    assert sum("mask" not in value for value in found.values()) == 14  # Landsat 5, clear everywhere
     codes = {code for value in found.values() if "mask" in value for code in np.unique(value["mask"]).tolist()}
     assert codes == {0, 1, 2, 3, 4}
     for name, value in found.items():
         target, reference = name.removesuffix(".safetensors").split("_from_")
+        assert not any(day.startswith("2011") for day in (target, reference))
         assert target != reference and value["target"].shape == value["reference"].shape == (61, 61, 3)
         assert value["reference"].min() > 0 and words(value["bands"]) == "red nir swir1"
         if "mask" in value:
             assert (value["target"][value["mask"][..., 0] == 4] == 0).all()
             assert (value["mask"] == 0).mean() >= 0.3
+
+
+def test_landsat_as_it_was_found_is_of_one_year_that_trains_nothing(embedded: Path) -> None:
+    about = collections.describe(embedded / "scenes_landsat")
+    assert about["role"] == "test" and about["as_found"] is True and len(about["pictures"]) == 9
+    learnt = collections.describe(embedded / "scenes_landsat_train")["pictures"]
+    days = {day for name in learnt for day in name.removesuffix(".safetensors").split("_from_")}
+    for name in about["pictures"]:
+        target, reference = name.removesuffix(".safetensors").split("_from_")
+        assert target[:4] == reference[:4] == "2011" and not {target, reference} & days
+        found = KIND.read(embedded / "scenes_landsat/pictures" / name)
+        assert found["reference"].min() > 0 and np.isin(found["mask"], (1, 2, 4)).any()
+        assert (found["mask"] == 0).mean() >= 0.3
+    assert "2011-06-23_from_2011-06-15.safetensors" in about["pictures"]  # 8 days, the next clear one is as far
 
 
 def test_landsat_has_the_values_of_its_files(embedded: Path) -> None:
@@ -204,7 +219,8 @@ def test_prepare_takes_them_and_the_task_uses_them(embedded: Path, tmp_path: Pat
                    {**about, "pictures": {file: about["pictures"][file] for file in kept}})
     summary = prepare(tmp_path / "data", tmp_path / "prepared", 1)
     assert summary.quarantined == 0
-    assert (summary.counts["scenes/test/scenes_real"], summary.counts["scenes/train"]) == (2, 8)
+    assert (summary.counts["scenes/test/scenes_real"], summary.counts["scenes/train"]) == (2, 7)
+    assert summary.counts["scenes/test/scenes_landsat"] == 2
     record = Shards(tmp_path / "prepared/scenes/test/scenes_real")[0]
     sample = registry.parts("cloud_removal").cases.sample(record, "cloud_20", 1, {})
     assert sample.inputs["target"].shape == (112, 112, 4)

@@ -1,7 +1,7 @@
 """Satellite scenes of several bands and two dates: a safetensors file a record, or files that other programs write.
 
 Tasks take four bands, blue, green, red and near infrared in this order; embedded collections keep to it wherever the
-sensor's files have them, and put further bands into arrays of their own, for tasks that shall take more.
+sensor's files have them, and put further bands into arrays of their own, for cases that take all bands.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from restore_ml.arrays import text
 from restore_ml.data import scene_files
+from restore_ml.data.bands import LAND
 from restore_ml.data.domain import Domain, Maker
 from restore_ml.data.pictures import Refused
 from restore_ml.data.scene_layouts import EOPATCH, PAIRS, RICE
-from restore_ml.data.scenes import REFLECTANCE, SCENE_SUFFIX, read_scene
+from restore_ml.data.scenes import BAND_BYTES, REFLECTANCE, SCENE_SUFFIX, read_scene
 
 SEED, SIZE, BANDS = 1, 128, 4
 INDICES = {"train": range(12), "validation": range(12, 14), "test": range(100, 112)}
@@ -31,7 +33,7 @@ class Scenes(Domain):
     """`target`, `reference`: H x W x B float32 reflectance of the same place at two dates. Where there are any:
     `labels`, H x W x 1 uint8 classes of land; `mask`, H x W x 1 uint8, what hides the ground at the target's date (0
     clear, 1 cloud, 2 shadow, 3 snow, 4 nothing measured at one of the dates); `target_further`, `reference_further`,
-    H x W x B' float32, bands that tasks do not take yet; `bands`, their names in order as a text of 64 bytes.
+    H x W x B' float32, bands beyond those that every case takes; `bands`, their names in order as a text of 64 bytes.
 
     Records are files of `restore_ml.data.scenes`, folders of two dates and pairs of dates of EOPatch folders
     (`restore_ml.data.scene_files`).
@@ -91,16 +93,20 @@ class Scenes(Domain):
         return np.rint(np.clip(mean, 0, 1) * 255).astype(np.uint8)
 
     def from_rgb(self, picture: np.ndarray) -> dict[str, np.ndarray]:
-        """Two dates of four bands (blue, green, red, near infrared) in reflectance; the earlier one a little darker."""
+        """Two dates of four bands (blue, green, red, near infrared) in reflectance, two of short-wave infrared beside
+        them; the earlier one a little darker."""
         visible = picture[..., ::-1].astype(np.float32) / 255 * np.float32(0.3) + np.float32(0.03)
         infrared = (0.6 - visible.mean(axis=2, keepdims=True)).astype(np.float32)
         target = np.concatenate([visible, infrared], 2).astype(np.float32)
-        gain = np.array([0.9, 0.92, 0.95, 0.85], np.float32)
-        return {"target": target, "reference": (target * gain + np.float32(0.01)).astype(np.float32)}
+        further = np.concatenate([0.6 * infrared, 0.2 + 0.5 * visible[..., 2:]], 2).astype(np.float32)
+        gain = np.array([0.9, 0.92, 0.95, 0.85, 0.9, 0.95], np.float32)
+        earlier = (np.concatenate([target, further], 2) * gain + np.float32(0.01)).astype(np.float32)
+        return {"target": target, "reference": earlier[..., :BANDS], "target_further": further,
+                "reference_further": earlier[..., BANDS:], "bands": text(" ".join(LAND), BAND_BYTES)}
 
     def embedded(self) -> dict[str, Maker]:
         """Procedural scenes to test on, and to train and validate on; real ones of one place each, to test on
-        (Sentinel-2) and to train on (Landsat)."""
+        (Sentinel-2), to fill as they were found and to train on (Landsat)."""
         from restore_ml.data.sources import real_scenes
 
         return {"scenes": lambda folder: procedural(folder, ("test",)),

