@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.tasks.base import Material
 from restore_ml.training.schedules import constant, cosine
 
@@ -97,12 +98,13 @@ class GLCIC(Method):
     paper: ClassVar[dict[str, Any]] = {
         "masks": ["random_rect"], "width": 64, "dilations": [2, 4, 8, 16], "disc_width": 64, "disc_hidden": 1024,
         "valid_weight": 0.0, "adversarial": 4e-4, "optimiser": "adadelta", "lr": 1.0,
-        "schedule": "constant",
+        "schedule": "constant", "blend": "none",
         "steps": {"completion": 90_000, "discriminator": 10_000, "joint": 400_000},
         "batch": 96, "patch": 256, "ema": 0.0,
     }
     reading = "average of the squared error, activation of the judges' vectors, crops"
-    choices: ClassVar = {"optimiser": ("adadelta", "adam"), "schedule": ("constant", "cosine")}
+    choices: ClassVar = {"optimiser": ("adadelta", "adam"), "schedule": ("constant", "cosine"),
+                         "blend": BLENDS}
     stored_networks = ("completion",)
     multiple = 4
 
@@ -166,8 +168,9 @@ class GLCIC(Method):
             "adversarial": self.settings["adversarial"] * generator_term("bce", judged)}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """The whole picture (the known pixels are put back by the task)."""
-        return {"image": self.fill(model.networks["completion"], inputs)}
+        """The whole picture, blended as the setting says (the known pixels are put back by the task)."""
+        filled = self.fill(model.networks["completion"], inputs)
+        return {"image": blended(self.settings["blend"], filled, inputs["image"], inputs["mask"])}
 
     def _filled(self, context: Context) -> Tensor:
         return context.once("filled", lambda: self.fill(context.networks["completion"], context.inputs))

@@ -15,6 +15,7 @@ from restore_ml.losses.perceptual import content, style, taps_of, term_name
 from restore_ml.losses.reconstruction import masked_l1
 from restore_ml.losses.variation import around_hole
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.features import MEAN, STD
 from restore_ml.nn.initialisation import he
 from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
@@ -88,10 +89,11 @@ class PartialConvolution(Method):
         "content_taps": ["pool1", "pool2", "pool3"], "style_taps": ["pool1", "pool2", "pool3"],
         "feature_phases": ["train", "finetune"],
         "steps": {"train": 500_000, "finetune": 500_000}, "batch": 6, "patch": 512, "ema": 0.0,
-        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant",
+        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant", "blend": "none",
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
-    choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (["train", "finetune"], ["finetune"])}
+    choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (["train", "finetune"], ["finetune"]),
+                         "blend": BLENDS}
     stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -150,9 +152,10 @@ class PartialConvolution(Method):
         return terms
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """The whole picture in [0, 1] (the known pixels are put back by the task)."""
+        """The whole picture in [0, 1], blended as the setting says (the known pixels are put back by the task)."""
         mean, std = constants(inputs["image"])
-        return {"image": self.fill(model.networks, inputs) * std + mean}
+        filled = self.fill(model.networks, inputs) * std + mean
+        return {"image": blended(self.settings["blend"], filled, inputs["image"], inputs["mask"])}
 
 
 def constants(x: Tensor) -> tuple[Tensor, Tensor]:
