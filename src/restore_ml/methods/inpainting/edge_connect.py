@@ -185,15 +185,18 @@ class EdgeConnect(Method):
         return network(shown_to_colours(image, edges, mask))
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """Canny on what is known, guessed edges in the hole, the whole picture, blended as the setting says (known
-        pixels are put back by the task)."""
+        """The whole picture, blended as the setting says (known pixels are put back by the task)."""
+        return {"image": self.filled_along(model, inputs, self.settings["sigma"])[0]}
+
+    def filled_along(self, model: Model, inputs: Inputs, sigma: float) -> tuple[Tensor, Tensor]:
+        """Canny with `sigma` on what is known, guessed edges in the hole; the picture drawn along them, and the edges."""
         image, mask = inputs["image"], inputs["mask"]
         grey = rgb_to_grey(image * (1 - mask))
-        edges = canny(grey, self.settings["sigma"], mask)
+        edges = canny(grey, sigma, mask)
         guessed = self.guess(model.networks["edges"], grey, edges, mask).float()
         composed = completed(guessed, edges, mask)
         filled = self.colour(model.networks["colours"], image, composed, mask)
-        return {"image": blended(self.settings["blend"], filled, image, mask)}
+        return blended(self.settings["blend"], filled, image, mask), composed
 
     # --- one step's shared maps
 
