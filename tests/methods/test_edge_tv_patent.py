@@ -232,6 +232,11 @@ def test_none_is_withheld_and_each_picture_of_a_batch_has_its_own_candidates() -
         alone = own.restore(Model(networks), {name: value[1:] for name, value in inputs.items()}, 1)["image"]
     torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=0)
     assert torch.equal(both * (1 - middle()), inputs["image"])
+    with torch.no_grad():
+        filled, edges, _ = own.verified(Model(networks), {name: value[:1] for name, value in inputs.items()}, 1)
+    composed = torch.where(middle(1) > 0, filled, inputs["image"][:1])
+    torch.testing.assert_close(both[:1], sharpened(composed, edges, middle(1), 2), atol=1e-5, rtol=0)
+    assert not torch.equal(sharpened(composed, edges, middle(1), 2), composed)
 
 
 def test_the_edge_network_cannot_see_edges_of_the_hole() -> None:
