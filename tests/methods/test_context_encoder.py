@@ -191,7 +191,7 @@ def test_with_an_overlap_the_network_sees_a_hole_of_the_size_it_was_trained_for(
     seen = model.networks["generator"].seen[0][0]
     mirrored = nn.functional.pad(2 * image - 1, (8, 8, 8, 8), mode="reflect")
     torch.testing.assert_close(seen[..., :3, :], context_encoder.resized(mirrored, (32, 32))[..., :3, :])
-    wide = context_encoder.resized((made + 1) / 2, (32, 32)).clip(0, 1)  # the middle half of 64: rows 16-48, that is 8-40 of 48
+    wide = context_encoder.resized((made + 1) / 2, (32, 32)).clip(0, 1)  # of 64, that is 8-40 of 48
     torch.testing.assert_close(restored[..., 8:40, 8:40], wide)
     assert torch.equal(restored[..., :8, :], image[..., :8, :]) and torch.equal(restored[..., 40:], image[..., 40:])
     assert METHOD({}).margin(256) == 18 and METHOD({"overlap": 0}).margin(256) == 0

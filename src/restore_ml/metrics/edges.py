@@ -1,7 +1,7 @@
 """How well a filling continues the picture's edges: precision and recall of Canny's edges inside the hole.
 
-Source: the edge accuracy of Nazeri, Ng, Joseph, Qureshi, Ebrahimi (EdgeConnect), ICCVW 2019, there of the edge network's
-map; here of the restored picture's edges, so that every method has one.
+Source: the edge accuracy of Nazeri, Ng, Joseph, Qureshi, Ebrahimi (EdgeConnect), ICCVW 2019, there of the edge
+network's map; here of the restored picture's edges, so that every method has one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def edges_of(picture: Array, sigma: float = 2.0) -> Array:
 
 
 def edge_precision_recall(restored: Array, truth: Array, mask: Array, sigma: float = 2.0) -> tuple[float, float]:
-    """Of the restored picture's edge pixels in the hole the share that the truth has at the same place, and the share of
-    the truth's that the restored picture has.
+    """Of the restored picture's edge pixels in the hole the share that the truth has too, and the share of the truth's
+    that the restored picture has.
 
     NaN where there is none to have a share of. Both pictures H x W x 3 of 0 ... 255, known pixels included: the edges
     around the hole belong to those inside.

@@ -189,7 +189,7 @@ class EdgeConnect(Method):
         return {"image": self.filled_along(model, inputs, self.settings["sigma"])[0]}
 
     def filled_along(self, model: Model, inputs: Inputs, sigma: float) -> tuple[Tensor, Tensor]:
-        """Canny with `sigma` on what is known, guessed edges in the hole; the picture drawn along them, and the edges."""
+        """Canny with `sigma` on what is known, guessed edges in the hole: the picture drawn along them, and they."""
         image, mask = inputs["image"], inputs["mask"]
         grey = rgb_to_grey(image * (1 - mask))
         edges = canny(grey, sigma, mask)

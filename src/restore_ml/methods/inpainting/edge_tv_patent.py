@@ -1,8 +1,8 @@
 """Restoration along hallucinated edges, each step verified by a discriminator, regularised by total variation.
 
-Source: Wan Jiashan, patent CN 110689495 A, 2020, steps S1 to S5. Its printed formulas are those of EdgeConnect with slips
-(the answer among the inputs, edges in the place of the picture, a maximum for a minimum); they are corrected to
-EdgeConnect's here, as the method card `edge_tv_patent` lists them.
+Source: Wan Jiashan, patent CN 110689495 A, 2020, steps S1 to S5 (paragraph 53 counts four). Its printed formulas are
+those of EdgeConnect with slips (the answer among the inputs, edges in the place of the picture, a maximum for a
+minimum); they are corrected to EdgeConnect's here, as the method card `edge_tv_patent` lists them.
 """
 
 from __future__ import annotations
@@ -96,11 +96,12 @@ class EdgeTvPatent(EdgeConnect):
     def finish(self, networks: dict[str, nn.Module], material: Material, seed: int) -> None:
         """Measure what S5 compares with: `median` and `rate` of the picture's discriminator."""
         judge: Any = networks["colour_judge"]
-        model, side, verdicts, fillings = Model(networks), self.settings["patch"], [], []
+        model, verdicts, fillings = Model(networks), [], []
         with torch.no_grad():
             for record in material.records:
-                square = centre_square(record.arrays["image"], min(side, *record.arrays["image"].shape[:2]) // 4 * 4)
-                image = torch.from_numpy(np.ascontiguousarray(square)).movedim(-1, 0)[None].to(judge.median.device) / 255
+                picture = record.arrays["image"]
+                square = centre_square(picture, min(self.settings["patch"], *picture.shape[:2]) // 4 * 4)
+                image = torch.from_numpy(square).movedim(-1, 0)[None].to(judge.median.device) / 255
                 edges = canny(rgb_to_grey(image), self.settings["sigma"])
                 verdicts.append(verdict(judge, self.judged(image, edges)))
                 mask, quarter = torch.zeros_like(image[:, :1]), image.shape[-1] // 4
