@@ -75,7 +75,8 @@ class PartialConvolution(Method):
     """See the module's docstring. Fine-tuned with the encoder's batch normalisation frozen, as its statistics were
     taken over holes. `schedule`: `constant`, or `cosine` (the first phase's rate falls to the second's).
     `content_taps`, `style_taps`: of the feature network, in the perceptual and the style term; `feature_phases`: those
-    that have these terms.
+    that have these terms. `centred`: the networks see colours less the mean of the picture's known ones, which is added
+    to what they say (the paper: not so); they need not learn the level of colours that no training picture has.
 
     reading: VGG19's pool1 to pool3 stand for VGG16's (not with `features: vgg16`); pixel terms in ImageNet-normalised
     units, as in the common reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature
@@ -89,11 +90,12 @@ class PartialConvolution(Method):
         "content_taps": ["pool1", "pool2", "pool3"], "style_taps": ["pool1", "pool2", "pool3"],
         "feature_phases": ["train", "finetune"],
         "steps": {"train": 500_000, "finetune": 500_000}, "batch": 6, "patch": 512, "ema": 0.0,
-        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant", "blend": "none",
+        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant", "centred": False,
+        "blend": "none",
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
     choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (["train", "finetune"], ["finetune"]),
-                         "blend": BLENDS}
+                         "centred": (False, True), "blend": BLENDS}
     stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -119,11 +121,11 @@ class PartialConvolution(Method):
         return [Phase("train", s["steps"]["train"], [first]),
                 Phase("finetune", s["steps"]["finetune"], [second], frozen_norm=["encoder"])]
 
-    @staticmethod
-    def fill(networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
+    def fill(self, networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
         """The networks' whole picture in ImageNet-normalised units, float32."""
-        known = (1 - inputs["mask"]).expand(-1, 3, -1, -1)
-        return networks["decoder"](networks["encoder"](normalised(inputs["image"]), known)).float()
+        known, seen = (1 - inputs["mask"]).expand(-1, 3, -1, -1), normalised(inputs["image"])
+        level = mean_of_known(seen, known) if self.settings["centred"] else torch.zeros_like(seen[..., :1, :1])
+        return networks["decoder"](networks["encoder"](seen - level, known)).float() + level
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """The paper's six terms, each named; perceptual and style with the source of the features."""
@@ -161,6 +163,11 @@ class PartialConvolution(Method):
 def constants(x: Tensor) -> tuple[Tensor, Tensor]:
     """ImageNet's mean and standard deviation, 1 x 3 x 1 x 1, on the device of x."""
     return x.new_tensor(MEAN).view(1, 3, 1, 1), x.new_tensor(STD).view(1, 3, 1, 1)
+
+
+def mean_of_known(x: Tensor, known: Tensor) -> Tensor:
+    """Of each channel of each picture, N x C x 1 x 1; 0 where nothing is known."""
+    return (x * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
 
 
 def normalised(x: Tensor) -> Tensor:
