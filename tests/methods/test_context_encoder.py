@@ -197,6 +197,22 @@ def test_with_an_overlap_the_network_sees_a_hole_of_the_size_it_was_trained_for(
     assert METHOD({}).margin(256) == 18 and METHOD({"overlap": 0}).margin(256) == 0
 
 
+@pytest.mark.parametrize("variant", ["centre", "random"])
+def test_centred_it_sees_and_predicts_differences_from_the_mean_of_what_is_known(variant: str) -> None:
+    own, image, mask = method(overlap=0, centred=True, variant=variant), pictures(2, 32), torch.zeros(2, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    inputs, said = {"image": image * (1 - mask), "mask": mask}, pictures(2, own.side, 1) - 0.5
+    known = (image * (1 - mask)).sum((2, 3), keepdim=True) / (32 * 32 - 256)
+    network = Fixed(said)
+    made = own.restore(Model({"generator": network}), inputs, 1)["image"]
+    torch.testing.assert_close(network.seen[0][0], 2 * (image - known) * (1 - mask))
+    torch.testing.assert_close(own.region(made), (own.region(torch.zeros_like(image)) + known + said / 2).clip(0, 1))
+    networks = {"generator": Fixed(said), "discriminator": Judge()}
+    own.generator_loss(context_of(image, mask, networks))
+    torch.testing.assert_close(networks["discriminator"].seen[0][0], said + 2 * known - 1)
+    assert METHOD({}).settings["centred"] is False
+
+
 @pytest.mark.parametrize("blend", ["none", "level", "poisson"])
 def test_a_predicted_centre_is_blended_by_its_rim_alone(blend: str) -> None:
     """A prediction too dark by 0.1 is mended where the rim of 4 pixels is known, and left where nothing of it is."""

@@ -251,6 +251,17 @@ def test_a_restored_picture_is_drawn_along_what_canny_finds_outside_and_the_netw
     assert torch.equal(shown[:, 3:], torch.where(hole, edges.output, outside))
 
 
+def test_centred_the_picture_network_sees_colours_around_a_half_and_gives_them_back() -> None:
+    own, _, mask = step(centred=True)
+    image, edges, network = truth(), pictures(2, 32, 3, 1), Fixed(pictures(2, 32, 2))
+    made = own.colour(network, image * (1 - mask), edges, mask)
+    (seen,), = network.seen
+    known = (image * (1 - mask)).sum((2, 3), keepdim=True) / (32 * 32 - 144)
+    torch.testing.assert_close(seen, torch.cat([torch.where(mask > 0, 1.0, image - known + 0.5), edges], 1))
+    torch.testing.assert_close(made, network.output + known - 0.5)
+    assert METHOD({}).settings["centred"] is False
+
+
 @pytest.mark.parametrize("blend", ["none", "level", "poisson"])
 def test_the_filling_is_blended_as_the_setting_says(blend: str) -> None:
     own, _, mask = step(blend=blend)

@@ -17,6 +17,7 @@ from restore_ml.losses.perceptual import content, style, taps_of, term_name
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.edge_networks import Generator, canny, completed, rgb_to_grey, shown_to_colours, shown_to_edges
+from restore_ml.nn.known_mean import known_mean
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.training.schedules import Schedule, constant, cosine
 
@@ -30,7 +31,8 @@ class EdgeConnect(Method):
     over its phases before `joint`). `normalise_features`: whether ImageNet's mean is subtracted before the feature
     network (the authors do not). `content_taps`, `style_taps`: of the feature network, in the perceptual and the style
     term (VGG19's; `features: vgg16` needs others); `feature_phases`: those that have these terms. Without a feature
-    network they are left out.
+    network they are left out. `centred`: the picture network sees colours whose known ones are moved to a mean of 0.5,
+    and what it says is moved back (the paper: not so); its instance normalisation takes each picture's level away.
 
     reading: two million steps a phase (the authors' limit), their plateau rule replaced by a constant rate; no joint
     phase by default; in it a step moves the edge network first, on losses of a pass of its own; training crops are cut
@@ -47,12 +49,13 @@ class EdgeConnect(Method):
         "feature_phases": ["inpaint_gt_edges", "inpaint_predicted", "joint"],
         "steps": {"edge": 2_000_000, "inpaint_gt_edges": 2_000_000, "inpaint_predicted": 2_000_000, "joint": 0},
         "batch": 8, "patch": 256, "ema": 0.0, "lr": 1e-4, "disc_lr_factor": 0.1, "joint_lr_factor": 0.01,
-        "betas": [0.0, 0.9], "schedule": "constant", "blend": "none",
+        "betas": [0.0, 0.9], "schedule": "constant", "centred": False,
+        "blend": "none",
     }
     reading = "number of steps, constant learning rate, crops, order of the joint phase"
     choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (
         ["inpaint_gt_edges", "inpaint_predicted", "joint"], ["inpaint_predicted", "joint"], ["inpaint_predicted"],
-        ["joint"]), "blend": BLENDS}
+        ["joint"]), "centred": (False, True), "blend": BLENDS}
     stored_networks = ("edges", "colours")
     multiple = 4
 
@@ -182,7 +185,8 @@ class EdgeConnect(Method):
 
     def colour(self, network: nn.Module, image: Tensor, edges: Tensor, mask: Tensor) -> Tensor:
         """The picture network's whole picture in [0, 1]; in the hole it sees white and the edges."""
-        return network(shown_to_colours(image, edges, mask))
+        level = known_mean(image, mask) - 0.5 if self.settings["centred"] else torch.zeros_like(image[..., :1, :1])
+        return network(shown_to_colours(image - level, edges, mask)) + level
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """The whole picture, blended as the setting says (known pixels are put back by the task)."""

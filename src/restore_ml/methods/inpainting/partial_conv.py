@@ -18,6 +18,7 @@ from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.features import MEAN, STD
 from restore_ml.nn.initialisation import he
+from restore_ml.nn.known_mean import known_mean
 from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
 from restore_ml.training.schedules import Schedule, constant, cosine
 
@@ -124,7 +125,7 @@ class PartialConvolution(Method):
     def fill(self, networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
         """The networks' whole picture in ImageNet-normalised units, float32."""
         known, seen = (1 - inputs["mask"]).expand(-1, 3, -1, -1), normalised(inputs["image"])
-        level = mean_of_known(seen, known) if self.settings["centred"] else torch.zeros_like(seen[..., :1, :1])
+        level = known_mean(seen, inputs["mask"]) if self.settings["centred"] else torch.zeros_like(seen[..., :1, :1])
         return networks["decoder"](networks["encoder"](seen - level, known)).float() + level
 
     def loss(self, context: Context) -> dict[str, Tensor]:
@@ -163,11 +164,6 @@ class PartialConvolution(Method):
 def constants(x: Tensor) -> tuple[Tensor, Tensor]:
     """ImageNet's mean and standard deviation, 1 x 3 x 1 x 1, on the device of x."""
     return x.new_tensor(MEAN).view(1, 3, 1, 1), x.new_tensor(STD).view(1, 3, 1, 1)
-
-
-def mean_of_known(x: Tensor, known: Tensor) -> Tensor:
-    """Of each channel of each picture, N x C x 1 x 1; 0 where nothing is known."""
-    return (x * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
 
 
 def normalised(x: Tensor) -> Tensor:
