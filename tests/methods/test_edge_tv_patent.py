@@ -57,7 +57,7 @@ def test_recipe_and_parameter_counts() -> None:
     assert set(paper.stored_networks) == set(made)
     with pytest.raises(UserError, match="judge_edges"):
         METHOD({"judge_edges": 2})
-    small = METHOD(TINY).build()["colour_judge"]
+    small: Any = METHOD(TINY).build()["colour_judge"]
     assert all(hasattr(stage[0], "parametrizations") and stage[0].bias is None for stage in small.stages)
     assert not any(isinstance(part, nn.BatchNorm2d | nn.InstanceNorm2d) for part in small.modules())
 
@@ -102,7 +102,7 @@ def test_without_its_own_it_is_edge_connect() -> None:
     for own in (EDGE_CONNECT(plain), METHOD(plain | same)):
         torch.manual_seed(5)
         networks = own.build()
-        terms = {}
+        terms: dict[str, float] = {}
         for phase in own.phases():
             context = context_of(truth(), middle(), networks, Maps())
             for player in phase.players:
@@ -131,11 +131,17 @@ class Slope(nn.Module):
 
     def __init__(self, weights: list[float], median: float = 0.5) -> None:
         super().__init__()
-        self.weights, self.median, self.seen = torch.tensor(weights).view(1, -1, 1, 1), torch.tensor(median), []
+        self.weights, self.median, self.seen = torch.tensor(weights).view(1, -1, 1, 1), torch.tensor(median), list[Tensor]()
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.append(x)
         return (self.weights * x).sum(1, keepdim=True)[..., ::7, ::7]
+
+
+def seen_by(model: Model, name: str) -> list[Tensor]:
+    """What a `Slope` was shown."""
+    judge: Any = model.networks[name]
+    return judge.seen
 
 
 def test_the_candidate_with_the_greatest_product_of_verdicts_is_kept() -> None:
@@ -149,7 +155,7 @@ def test_the_candidate_with_the_greatest_product_of_verdicts_is_kept() -> None:
         assert edges.mean().item() == pytest.approx(1 - best)
         assert found == pytest.approx(1 / (1 + np.exp(-real[0] * best)), rel=1e-5)
         assert own.restore(model, inputs, 1)["image"].shape == (1, 3, 32, 32)
-        grey, line = model.networks["edge_judge"].seen[0][0]
+        grey, line = seen_by(model, "edge_judge")[0][0]
         assert grey.mean().item() == pytest.approx(0.2, rel=1e-4) and line.mean().item() == pytest.approx(0.8)
 
 
@@ -168,9 +174,9 @@ def test_verdicts_are_of_the_composed_picture() -> None:
     model = Model({"edge_judge": Slope([0, 0]), "colour_judge": Slope([0, 0, 0, 0])})
     own.verified(model, {"image": truth()[:1] * (1 - mask), "mask": mask}, 1)
     composed = torch.where(mask > 0, torch.tensor(0.2), truth()[:1])
-    (shown,), = [model.networks["colour_judge"].seen]
+    shown, = seen_by(model, "colour_judge")
     torch.testing.assert_close(shown, torch.cat([composed, torch.full_like(mask, 0.8)], 1))
-    (shown,), = [model.networks["edge_judge"].seen]
+    shown, = seen_by(model, "edge_judge")
     torch.testing.assert_close(shown, torch.cat([rgb_to_grey(composed), torch.full_like(mask, 0.8)], 1))
 
 
@@ -194,7 +200,7 @@ def test_training_ends_with_the_median_on_true_pictures_and_the_share_that_is_ac
     torch.manual_seed(2)
     own = METHOD(TINY | {"candidates": 2})
     networks = {name: network.eval() for name, network in own.build().items()}
-    judge = networks["colour_judge"]
+    judge: Any = networks["colour_judge"]
     squares = [image[(len(image) - 32) // 2:][:32, 4:36] for image in images]
     found, fillings = [], []
     with torch.no_grad():
@@ -225,7 +231,8 @@ def test_none_is_withheld_and_each_picture_of_a_batch_has_its_own_candidates() -
     torch.manual_seed(4)
     own = METHOD(TINY | {"refine_edges": 2})
     networks = {name: network.eval() for name, network in own.build().items()}
-    networks["colour_judge"].median.fill_(9.0)  # nothing is accepted
+    judge: Any = networks["colour_judge"]
+    judge.median.fill_(9.0)  # nothing is accepted
     inputs = {"image": truth() * (1 - middle()), "mask": middle()}
     with torch.no_grad():
         both = own.restore(Model(networks), inputs, 1)["image"]
@@ -278,7 +285,8 @@ def test_contours_are_sharpened_in_the_hole_along_edges_alone() -> None:
 
 def test_rows_are_sharpened_as_columns_are() -> None:
     image, edges, mask = blurred_step()
-    turned = sharpened(*(each.transpose(-1, -2).contiguous() for each in (image, edges, mask)), 5)
+    other, lines, hole = (each.transpose(-1, -2).contiguous() for each in (image, edges, mask))
+    turned = sharpened(other, lines, hole, 5)
     torch.testing.assert_close(turned.transpose(-1, -2), sharpened(image, edges, mask, 5))
     ramp = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
     torch.testing.assert_close(sharpened(ramp, edges, mask, 5)[..., 4:28], ramp[..., 4:28], atol=1e-5, rtol=0)

@@ -1,5 +1,7 @@
 """The generator of EdgeConnect against its authors' layers, and edges against scikit-image's."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from restore_ml.nn.edge_networks import Generator, canny, rgb_to_grey
 @pytest.mark.parametrize("spectral", [True, False])
 def test_the_generators_are_the_authors(spectral: bool) -> None:
     torch.manual_seed(0)
-    network = Generator(3, 2, 64, 2, spectral)
+    network: Any = Generator(3, 2, 64, 2, spectral)
     convolutions = [(m.kernel_size[0], -m.stride[0] if isinstance(m, nn.ConvTranspose2d) else m.stride[0],
                      m.out_channels, hasattr(m, "parametrizations")) for m in network.body
                     if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
@@ -40,7 +42,7 @@ def test_the_generators_are_the_authors(spectral: bool) -> None:
 
 def test_spectral_normalisation_keeps_the_edge_networks_largest_singular_value_at_one() -> None:
     torch.manual_seed(0)
-    network = Generator(3, 1, 8, 1, True)
+    network: Any = Generator(3, 1, 8, 1, True)
     for _ in range(40):
         network(torch.rand(1, 3, 12, 12))
     for part in network.modules():

@@ -56,7 +56,7 @@ class EdgeConnect(Method):
     choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (
         ["inpaint_gt_edges", "inpaint_predicted", "joint"], ["inpaint_predicted", "joint"], ["inpaint_predicted"],
         ["joint"]), "centred": (False, True), "blend": BLENDS}
-    stored_networks = ("edges", "colours")
+    stored_networks: ClassVar[tuple[str, ...]] = ("edges", "colours")
     multiple = 4
 
     def __init__(self, settings: dict[str, Any]) -> None:
