@@ -131,7 +131,8 @@ class Slope(nn.Module):
 
     def __init__(self, weights: list[float], median: float = 0.5) -> None:
         super().__init__()
-        self.weights, self.median, self.seen = torch.tensor(weights).view(1, -1, 1, 1), torch.tensor(median), list[Tensor]()
+        self.weights, self.median = torch.tensor(weights).view(1, -1, 1, 1), torch.tensor(median)
+        self.seen: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.append(x)

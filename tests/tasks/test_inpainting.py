@@ -13,8 +13,10 @@ from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.irregular_masks import BUCKETS
 from restore_ml.degradations.resize import imresize
+from restore_ml.metrics.edges import edge_precision_recall
 from restore_ml.seeds import generator
 from restore_ml.tasks.inpainting.holes import DIRECT, OBSERVED, POOLED
+from restore_ml.tasks.protocol import protocol
 
 TASK = registry.task("inpainting")
 PARTS = registry.parts("inpainting")
@@ -226,3 +228,18 @@ def test_a_dense_case_gives_back_the_output_as_it_is(case):
     output = {"image": sample.target["image"]}
     assert np.array_equal(TASK.compose(sample.inputs, output)["image"], output["image"])
     assert sample.facts == {"kind": case, "dense": True}
+
+
+def test_edges_in_the_hole_are_measured_on_the_primary_case_alone():
+    rules, sample = protocol("inpainting"), PARTS.cases.sample(photo(), "centre", 1, SIZE)
+    restored = {"image": np.where(sample.inputs["mask"] > 0, 255 - sample.target["image"], sample.target["image"])}
+    found = rules.measure_on_primary(sample.inputs, restored, sample.target)
+    precision, recall = edge_precision_recall(restored["image"], sample.target["image"], sample.inputs["mask"])
+    assert found == {"edge_precision": precision, "edge_recall": recall}
+    assert not {*found} & {*rules.measure(sample.inputs, restored, sample.target, None)}
+    assert {*found} <= {metric.name for metric in rules.metrics}
+
+
+def test_the_outline_of_an_object_is_a_hole_that_is_tested_where_it_is_asked_for():
+    assert "object" in DIRECT and "object" not in CASES
+    PARTS.cases.check(PARTS.cases.resolve({"cases": ["object"]}))
