@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from scipy import ndimage
 
 from restore_ml.degradations import masks
 from restore_ml.degradations.irregular_masks import BUCKETS, irregular_bucket
+from restore_ml.degradations.object_masks import object_outline
 from restore_ml.seeds import generator
 
 GENERATORS = {
@@ -17,7 +19,7 @@ GENERATORS = {
     "several_rects": masks.several_rects, "half": masks.half, "pattern": masks.ce_random_pattern,
     "brush_stroke": masks.brush_stroke, "stroke_or_box": masks.stroke_or_box, "random_walk": masks.random_walk,
     "bernoulli": masks.bernoulli, "text": masks.text, "scratch": masks.scratch, "stripes": masks.stripes,
-    "wedges": masks.wedges, "border": masks.border,
+    "wedges": masks.wedges, "border": masks.border, "object": object_outline,
     **{f"irregular_{k}": partial(irregular_bucket, k=k) for k in BUCKETS},
 }
 
@@ -50,6 +52,34 @@ def test_irregular_masks_lie_in_their_class(k, border, size, seed):
         frame = int(np.ceil(size * 50 / 512))
         assert not mask[:frame].any() and not mask[-frame:].any()
         assert not mask[:, :frame].any() and not mask[:, -frame:].any()
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=st.integers(16, 160), width=st.integers(16, 160), seed=st.integers(0, 2**32))
+def test_an_object_is_one_piece_of_5_to_30_per_cent_and_no_rectangle(height, width, seed):
+    mask = object_outline(height, width, generator(seed))
+    assert 0.05 <= mask.mean() <= 0.3 and ndimage.label(mask, np.ones((3, 3)))[1] == 1
+    assert ndimage.label(1 - np.pad(mask, 1))[1] == 1, "no hole in the hole"
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    assert mask.sum() < 0.9 * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+
+
+def test_objects_are_of_every_size_and_place_with_a_smooth_outline():
+    drawn = np.stack([object_outline(96, 96, generator("object", seed)) for seed in range(300)])
+    shares = drawn.mean((1, 2))
+    assert shares.min() < 0.09 and shares.max() > 0.27 and 0.14 < shares.mean() < 0.23
+    places = drawn.mean(0)
+    for part in (places[:48], places[48:], places[:, :48], places[:, 48:]):
+        assert abs(part.mean() - places.mean()) < 0.02
+    opened = np.stack([cv2.morphologyEx(each, cv2.MORPH_OPEN, masks.shape_disc(1)) for each in drawn])
+    assert (opened == drawn).mean() > 0.998, "the outline is dilated by a pixel"
+    wide = [np.ptp(np.flatnonzero(each.any(0))) / np.ptp(np.flatnonzero(each.any(1))) for each in drawn]
+    assert np.quantile(wide, 0.1) < 0.7 and np.quantile(wide, 0.9) > 1.4
+
+
+def test_pictures_without_room_for_an_object_are_refused():
+    with pytest.raises(RuntimeError, match="fits 4 x 4"):
+        object_outline(4, 4, generator(0))
 
 
 def test_irregular_masks_without_room_are_refused():

@@ -191,10 +191,41 @@ def test_with_an_overlap_the_network_sees_a_hole_of_the_size_it_was_trained_for(
     seen = model.networks["generator"].seen[0][0]
     mirrored = nn.functional.pad(2 * image - 1, (8, 8, 8, 8), mode="reflect")
     torch.testing.assert_close(seen[..., :3, :], context_encoder.resized(mirrored, (32, 32))[..., :3, :])
-    wide = context_encoder.resized((made + 1) / 2, (32, 32))  # the middle half of 64: rows 16-48, that is 8-40 of 48
+    wide = context_encoder.resized((made + 1) / 2, (32, 32)).clip(0, 1)  # of 64, that is 8-40 of 48
     torch.testing.assert_close(restored[..., 8:40, 8:40], wide)
     assert torch.equal(restored[..., :8, :], image[..., :8, :]) and torch.equal(restored[..., 40:], image[..., 40:])
     assert METHOD({}).margin(256) == 18 and METHOD({"overlap": 0}).margin(256) == 0
+
+
+@pytest.mark.parametrize("variant", ["centre", "random"])
+def test_centred_it_sees_and_predicts_differences_from_the_mean_of_what_is_known(variant: str) -> None:
+    own, image, mask = method(overlap=0, centred=True, variant=variant), pictures(2, 32), torch.zeros(2, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    inputs, said = {"image": image * (1 - mask), "mask": mask}, pictures(2, own.side, 1) - 0.5
+    known = (image * (1 - mask)).sum((2, 3), keepdim=True) / (32 * 32 - 256)
+    network = Fixed(said)
+    made = own.restore(Model({"generator": network}), inputs, 1)["image"]
+    torch.testing.assert_close(network.seen[0][0], 2 * (image - known) * (1 - mask))
+    torch.testing.assert_close(own.region(made), (own.region(torch.zeros_like(image)) + known + said / 2).clip(0, 1))
+    networks = {"generator": Fixed(said), "discriminator": Judge()}
+    own.generator_loss(context_of(image, mask, networks))
+    torch.testing.assert_close(networks["discriminator"].seen[0][0], said + 2 * known - 1)
+    assert METHOD({}).settings["centred"] is False
+
+
+@pytest.mark.parametrize("blend", ["none", "level", "poisson"])
+def test_a_predicted_centre_is_blended_by_its_rim_alone(blend: str) -> None:
+    """A prediction too dark by 0.1 is mended where the rim of 4 pixels is known, and left where nothing of it is."""
+    image, mask = 0.2 + 0.6 * pictures(1, 32), torch.zeros(1, 1, 32, 32)
+    dark = Model({"generator": Fixed(2 * (image[..., 8:24, 8:24] - 0.1) - 1)})
+    for hole, mended in ((slice(12, 20), blend != "none"), (slice(8, 24), False)):
+        mask.zero_()[..., hole, hole] = 1
+        made = method(overlap=0, blend=blend).restore(dark, {"image": image * (1 - mask), "mask": mask}, 1)["image"]
+        wanted = image if mended else image - 0.1
+        torch.testing.assert_close(made[..., hole, hole], wanted[..., hole, hole])
+    whole = Model({"generator": Fixed(2 * (image - 0.1) - 1)})
+    made = method(variant="random", blend=blend).restore(whole, {"image": image * (1 - mask), "mask": mask}, 1)["image"]
+    torch.testing.assert_close(made * mask, (image - (0.1 if blend == "none" else 0)) * mask)
 
 
 def test_channel_layer_mixes_places_of_one_channel_before_channels() -> None:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Model
-from restore_ml.methods.inpainting.edge_connect import METHOD, EdgeConnect, Generator, canny, rgb_to_grey
+from restore_ml.methods.inpainting.edge_connect import METHOD, EdgeConnect
 from restore_ml.nn.blocks import ResidualBlock
+from restore_ml.nn.edge_networks import canny, rgb_to_grey
 from tests.methods.holes import Fixed, Judge, Maps, context_of, pictures, softplus
 
 STEPS = {"edge": 20, "inpaint_gt_edges": 10, "inpaint_predicted": 30, "joint": 5}
@@ -87,34 +88,6 @@ def test_phases_players_and_rates() -> None:
             METHOD(settings)
 
 
-@pytest.mark.parametrize("spectral", [True, False])
-def test_the_generators_are_the_authors(spectral: bool) -> None:
-    torch.manual_seed(0)
-    network = Generator(3, 2, 64, 2, spectral)
-    convolutions = [(m.kernel_size[0], -m.stride[0] if isinstance(m, nn.ConvTranspose2d) else m.stride[0],
-                     m.out_channels, hasattr(m, "parametrizations")) for m in network.body
-                    if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-    assert convolutions == [(7, 1, 64, spectral), (4, 2, 128, spectral), (4, 2, 256, spectral), (4, -2, 128, spectral),
-                            (4, -2, 64, spectral), (7, 1, 2, False)]
-    names = [type(part).__name__ for part in network.body]
-    layer, up = ["Conv2d", "InstanceNorm2d", "ReLU"], ["ConvTranspose2d", "InstanceNorm2d", "ReLU"]
-    plain = [name.replace("Parametrized", "") for name in names]
-    assert plain == ["ReflectionPad2d", *layer, *layer, *layer, "ResidualBlock", "ResidualBlock", *up, *up,
-                     "ReflectionPad2d", "Conv2d"]
-    assert all(not part.affine and not part.track_running_stats for part in network.modules()
-               if isinstance(part, nn.InstanceNorm2d))
-    last = network.body[-1]
-    assert last.weight.std().item() == pytest.approx(0.02, rel=0.05) and not last.bias.any()
-    first = network.body[1].weight
-    assert spectral or first.std().item() == pytest.approx(0.02, rel=0.05)
-    with torch.no_grad():
-        last.weight.zero_()
-        last.bias.copy_(torch.tensor([1.0, -2.0]))
-    made = network(torch.rand(1, 3, 16, 20))
-    wanted = 1 / (1 + np.exp([-1, 2])) if spectral else (np.tanh([1, -2]) + 1) / 2
-    assert made.shape == (1, 2, 16, 20) and made[0, :, 3, 4].tolist() == pytest.approx(list(wanted))
-
-
 def test_residual_blocks_are_dilated_by_two() -> None:
     networks = METHOD({"width": 4, "blocks": 2, "disc_width": 4}).build()
     for name in ("edges", "colours"):
@@ -128,29 +101,6 @@ def test_residual_blocks_are_dilated_by_two() -> None:
         first, *_, last = [stage[0] for stage in networks[name].stages]
         assert first.in_channels == channels and hasattr(last, "parametrizations") and last.bias is None
         assert not any(isinstance(part, nn.BatchNorm2d) for part in networks[name].modules())
-
-
-def test_spectral_normalisation_keeps_the_edge_networks_largest_singular_value_at_one() -> None:
-    torch.manual_seed(0)
-    network = Generator(3, 1, 8, 1, True)
-    for _ in range(40):
-        network(torch.rand(1, 3, 12, 12))
-    for part in network.modules():
-        if hasattr(part, "parametrizations"):
-            largest = torch.linalg.matrix_norm(part.weight.transpose(0, int(isinstance(part, nn.ConvTranspose2d)))
-                                               .flatten(1), 2).item()
-            assert largest == pytest.approx(1, abs=0.05)
-
-
-def test_edges_are_cannys_and_a_hole_gives_none() -> None:
-    picture = torch.from_numpy(astronaut()[:96, 150:246].astype(np.float32) / 255).permute(2, 0, 1)[None]
-    grey = rgb_to_grey(picture)
-    np.testing.assert_allclose(grey[0, 0].numpy(), color.rgb2gray(picture[0].permute(1, 2, 0).numpy()), atol=1e-6)
-    whole = canny(grey, 2.0)
-    assert np.array_equal(whole[0, 0].numpy() > 0, feature.canny(grey[0, 0].numpy(), sigma=2.0))
-    flat, mask = torch.full((1, 1, 48, 48), 0.5), torch.zeros(1, 1, 48, 48)
-    mask[..., 16:32, 16:32] = 1
-    assert canny(flat * (1 - mask), 2.0, mask).sum() == 0 and canny(flat * (1 - mask), 2.0).sum() > 0
 
 
 def test_the_edge_network_sees_white_and_no_edge_in_the_hole() -> None:
@@ -299,6 +249,27 @@ def test_a_restored_picture_is_drawn_along_what_canny_finds_outside_and_the_netw
     (shown,), = colours.seen
     assert torch.equal(shown[:, :3], torch.where(hole, torch.ones(()), image))
     assert torch.equal(shown[:, 3:], torch.where(hole, edges.output, outside))
+
+
+def test_centred_the_picture_network_sees_colours_around_a_half_and_gives_them_back() -> None:
+    own, _, mask = step(centred=True)
+    image, edges, network = truth(), pictures(2, 32, 3, 1), Fixed(pictures(2, 32, 2))
+    made = own.colour(network, image * (1 - mask), edges, mask)
+    (seen,), = network.seen
+    known = (image * (1 - mask)).sum((2, 3), keepdim=True) / (32 * 32 - 144)
+    torch.testing.assert_close(seen, torch.cat([torch.where(mask > 0, 1.0, image - known + 0.5), edges], 1))
+    torch.testing.assert_close(made, network.output + known - 0.5)
+    assert METHOD({}).settings["centred"] is False
+
+
+@pytest.mark.parametrize("blend", ["none", "level", "poisson"])
+def test_the_filling_is_blended_as_the_setting_says(blend: str) -> None:
+    own, _, mask = step(blend=blend)
+    real = truth() * 0.6 + 0.3
+    model = Model({"edges": Fixed(pictures(2, 32, 1, 1)), "colours": Fixed(real - 0.2)})
+    made = own.restore(model, {"image": real * (1 - mask), "mask": mask}, 1)["image"]
+    torch.testing.assert_close(made * mask, (real - (0.2 if blend == "none" else 0)) * mask)
+    assert METHOD({}).settings["blend"] == "none"
 
 
 def test_precision_and_recall_of_guessed_edges_rise_in_the_first_phase() -> None:

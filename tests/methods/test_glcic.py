@@ -114,6 +114,27 @@ def test_the_network_sees_the_centred_picture_without_its_hole_and_the_mask() ->
     assert torch.equal(seen[:, 3:], mask) and torch.equal(made, network.output)
 
 
+def test_centred_it_sees_and_gives_differences_from_the_mean_of_what_is_known() -> None:
+    network, image, mask = Fixed(pictures(1, 4, 1)), pictures(1, 4), torch.zeros(1, 1, 4, 4)
+    mask[..., :2] = 1
+    made = method(centred=True).fill(network, {"image": image * (1 - mask), "mask": mask})
+    (seen,), = network.seen
+    known = image[..., 2:].mean((2, 3), keepdim=True)
+    torch.testing.assert_close(seen[:, :3], (image - known) * (1 - mask))
+    torch.testing.assert_close(made, network.output + known - torch.from_numpy(MEAN).view(1, 3, 1, 1))
+    assert method().settings["centred"] is False
+
+
+@pytest.mark.parametrize("blend", ["none", "level", "poisson"])
+def test_the_filling_is_blended_as_the_setting_says(blend: str) -> None:
+    truth, mask, dark = pictures(2, 16) * 0.6 + 0.3, torch.zeros(2, 1, 16, 16), pictures(2, 16) * 0.6 + 0.1
+    mask[..., 5:9, 4:12] = 1
+    made = method(blend=blend).restore(Model({"completion": Fixed(dark)}), {"image": truth * (1 - mask), "mask": mask},
+                                       1)["image"]
+    torch.testing.assert_close(made * mask, (dark if blend == "none" else truth) * mask)
+    assert method().settings["blend"] == "none"
+
+
 @pytest.mark.parametrize("valid", [0.0, 0.5])
 def test_squared_error_counts_the_hole_and_known_pixels_by_their_weight(valid: float) -> None:
     own, context, truth, _, made = step(valid_weight=valid)

@@ -112,6 +112,30 @@ def test_the_network_sees_normalised_colours_and_a_mask_of_what_is_known() -> No
     torch.testing.assert_close(made[0, :, 0, 0], torch.tensor([0.943, 0.904, 0.856]))  # 2 std + mean
 
 
+def test_centred_networks_see_and_give_differences_from_the_mean_of_what_is_known() -> None:
+    image, mask, raw = pictures(2, 4), torch.zeros(2, 1, 4, 4), pictures(2, 4, 1)
+    mask[0, :, :2], mask[1] = 1, 1
+    decoder = Drawn(raw)
+    made = METHOD({"centred": True}).fill({"encoder": Shown(), "decoder": decoder}, {"image": image, "mask": mask})
+    (shown, _), = decoder.seen
+    seen = (image - MEAN) / STD
+    level = seen[0, :, 2:].mean((1, 2))
+    torch.testing.assert_close(shown[0], seen[0] - level[:, None, None])
+    torch.testing.assert_close(made[0], raw[0] + level[:, None, None])
+    torch.testing.assert_close(made[1], raw[1])  # nothing is known there
+    assert METHOD({}).settings["centred"] is False
+
+
+@pytest.mark.parametrize("blend", ["none", "level", "poisson"])
+def test_the_filling_is_blended_as_the_setting_says(blend: str) -> None:
+    truth, mask = pictures(1, 8) * 0.6 + 0.3, torch.zeros(1, 1, 8, 8)
+    mask[..., 3:6, 2:5] = 1
+    model = Model({"encoder": Shown(), "decoder": Drawn((truth - 0.2 - MEAN) / STD)})
+    made = METHOD({"blend": blend}).restore(model, {"image": truth * (1 - mask), "mask": mask}, 1)["image"]
+    torch.testing.assert_close(made * mask, (truth - (0.2 if blend == "none" else 0)) * mask)
+    assert METHOD({}).settings["blend"] == "none"
+
+
 def test_pixel_terms_by_hand() -> None:
     terms, raw, truth, mask = step(valid=0.5, hole=6.0, tv=0.1)
     apart = (raw.detach() - truth).double().abs()

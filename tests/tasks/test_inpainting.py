@@ -13,8 +13,10 @@ from restore_ml.data import shards
 from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.irregular_masks import BUCKETS
 from restore_ml.degradations.resize import imresize
+from restore_ml.metrics.edges import edge_precision_recall
 from restore_ml.seeds import generator
 from restore_ml.tasks.inpainting.holes import DIRECT, OBSERVED, POOLED
+from restore_ml.tasks.protocol import protocol
 
 TASK = registry.task("inpainting")
 PARTS = registry.parts("inpainting")
@@ -213,3 +215,21 @@ def test_composition_keeps_known_pixels_to_the_bit(seed):
     hole = inputs["mask"][..., 0] > 0
     assert composed.dtype == np.uint8
     assert np.array_equal(composed[hole], output[hole]) and np.array_equal(composed[~hole], inputs["image"][~hole])
+
+
+def test_edges_in_the_hole_are_measured_on_the_primary_case_alone():
+    columns = np.where(np.arange(150) // 12 % 2, 220, 30).astype(np.uint8)
+    stripes = np.broadcast_to(columns[:, None], (96, 150, 3)).copy()
+    rules, sample = protocol("inpainting"), PARTS.cases.sample(Record("a" * 64, {"image": stripes}), "centre", 1, SIZE)
+    truth = sample.target["image"]
+    restored = {"image": np.where(sample.inputs["mask"] > 0, np.roll(truth, 2, axis=1), truth)}
+    found = rules.measure_on_primary(sample.inputs, restored, sample.target)
+    precision, recall = edge_precision_recall(restored["image"], sample.target["image"], sample.inputs["mask"])
+    assert found == {"edge_precision": precision, "edge_recall": recall} and 0 <= recall < 1
+    assert not {*found} & {*rules.measure(sample.inputs, restored, sample.target, None)}
+    assert {*found} <= {metric.name for metric in rules.metrics}
+
+
+def test_the_outline_of_an_object_is_a_hole_that_is_tested_where_it_is_asked_for():
+    assert "object" in DIRECT and "object" not in CASES
+    PARTS.cases.check(PARTS.cases.resolve({"cases": ["object"]}))

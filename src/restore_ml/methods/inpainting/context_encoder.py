@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.initialisation import normal
+from restore_ml.nn.known_mean import known_mean
 
 FILL = (117 / 255, 104 / 255, 123 / 255)
 """The colour of the hole, R, G, B in [0, 1]."""
@@ -97,6 +99,9 @@ class ContextEncoder(Method):
     this counts tenfold. A picture to be restored is continued by reflection until its hole, the middle half of each
     side, has the share of the whole that it had in training (reading). `valid_weight`: how much known pixels count in
     the random variant (the paper: not at all).
+    `blend` goes by what is known of the predicted region: of a centre its rim (nothing without `overlap`).
+    `centred`: the network sees differences from the mean of the picture's known colours, which stands in the hole for
+    the fill colour and is added to what it predicts (the paper: not so).
     `bottleneck_kind: channel_fc` is the paper's channel-wise layer, `conv` the released code's full one.
 
     reading: 100,000 steps, where the recipe is in epochs; training crops are cut from pictures of up to twice the
@@ -109,9 +114,11 @@ class ContextEncoder(Method):
         "variant": "centre", "masks": ["centre"], "overlap": 4, "width": 64, "bottleneck": 4000,
         "bottleneck_kind": "conv", "disc_width": 64, "reconstruction": 0.999, "adversarial": 0.001, "valid_weight": 0.0,
         "steps": 100_000, "batch": 64, "patch": 128, "ema": 0.0, "lr": 2e-3, "disc_lr": 2e-4, "betas": [0.5, 0.999],
+        "centred": False, "blend": "none",
     }
     reading = "pictures of another size are resized, continued where there is an overlap; crops; number of steps"
-    choices: ClassVar = {"variant": ("centre", "random"), "bottleneck_kind": ("conv", "channel_fc")}
+    choices: ClassVar = {"variant": ("centre", "random"), "bottleneck_kind": ("conv", "channel_fc"),
+                         "centred": (False, True), "blend": BLENDS}
     stored_networks = ("generator",)
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -179,22 +186,30 @@ class ContextEncoder(Method):
         return x[..., edge:edge + self.side, edge:edge + self.side]
 
     def shown(self, inputs: Inputs) -> Tensor:
-        """What the network sees, in [-1, 1]: the hole in the fill colour."""
-        fill = inputs["image"].new_tensor(FILL).view(1, 3, 1, 1)
-        return 2 * torch.where(inputs["mask"] > 0.5, fill, inputs["image"]) - 1
+        """What the network sees: the picture in [-1, 1] with the hole in the fill colour; where it is centred, less the
+        level, with the hole at 0."""
+        image, level = 2 * inputs["image"] - 1, self.level(inputs)
+        fill = level if self.settings["centred"] else 2 * image.new_tensor(FILL).view(1, 3, 1, 1) - 1
+        return torch.where(inputs["mask"] > 0.5, fill, image) - level
+
+    def level(self, inputs: Inputs) -> Tensor:
+        """What is added to a prediction, in [-1, 1]: the mean of the known colours where it is centred, else 0."""
+        image = 2 * inputs["image"] - 1
+        return known_mean(image, inputs["mask"]) if self.settings["centred"] else torch.zeros_like(image[..., :1, :1])
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """The prediction in its place; around a predicted centre stands the input."""
-        size, patch = inputs["image"].shape[-2:], self.settings["patch"]
+        """The prediction in its place, blended as the setting says; around a predicted centre stands the input."""
+        size, patch, blend = inputs["image"].shape[-2:], self.settings["patch"], self.settings["blend"]
         down, right = (self.margin(length) for length in size) if self.centre else (0, 0)
         shown = continued(self.shown(inputs), down, right)
-        fake = (model.networks["generator"](resized(shown, (patch, patch))).float() + 1) / 2
+        said = model.networks["generator"](resized(shown, (patch, patch))).float()
+        fake = (said + self.level(inputs) + 1) / 2
         if not self.centre:
-            return {"image": resized(fake, size)}
+            return {"image": blended(blend, resized(fake, size), inputs["image"], inputs["mask"])}
         top, left = shown.shape[-2] // 4 - down, shown.shape[-1] // 4 - right
         bottom, end = size[0] - top, size[1] - left
-        image = inputs["image"].clone()
-        image[..., top:bottom, left:end] = resized(fake, (bottom - top, end - left))
+        image, place = inputs["image"].clone(), (..., slice(top, bottom), slice(left, end))
+        image[place] = blended(blend, resized(fake, (bottom - top, end - left)), image[place], inputs["mask"][place])
         return {"image": image}
 
     def margin(self, length: int) -> int:
@@ -204,7 +219,8 @@ class ContextEncoder(Method):
         return round(length * overlap / (half - 2 * overlap))
 
     def _predicted(self, context: Context) -> Tensor:
-        return context.once("made", lambda: context.networks["generator"](self.shown(context.inputs)))
+        return context.once("made", lambda: context.networks["generator"](self.shown(context.inputs))
+                            + self.level(context.inputs))
 
 
 def continued(x: Tensor, down: int, right: int) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,47 +15,11 @@ from torch import Tensor, nn
 from restore_ml.losses.adversarial import discriminator_terms, feature_matching, generator_term
 from restore_ml.losses.perceptual import content, style, taps_of, term_name
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.nn.blocks import ResidualBlock, maybe_spectral
-from restore_ml.nn.initialisation import normal
+from restore_ml.nn.blending import BLENDS, blended
+from restore_ml.nn.edge_networks import Generator, canny, completed, rgb_to_grey, shown_to_colours, shown_to_edges
+from restore_ml.nn.known_mean import known_mean
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.training.schedules import Schedule, constant, cosine
-
-
-class Generator(nn.Module):
-    """N x in_channels x H x W -> N x out_channels x H x W in [0, 1]; H and W multiples of 4, at least 12.
-
-    7x7 convolution, two of stride 2, `blocks` residual blocks of dilation 2 and the way back, all with instance
-    normalisation. `spectral` also ends in a sigmoid (edges), otherwise (tanh + 1) / 2 (colours). With width 64 and 8
-    blocks 10,761,089 parameters for 3 -> 1 with spectral normalisation, 10,774,595 for 4 -> 3 without.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, width: int, blocks: int, spectral: bool) -> None:
-        super().__init__()
-
-        def layer(module: nn.Module, channels: int) -> list[nn.Module]:
-            return [maybe_spectral(module, spectral), nn.InstanceNorm2d(channels), nn.ReLU()]
-
-        def down(before: int, after: int) -> list[nn.Module]:
-            return layer(nn.Conv2d(before, after, 4, 2, 1), after)
-
-        def up(before: int, after: int) -> list[nn.Module]:
-            return layer(nn.ConvTranspose2d(before, after, 4, 2, 1), after)
-
-        self.body = nn.Sequential(
-            nn.ReflectionPad2d(3), *layer(nn.Conv2d(in_channels, width, 7), width),
-            *down(width, 2 * width), *down(2 * width, 4 * width),
-            *(ResidualBlock(4 * width, 2, spectral) for _ in range(blocks)),
-            *up(4 * width, 2 * width), *up(2 * width, width), nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7))
-        self.last = torch.sigmoid if spectral else _half_tanh
-        normal(self.body[-1] if spectral else self)  # spectral normalisation fixes the scale of all the others
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Edges or colours."""
-        return self.last(self.body(x))
-
-
-def _half_tanh(x: Tensor) -> Tensor:
-    return (torch.tanh(x) + 1) / 2
 
 
 class EdgeConnect(Method):
@@ -68,7 +31,8 @@ class EdgeConnect(Method):
     over its phases before `joint`). `normalise_features`: whether ImageNet's mean is subtracted before the feature
     network (the authors do not). `content_taps`, `style_taps`: of the feature network, in the perceptual and the style
     term (VGG19's; `features: vgg16` needs others); `feature_phases`: those that have these terms. Without a feature
-    network they are left out.
+    network they are left out. `centred`: the picture network sees colours whose known ones are moved to a mean of 0.5,
+    and what it says is moved back (the paper: not so); its instance normalisation takes each picture's level away.
 
     reading: two million steps a phase (the authors' limit), their plateau rule replaced by a constant rate; no joint
     phase by default; in it a step moves the edge network first, on losses of a pass of its own; training crops are cut
@@ -85,12 +49,14 @@ class EdgeConnect(Method):
         "feature_phases": ["inpaint_gt_edges", "inpaint_predicted", "joint"],
         "steps": {"edge": 2_000_000, "inpaint_gt_edges": 2_000_000, "inpaint_predicted": 2_000_000, "joint": 0},
         "batch": 8, "patch": 256, "ema": 0.0, "lr": 1e-4, "disc_lr_factor": 0.1, "joint_lr_factor": 0.01,
-        "betas": [0.0, 0.9], "schedule": "constant",
+        "betas": [0.0, 0.9], "schedule": "constant", "centred": False,
+        "blend": "none",
     }
     reading = "number of steps, constant learning rate, crops, order of the joint phase"
     choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (
-        ["inpaint_gt_edges", "inpaint_predicted", "joint"], ["inpaint_predicted", "joint"], ["inpaint_predicted"])}
-    stored_networks = ("edges", "colours")
+        ["inpaint_gt_edges", "inpaint_predicted", "joint"], ["inpaint_predicted", "joint"], ["inpaint_predicted"],
+        ["joint"]), "centred": (False, True), "blend": BLENDS}
+    stored_networks: ClassVar[tuple[str, ...]] = ("edges", "colours")
     multiple = 4
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -171,56 +137,70 @@ class EdgeConnect(Method):
     def joint_edge_loss(self, context: Context, with_features: bool = True) -> dict[str, Tensor]:
         """The edge network's own terms and the picture's, which reach it through the edges that it guessed."""
         mask, edges = context.inputs["mask"], self._truth(context)[1]
-        composed = mask * self._guessed(context) + (1 - mask) * edges
+        composed = completed(self._guessed(context), edges, mask)
         fake = self.colour(context.networks["colours"], context.inputs["image"], composed, mask)
-        through = self._picture_terms(context, fake, with_features)
+        through = self.picture_terms(context, fake, composed, with_features)
         return self.edge_loss(context) | {f"picture_{name}": term for name, term in through.items()}
 
     def guess(self, network: nn.Module, grey: Tensor, edges: Tensor, mask: Tensor) -> Tensor:
         """The edge network's map, N x 1 x H x W in [0, 1]; in the hole it sees white and no edge."""
-        return network(torch.cat([grey * (1 - mask) + mask, edges * (1 - mask), mask], 1))
+        return network(shown_to_edges(grey, edges, mask))
 
     # --- colours
 
     def colour_judge_loss(self, context: Context, true_edges: bool) -> dict[str, Tensor]:
         """Half the binary cross-entropy of true and filled pictures."""
         judge = context.networks["colour_judge"]
-        terms = discriminator_terms("bce", judge(context.target["image"]),
-                                    judge(self._coloured(context, true_edges).detach()))
+        edges, fake = self._shown(context, true_edges), self._coloured(context, true_edges).detach()
+        terms = discriminator_terms("bce", judge(self.judged(context.target["image"], edges)),
+                                    judge(self.judged(fake, edges)))
         return {name: term / 2 for name, term in terms.items()}
+
+    def judged(self, image: Tensor, edges: Tensor) -> Tensor:
+        """What the picture's discriminator sees: the picture alone."""
+        return image
 
     def colour_loss(self, context: Context, true_edges: bool, with_features: bool = True) -> dict[str, Tensor]:
         """L1 over the mean of the mask, -log D, features of the whole picture and Gram matrices of the hole's."""
-        return self._picture_terms(context, self._coloured(context, true_edges), with_features)
+        fake, edges = self._coloured(context, true_edges), self._shown(context, true_edges)
+        return self.picture_terms(context, fake, edges, with_features)
 
-    def _picture_terms(self, context: Context, fake: Tensor, with_features: bool) -> dict[str, Tensor]:
+    def picture_terms(self, context: Context, fake: Tensor, edges: Tensor, with_features: bool) -> dict[str, Tensor]:
+        """The terms of a filled picture and the edges along which it was filled; those of weight 0 are left out."""
         s, truth, mask = self.settings, context.target["image"], context.inputs["mask"]
+        judge = context.networks["colour_judge"]
         features = context.slots.get("features")
         terms = {"l1": s["l1"] * F.l1_loss(fake.float(), truth) / mask.mean().clamp(min=1e-3),
-                 "adversarial": s["adversarial"] * generator_term("bce", context.networks["colour_judge"](fake))}
+                 "adversarial": s["adversarial"] * generator_term("bce", judge(self.judged(fake, edges)))}
         if features is not None and with_features:
-            flag, content_taps, style_taps = s["normalise_features"], s["content_taps"], s["style_taps"]
-            with torch.no_grad():
-                whole, hole = (taps_of(features, x, taps, normalise=flag)
-                               for x, taps in ((truth, content_taps), (truth * mask, style_taps)))
-            terms[term_name("perceptual", features)] = s["perceptual"] * content(
-                taps_of(features, fake, content_taps, normalise=flag), whole)
-            terms[term_name("style", features)] = s["style"] * style(
-                taps_of(features, fake * mask, style_taps, normalise=flag), hole)
+            flag = s["normalise_features"]
+            for name, distance, seen in (("perceptual", content, torch.ones_like(mask)), ("style", style, mask)):
+                if s[name]:
+                    taps = s["content_taps" if name == "perceptual" else "style_taps"]
+                    with torch.no_grad():
+                        wanted = taps_of(features, truth * seen, taps, normalise=flag)
+                    made = taps_of(features, fake * seen, taps, normalise=flag)
+                    terms[term_name(name, features)] = s[name] * distance(made, wanted)
         return terms
 
     def colour(self, network: nn.Module, image: Tensor, edges: Tensor, mask: Tensor) -> Tensor:
         """The picture network's whole picture in [0, 1]; in the hole it sees white and the edges."""
-        return network(torch.cat([image * (1 - mask) + mask, edges], 1))
+        level = known_mean(image, mask) - 0.5 if self.settings["centred"] else torch.zeros_like(image[..., :1, :1])
+        return network(shown_to_colours(image - level, edges, mask)) + level
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """Canny on what is known, guessed edges in the hole, the whole picture (known pixels put back by the task)."""
+        """The whole picture, blended as the setting says (known pixels are put back by the task)."""
+        return {"image": self.filled_along(model, inputs, self.settings["sigma"])[0]}
+
+    def filled_along(self, model: Model, inputs: Inputs, sigma: float) -> tuple[Tensor, Tensor]:
+        """Canny with `sigma` on what is known, guessed edges in the hole: the picture drawn along them, and they."""
         image, mask = inputs["image"], inputs["mask"]
         grey = rgb_to_grey(image * (1 - mask))
-        edges = canny(grey, self.settings["sigma"], mask)
+        edges = canny(grey, sigma, mask)
         guessed = self.guess(model.networks["edges"], grey, edges, mask).float()
-        composed = mask * guessed + (1 - mask) * edges
-        return {"image": self.colour(model.networks["colours"], image, composed, mask).float()}
+        composed = completed(guessed, edges, mask)
+        filled = self.colour(model.networks["colours"], image, composed, mask)
+        return blended(self.settings["blend"], filled, image, mask), composed
 
     # --- one step's shared maps
 
@@ -233,30 +213,18 @@ class EdgeConnect(Method):
         return context.once("guessed", lambda: self.guess(context.networks["edges"], *self._truth(context),
                                                           context.inputs["mask"]))
 
+    def _shown(self, context: Context, true_edges: bool) -> Tensor:
+        """The edges that the picture network sees; guessed ones are given and not taught."""
+        edges = self._truth(context)[1]
+        if true_edges:
+            return edges
+        with torch.no_grad():
+            return completed(self._guessed(context).detach(), edges, context.inputs["mask"])
+
     def _coloured(self, context: Context, true_edges: bool) -> Tensor:
-        def compute() -> Tensor:
-            mask, edges = context.inputs["mask"], self._truth(context)[1]
-            if not true_edges:
-                with torch.no_grad():
-                    edges = mask * self._guessed(context).detach() + (1 - mask) * edges
-            return self.colour(context.networks["colours"], context.inputs["image"], edges, mask)
-
-        return context.once("coloured", compute)
-
-
-def rgb_to_grey(x: Tensor) -> Tensor:
-    """N x 3 x H x W -> N x 1 x H x W: 0.2125 R + 0.7154 G + 0.0721 B (scikit-image's `rgb2gray`)."""
-    return (x * x.new_tensor([0.2125, 0.7154, 0.0721]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
-def canny(grey: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
-    """scikit-image's Canny with its default thresholds: N x 1 x H x W {0, 1} float32; nothing within or at a hole."""
-    from skimage import feature
-
-    known = [None] * len(grey) if mask is None else mask[:, 0].cpu().numpy() < 0.5
-    edges = [feature.canny(picture, sigma=sigma, mask=region)
-             for picture, region in zip(grey[:, 0].detach().float().cpu().numpy(), known, strict=True)]
-    return torch.from_numpy(np.stack(edges)[:, None].astype(np.float32)).to(grey.device)
+        return context.once("coloured", lambda: self.colour(
+            context.networks["colours"], context.inputs["image"], self._shown(context, true_edges),
+            context.inputs["mask"]))
 
 
 METHOD = EdgeConnect

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blending import BLENDS, blended
+from restore_ml.nn.known_mean import known_mean
 from restore_ml.tasks.base import Material
 from restore_ml.training.schedules import constant, cosine
 
@@ -86,7 +88,9 @@ class GLCIC(Method):
 
     `valid_weight`: how much known pixels count in the squared error (the paper: not at all). `optimiser`: `adadelta`
     (the paper's) or `adam`, at `lr`. `schedule`: `constant`, or `cosine` (the completion network's rate falls to 0 over
-    its two phases, the judge's stays). The local patch has half the side of `patch`.
+    its two phases, the judge's stays). `centred`: the network sees differences from the mean of the picture's known
+    colours, not of all pictures', and what it says is moved by as much (the paper: not so). The local patch has half
+    the side of `patch`.
 
     reading: the squared error is averaged over all pixels; ReLU after the judges' vectors; initial weights are torch's;
     training crops are cut from pictures of up to twice the task's `size`, where the paper resizes each picture to a
@@ -97,12 +101,13 @@ class GLCIC(Method):
     paper: ClassVar[dict[str, Any]] = {
         "masks": ["random_rect"], "width": 64, "dilations": [2, 4, 8, 16], "disc_width": 64, "disc_hidden": 1024,
         "valid_weight": 0.0, "adversarial": 4e-4, "optimiser": "adadelta", "lr": 1.0,
-        "schedule": "constant",
+        "schedule": "constant", "centred": False, "blend": "none",
         "steps": {"completion": 90_000, "discriminator": 10_000, "joint": 400_000},
         "batch": 96, "patch": 256, "ema": 0.0,
     }
     reading = "average of the squared error, activation of the judges' vectors, crops"
-    choices: ClassVar = {"optimiser": ("adadelta", "adam"), "schedule": ("constant", "cosine")}
+    choices: ClassVar = {"optimiser": ("adadelta", "adam"), "schedule": ("constant", "cosine"),
+                         "centred": (False, True), "blend": BLENDS}
     stored_networks = ("completion",)
     multiple = 4
 
@@ -139,9 +144,10 @@ class GLCIC(Method):
 
     def fill(self, network: nn.Module, inputs: Inputs) -> Tensor:
         """The network's whole picture, float32; the hole is shown in the mean colour, that is 0."""
-        mask = inputs["mask"]
+        image, mask = inputs["image"], inputs["mask"]
         mean = torch.from_numpy(self.constants["mean"]).to(mask.device).view(1, 3, 1, 1)
-        return network(torch.cat([(inputs["image"] - mean) * (1 - mask), mask], 1)).float()
+        level = known_mean(image - mean, mask) if self.settings["centred"] else torch.zeros_like(mean)
+        return network(torch.cat([(image - mean - level) * (1 - mask), mask], 1)).float() + level
 
     def reconstruction_loss(self, context: Context) -> dict[str, Tensor]:
         """Squared error in the hole."""
@@ -166,8 +172,9 @@ class GLCIC(Method):
             "adversarial": self.settings["adversarial"] * generator_term("bce", judged)}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """The whole picture (the known pixels are put back by the task)."""
-        return {"image": self.fill(model.networks["completion"], inputs)}
+        """The whole picture, blended as the setting says (the known pixels are put back by the task)."""
+        filled = self.fill(model.networks["completion"], inputs)
+        return {"image": blended(self.settings["blend"], filled, inputs["image"], inputs["mask"])}
 
     def _filled(self, context: Context) -> Tensor:
         return context.once("filled", lambda: self.fill(context.networks["completion"], context.inputs))

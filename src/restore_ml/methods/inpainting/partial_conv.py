@@ -15,8 +15,10 @@ from restore_ml.losses.perceptual import content, style, taps_of, term_name
 from restore_ml.losses.reconstruction import masked_l1
 from restore_ml.losses.variation import around_hole
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.features import MEAN, STD
 from restore_ml.nn.initialisation import he
+from restore_ml.nn.known_mean import known_mean
 from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
 from restore_ml.training.schedules import Schedule, constant, cosine
 
@@ -74,7 +76,8 @@ class PartialConvolution(Method):
     """See the module's docstring. Fine-tuned with the encoder's batch normalisation frozen, as its statistics were
     taken over holes. `schedule`: `constant`, or `cosine` (the first phase's rate falls to the second's).
     `content_taps`, `style_taps`: of the feature network, in the perceptual and the style term; `feature_phases`: those
-    that have these terms.
+    that have these terms. `centred`: the networks see colours less the mean of the picture's known ones, which is added
+    to what they say (the paper: not so); they need not learn the level of colours that no training picture has.
 
     reading: VGG19's pool1 to pool3 stand for VGG16's (not with `features: vgg16`); pixel terms in ImageNet-normalised
     units, as in the common reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature
@@ -88,10 +91,12 @@ class PartialConvolution(Method):
         "content_taps": ["pool1", "pool2", "pool3"], "style_taps": ["pool1", "pool2", "pool3"],
         "feature_phases": ["train", "finetune"],
         "steps": {"train": 500_000, "finetune": 500_000}, "batch": 6, "patch": 512, "ema": 0.0,
-        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant",
+        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant", "centred": False,
+        "blend": "none",
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
-    choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (["train", "finetune"], ["finetune"])}
+    choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (["train", "finetune"], ["finetune"]),
+                         "centred": (False, True), "blend": BLENDS}
     stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -117,11 +122,11 @@ class PartialConvolution(Method):
         return [Phase("train", s["steps"]["train"], [first]),
                 Phase("finetune", s["steps"]["finetune"], [second], frozen_norm=["encoder"])]
 
-    @staticmethod
-    def fill(networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
+    def fill(self, networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
         """The networks' whole picture in ImageNet-normalised units, float32."""
-        known = (1 - inputs["mask"]).expand(-1, 3, -1, -1)
-        return networks["decoder"](networks["encoder"](normalised(inputs["image"]), known)).float()
+        known, seen = (1 - inputs["mask"]).expand(-1, 3, -1, -1), normalised(inputs["image"])
+        level = known_mean(seen, inputs["mask"]) if self.settings["centred"] else torch.zeros_like(seen[..., :1, :1])
+        return networks["decoder"](networks["encoder"](seen - level, known)).float() + level
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """The paper's six terms, each named; perceptual and style with the source of the features."""
@@ -150,9 +155,10 @@ class PartialConvolution(Method):
         return terms
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """The whole picture in [0, 1] (the known pixels are put back by the task)."""
+        """The whole picture in [0, 1], blended as the setting says (the known pixels are put back by the task)."""
         mean, std = constants(inputs["image"])
-        return {"image": self.fill(model.networks, inputs) * std + mean}
+        filled = self.fill(model.networks, inputs) * std + mean
+        return {"image": blended(self.settings["blend"], filled, inputs["image"], inputs["mask"])}
 
 
 def constants(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from restore_ml.arrays import Arrays
+from restore_ml.metrics.edges import edge_precision_recall
 from restore_ml.metrics.fidelity import l1_percent, mae_edgeconnect, psnr, ssim_edgeconnect, ssim_map, ssim_of_map
 from restore_ml.metrics.hole import l1_hole, mean_inside, mean_of_known, missing, psnr_hole, seam_error
 from restore_ml.tasks.base import Sample
@@ -22,7 +23,8 @@ class Inpainting(Protocol):
     task = "inpainting"
     metrics = (Metric("psnr_hole", 1, 2, "dB"), Metric("ssim_hole", 1, 4), Metric("l1_hole", -1, 3, "%"),
                Metric("psnr", 1, 2, "dB"), Metric("ssim", 1, 4), Metric("l1", -1, 3, "%"),
-               Metric("seam", -1, 2, "levels"), Metric("ssim_edgeconnect", 1, 4), Metric("mae_edgeconnect", -1, 4))
+               Metric("seam", -1, 2, "levels"), Metric("ssim_edgeconnect", 1, 4), Metric("mae_edgeconnect", -1, 4),
+               Metric("edge_precision", 1, 3), Metric("edge_recall", 1, 3))
     primary = "psnr_hole"
     primary_set = "photos"
     primary_degradation = "irregular_3"
@@ -41,6 +43,11 @@ class Inpainting(Protocol):
                 "ssim": ssim_of_map(similar), "l1": l1_percent(restored, truth),
                 "seam": seam_error(restored, truth, mask), "ssim_edgeconnect": legacy,
                 "mae_edgeconnect": mae_edgeconnect(restored, truth)}
+
+    def measure_on_primary(self, inputs: Arrays, output: Arrays, target: Arrays) -> dict[str, float]:
+        """How well the edges go on in the hole."""
+        precision, recall = edge_precision_recall(as_rgb(output["image"]), as_rgb(target["image"]), inputs["mask"])
+        return {"edge_precision": precision, "edge_recall": recall}
 
     def canary(self) -> Canary:
         """See `Canary`."""

@@ -11,6 +11,7 @@ import numpy as np
 from restore_ml.base.errors import UserError
 from restore_ml.degradations import dense, masks
 from restore_ml.degradations.irregular_masks import irregular_bucket
+from restore_ml.degradations.object_masks import object_outline
 from restore_ml.degradations.watermark import random_watermark
 from restore_ml.registry import nearest
 from restore_ml.tasks.base import Sample
@@ -18,7 +19,7 @@ from restore_ml.tasks.base import Sample
 DIRECT: dict[str, Callable[..., np.ndarray]] = {
     "centre": masks.center_square, "random_square": masks.random_square, "random_rect": masks.random_rect,
     "several_rects": masks.several_rects, "half": masks.half, "bernoulli": masks.bernoulli, "stripes": masks.stripes,
-    "wedges": masks.wedges, "border": masks.border,
+    "wedges": masks.wedges, "border": masks.border, "object": object_outline,
 }
 """Holes that training draws anew for each sample."""
 POOLED: dict[str, Callable[..., np.ndarray]] = {
