@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 SCALE = 10.0
 """Of the scores in the softmax: the best patch takes nearly all."""
 
