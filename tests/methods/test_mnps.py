@@ -51,7 +51,8 @@ def model(features: Any, content: Content) -> Model:
 def test_published_recipe() -> None:
     paper = METHOD({}).settings
     assert paper == {"taps": ["relu3_1", "relu4_1"], "content": 1.0, "texture": 5e-6, "tv": 5e-6, "scales": 3,
-                     "steps": 100, "optimiser": "lbfgs", "lr": 1.0, "cases": ["centre", "random_rect", "random_square"]}
+                     "steps": 100, "optimiser": "lbfgs", "lr": 1.0, "rim": 1 / 14, "blend": "none",
+                     "cases": ["centre", "random_rect", "random_square"]}
     assert METHOD.per_picture and METHOD.restoring_slots == ("features", "parts") and not METHOD({}).trains
     assert mnps.SIDE == 3
 
@@ -175,6 +176,21 @@ def test_the_hole_alone_is_moved_and_known_pixels_count(monkeypatch: pytest.Monk
     assert call["energy"] == pytest.approx(wanted.item(), rel=1e-5)
 
 
+def test_the_rim_and_the_blending_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = holed()
+    asked: list[tuple[Any, ...]] = []
+
+    def content(method: Any, model: Model, inputs: dict[str, Tensor], *rest: Any) -> Tensor:
+        asked.append(rest)
+        return inputs["image"]
+
+    monkeypatch.setattr(mnps, "content", content)
+    monkeypatch.setattr(mnps, "optimise", Watch())
+    METHOD({"scales": 1, "rim": 0.25, "blend": "level", "taps": ["relu1_1"]}).restore(
+        model(Maps(), Content()), {"image": image, "mask": mask}, 9)
+    assert asked == [(9, 0.25, "level")]
+
+
 def test_each_scale_starts_from_the_coarser_ones_result(monkeypatch: pytest.MonkeyPatch) -> None:
     image, mask = holed(64)
     calls: list[tuple[Tensor, Tensor]] = []
@@ -185,7 +201,7 @@ def test_each_scale_starts_from_the_coarser_ones_result(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(NeuralPatchSynthesis, "synthesise", synthesise)
     content = Content(0.75)
-    made = METHOD({"scales": 3}).restore(model(Maps(), content), {"image": image, "mask": mask}, 3)["image"]
+    made = METHOD({"scales": 3, "rim": 0.0}).restore(model(Maps(), content), {"image": image, "mask": mask}, 3)["image"]
     assert [start.shape[-2:] for start, _ in calls] == [(16, 16), (32, 32), (64, 64)]
     whole = torch.where(mask > 0, torch.tensor(0.75), image)
     for number, (start, hole) in enumerate(calls):
@@ -197,8 +213,7 @@ def test_each_scale_starts_from_the_coarser_ones_result(monkeypatch: pytest.Monk
         inner = start[..., edge + 2:-edge - 2, edge + 2:-edge - 2] if number else start[..., 7:9, 7:9]
         torch.testing.assert_close(inner, torch.full_like(inner, 0.1 * number if number else 0.75))
     assert torch.equal(made, torch.where(mask > 0, torch.tensor(0.1 * 3), image))
-    (seen,), = [content.seen]
-    assert torch.equal(seen["image"], image) and torch.equal(seen["mask"], mask)
+    assert len(content.seen) == 1
 
 
 def test_sizes() -> None:
@@ -213,32 +228,52 @@ def test_sizes() -> None:
 def test_the_content_network_sees_the_hole_in_the_middle_of_its_surroundings() -> None:
     image, mask = pictures(1, 40), torch.zeros(1, 1, 40, 40)
     mask[..., 2:12, 20:26] = 1
-    content = Content(0.25)
-    made = mnps.content(content, Model(), image, mask, 1)  # type: ignore[arg-type]
+    given, content = {"image": image, "mask": mask}, Content(0.25)
+    made = mnps.content(content, Model(), given, 1, 0.0, "none")  # type: ignore[arg-type]
     seen, = content.seen
     assert seen["image"].shape == (1, 3, 20, 12) and seen["mask"].shape == (1, 1, 20, 12)
-    assert seen["mask"][..., 5:15, 3:9].min() == 1 and seen["mask"].sum() >= 60
-    assert torch.equal(seen["image"][..., 3:, :], image[..., :17, 17:29])  # 3 rows lie above the picture
-    assert torch.equal(seen["image"][..., :3, :], image[..., 1:4, 17:29].flip(2))
+    assert seen["mask"][..., 5:15, 3:9].min() == 1
+    shown = torch.where(mask > 0, torch.zeros(()), image)
+    assert torch.equal(seen["image"][..., 3:, :], shown[..., :17, 17:29])  # 3 rows lie above the picture
+    assert torch.equal(seen["image"][..., :3, :], shown[..., 1:4, 17:29].flip(2))
     assert torch.equal(made, torch.where(mask > 0, torch.tensor(0.25), image))
+
+
+def test_the_rim_of_the_box_is_hidden_too_and_what_is_said_of_it_sets_the_level() -> None:
+    """A 14th of 14 pixels is one pixel; the picture's border ends the box on one side."""
+    image, mask = pictures(1, 40), torch.zeros(1, 1, 40, 40)
+    mask[..., 10:24, 26:40] = 1
+    given, content = {"image": image, "mask": mask}, Content(0.25)
+    made = mnps.content(content, Model(), given, 1, 1 / 14, "level")  # type: ignore[arg-type]
+    seen, = content.seen
+    assert seen["image"].shape == (1, 3, 32, 30)  # twice rows 9 to 24 and columns 25 to 39
+    hidden = seen["mask"][..., 8:24, 7:22]
+    assert hidden.min() == 1 and not seen["mask"][..., :8, :].any() and not seen["image"][..., 8:24, 7:22].any()
+    ring = torch.cat([image[..., 9, 25:40], image[..., 24, 25:40], image[..., 10:24, 25]], 2).mean(2)
+    torch.testing.assert_close(made[..., 15, 30], ring)  # a colour without structure takes the mean of what is known
+    assert torch.equal(made * (1 - mask), image * (1 - mask))
+    said = mnps.content(content, Model(), given, 1, 1 / 14, "none")[mask.expand_as(made) > 0]  # type: ignore[arg-type]
+    assert (said == 0.25).all()
+    plain = METHOD({"rim": 0.0}).settings
+    assert (plain["rim"], plain["blend"]) == (0.0, "none")
 
 
 def test_with_a_context_encoder_a_centre_hole_has_its_prediction() -> None:
     """Of one size with the network, and of another, odd one."""
     torch.manual_seed(0)
     method = context_encoder.METHOD({"patch": 32, "overlap": 0, "width": 4, "bottleneck": 8})
-    network = method.build()["generator"].eval()
-    given = Model({"generator": network})
+    given = Model({"generator": method.build()["generator"].eval()})
     for side in (32, 45):
         image, mask = holed(side)
+        inputs = {"image": image, "mask": mask}
         with torch.no_grad():
-            made = mnps.content(method, given, image, mask, 1)
-            alone = method.restore(given, {"image": image, "mask": mask}, 1)["image"]
+            made, rimmed = (mnps.content(method, given, inputs, 1, rim, "none") for rim in (0.0, 0.1))
+            alone = method.restore(given, inputs, 1)["image"]
         if side == 32:
             torch.testing.assert_close(made, torch.where(mask > 0, alone, image))
         hole = made[mask.expand_as(made) > 0]
         assert hole.min() > 0.3 and hole.max() < 0.7 and hole.std() > 0  # an untrained network's grey, nowhere the 0
-        assert torch.equal(made * (1 - mask), image)
+        assert torch.equal(made * (1 - mask), image) and not torch.equal(made, rimmed)
 
 
 def test_a_picture_without_a_hole_and_one_without_anything_else(features: FeatureNet) -> None:

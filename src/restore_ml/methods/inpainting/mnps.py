@@ -6,6 +6,7 @@ Source: Yang, Lu, Lin, Shechtman, Wang, Li, CVPR 2017, and their released faster
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from restore_ml.base.errors import UserError
 from restore_ml.losses.perceptual import taps_of
 from restore_ml.method import Inputs, Method, Model
+from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.training.on_picture import optimise
 
 SUPPORTED = ("centre", "random_rect", "random_square")
@@ -43,19 +45,24 @@ class NeuralPatchSynthesis(Method):
     patch clear of the hole with the largest normalised correlation, found once a scale. A map in which no patch is
     clear of the hole has no part in it. `cases`: the degradations that the run is shown on, as it is dear.
 
-    reading: what is a mean and what a sum, and the range of colours, [0, 1]: so the printed weights make terms of one
-    size (they are of memory, and for VGG19 with ImageNet's weights); matches once a scale, as in the released code,
-    where the paper does not say; its further terms for arbitrary holes are not known. The authors' Poisson blending is
-    left out: known pixels take part here, so that it would change nothing.
+    `rim`: the box is so much of its sides wider on each of them (the authors predict 256 pixels and use the inner 224);
+    `blend`: how the content network's filling is made to agree with the known pixels there
+    (`restore_ml.nn.blending`). The authors' Poisson blending of the end is left out: known pixels are part of what is
+    optimised here, and it would change nothing.
+
+    reading: what is a mean and what a sum, and colours in [0, 1]: so the printed weights, which are of memory and for
+    VGG19 with ImageNet's weights, make terms of one size; matches once a scale, as in the released code, which smears
+    the surroundings over the hole and searches there too: here the hole is left out, as in the paper; boxes that are
+    no centre.
     """
 
     task = "inpainting"
     paper: ClassVar[dict[str, Any]] = {
         "taps": ["relu3_1", "relu4_1"], "content": 1.0, "texture": 5e-6, "tv": 5e-6, "scales": 3, "steps": 100,
-        "optimiser": "lbfgs", "lr": 1.0, "cases": list(SUPPORTED),
+        "optimiser": "lbfgs", "lr": 1.0, "rim": 1 / 14, "blend": "none", "cases": list(SUPPORTED),
     }
-    reading = "means and sums of the terms, range of the colours, when patches are matched, holes that are no centre"
-    choices: ClassVar = {"optimiser": ("lbfgs", "adam")}
+    reading = "means and sums of the terms, range of the colours, when patches are matched, boxes that are no centre"
+    choices: ClassVar = {"optimiser": ("lbfgs", "adam"), "blend": BLENDS}
     restoring_slots = ("features", "parts")
     per_picture = True
 
@@ -110,31 +117,37 @@ class NeuralPatchSynthesis(Method):
         if not mask.any():
             return {"image": image}
         with torch.autocast(image.device.type, enabled=False):  # sums of squares, which bf16 would round away
-            whole = composed(content(*parts, image, mask, seed), image, mask)
-            result = whole
+            result = whole = content(*parts, {"image": image, "mask": mask}, seed, self.settings["rim"],
+                                     self.settings["blend"])
             for size in sizes(image.shape[-2:], self.settings["scales"]):
                 hole = F.adaptive_max_pool2d(mask, size)
                 result = self.synthesise(composed(resized(result, size), resized(whole, size), hole), hole, features)
         return {"image": result}
 
 
-def content(method: Method, model: Model, image: Tensor, mask: Tensor, seed: int) -> Tensor:
+def content(method: Method, model: Model, inputs: Inputs, seed: int, rim: float, blend: str) -> Tensor:
     """The picture with the content network's filling of the box around the hole.
 
-    The network is shown the box with half its height above and below and half its width at either side, continued by
-    reflection where that lies beyond the picture: the whole picture where its middle half is missing.
+    The box is widened on each side by the share `rim` of its sides, as far as the picture goes, and the network is
+    shown it, all of it missing, with half its height above and below and half its width at either side, continued by
+    reflection where that lies beyond the picture. What it says of the rim is what is blended with the known pixels.
     """
-    spans = []
+    image, mask = inputs["image"], inputs["mask"]
+    box = []
     for axis in (3, 2):
         places = torch.nonzero(mask.amax((0, 1, axis))).flatten()
-        spans.append((int(places[0]), int(places[-1]) + 1))
-    (top, bottom), (left, right) = spans
+        first, last = int(places[0]), int(places[-1]) + 1
+        more = math.ceil(rim * (last - first))
+        box += [max(0, first - more), min(mask.shape[5 - axis], last + more)]
+    top, bottom, left, right = box
     high, wide = (bottom - top) // 2, (right - left) // 2
-    window = [left - wide, 2 * (right - left), top - high, 2 * (bottom - top)]
-    seen = {name: surrounding(value, *window) for name, value in (("image", image), ("mask", mask))}
-    made = method.restore(model, seen, seed)["image"]
-    filled = image.clone()
-    filled[..., top:bottom, left:right] = made[..., high:high + bottom - top, wide:wide + right - left]
+    missing = torch.zeros_like(mask)
+    missing[..., top:bottom, left:right] = 1
+    seen = {name: surrounding(value, left - wide, 2 * (right - left), top - high, 2 * (bottom - top))
+            for name, value in (("image", image * (1 - missing)), ("mask", missing))}
+    made = method.restore(model, seen, seed)["image"][..., high:high + bottom - top, wide:wide + right - left]
+    filled, inside = image.clone(), (..., slice(top, bottom), slice(left, right))
+    filled[inside] = composed(blended(blend, made, image[inside], mask[inside]), image[inside], mask[inside])
     return filled
 
 
