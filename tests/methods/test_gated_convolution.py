@@ -140,19 +140,6 @@ def test_weights_begin_as_glorots() -> None:
         assert 0.98 * bound < layer.weight.abs().max() <= bound and not layer.bias.any()
 
 
-def test_an_even_start_keeps_the_size_of_signals_where_glorots_loses_them() -> None:
-    """After ten gated layers: of one mean square, and 1e-8 of it or less."""
-    for start, low, high in (("even", 0.25, 4.0), ("glorot", 0.0, 1e-8)):
-        torch.manual_seed(0)
-        network = gated_conv.Generator(24, [2, 4, 2, 1], start)
-        with torch.no_grad():
-            deep = network.coarse[:10](torch.randn(2, 5, 32, 32))
-            drawn = network.coarse[-2](torch.randn(2, 12, 32, 32))
-        assert low <= deep.square().mean().item() <= high
-        assert 0.5 < drawn.square().mean().item() < 2  # the layer without gates is no larger
-        assert not any(name.endswith("bias") and value.any() for name, value in network.named_parameters())
-
-
 def test_the_judge_is_six_normalised_layers_and_no_head() -> None:
     torch.manual_seed(0)
     network = gated_conv.discriminator(8)
@@ -182,7 +169,10 @@ def test_the_second_network_sees_the_first_ones_filling() -> None:
 
 def test_the_branches_are_joined() -> None:
     torch.manual_seed(0)
-    network = gated_conv.Generator(2, [1, 2], "even").refinement
+    network = gated_conv.Refinement(2, [1, 2])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)  # so that the attention's part is not lost on its way
     filled, mask = pictures(1, 16), torch.zeros(1, 1, 16, 16)
     mask[..., 4:12, 0:8] = 1
     attended = network.attended(network.attention(network.compared(filled), mask))
@@ -205,7 +195,7 @@ def test_both_pictures_are_compared_whole_and_the_filling_is_to_pass_for_real() 
     terms = own.generator_loss(context)
     assert set(terms) == {"coarse", "refined", "adversarial"}
     for name, made in (("coarse", generator.first), ("refined", generator.second)):
-        assert terms[name].item() == pytest.approx(0.5 * float((made - truth).abs().mean()), rel=1e-5)
+        assert terms[name].item() == pytest.approx(0.5 * float((made - truth).detach().abs().mean()), rel=1e-5)
     (seen,), = judge.seen
     assert torch.equal(seen, torch.cat([torch.where(mask > 0, generator.second.detach(), truth), mask], 1))
     assert terms["adversarial"].item() == pytest.approx(-0.25 * float(judge.score(seen).mean().detach()), rel=1e-5)

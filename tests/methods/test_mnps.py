@@ -216,6 +216,16 @@ def test_each_scale_starts_from_the_coarser_ones_result(monkeypatch: pytest.Monk
     assert len(content.seen) == 1
 
 
+def test_one_missing_pixel_makes_its_place_of_a_coarser_scale_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = pictures(1, 32), torch.zeros(1, 1, 32, 32)
+    mask[..., 7, 9] = 1
+    holes: list[Tensor] = []
+    monkeypatch.setattr(NeuralPatchSynthesis, "synthesise", lambda self, start, hole, features: holes.append(hole)
+                        or start)
+    METHOD({"scales": 2}).restore(model(Maps(), Content()), {"image": image, "mask": mask}, 1)
+    assert [hole.nonzero().tolist() for hole in holes] == [[[0, 0, 3, 4]], [[0, 0, 7, 9]]]
+
+
 def test_sizes() -> None:
     assert mnps.sizes(torch.Size((512, 512)), 3) == [(128, 128), (256, 256), (512, 512)]
     assert mnps.sizes(torch.Size((67, 40)), 3) == [(17, 16), (34, 20), (67, 40)]
@@ -307,19 +317,19 @@ def test_the_energy_never_rises_and_what_is_put_in_is_the_known_parts_texture(fe
     own = METHOD(settings)
     matches = {"relu1_2": mnps.matched(features(start, ["relu1_2"])["relu1_2"], mask)}
     energies = [own.energy(start, start, mask, matches, features).item()]  # type: ignore[arg-type]
-    for steps in (1, 3, 10, 40):
+    for steps in (1, 5, 30):
         made = METHOD(settings | {"steps": steps}).synthesise(start, mask, features)
         energies.append(own.energy(made, start, mask, matches, features).item())  # type: ignore[arg-type]
     assert energies == sorted(energies, reverse=True) and energies[-1] < 0.5 * energies[0]
     noise = ((start - stripes) * mask).square().sum().item()
-    assert ((made - stripes) * mask).square().sum().item() < 0.6 * noise
+    assert ((made - stripes) * mask).square().sum().item() < 0.8 * noise
 
 
 def test_variation_falls_with_its_weight(features: FeatureNet) -> None:
     image, mask = holed(32)
     found = []
     for weight in (0.0, 1e-4, 1e-2):
-        own = METHOD({"scales": 1, "steps": 30, "taps": ["relu2_1"], "texture": 1e-4, "tv": weight})
+        own = METHOD({"scales": 1, "steps": 12, "taps": ["relu1_2"], "texture": 1e-4, "tv": weight})
         start = torch.where(mask > 0, pictures(1, 32, 5), image)
         found.append(mnps.squared_variation(own.synthesise(start, mask, features)).item())
     assert found[0] > 1.001 * found[1] > 1.002 * found[2]

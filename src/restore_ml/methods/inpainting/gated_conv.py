@@ -19,10 +19,6 @@ from restore_ml.nn.contextual_attention import ContextualAttention
 from restore_ml.nn.gated_conv import GatedConv2d, enlarging
 from restore_ml.training.schedules import constant, cosine
 
-GAIN = 5.3
-"""By which the variance of a gated layer's weights is larger than 1 / inputs, so that inputs of mean square 1 give
-outputs of mean square 1: the ELU of a normal draw, times the sigmoid of another one."""
-
 
 def dilated(width: int, dilations: list[int]) -> list[nn.Module]:
     """Gated convolutions that see ever further, at one size."""
@@ -75,29 +71,19 @@ class Refinement(nn.Module):
 class Generator(nn.Module):
     """(picture in [-1, 1] whose hole is 0, N x 3 x H x W; mask N x 1 x H x W) -> the coarse and the refined picture."""
 
-    def __init__(self, width: int, dilations: list[int], start: str = "glorot") -> None:
+    def __init__(self, width: int, dilations: list[int]) -> None:
         super().__init__()
         self.coarse, self.refinement = coarse(width, dilations), Refinement(width, dilations)
-        begin(self, start)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # as TensorFlow begins
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
 
     def forward(self, shown: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The second network sees the first one's filling in its place, and no mask but in its attention."""
         first = self.coarse(torch.cat([shown, torch.ones_like(mask), mask], 1))
         return first, self.refinement(composed(first, shown, mask), mask)
-
-
-def begin(network: nn.Module, start: str) -> None:
-    """First weights: `glorot`, uniform with the variance of 2 / (inputs + outputs) as in the released code, under which
-    every gated layer more than halves a signal, or `even`, normal draws that keep its size; biases 0."""
-    gated = {module.convolution for module in network.modules() if isinstance(module, GatedConv2d)}
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            if start == "glorot":
-                nn.init.xavier_uniform_(module.weight)
-            else:
-                nn.init.normal_(module.weight, 0.0, ((GAIN if module in gated else 1) / module.weight[0].numel()) ** .5)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
 
 
 def discriminator(width: int) -> nn.Sequential:
@@ -120,9 +106,7 @@ def composed(filling: Tensor, around: Tensor, mask: Tensor) -> Tensor:
 
 class GatedConvolution(Method):
     """`width`: features of the first layer; the authors count features and gates, 48. `schedule`: `constant`, or
-    `cosine` (the generator's rate falls to 0, the judge's stays). `start`: first weights, see `begin`: `even` for a few
-    hundred steps, in which those of the released code do not get the signal through 17 layers. `blend`: see
-    `restore_ml.nn.blending`.
+    `cosine` (the generator's rate falls to 0, the judge's stays). `blend`: see `restore_ml.nn.blending`.
 
     reading: a million steps, as the code trains until it is stopped; padding is the same on both sides where a layer
     has a stride.
@@ -132,10 +116,10 @@ class GatedConvolution(Method):
     paper: ClassVar[dict[str, Any]] = {
         "masks": ["strokes_or_box"], "width": 24, "dilations": [2, 4, 8, 16], "disc_width": 64, "l1": 1.0,
         "adversarial": 1.0, "lr": 1e-4, "disc_lr": 1e-4, "betas": [0.5, 0.999], "schedule": "constant",
-        "start": "glorot", "steps": 1_000_000, "batch": 16, "patch": 256, "ema": 0.0, "blend": "none",
+        "steps": 1_000_000, "batch": 16, "patch": 256, "ema": 0.0, "blend": "none",
     }
     reading = "number of steps, padding of strided layers"
-    choices: ClassVar = {"schedule": ("constant", "cosine"), "blend": BLENDS, "start": ("glorot", "even")}
+    choices: ClassVar = {"schedule": ("constant", "cosine"), "blend": BLENDS}
     stored_networks = ("generator",)
     multiple = 8
     tile, overlap = 512, 64  # the attention compares every place with every other one
@@ -151,8 +135,7 @@ class GatedConvolution(Method):
     def build(self) -> dict[str, nn.Module]:
         """The two networks as one, and the judge."""
         s = self.settings
-        return {"generator": Generator(s["width"], s["dilations"], s["start"]),
-                "discriminator": discriminator(s["disc_width"])}
+        return {"generator": Generator(s["width"], s["dilations"]), "discriminator": discriminator(s["disc_width"])}
 
     def phases(self) -> list[Phase]:
         """Discriminator and generator in turn."""
