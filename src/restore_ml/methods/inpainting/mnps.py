@@ -117,7 +117,8 @@ class NeuralPatchSynthesis(Method):
         if not mask.any():
             return {"image": image}
         with torch.autocast(image.device.type, enabled=False):  # sums of squares, which bf16 would round away
-            result = whole = content(*parts, {"image": image, "mask": mask}, seed, self.settings["rim"],
+            method, other = parts
+            result = whole = content(method, other, {"image": image, "mask": mask}, seed, self.settings["rim"],
                                      self.settings["blend"])
             for size in sizes(image.shape[-2:], self.settings["scales"]):
                 hole = F.adaptive_max_pool2d(mask, size)
