@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from restore_ml.method import Context, Method, Model
-from restore_ml.methods.inpainting import context_encoder, edge_connect, glcic, partial_conv
+from restore_ml.methods.inpainting import context_encoder, edge_connect, gated_conv, glcic, partial_conv
 from restore_ml.nn.features import FeatureNet
 from restore_ml.restoring.harness import restore
 from tests.methods.holes import batch
@@ -16,11 +16,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "context_encoder": {"width": 4, "bottleneck": 16, "disc_width": 4, "patch": 32, "overlap": 2},
     "glcic": {"width": 4, "dilations": [2, 1], "disc_width": 4, "disc_hidden": 8, "patch": 32, "optimiser": "adam",
               "lr": 2e-3, "valid_weight": 1.0},
+    "gated_conv": {"width": 4, "dilations": [2, 1], "disc_width": 4, "patch": 32, "batch": 4, "adversarial": 0.01},
     "edge_connect": {"width": 4, "blocks": 1, "disc_width": 4, "sigma": 1.0, "patch": 32,
                      "steps": {"edge": 2, "inpaint_gt_edges": 2, "inpaint_predicted": 2, "joint": 2}},
 }
 METHODS = {"partial_conv": partial_conv.METHOD, "context_encoder": context_encoder.METHOD, "glcic": glcic.METHOD,
-           "edge_connect": edge_connect.METHOD}
+           "edge_connect": edge_connect.METHOD, "gated_conv": gated_conv.METHOD}
 
 
 def count(network: nn.Module) -> int:
