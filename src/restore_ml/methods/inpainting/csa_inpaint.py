@@ -196,9 +196,7 @@ class CSAInpaint(Method):
         terms[term_name("feature_adversarial", features)] = s["adversarial"] * self._taken_for_true(
             judge(true), judge(seen))
         if s["use_csa"] and s["consistency"]:
-            with torch.no_grad():
-                wanted = taps_of(features, context.target["image"], [s["consistency_tap"]])[s["consistency_tap"]]
-                wanted = fitted(wanted, refined.encoded.shape[1:])
+            wanted = fitted(self._true(context)[s["consistency_tap"]], refined.encoded.shape[1:])
             terms[term_name("consistency", features)] = s["consistency"] * (
                 masked_mse(refined.encoded, wanted, hole) + masked_mse(refined.decoded, wanted, hole))
         return terms | feature_error(features, (refined.picture + 1) / 2, context.target["image"], s["perceptual_tap"],
@@ -224,16 +222,20 @@ class CSAInpaint(Method):
     def _made(self, context: Context) -> Stages:
         return context.once("made", lambda: self.stages(context.networks, context.inputs))
 
+    @torch.no_grad()
+    def _true(self, context: Context) -> dict[str, Tensor]:
+        """Both taps of the true picture."""
+        taps = [self.settings["feature_tap"], self.settings["consistency_tap"]]
+        return context.once("true", lambda: taps_of(context.slots["features"], context.target["image"], taps))
+
     def _features(self, context: Context) -> tuple[Tensor, Tensor]:
         """What F sees of the true and of the refined picture."""
 
         def compute() -> tuple[Tensor, Tensor]:
-            features, tap = context.slots["features"], self.settings["feature_tap"]
-            seen = taps_of(features, (self._made(context).refined.picture + 1) / 2, [tap])[tap]
-            with torch.no_grad():
-                true = taps_of(features, context.target["image"], [tap])[tap]
+            picture, tap = (self._made(context).refined.picture + 1) / 2, self.settings["feature_tap"]
+            seen = taps_of(context.slots["features"], picture, [tap])[tap]
             shape = torch.Size([self.settings["feature_channels"], *seen.shape[2:]])
-            return fitted(true, shape), fitted(seen, shape)
+            return fitted(self._true(context)[tap], shape), fitted(seen, shape)
 
         return context.once("features", compute)
 
