@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,8 @@ def test_published_recipe() -> None:
         "reconstruction": 1.0, "consistency": 0.01, "adversarial": 0.002, "ssim": 0.0, "perceptual": 0.0,
         "gan": "ra_lsgan", "rec": "l1", "feature_tap": "relu3_3", "consistency_tap": "relu4_3", "csa_level": 3,
         "use_csa": True, "identity_grad": False, "end_to_end": True, "lr": 2e-4, "betas": [0.5, 0.999], "batch": 1,
-        "patch": 256, "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "blend": "none", "steps": 120 * 504}
+        "patch": 256, "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "blend": "none",
+        "steps": {"reconstruction": 0, "joint": 120 * 504}}
     with torch.device("meta"):
         counts = {name: sum(p.numel() for p in network.parameters()) for name, network in paper.build().items()}
     assert counts == {"rough": 54_419_459, "refinement": 77_692_291, "discriminator": 2_766_529,
@@ -72,19 +74,25 @@ def test_published_recipe() -> None:
 
 
 def test_players_and_rates() -> None:
-    own = METHOD(SMALL | {"lr": 0.02, "betas": [0.4, 0.9], "steps": 60})
-    networks, [phase] = own.build(), own.phases()
-    assert (phase.name, phase.steps) == ("train", 60)
-    assert [(player.name, list(player.networks), player.loss) for player in phase.players] == [
+    own = METHOD(SMALL | {"lr": 0.02, "betas": [0.4, 0.9], "steps": {"reconstruction": 20, "joint": 60}})
+    networks, stages, [first, joint] = own.build(), ["rough", "refinement"], own.phases()
+    assert [(phase.name, phase.steps) for phase in (first, joint)] == [("reconstruction", 20), ("joint", 60)]
+    assert [(player.name, list(player.networks), player.loss) for player in (*first.players, *joint.players)] == [
+        ("stages", stages, own.reconstruction_loss),
         ("discriminators", ["discriminator", "feature_discriminator"], own.discriminator_loss),
-        ("stages", ["rough", "refinement"], own.stages_loss)]
-    for player in phase.players:
+        ("stages", stages, own.joint_loss)]
+    for player in (*first.players, *joint.players):
         made = optimiser_of(player, networks)
         assert isinstance(made, torch.optim.Adam)
         assert (made.defaults["lr"], made.defaults["betas"]) == (0.02, (0.4, 0.9))
-        assert [player.schedule(place, 60) for place in (0, 10, 35)] == pytest.approx([1, 1, 0.5])
-    falling = METHOD(SMALL | {"schedule": "cosine"}).phases()[0].players
-    assert [player.schedule(place, 60) for player in falling for place in (30, 60)] == pytest.approx([0.5, 0] * 2)
+    assert [player.schedule(place, 60) for player in joint.players for place in (0, 10, 35)] == pytest.approx(
+        [1, 1, 0.5] * 2)
+    assert first.players[0].schedule(19, 20) == 1
+    falling = [phase.players[-1] for phase in METHOD(own.settings | {"schedule": "cosine"}).phases()]
+    assert [falling[0].schedule(place, 20) for place in (0, 20)] == pytest.approx([1, 0.5 * (1 + np.cos(np.pi / 4))])
+    assert [falling[1].schedule(place, 60) for place in (0, 20, 60)] == pytest.approx(
+        [0.5 * (1 + np.cos(np.pi / 4)), 0.5, 0])
+    assert [phase.name for phase in METHOD({}).phases()] == ["joint"]
 
 
 def test_settings_make_the_networks() -> None:
@@ -118,10 +126,10 @@ def test_the_refinement_network_is_the_released_table() -> None:
              for layer, side in sides.items()]
     channels = [64, 128, 256, 512, 512, 512, 512, 512]
     wanted = [(3, 1, 1, 6, 64, 256)]
-    for level, (outer, inner) in enumerate(zip(channels, channels[1:], strict=False), 1):
+    for level, (outer, inner) in enumerate(pairwise(channels), 1):
         wanted += [(4, 2, 2, outer, outer, 256 >> level), (3, 1, 1, outer, inner, 256 >> level)]
     wanted += [(4, 2, 2, 512, 512, 1), (4, 2, 1, 512, 512, 2)]
-    for level, (outer, inner) in reversed(list(enumerate(zip(channels, channels[1:], strict=False), 1))):
+    for level, (outer, inner) in reversed(list(enumerate(pairwise(channels), 1))):
         wanted += [(3, 1, 1, 2 * inner, outer, 256 >> level), (4, 2, 1, outer, outer, 512 >> level)]
     assert found == [*wanted, (3, 1, 1, 128, 3, 256)]
     assert made.picture.shape == (1, 3, 256, 256)
@@ -235,8 +243,9 @@ def test_restore_gives_the_refined_picture_blended_by_choice() -> None:
 
 def test_distances_of_both_pictures() -> None:
     own, context, truth, _ = step(reconstruction=3.0)
-    terms = own.stages_loss(context)
-    assert set(terms) == {"rough", "refined", "adversarial"}
+    terms = own.reconstruction_loss(context)
+    assert set(terms) == {"rough", "refined"} and set(own.joint_loss(context)) == {"rough", "refined", "adversarial"}
+    assert own.joint_loss(context)["refined"].item() == terms["refined"].item()
     networks = context.networks
     for name, made in (("rough", networks["rough"].output), ("refined", networks["refinement"].picture)):
         assert terms[name].item() == pytest.approx(3 * (made.detach() - truth).double().abs().mean().item(), rel=1e-5)
@@ -249,8 +258,8 @@ def test_distances_of_both_pictures() -> None:
                                             ("smooth_l1", lambda d: np.where(abs(d) < 1, d ** 2 / 2, abs(d) - 0.5))])
 def test_other_distances(rec: str, value: Any) -> None:
     own, context, truth, _ = step(rec=rec)
-    terms = own.stages_loss(context)
-    for name, made in (("rough", context.networks["rough"].output), ("refined", context.networks["refinement"].picture)):
+    terms, networks = own.reconstruction_loss(context), context.networks
+    for name, made in (("rough", networks["rough"].output), ("refined", networks["refinement"].picture)):
         assert terms[name].item() == pytest.approx(value((made.detach() - truth).double().numpy()).mean(), rel=1e-5)
 
 
@@ -279,7 +288,7 @@ def test_the_discriminators_tell_true_from_refined() -> None:
 
 def test_the_stages_are_to_be_taken_for_true() -> None:
     own, context, truth, _ = step(Maps(), adversarial=0.5)
-    terms = own.stages_loss(context)
+    terms = own.joint_loss(context)
     networks = context.networks
     judge, picture = networks["discriminator"], networks["refinement"].picture
     wanted = sum(relativistic(judge, picture, truth))  # the roles change
@@ -297,12 +306,12 @@ def test_the_stages_are_to_be_taken_for_true() -> None:
 def test_other_adversarial_terms(gan: str, value: Any) -> None:
     own, context, _, _ = step(gan=gan, adversarial=2.0)
     score = context.networks["discriminator"].score(context.networks["refinement"].picture).detach().double().numpy()
-    assert own.stages_loss(context)["adversarial"].item() == pytest.approx(2 * value(score).mean(), rel=1e-5)
+    assert own.joint_loss(context)["adversarial"].item() == pytest.approx(2 * value(score).mean(), rel=1e-5)
 
 
 def test_consistency_at_the_missing_features_of_encoder_and_decoder() -> None:
     own, context, truth, _ = step(Maps(), consistency=0.7)
-    terms = own.stages_loss(context)
+    terms = own.joint_loss(context)
     refinement, name = context.networks["refinement"], f"consistency{SOURCE}"
     features = (truth + 1).view(2, 3, 4, 4, 4, 4).mean((3, 5))  # the second tap is twice the picture; means of 4 x 4
     missing = torch.zeros(1, 1, 4, 4)
@@ -314,26 +323,26 @@ def test_consistency_at_the_missing_features_of_encoder_and_decoder() -> None:
         gradient, = torch.autograd.grad(terms[name], each, retain_graph=True)
         torch.testing.assert_close(gradient, 0.7 * 2 * (each.detach() - features) * missing / each.numel())
     for settings in ({"use_csa": False}, {"consistency": 0.0}):
-        assert name not in METHOD(SMALL | settings).stages_loss(context)
+        assert name not in METHOD(SMALL | settings).joint_loss(context)
 
 
 def test_the_studys_further_terms() -> None:
-    own, context, truth, _ = step(Maps(), ssim=0.3, perceptual=4.0, perceptual_tap="relu1_1")
-    terms = own.stages_loss(context)
+    own, context, truth, _ = step(Maps(), ssim=0.3, perceptual=4.0)
+    terms = own.joint_loss(context)
     picture = (context.networks["refinement"].picture.detach() + 1) / 2
     likeness = [metric_ssim(*((255 * each).permute(1, 2, 0).double().numpy() for each in pair), peak=255.0)
                 for pair in zip(picture, (truth + 1) / 2, strict=True)]
     assert terms["ssim"].item() == pytest.approx(0.3 * (1 - np.mean(likeness)), rel=1e-3)
     assert terms[f"perceptual{SOURCE}"].item() == pytest.approx(
         4 * ((picture - (truth + 1) / 2) ** 2).mean().item(), rel=1e-5)
-    assert set(METHOD(SMALL).stages_loss(context)) == set(terms) - {"ssim", f"perceptual{SOURCE}"}
+    assert set(METHOD(SMALL).joint_loss(context)) == set(terms) - {"ssim", f"perceptual{SOURCE}"}
 
 
 def test_features_are_taken_once_a_step_and_in_imagenets_units() -> None:
     features = Maps()
     own, context, *_ = step(features)
-    for player in own.phases()[0].players:
-        player.loss(context)
+    for loss in (own.discriminator_loss, own.joint_loss):
+        loss(context)
     assert sorted(features.seen) == [(("relu3_3",), True), (("relu3_3", "relu4_3"), True)]
     assert len(context.networks["refinement"].seen) == 1
 
@@ -357,7 +366,7 @@ def test_every_network_learns_from_every_term_of_its_own() -> None:
     own = METHOD(SMALL | {"patch": 32})
     networks, (inputs, target) = own.build(), batch(2, 32)
     context = context_of(target["image"], inputs["mask"], networks, FeatureNet(2))
-    terms = own.stages_loss(context)
+    terms = own.joint_loss(context)
     assert {name.partition("@")[0] for name in terms} == {"rough", "refined", "adversarial", "feature_adversarial",
                                                           "consistency"}
     for name, term in terms.items():

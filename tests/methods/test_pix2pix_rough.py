@@ -28,8 +28,9 @@ def step(**settings: Any) -> tuple[Pix2PixRough, Context, Tensor, Tensor, Fixed]
 
 def test_published_recipe() -> None:
     paper = METHOD({})
-    assert {key: paper.settings[key] for key in ("l1", "adversarial", "lr", "betas", "batch", "patch", "masks", "overlap",
-                                                 "fill", "blend", "width", "levels", "disc_width", "steps")} == {
+    assert {key: paper.settings[key] for key in (
+        "l1", "adversarial", "lr", "betas", "batch", "patch", "masks", "overlap", "fill", "blend", "width", "levels",
+        "disc_width", "steps")} == {
         "l1": 100.0, "adversarial": 1.0, "lr": 2e-4, "betas": [0.5, 0.999], "batch": 1, "patch": 256,
         "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "blend": "none", "width": 64, "levels": 8,
         "disc_width": 64, "steps": 120 * 504}
@@ -76,9 +77,8 @@ def test_the_blend_is_the_runs_choice() -> None:
     """A network that says the negative of a picture: `level` turns no contrast round and keeps the mean."""
     image, mask = pictures(1, 8), torch.zeros(1, 1, 8, 8)
     mask[..., 2:4, 2:4] = 1
-    network = Fixed(1 - 2 * image)
-    plain, levelled = (METHOD(SMALL | {"blend": kind}).restore(Model({"rough": network}), {"image": image, "mask": mask},
-                                                               1)["image"] for kind in ("none", "level"))
+    model, inputs = Model({"rough": Fixed(1 - 2 * image)}), {"image": image, "mask": mask}
+    plain, levelled = (METHOD(SMALL | {"blend": kind}).restore(model, inputs, 1)["image"] for kind in ("none", "level"))
     torch.testing.assert_close(plain, 1 - image)
     known = image[mask.expand_as(image) == 0].view(3, -1).mean(1)
     torch.testing.assert_close(levelled[..., 2, 2], known[None])
@@ -99,7 +99,7 @@ def test_half_the_cross_entropy_tells_true_pictures_from_filled_ones() -> None:
 
 
 def test_the_network_is_to_pass_for_true_and_to_be_near() -> None:
-    own, context, truth, mask, network = step(adversarial=0.5, l1=7.0)
+    own, context, truth, _, network = step(adversarial=0.5, l1=7.0)
     own.discriminator_loss(context)
     terms = own.rough_loss(context)
     judge, made = context.networks["discriminator"], network.output

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.losses.adversarial import discriminator_terms, generator_term, relativistic_terms
-from restore_ml.losses.perceptual import feature_error, taps_of, term_name
+from restore_ml.losses.perceptual import taps_of, term_name
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.losses.similarity import ssim
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
@@ -30,7 +30,7 @@ from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.coherent_attention import coherent, feature_hole
 from restore_ml.nn.initialisation import normal
 from restore_ml.nn.rough_filling import feature_judge, patch_judge, rough_network, shown
-from restore_ml.training.schedules import cosine, linear_to_zero
+from restore_ml.training.schedules import constant, cosine, linear_to_zero
 
 DISTANCES = {"l1": F.l1_loss, "l2": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
 """By the setting `rec`."""
@@ -111,10 +111,11 @@ class CSAInpaint(Method):
     There the target of the consistency term is not masked either.
 
     `use_csa: false` leaves out the attention and the consistency term, which is about it: a plain two-stage GAN.
-    `identity_grad`: see `coherent`. `gan`, `rec`, `ssim` (weight of 1 - SSIM), `perceptual` (weight of the squares at
-    `perceptual_tap`): the study of losses; `gan: bce` is the non-saturating one. `feature_channels`: how many channels
-    F sees. Without a feature network F and the consistency term are left out. `schedule`: `linear` (constant for 20
-    of 120 epochs, then in a straight line to 0) or `cosine`.
+    `identity_grad`: see `coherent`. `gan`, `rec`, `ssim` (weight of 1 - SSIM), `perceptual` (weight of the squares
+    of what F sees): the study of losses; `gan: bce` is the non-saturating one. `feature_channels`: how many channels F
+    sees. Without a feature network F, the consistency and the perceptual term are left out. `schedule`: `linear`
+    (constant for 20 of 120 epochs, then in a straight line to 0) or `cosine` (the stages' rate falls to 0 over both
+    phases).
 
     reading: cosines on both sides in the attention, at least 0 (the authors divide one side by its length); the sums
     of the consistency term are means, as in their code; feature networks see ImageNet's units (theirs [-1, 1]); where
@@ -129,8 +130,9 @@ class CSAInpaint(Method):
         "csa_level": 3, "use_csa": True, "identity_grad": False, "end_to_end": True, "disc_width": 64,
         "feature_channels": 256, "feature_disc_width": 512, "gan": "ra_lsgan", "rec": "l1",
         "reconstruction": 1.0, "consistency": 0.01, "adversarial": 0.002, "ssim": 0.0, "perceptual": 0.0,
-        "feature_tap": "relu3_3", "consistency_tap": "relu4_3", "perceptual_tap": "relu4_3", "schedule": "linear",
-        "blend": "none", "steps": 60_480, "batch": 1, "patch": 256, "ema": 0.0, "lr": 2e-4, "betas": [0.5, 0.999],
+        "feature_tap": "relu3_3", "consistency_tap": "relu4_3", "schedule": "linear", "blend": "none",
+        "steps": {"reconstruction": 0, "joint": 60_480}, "batch": 1, "patch": 256, "ema": 0.0,
+        "lr": 2e-4, "betas": [0.5, 0.999],
     }
     choices: ClassVar = {"gan": ("ra_lsgan", "bce", "lsgan", "hinge"), "rec": tuple(DISTANCES), "blend": BLENDS,
                          "schedule": ("linear", "cosine")}
@@ -157,16 +159,21 @@ class CSAInpaint(Method):
                 "feature_discriminator": feature_judge(s["feature_channels"], s["feature_disc_width"])}
 
     def phases(self) -> list[Phase]:
-        """The discriminators, then both stages, each step."""
-        s = self.settings
+        """The distances of both pictures alone (not in the paper), then in each step the discriminators and both
+        stages."""
+        s, first = self.settings, self.settings["steps"]["reconstruction"]
 
-        def player(name: str, networks: list[str], loss: Any) -> Player:
+        def player(name: str, networks: list[str], loss: Any, before: int = 0, whole: int | None = None) -> Player:
+            linear = linear_to_zero(20 / 120) if loss != self.reconstruction_loss else constant()
             return Player(name, networks, loss, lambda p: torch.optim.Adam(p, s["lr"], tuple(s["betas"])),
-                          schedule=linear_to_zero(20 / 120) if s["schedule"] == "linear" else cosine())
+                          schedule=linear if s["schedule"] == "linear" else cosine(before=before, whole=whole))
 
-        return [Phase("train", s["steps"], [
-            player("discriminators", ["discriminator", "feature_discriminator"], self.discriminator_loss),
-            player("stages", ["rough", "refinement"], self.stages_loss)])]
+        stages, total = ["rough", "refinement"], sum(s["steps"].values())
+        alone = player("stages", stages, self.reconstruction_loss, whole=total)
+        judges = player("discriminators", ["discriminator", "feature_discriminator"], self.discriminator_loss)
+        joint = player("stages", stages, self.joint_loss, first, total)
+        phases = [Phase("reconstruction", first, [alone]), Phase("joint", s["steps"]["joint"], [judges, joint])]
+        return [phase for phase in phases if phase.steps]
 
     def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
         """D tells true from refined pictures, F their features, each with terms of its own."""
@@ -179,14 +186,20 @@ class CSAInpaint(Method):
         apart = self._told_apart(judge(true), judge(seen.detach()))
         return terms | {term_name(f"feature_{name}", features): term for name, term in apart.items()}
 
-    def stages_loss(self, context: Context) -> dict[str, Tensor]:
-        """The network's terms, each named; those with features with their source."""
-        s, (rough, refined, hole) = self.settings, self._made(context)
+    def reconstruction_loss(self, context: Context) -> dict[str, Tensor]:
+        """The distances of both pictures from the true one, hole and known pixels alike, in [-1, 1]."""
+        s, (rough, refined, _) = self.settings, self._made(context)
         truth, distance = 2 * context.target["image"] - 1, DISTANCES[s["rec"]]
+        return {"rough": s["reconstruction"] * distance(rough, truth),
+                "refined": s["reconstruction"] * distance(refined.picture, truth)}
+
+    def joint_loss(self, context: Context) -> dict[str, Tensor]:
+        """All terms of the two stages, each named; those with features with their source."""
+        s, (_, refined, hole) = self.settings, self._made(context)
         judge, features = context.networks["discriminator"], context.slots.get("features")
-        terms = {"rough": s["reconstruction"] * distance(rough, truth),
-                 "refined": s["reconstruction"] * distance(refined.picture, truth),
-                 "adversarial": s["adversarial"] * self._taken_for_true(judge(truth), judge(refined.picture))}
+        terms = self.reconstruction_loss(context)
+        terms["adversarial"] = s["adversarial"] * self._taken_for_true(
+            judge(2 * context.target["image"] - 1), judge(refined.picture))
         if s["ssim"]:
             likeness = ssim((refined.picture + 1) / 2, context.target["image"]).mean()
             terms["ssim"] = s["ssim"] * (1 - likeness)
@@ -199,8 +212,9 @@ class CSAInpaint(Method):
             wanted = fitted(self._true(context)[s["consistency_tap"]], refined.encoded.shape[1:])
             terms[term_name("consistency", features)] = s["consistency"] * (
                 masked_mse(refined.encoded, wanted, hole) + masked_mse(refined.decoded, wanted, hole))
-        return terms | feature_error(features, (refined.picture + 1) / 2, context.target["image"], s["perceptual_tap"],
-                                     s["perceptual"])
+        if s["perceptual"]:
+            terms[term_name("perceptual", features)] = s["perceptual"] * F.mse_loss(seen, true)
+        return terms
 
     def stages(self, networks: dict[str, nn.Module], inputs: Inputs) -> Stages:
         """Rough picture, its hole pasted into what is known, refined."""
