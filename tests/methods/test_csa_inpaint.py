@@ -60,11 +60,11 @@ def test_published_recipe() -> None:
     assert {key: paper.settings[key] for key in (
         "reconstruction", "consistency", "adversarial", "ssim", "perceptual", "gan", "rec", "feature_tap",
         "consistency_tap", "csa_level", "use_csa", "identity_grad", "end_to_end", "lr", "betas", "batch", "patch",
-        "masks", "overlap", "fill", "blend", "steps")} == {
+        "masks", "overlap", "fill", "own_mean", "blend", "steps")} == {
         "reconstruction": 1.0, "consistency": 0.01, "adversarial": 0.002, "ssim": 0.0, "perceptual": 0.0,
         "gan": "ra_lsgan", "rec": "l1", "feature_tap": "relu3_3", "consistency_tap": "relu4_3", "csa_level": 3,
         "use_csa": True, "identity_grad": False, "end_to_end": True, "lr": 2e-4, "betas": [0.5, 0.999], "batch": 1,
-        "patch": 256, "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "blend": "none",
+        "patch": 256, "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "own_mean": False, "blend": "none",
         "steps": {"reconstruction": 0, "joint": 120 * 504}}
     with torch.device("meta"):
         counts = {name: sum(p.numel() for p in network.parameters()) for name, network in paper.build().items()}
@@ -222,6 +222,9 @@ def test_the_rough_picture_is_pasted_into_what_is_known(end_to_end: bool) -> Non
     if end_to_end:
         gradient, = torch.autograd.grad(stacked.sum(), rough.output)
         assert torch.equal(gradient, mask.expand_as(gradient))
+    METHOD(own.settings | {"own_mean": True}).stages(context.networks, context.inputs)
+    known = (truth * (1 - mask)).sum((2, 3)) / (1 - mask).sum((2, 3))
+    torch.testing.assert_close(rough.seen[1][0][..., 5, 9], known)
 
 
 def test_restore_gives_the_refined_picture_blended_by_choice() -> None:

@@ -29,11 +29,11 @@ def step(**settings: Any) -> tuple[Pix2PixRough, Context, Tensor, Tensor, Fixed]
 def test_published_recipe() -> None:
     paper = METHOD({})
     assert {key: paper.settings[key] for key in (
-        "l1", "adversarial", "lr", "betas", "batch", "patch", "masks", "overlap", "fill", "blend", "width", "levels",
-        "disc_width", "steps")} == {
+        "l1", "adversarial", "lr", "betas", "batch", "patch", "masks", "overlap", "fill", "own_mean", "blend", "width",
+        "levels", "disc_width", "steps")} == {
         "l1": 100.0, "adversarial": 1.0, "lr": 2e-4, "betas": [0.5, 0.999], "batch": 1, "patch": 256,
-        "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "blend": "none", "width": 64, "levels": 8,
-        "disc_width": 64, "steps": 120 * 504}
+        "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "own_mean": False, "blend": "none", "width": 64,
+        "levels": 8, "disc_width": 64, "steps": 120 * 504}
     with torch.device("meta"):
         counts = {name: sum(p.numel() for p in network.parameters()) for name, network in paper.build().items()}
     assert counts == {"rough": 54_419_459, "discriminator": 2_766_529} and paper.stored_networks == ("rough",)
@@ -71,6 +71,9 @@ def test_what_the_network_is_shown_and_what_it_restores() -> None:
     assert seen[0, :, 1, 2].tolist() == pytest.approx([1, -1, -0.6])
     torch.testing.assert_close(seen * (1 - mask), (2 * image - 1) * (1 - mask))
     assert made.flatten().tolist() == [0.75] * 48
+    METHOD(own.settings | {"own_mean": True}).restore(Model({"rough": network}), {"image": image, "mask": mask}, 1)
+    known = image.flatten(2)[..., mask.flatten() == 0].mean(2)
+    torch.testing.assert_close(network.seen[1][0][..., 1, 2], 2 * known - 1)
 
 
 def test_the_blend_is_the_runs_choice() -> None:

@@ -58,3 +58,13 @@ def test_a_hole_is_shown_in_its_colour() -> None:
     seen = shown(image, mask, [255, 0, 102])
     assert seen[0, :, 0, 1].tolist() == pytest.approx([1.0, -1.0, -0.2])
     assert seen[0, :, 0, 0].tolist() == seen[0, :, 1, 1].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_hole_is_shown_in_the_mean_of_what_is_known() -> None:
+    image = torch.tensor([0.25, 0.9, 0.75, 0.5]).view(1, 1, 2, 2).repeat(2, 3, 1, 1)
+    mask = torch.zeros(2, 1, 2, 2)
+    mask[0, 0, 0, 1] = mask[1] = 1
+    seen = shown(image, mask, [255, 0, 102], own_mean=True)
+    assert seen[0, :, 0, 1].tolist() == pytest.approx([0.0] * 3)  # the mean of 0.25, 0.75 and 0.5, in [-1, 1]
+    assert seen[0, 0].flatten()[[0, 2, 3]].tolist() == [-0.5, 0.5, 0.0]
+    assert seen[1, :, 1, 0].tolist() == pytest.approx([1.0, -1.0, -0.2])  # nothing is known

@@ -15,9 +15,14 @@ from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.nn.unet import UNet
 
 
-def shown(image: Tensor, mask: Tensor, colour: Sequence[int]) -> Tensor:
-    """What a network sees of a picture in [0, 1]: its missing pixels (mask 1) in `colour`, R, G, B of 0 ... 255."""
+def shown(image: Tensor, mask: Tensor, colour: Sequence[int], own_mean: bool = False) -> Tensor:
+    """What a network sees of a picture in [0, 1]: its missing pixels (mask 1) in `colour`, R, G, B of 0 ... 255, or,
+    with `own_mean`, in the mean of the picture's known ones (in `colour` where there is none)."""
     fill = image.new_tensor(colour).view(1, 3, 1, 1) / 255
+    if own_mean:
+        known = (mask < 0.5).to(image.dtype)
+        count = known.sum((2, 3), keepdim=True)
+        fill = torch.where(count > 0, (image * known).sum((2, 3), keepdim=True) / count.clamp(min=1), fill)
     return 2 * torch.where(mask > 0.5, fill, image) - 1
 
 

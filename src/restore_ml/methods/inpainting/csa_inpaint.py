@@ -108,7 +108,8 @@ class Stages(NamedTuple):
 class CSAInpaint(Method):
     """All gradients of the objective flow. The authors' code loses three: its consistency term and its features of
     filled pictures move nothing, and the refined picture's terms stop before the rough network (`end_to_end: false`).
-    There the target of the consistency term is not masked either.
+    There the target of the consistency term is not masked either. The hole is shown in the colour `fill`, or, with
+    `own_mean`, in the mean of the known pixels.
 
     `use_csa: false` leaves out the attention and the consistency term, which is about it: a plain two-stage GAN.
     `identity_grad`: see `coherent`. `gan`, `rec`, `ssim` (weight of 1 - SSIM), `perceptual` (weight of the squares
@@ -126,8 +127,8 @@ class CSAInpaint(Method):
     task = "inpainting"
     zero_allowed = ("overlap",)
     paper: ClassVar[dict[str, Any]] = {
-        "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "width": 64, "rough_levels": 8, "levels": 8,
-        "csa_level": 3, "use_csa": True, "identity_grad": False, "end_to_end": True, "disc_width": 64,
+        "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "own_mean": False, "width": 64, "rough_levels": 8,
+        "levels": 8, "csa_level": 3, "use_csa": True, "identity_grad": False, "end_to_end": True, "disc_width": 64,
         "feature_channels": 256, "feature_disc_width": 512, "gan": "ra_lsgan", "rec": "l1",
         "reconstruction": 1.0, "consistency": 0.01, "adversarial": 0.002, "ssim": 0.0, "perceptual": 0.0,
         "feature_tap": "relu3_3", "consistency_tap": "relu4_3", "schedule": "linear", "blend": "none",
@@ -219,7 +220,7 @@ class CSAInpaint(Method):
     def stages(self, networks: dict[str, nn.Module], inputs: Inputs) -> Stages:
         """Rough picture, its hole pasted into what is known, refined."""
         s, mask = self.settings, inputs["mask"]
-        seen = shown(inputs["image"], mask, s["fill"])
+        seen = shown(inputs["image"], mask, s["fill"], s["own_mean"])
         rough = networks["rough"](seen).float()
         pasted = torch.where(mask > 0.5, rough if s["end_to_end"] else rough.detach(), seen)
         hole = feature_hole(mask, s["csa_level"])

@@ -22,7 +22,8 @@ from restore_ml.training.schedules import cosine, linear_to_zero
 
 
 class Pix2PixRough(Method):
-    """The hole is shown in the colour `fill`; the discriminator sees the network's whole picture and nothing beside it.
+    """The hole is shown in the colour `fill`, or, with `own_mean`, in the mean of the known pixels; the discriminator
+    sees the network's whole picture and nothing beside it.
 
     `schedule`: `linear` (constant for a sixth of the steps, then in a straight line to 0) or `cosine`.
 
@@ -33,8 +34,8 @@ class Pix2PixRough(Method):
     task = "inpainting"
     zero_allowed = ("overlap",)
     paper: ClassVar[dict[str, Any]] = {
-        "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "width": 64, "levels": 8, "disc_width": 64,
-        "l1": 100.0, "adversarial": 1.0, "schedule": "linear", "blend": "none",
+        "masks": ["centre"], "overlap": 4, "fill": [123, 104, 117], "own_mean": False, "width": 64, "levels": 8,
+        "disc_width": 64, "l1": 100.0, "adversarial": 1.0, "schedule": "linear", "blend": "none",
         "steps": 60_480, "batch": 1, "patch": 256, "ema": 0.0, "lr": 2e-4, "betas": [0.5, 0.999],
     }
     choices: ClassVar = {"schedule": ("linear", "cosine"), "blend": BLENDS}
@@ -84,7 +85,8 @@ class Pix2PixRough(Method):
 
     def fill(self, network: nn.Module, inputs: Inputs) -> Tensor:
         """The network's picture in [-1, 1], float32."""
-        return network(shown(inputs["image"], inputs["mask"], self.settings["fill"])).float()
+        s = self.settings
+        return network(shown(inputs["image"], inputs["mask"], s["fill"], s["own_mean"])).float()
 
     def _made(self, context: Context) -> Tensor:
         return context.once("made", lambda: self.fill(context.networks["rough"], context.inputs))
