@@ -270,7 +270,8 @@ class CSAInpaint(Method):
 def fitted(maps: Tensor, shape: torch.Size) -> Tensor:
     """N x C x H x W to N x `shape`: neighbouring channels and places averaged, or repeated where there are fewer; as
     they are when the shape is right already."""
-    return maps if maps.shape[1:] == shape else F.adaptive_avg_pool3d(maps[:, None], tuple(shape))[:, 0]
+    channels, height, width = shape
+    return maps if maps.shape[1:] == shape else F.adaptive_avg_pool3d(maps[:, None], (channels, height, width))[:, 0]
 
 
 METHOD = CSAInpaint
