@@ -112,6 +112,7 @@ def test_nothing_known_and_nothing_missing() -> None:
 def test_gradients_go_to_known_places_and_by_choice_to_what_was_replaced(identity: bool) -> None:
     features, hole = noise(2, 3, 4, 4, seed=1).requires_grad_(), holes(SCATTERED, [(3, 3)])
     weights = noise(2, 3, 4, 4, seed=2)
+    torch.testing.assert_close(coherent(features, hole, identity), coherent(features, hole))  # the same values
     gradient, = torch.autograd.grad((coherent(features, hole, identity) * weights).sum(), features)
     for number in range(2):
         _, rows = by_hand(features[number].detach().double().numpy(), hole[number, 0].numpy())
