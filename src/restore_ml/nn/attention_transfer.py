@@ -30,9 +30,9 @@ class AttentionTransfer(nn.Module):
 
     `compat` computes what the authors' code does: patches in the hole keep a likeness of 0 and their share of the
     softmax, which is then thrown away, and every pixel is divided by 4, so that the outermost rows and columns, which
-    half as many patches cover, are at half their strength. Without it (reading: what the paper's equations say)
-    patches in the hole have no share, each pixel is divided by the number of patches that cover it, and where no patch
-    is known `low` stays as it is.
+    half as many patches cover, are at half their strength. Without it (reading: what the paper's equations ask for)
+    patches in the hole have no share, each pixel is divided by the shares that were laid over it, those of the padding
+    around `low` not counted, and where no patch is known `low` stays as it is.
     """
 
     def __init__(self, channels: int, kernel: int = 3, fuse: bool = True, compat: bool = False) -> None:
@@ -65,10 +65,10 @@ class AttentionTransfer(nn.Module):
     def filled(self, low: Tensor, high: Tensor, valid: Tensor) -> Tensor:
         """What `forward` gives before its convolutions; `valid` as `valid` has it."""
         size, around = low.shape[2:], F.unfold(high, self.kernel, padding=self.kernel // 2).mT
-        sources = F.unfold(low, 4, stride=2, padding=1).mT
+        counted = low if self.compat else torch.cat([low, torch.ones_like(low[:, :1])], 1)
+        sources = F.unfold(counted, 4, stride=2, padding=1).mT
         taken = torch.cat([self.weights(some, around, valid) @ sources for some in around.split(ROWS, 1)], 1)
         summed = F.fold(taken.mT, size, 4, stride=2, padding=1)
         if self.compat:
             return summed / 4
-        covered = F.fold(torch.ones_like(taken[:1, :, :16]).mT, size, 4, stride=2, padding=1)
-        return torch.where(valid.any(2)[:, :, None, None], summed / covered, low)
+        return torch.where(valid.any(2)[:, :, None, None], summed[:, :-1] / summed[:, -1:], low)
