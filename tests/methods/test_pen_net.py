@@ -17,6 +17,7 @@ from restore_ml.nn.blending import blended
 from tests.methods.holes import batch, context_of
 from tests.methods.pyramids import SMALL, STEPS, step
 
+
 def test_published_recipe() -> None:
     paper = METHOD({})
     assert {key: paper.settings[key] for key in (
@@ -174,7 +175,8 @@ def test_the_judge_calls_true_pictures_real_and_composed_ones_fake() -> None:
     (real,), (fake,) = judge.seen
     assert torch.equal(real, 2 * truth - 1)
     assert torch.equal(fake, torch.where(mask > 0, drawn.output.detach(), 2 * truth - 1))
-    wanted = {"real": (1 - judge.score(real)).clamp(min=0).mean() / 2, "fake": (1 + judge.score(fake)).clamp(min=0).mean() / 2}
+    wanted = {"real": (1 - judge.score(real)).clamp(min=0).mean() / 2,
+              "fake": (1 + judge.score(fake)).clamp(min=0).mean() / 2}
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(
         {name: value.item() for name, value in wanted.items()})
     assert terms["real"] > 0 and terms["fake"] > 0 and not terms["real"].isclose(terms["fake"])
@@ -199,7 +201,7 @@ def test_the_generator_is_to_pass_for_real_in_the_hole() -> None:
 
 @pytest.mark.parametrize("blend", ["none", "level"])
 def test_restoring_gives_the_whole_picture_in_0_to_1(blend: str) -> None:
-    own, context, truth, mask, drawn = step(blend=blend)
+    own, _, truth, mask, drawn = step(blend=blend)
     image = torch.where(mask > 0, torch.tensor(0.37), truth)  # what lies under the hole tells nothing
     made = own.restore(Model({"generator": drawn}), {"image": image, "mask": mask}, 1)["image"]
     torch.testing.assert_close(made, blended(blend, (drawn.output.detach() + 1) / 2, truth, mask))

@@ -71,10 +71,11 @@ def test_equals_the_equations(side: int, compat: bool) -> None:
     layer = AttentionTransfer(2, kernel=side, fuse=False, compat=compat)
     low, high = draw(3, 2, 12, 16), 0.2 * draw(3, 3, 6, 8, seed=1)
     high[0, :, 4, 5] = 0  # a patch of zeros has no norm to be divided by
-    mask = torch.cat([hole(slice(8, 12), slice(4, 20)), hole(slice(0, 3), slice(0, 3)), hole(slice(0, 24), slice(0, 32))])
+    mask = torch.cat([hole(slice(8, 12), slice(4, 20)), hole(slice(0, 3), slice(0, 3)), torch.ones(1, 1, 24, 32)])
     made = layer(low, high, mask)
     for number in range(3):
-        wanted = by_hand(*(each[number].double().numpy() for each in (low, high)), mask[number, 0].numpy(), side, compat)
+        maps = (each[number].double().numpy() for each in (low, high))
+        wanted = by_hand(*maps, mask[number, 0].numpy(), side, compat)
         np.testing.assert_allclose(made[number].numpy(), wanted, atol=1e-5)
     assert torch.equal(made[2], low[2]) != compat  # nothing is known: the map stays, or is emptied
     assert not compat or made[2].abs().max() < 1e-5

@@ -34,5 +34,5 @@ def test_parameters() -> None:
     plain = SelfAttention(16)
     assert set(plain.state_dict()) == {f"{name}.{kind}" for name in ("query", "key", "value")
                                        for kind in ("weight", "bias")} | {"gamma"}
-    assert all(hasattr(each, "parametrizations") for each in (
-        lambda layer: (layer.query, layer.key, layer.value, layer.back))(SelfAttention(16, 8, True, value_reduction=2)))
+    layer = SelfAttention(16, spectral=True, value_reduction=2)
+    assert all(hasattr(each, "parametrizations") for each in (layer.query, layer.key, layer.value, layer.back))

@@ -157,7 +157,8 @@ class PENNet(Method):
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """The same, and minus the discriminator's scores of composed pictures."""
         judged = context.networks["discriminator"](self._composed(context))
-        return self.content_loss(context) | {"adversarial": self.settings["adversarial"] * generator_term("hinge", judged)}
+        return self.content_loss(context) | {
+            "adversarial": self.settings["adversarial"] * generator_term("hinge", judged)}
 
     @staticmethod
     def fill(network: nn.Module, inputs: Inputs) -> Made:
