@@ -209,12 +209,11 @@ def test_restoring_gives_the_whole_picture_in_0_to_1(blend: str) -> None:
     torch.testing.assert_close(seen[:, :3], torch.where(mask > 0, torch.ones(()), 2 * truth - 1))
 
 
-@pytest.mark.parametrize("compat", [True, False])
-def test_training_lowers_the_error_in_the_hole(compat: bool) -> None:
+def test_training_lowers_the_error_in_the_hole() -> None:
     torch.manual_seed(0)
-    own = METHOD(SMALL | {"lr": 3e-3, "initial": "he", "compat": compat, "steps": STEPS})
+    own = METHOD(SMALL | {"lr": 3e-3, "initial": "he", "steps": STEPS})
     networks, (alone, _) = own.build(), own.phases()
-    inputs, target = batch(4, 64)
+    inputs, target = batch(4, 48)
     player, = alone.players
     optimiser = player.optimiser(list(networks["generator"].named_parameters()))
 
@@ -224,11 +223,11 @@ def test_training_lowers_the_error_in_the_hole(compat: bool) -> None:
         return float(((made - target["image"]).square() * inputs["mask"]).sum())
 
     first = error()
-    for number in range(40):
+    for number in range(30):
         optimiser.zero_grad()
         sum(player.loss(context_of(target["image"], inputs["mask"], networks, step=number)).values()).backward()
         optimiser.step()
-    assert error() < 0.5 * first
+    assert error() < 0.63 * first  # 2 dB
 
 
 def test_initialisations_are_those_of_the_module() -> None:
