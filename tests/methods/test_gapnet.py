@@ -143,6 +143,18 @@ def test_each_part_that_is_left_out_leaves_out_its_layers(part: str) -> None:
     assert all(each.compat for each in METHOD(SMALL | {"compat": True}).build()["generator"].transfer)
 
 
+@pytest.mark.parametrize(("initial", "features", "gates"), [("normal", 0.02, 0.02), ("he", 0.1634, 0.02)])
+def test_first_weights(initial: str, features: float, gates: float) -> None:
+    """He's for a leaky ReLU of 0.2 and 32 channels is sqrt(2 / 1.04 / 288) = 0.0817."""
+    torch.manual_seed(0)
+    layer = METHOD(SMALL | {"widths": [32, 64, 64], "initial": initial}).build()["generator"].down[1]
+    assert layer.features.weight.std().item() == pytest.approx(features, rel=0.05)
+    assert layer.gate.weight.std().item() == pytest.approx(gates, rel=0.05)
+    assert not layer.gate.bias.any() and not layer.features.bias.any()
+    plain = METHOD(SMALL | {"widths": [32, 64, 64], "initial": "he", "gated": False}).build()["generator"].down[1]
+    assert plain.features.weight.std().item() == pytest.approx(0.0817, rel=0.05)
+
+
 def test_self_attention_is_the_identity_at_first() -> None:
     whole, without = network(), network(sa=False)
     without.load_state_dict({key: value for key, value in whole.state_dict().items() if "attend" not in key})

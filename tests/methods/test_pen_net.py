@@ -11,7 +11,6 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from restore_ml.base.errors import UserError
 from restore_ml.method import Model
-from restore_ml.methods.inpainting import pen_net
 from restore_ml.methods.inpainting.pen_net import METHOD, Generator
 from restore_ml.nn.blending import blended
 from tests.methods.holes import batch, context_of
@@ -228,7 +227,3 @@ def test_training_lowers_the_error_in_the_hole() -> None:
         sum(player.loss(context_of(target["image"], inputs["mask"], networks, step=number)).values()).backward()
         optimiser.step()
     assert error() < 0.63 * first  # 2 dB
-
-
-def test_initialisations_are_those_of_the_module() -> None:
-    assert set(pen_net.INITIALISE) == {"normal", "he"} == set(METHOD.choices["initial"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from restore_ml.losses.perceptual import content, taps_of, term_name
 from restore_ml.method import Context
-from restore_ml.methods.inpainting.pen_net import Made, PENNet
+from restore_ml.methods.inpainting.pen_net import SLOPE, Made, PENNet
 from restore_ml.nn.attention_transfer import AttentionTransfer
 from restore_ml.nn.self_attention import SelfAttention
 
@@ -34,7 +34,7 @@ class GatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The features that are let through."""
-        features = F.leaky_relu(self.features(x), 0.2)
+        features = F.leaky_relu(self.features(x), SLOPE)
         return features if self.gate is None else features * torch.sigmoid(self.gate(x))
 
 
@@ -106,6 +106,15 @@ class GAPNet(PENNet):
         """Gates, residual attention transfer and self-attention, as far as the settings have them."""
         s = self.settings
         return Generator(s["widths"], s["compat"], s["gated"], s["rat"], s["sa"])
+
+    def initialise(self, generator: nn.Module) -> None:
+        """PEN-Net's; with `he` every gate lets about half through at first, and the features are twice as large."""
+        super().initialise(generator)
+        for layer in generator.modules():
+            if isinstance(layer, GatedConv) and layer.gate is not None and self.settings["initial"] == "he":
+                nn.init.normal_(layer.gate.weight, std=0.02)
+                with torch.no_grad():
+                    layer.features.weight.mul_(2)
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """PEN-Net's, and the distance of feature maps of the generator's picture and the truth."""

@@ -6,7 +6,6 @@ and the layers, losses and settings of their code; method card `pen_net`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -22,8 +21,8 @@ from restore_ml.nn.initialisation import he, normal
 from restore_ml.nn.spectral_patch_critic import spectral_patch_critic
 from restore_ml.training.schedules import Schedule, constant, cosine
 
-INITIALISE: dict[str, Callable[[nn.Module], None]] = {"normal": normal, "he": lambda network: he(network, 0.2)}
-"""First weights: N(0, 0.02), the authors', or He's for a leaky ReLU of 0.2."""
+SLOPE = 0.2
+"""Of the leaky ReLU."""
 Made = tuple[list[Tensor], Tensor]
 """The pictures that a generator gives at its inner sizes, the largest first, and the picture itself."""
 
@@ -56,7 +55,7 @@ class Generator(nn.Module):
         levels: list[Tensor] = []
         for number, layer in enumerate(self.down, 1):
             x = layer(x)
-            x = F.relu(x) if number == len(self.down) else F.leaky_relu(x, 0.2)
+            x = F.relu(x) if number == len(self.down) else F.leaky_relu(x, SLOPE)
             levels.append(x)
         *skips, x = levels
         deeper, pictures = x, []
@@ -78,8 +77,9 @@ class PENNet(Method):
     are shown and compared in [-1, 1], the hole white.
 
     `hole`, `valid`, `pyramid`, `adversarial`: the weights of the generator's terms. `compat`: attention as the authors'
-    code computes it (see `AttentionTransfer`). `initial`: first weights of the generator. `schedule`: `constant`, or
-    `cosine` (both players' rates fall to 0 over all steps). `blend`: see `restore_ml.nn.blending`.
+    code computes it (see `AttentionTransfer`). `initial`: the generator's first weights, `normal` (N(0, 0.02), the
+    authors') or `he`. `schedule`: `constant`, or `cosine` (both players' rates fall to 0 over all steps). `blend`: see
+    `restore_ml.nn.blending`.
 
     reading: 330,000 steps at a constant rate (the authors' settings for faces); crops where they resize whole pictures
     to 256; squares are neither turned nor widened, colours are not jittered.
@@ -93,7 +93,7 @@ class PENNet(Method):
         "lr": 1e-4, "betas": [0.5, 0.999], "schedule": "constant", "blend": "none",
     }
     reading = "number of steps, crops, squares that are not turned"
-    choices: ClassVar = {"initial": tuple(INITIALISE), "schedule": ("constant", "cosine"), "blend": BLENDS}
+    choices: ClassVar = {"initial": ("normal", "he"), "schedule": ("constant", "cosine"), "blend": BLENDS}
     stored_networks = ("generator",)
     tile = 512
 
@@ -112,12 +112,16 @@ class PENNet(Method):
     def build(self) -> dict[str, nn.Module]:
         """Generator and discriminator."""
         generator = self.generator()
-        INITIALISE[self.settings["initial"]](generator)
+        self.initialise(generator)
         return {"generator": generator, "discriminator": spectral_patch_critic(self.settings["disc_width"])}
 
     def generator(self) -> nn.Module:
         """The generator; what derives from this method has another."""
         return Generator(self.settings["widths"], self.settings["compat"])
+
+    def initialise(self, generator: nn.Module) -> None:
+        """Draw its first weights."""
+        normal(generator) if self.settings["initial"] == "normal" else he(generator, SLOPE)
 
     def phases(self) -> list[Phase]:
         """The paper's one phase, and the one before it where it has steps."""
