@@ -57,7 +57,7 @@ def test_parameter_counts_of_the_reading() -> None:
     assert [(each.features.in_channels, each.features.out_channels, each.gate.stride) for each in made.up] == [
         (64, 32, (1, 1)), (128, 32, (1, 1)), (256, 64, (1, 1)), (512, 128, (1, 1)), (512, 256, (1, 1))]
     assert [(each.kernel, len(each.fuse)) for each in made.transfer] == [(3, 4)] * 4
-    assert isinstance(made.attend, SelfAttention) and made.attend.most_side == 32
+    assert isinstance(made.attend, SelfAttention) and made.attend.factor == 4
 
 
 def test_a_gated_convolution_is_features_times_their_gate() -> None:

@@ -21,13 +21,13 @@ class SelfAttention(nn.Module):
 
     `pool`: on maps of more than `POOLED_ABOVE` positions keys and values are pooled 2 x 2 (an odd edge on its own), so
     that a quarter of the source positions is left. reading: the largest value is kept, as in SAGAN's own code.
-    `most_side`: they are pooled instead by the smallest whole factor that leaves at most so many rows and columns.
+    `factor` above 1: they are pooled by it instead, on maps of any size.
     `value_reduction` above 1: h is C -> C / value_reduction, and a further 1 x 1 convolution leads back to C (SAGAN's
     own code has 2). For C = 32, reduction 8 and value_reduction 2: 1,337 parameters.
     """
 
     def __init__(self, channels: int, reduction: int = 8, spectral: bool = False, pool: bool = False,
-                 value_reduction: int = 1, most_side: int = 0) -> None:
+                 value_reduction: int = 1, factor: int = 1) -> None:
         """`spectral`: spectral normalisation of the convolutions. SettingError when C / reduction is below 1."""
         super().__init__()
         inner = channels // reduction
@@ -40,7 +40,7 @@ class SelfAttention(nn.Module):
         self.value = wrap(nn.Conv2d(channels, channels // value_reduction, 1))
         back = nn.Identity() if value_reduction == 1 else wrap(nn.Conv2d(channels // value_reduction, channels, 1))
         self.gamma, self.back = nn.Parameter(torch.zeros(())), back
-        self.pool, self.most_side = pool, most_side
+        self.pool, self.factor = pool, factor
 
     def attention(self, x: Tensor) -> Tensor:
         """The map (N, HW, K): row i holds the weights of all source positions for position i and sums to 1; K is HW, or
@@ -59,8 +59,7 @@ class SelfAttention(nn.Module):
 
     def _sources(self, maps: Tensor) -> Tensor:
         """Keys or values (N, C, H, W) as (N, C, K)."""
-        if self.most_side:
-            factor = -(-max(maps.shape[2:]) // self.most_side)
-            return max_pool2d(maps, factor, ceil_mode=True).flatten(2)
+        if self.factor > 1:
+            return max_pool2d(maps, self.factor, ceil_mode=True).flatten(2)
         pooled = self.pool and maps.shape[2] * maps.shape[3] > POOLED_ABOVE
         return (max_pool2d(maps, 2, ceil_mode=True) if pooled else maps).flatten(2)

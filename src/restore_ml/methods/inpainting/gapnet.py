@@ -19,8 +19,8 @@ from restore_ml.methods.inpainting.pen_net import SLOPE, Made, PENNet
 from restore_ml.nn.attention_transfer import AttentionTransfer
 from restore_ml.nn.self_attention import SelfAttention
 
-ATTENDED = 32
-"""Rows and columns of keys and values of the self-attention, at most."""
+POOLED = 4
+"""By this the keys and values of the self-attention are pooled: of a picture of 256 x 256, 32 x 32 are left."""
 
 
 class GatedConv(nn.Module):
@@ -54,7 +54,7 @@ class Generator(nn.Module):
         self.transfer = nn.ModuleList(AttentionTransfer(width, compat=compat) for width in widths[:-1] if rat)
         ins, outs = [*(2 * width for width in widths[:-1]), widths[-1]], [widths[0], *widths[:-1]]
         self.up = nn.ModuleList(GatedConv(before, after, gated=gated) for before, after in zip(ins, outs, strict=True))
-        self.attend = SelfAttention(widths[0], value_reduction=2, most_side=ATTENDED) if sa else nn.Identity()
+        self.attend = SelfAttention(widths[0], value_reduction=2, factor=POOLED) if sa else nn.Identity()
         self.heads = nn.ModuleList(nn.Conv2d(2 * width, 3, 1) for width in widths[:-1])
         self.last = nn.Sequential(nn.Conv2d(widths[0], 3, 3, 1, 1), nn.Tanh())
 
@@ -91,8 +91,8 @@ class GAPNet(PENNet):
 
     reading: nearly all, as the source has neither layers nor weights nor figures. Widths, kernels, attention transfer,
     pyramid, discriminator, recipe and weights are PEN-Net's; gates are two convolutions; the sum of level and transfer
-    is the "residual"; self-attention acts one size below the output, with keys and values pooled to 32 x 32 positions,
-    as a whole picture's could not be held; the perceptual term is EdgeConnect's, on the generator's whole picture.
+    is the "residual"; self-attention acts one size below the output, with keys and values pooled by 4, as a whole
+    picture's could not be held; the perceptual term is EdgeConnect's, on the generator's whole picture.
     """
 
     paper: ClassVar[dict[str, Any]] = {
