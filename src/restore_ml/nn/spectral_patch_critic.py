@@ -21,6 +21,6 @@ def spectral_patch_critic(width: int = 64) -> nn.Sequential:
         layers += [nn.Conv2d(before, after, 5, stride, 1, bias=False), nn.LeakyReLU(0.2)]
     critic = nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 5, 1, 1))
     normal(critic)
-    for layer in critic[:-1:2]:
+    for layer in list(critic)[:-1:2]:
         spectral_norm(layer)
     return critic
