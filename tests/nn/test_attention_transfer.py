@@ -109,6 +109,7 @@ def test_shares_of_known_patches_sum_to_one_and_the_others_have_none() -> None:
     torch.testing.assert_close(2 * likeness[:, :2], 10 * torch.einsum("nqd,npd->nqp", 2 * queries[:, :2], patches)
                                / norms[:, None])  # the queries keep their length
     assert not torch.allclose(plain, AttentionTransfer(4).weights(2 * queries, patches, known))
+    torch.testing.assert_close(AttentionTransfer(4).weights(queries, 5e-4 * patches, known), plain)  # above the floor
 
 
 def test_with_one_known_patch_every_place_is_that_patch_laid_over_itself() -> None:
