@@ -90,6 +90,8 @@ def test_patches_are_known_that_hold_nothing_of_the_resized_hole() -> None:
     assert (~known).nonzero().tolist() == [[row, column] for row in (2, 3, 4) for column in (0, 1, 2)]
     single = AttentionTransfer(4, kernel=1).valid(mask, 6, 6).view(6, 6)
     assert (~single).nonzero().tolist() == [[3, 0], [3, 1]]
+    edge = AttentionTransfer(4, kernel=1).valid(hole(slice(0, 1), slice(0, 21), height=21, width=21), 6, 6).view(6, 6)
+    assert not edge[0].any() and edge[1:].all()  # the corners stay where they are
     between = hole(slice(9, 10), slice(0, 21), height=11, width=21)  # row 9 counts a little at row 8.75 of 10
     assert not AttentionTransfer(4, kernel=1).valid(between, 9, 3).view(9, 3)[7].any()
 
