@@ -4,6 +4,10 @@ WITHOUT_GRADIENT: dict[tuple[str, str], str] = {
     ("facn", r"net\.heads\.(attribute|bias)"): "the walk's faces have no attributes, which alone move these",
     ("mardgan", r"generator\..*\.channel\.1\.weight"):
         "the slope of a PReLU that sees one number a channel of a picture, all of which may be positive",
+    ("pen_net", r"discriminator\.8\.bias"):
+        "the hinge's margin holds all first scores, and there true and filled pictures move it by as much either way",
+    ("gapnet", r"discriminator\.8\.bias"):
+        "the hinge's margin holds all first scores, and there true and filled pictures move it by as much either way",
 }
 """(run, regular expression for `network.parameter`): parameters that one step of every phase does not reach."""
 
