@@ -60,7 +60,7 @@ def test_published_recipe_of_text() -> None:
     assert dip.METHOD({}).settings == {
         "input": "noise", "channels": 32, "widths": [128] * 5, "skip": 128, "kernel": 3, "pointwise": True,
         "upsample": "nearest", "steps": 6001, "lr": 0.01, "jitter": 0.03, "weight_jitter": 0.0, "average": 0.0,
-        "check": 50, "fallback": 5.0, "cases": []}
+        "check": 50, "fallback": 5.0, "blend": "none", "cases": []}
     assert dip.METHOD({}).multiple == 32 and not dip.METHOD({}).trains
 
 
@@ -93,7 +93,7 @@ def test_maps_too_small_to_be_reflected_repeat_their_edge() -> None:
 def test_the_network_is_shown_noise_or_places() -> None:
     image, _ = holed()
     noise = dip.METHOD({}).network_input(image, 5)
-    assert noise.shape == (1, 32, 8, 8) and 0 <= noise.min() and 0.09 < noise.max() <= 0.1
+    assert noise.shape == (1, 32, 8, 8) and noise.min() >= 0 and 0.09 < noise.max() <= 0.1
     assert torch.equal(noise, dip.METHOD({}).network_input(1 - image, 5))
     places = dip.METHOD({"input": "meshgrid"}).network_input(image, 5)
     assert places.shape == (1, 2, 8, 8) and places[0, :, 0, -1].tolist() == [1, 0]
@@ -127,6 +127,17 @@ def test_settings_reach_the_fitting() -> None:
     half = painted(steps=2, average=0.5, lr=0.1)[0].restore(Model(), inputs, 3)["image"]
     torch.testing.assert_close(gone, torch.full_like(gone, 0.3), atol=1e-4, rtol=0)  # Adam's first step is its rate
     torch.testing.assert_close(half, torch.full_like(gone, 0.2 / 3 + 0.6 / 3), atol=1e-4, rtol=0)
+
+
+def test_what_is_drawn_is_blended_with_what_is_known() -> None:
+    """A flat drawing at the level of the known pixels is their mean; with no mask all pixels are known."""
+    image, mask = holed()
+    wild = torch.where(mask > 0, torch.tensor(9.0), image)
+    mean = image[0, :, mask[0, 0] == 0].mean(1)
+    made = painted(steps=1, blend="level")[0].restore(Model(), {"image": wild, "mask": mask}, 3)["image"]
+    torch.testing.assert_close(made, mean.view(1, 3, 1, 1).expand(1, 3, 8, 8))
+    whole = painted(steps=1, blend="level")[0].restore(Model(), {"image": image}, 3)["image"]
+    torch.testing.assert_close(whole, image.mean((2, 3), keepdim=True).expand(1, 3, 8, 8))
 
 
 def test_a_prior_that_breaks_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +217,7 @@ def test_what_it_is_for() -> None:
 
 
 def test_what_does_not_fit_is_a_sentence() -> None:
-    for key, value in (("input", "fourier"), ("upsample", "deconv"), ("kernel", 4), ("steps", 0)):
+    for key, value in (("input", "fourier"), ("blend", "soft"), ("upsample", "deconv"), ("kernel", 4), ("steps", 0)):
         with pytest.raises(UserError, match=key):
             dip.METHOD({key: value})
     image, mask = holed()

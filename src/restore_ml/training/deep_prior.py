@@ -21,7 +21,7 @@ def fixed_noise(channels: int, like: Tensor, seed: int) -> Tensor:
 
 
 def meshgrid(like: Tensor) -> Tensor:
-    """The other input of the paper: each pixel's column and row, from 0 to 1, 1 x 2 x the height and width of `like`."""
+    """The other input of the paper: each pixel's column and row, from 0 to 1, 1 x 2 x the size of `like`."""
     height, width = like.shape[-2:]
     rows, columns = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     return torch.stack([columns, rows])[None].to(like.device)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from restore_ml.base.errors import UserError
 from restore_ml.losses.reconstruction import masked_mse
 from restore_ml.method import Inputs, Method, Model
+from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.declared_cases import left_out
 from restore_ml.nn.hourglass import Hourglass
 from restore_ml.training.deep_prior import Fallback, fit, fixed_noise, fresh, meshgrid
@@ -32,7 +33,8 @@ class DeepImagePrior(Method):
     `pointwise`: see `Hourglass`. `jitter`: standard deviation of the noise on the input, anew each step;
     `weight_jitter`: of that on the convolutions' weights, as a share of their own. `average`: decay of the average of
     the outputs over the steps (0: the last one). Each `check` steps the squared error on what is known is looked at;
-    where it has grown by more than `fallback` dB, the weights of the last look are put back.
+    where it has grown by more than `fallback` dB, the weights of the last look are put back. `blend`: how what is drawn
+    agrees with what is known (see `restore_ml.nn.blending`; `none` as published).
     `cases`: the degradations that the run is shown on (none named: all), as fitting a network to each picture is dear.
 
     In the task restoration nothing is hidden and all pixels are asked for; of its degradations it takes off noise.
@@ -47,12 +49,12 @@ class DeepImagePrior(Method):
     paper: ClassVar[dict[str, Any]] = {
         "input": "noise", "channels": 32, "widths": [128, 128, 128, 128, 128], "skip": 128, "kernel": 3,
         "pointwise": True, "upsample": "nearest", "steps": 6001, "lr": 0.01, "jitter": 0.03, "weight_jitter": 0.0,
-        "average": 0.0, "check": 50, "fallback": 5.0, "cases": [],
+        "average": 0.0, "check": 50, "fallback": 5.0, "blend": "none", "cases": [],
     }
     reading = "the start of the average, noise on the weights stays in them"
     per_picture = True
     choices: ClassVar = {"input": ("noise", "meshgrid"), "upsample": ("nearest", "bilinear"), "kernel": (3, 5),
-                         "pointwise": (True, False)}
+                         "pointwise": (True, False), "blend": BLENDS}
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """The input is padded so that every level halves it evenly."""
@@ -83,12 +85,12 @@ class DeepImagePrior(Method):
         if max(image.shape[-2:]) <= self.multiple:
             raise UserError(f"The picture is too small for the {len(s['widths'])} levels of a deep image prior: one of "
                             f"its sides must be above {self.multiple} pixels. Give a larger one, or fewer `widths`.")
-        known = torch.ones_like(image[:, :1]) if "mask" not in inputs else 1 - inputs["mask"]
+        mask = inputs["mask"] if "mask" in inputs else torch.zeros_like(image[:, :1])
         restored = fit(fresh(self.network, image, seed), self.network_input(image, seed),
-                       lambda output: masked_mse(output, image, known), seed, steps=s["steps"], lr=s["lr"],
+                       lambda output: masked_mse(output, image, 1 - mask), seed, steps=s["steps"], lr=s["lr"],
                        jitter=s["jitter"], average=s["average"], weight_jitter=s["weight_jitter"],
                        fallback=Fallback(s["check"], s["fallback"]))
-        return {"image": restored}
+        return {"image": blended(s["blend"], restored, image * (1 - mask), mask)}
 
 
 METHOD = DeepImagePrior
