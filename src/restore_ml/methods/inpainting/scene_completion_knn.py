@@ -87,8 +87,8 @@ class SceneCompletion(HolesOnly):
     """Donors are the training pictures alone. Restoring has four parts:
 
     scenes: the gist (energies of `orientations` x `frequencies` Gabor filters in `cells` x `cells` squares) and the
-    mean Lab colours of the same squares, compared by squared differences weighted with how much of a cell is known (cells
-    below the share `least` count nothing); both terms in units of their mean over the donors, the colours times
+    mean Lab colours of the same squares, compared by squared differences weighted with how much of a cell is known
+    (cells below the share `least` count nothing); both terms in units of their mean over the donors, the colours times
     `colour`. The `scenes` nearest donors stay, with `mirrored` each also reversed;
     places: at each of `sizes` and each place within `reach` of the shorter side around the middle, the squared Lab
     difference from the picture on a band of `band` pixels around the hole, times 1 + the distance from the middle in
