@@ -50,8 +50,8 @@ def fit(network: nn.Module, given: Tensor, objective: Callable[[Tensor], Tensor]
     def loss(step: int) -> Tensor:
         with torch.no_grad():
             for each in kernels:
-                noise = torch.randn(each.shape, generator=shakes).to(each.device)
-                each.add_(noise * each.std() * weight_jitter)
+                shake = torch.randn(each.shape, generator=shakes).to(each.device)
+                each.add_(shake * each.std() * weight_jitter)
         noise = torch.randn(given.shape, generator=draws).to(given.device) * jitter if jitter else 0.0
         output = network(given + noise)
         mean.add(output)

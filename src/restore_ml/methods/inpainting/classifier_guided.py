@@ -216,7 +216,7 @@ class Energy:
         if asked & {"class", "features"}:
             seen = picture.clone()
             if soften is not None and seen.requires_grad:
-                seen.register_hook(soften)  # type: ignore[no-untyped-call]
+                seen.register_hook(soften)
             means = self.method.means(self.features, shifted(seen, *shift))
             made["class"] = F.cross_entropy(self.head(means), self.wanted_class)
             made["features"] = self.shares @ (means - self.wanted).square().mean(1)
@@ -281,7 +281,7 @@ def alike(picture: np.ndarray, hole: np.ndarray, window: int) -> tuple[Tensor, T
     y, x = np.nonzero(hole)
     moves = [(down, right) for down in range(-radius, radius + 1) for right in range(-radius, radius + 1)
              if (down, right) != (0, 0) and abs(down) < height and abs(right) < width]
-    padded = cv2.copyMakeBorder(picture.astype(np.float32), *[radius] * 4, cv2.BORDER_REPLICATE)
+    padded = np.pad(picture.astype(np.float32), ((radius, radius), (radius, radius), (0, 0)), "edge")
     distances = np.full((len(y), len(moves)), np.inf, np.float32)
     for number, (down, right) in enumerate(moves):
         moved = padded[radius + down:radius + down + height, radius + right:radius + right + width]
