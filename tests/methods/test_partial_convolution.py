@@ -12,6 +12,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Model
 from restore_ml.methods.inpainting import partial_conv
 from restore_ml.methods.inpainting.partial_conv import METHOD, Decoder, Encoder
+from restore_ml.methods.inpainting.telea import telea
 from restore_ml.nn.features import FeatureNet
 from tests.methods.holes import Maps, context_of, pictures
 
@@ -211,3 +212,44 @@ def test_it_fits_a_feature_network_as_it_is() -> None:
     terms = method.loss(context)
     assert set(terms) == {"valid", "hole", "tv", "perceptual@imagenet-89abcdef", "style@imagenet-89abcdef"}
     assert all(np.isfinite(term.item()) for term in terms.values()) and isinstance(context, Context)
+
+
+def test_on_telea_the_network_sees_the_filling_and_the_mask_and_gives_the_difference() -> None:
+    image, mask = pictures(2, 16), torch.zeros(2, 1, 16, 16)
+    mask[..., 5:9, 4:10] = 1
+    image = (image * 255).round() / 255 * (1 - mask)
+    decoder = Drawn(torch.full((2, 3, 16, 16), 0.25))
+    method = METHOD({"base": "telea"})
+    made = method.restore(Model({"encoder": Shown(), "decoder": decoder}), {"image": image, "mask": mask}, 1)["image"]
+    filled = torch.stack([torch.from_numpy(telea((each * 255).round().byte().permute(1, 2, 0).numpy(), hole[0].numpy()))
+                          for each, hole in zip(image, mask, strict=True)]).permute(0, 3, 1, 2) / 255
+    (shown, known), = decoder.seen
+    torch.testing.assert_close(shown, torch.cat([(filled - MEAN) / STD, mask], 1))
+    assert torch.equal(known, torch.ones(2, 4, 16, 16))
+    torch.testing.assert_close(made, filled + 0.25 * STD)
+    assert "Telea" in method.reading and "Telea" not in METHOD({}).reading
+
+
+def test_on_telea_training_starts_from_the_filling_and_its_terms_are_the_plain_ones() -> None:
+    truth, mask = pictures(2, 16), torch.zeros(2, 1, 16, 16)
+    mask[..., 5:9, 4:10] = 1
+    method = METHOD(PLAIN | {"base": "telea", "widths": [4, 4]})
+    networks = method.build()
+    assert networks["encoder"].layers[0].convolution.in_channels == 4
+    assert networks["decoder"].layers[-1].in_channels == 8
+    inputs = {"image": truth * (1 - mask), "mask": mask}
+    filled = partial_conv.telea_filled(truth * (1 - mask), mask)
+    torch.testing.assert_close(method.fill(networks, inputs), (filled - MEAN) / STD)
+    assert (filled - truth).abs().max() > 0.1 and (filled * (1 - mask) - truth * (1 - mask)).abs().max() < 0.6 / 255
+    terms = method.loss(context_of(truth, mask, networks))
+    apart = ((filled - truth) / STD).abs() * mask
+    assert terms["hole"].item() == pytest.approx(apart.mean().item(), rel=1e-4)
+    sum(terms.values()).backward()
+    assert networks["decoder"].layers[-1].weight.grad.abs().sum() > 0
+
+
+def test_telea_under_a_network_is_blind_under_the_mask() -> None:
+    image, mask = pictures(1, 16), torch.zeros(1, 1, 16, 16)
+    mask[..., 5:9, 4:10] = 1
+    assert torch.equal(partial_conv.telea_filled(image, mask),
+                       partial_conv.telea_filled(torch.where(mask > 0, torch.ones(()), image), mask))

@@ -59,19 +59,20 @@ def _twice(before: int, after: int) -> nn.Sequential:
 class Hourglass(nn.Module):
     """N x in_channels x H x W -> N x 3 x H x W in [0, 1]; H and W multiples of 2^len(widths).
 
-    Each level: a skip of `skip` channels (1x1), two 3x3 convolutions down (the first of stride 2), enlarging, and after
-    the concatenation batch normalisation, a 3x3 and a 1x1 convolution; batch normalisation and LeakyReLU 0.2 after
-    each; reflection padding. With 32 input channels and `deconv` 2,638,603 parameters for widths 16, 32, 64, 128, 128,
-    128, and 4,257,147 for six times 128.
+    Each level: a skip of `skip` channels (1x1; none with 0), two convolutions down (of side `kernel`, the first of
+    stride 2), enlarging, and after the concatenation batch normalisation, a 3x3 and, with `pointwise`, a 1x1
+    convolution; batch normalisation and LeakyReLU 0.2 after each; reflection padding. With 32 input channels and
+    `deconv` 2,638,603 parameters for widths 16, 32, 64, 128, 128, 128, and 4,257,147 for six times 128.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int], skip: int = 4, upsample: str = "deconv") -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int], skip: int = 4, upsample: str = "deconv",
+                 kernel: int = 3, pointwise: bool = True) -> None:
         super().__init__()
         inner: nn.Module | None = None
         for level in reversed(range(len(widths))):
             below = widths[min(level + 1, len(widths) - 1)]
             above = widths[level - 1] if level else in_channels
-            inner = _Level(above, widths[level], below, skip, upsample, inner)
+            inner = _Level(above, widths[level], below, skip, upsample, kernel, pointwise, inner)
         assert inner is not None
         self.body, self.head = inner, nn.Conv2d(widths[0], 3, 1)
 
@@ -81,20 +82,30 @@ class Hourglass(nn.Module):
 
 
 class _Level(nn.Module):
-    def __init__(self, before: int, width: int, below: int, skip: int, upsample: str, inner: nn.Module | None) -> None:
+    def __init__(self, before: int, width: int, below: int, skip: int, upsample: str, kernel: int, pointwise: bool,
+                 inner: nn.Module | None) -> None:
         super().__init__()
-        self.skip = _layer(before, skip, 1)
-        self.down = nn.Sequential(*_layer(before, width, 3, 2), *_layer(width, width, 3))
+        self.skip = _layer(before, skip, 1) if skip else None
+        self.down = nn.Sequential(*_layer(before, width, kernel, 2), *_layer(width, width, kernel))
         self.inner = nn.Identity() if inner is None else inner
         self.grow = enlarging(below, below, upsample)
         self.join = nn.Sequential(nn.BatchNorm2d(below + skip), *_layer(below + skip, width, 3),
-                                  *_layer(width, width, 1))
+                                  *(_layer(width, width, 1) if pointwise else ()))
 
     def forward(self, x: Tensor) -> Tensor:
         deep = self.grow(self.inner(self.down(x)))
-        return self.join(torch.cat([self.skip(x), deep], 1))
+        return self.join(deep if self.skip is None else torch.cat([self.skip(x), deep], 1))
 
 
 def _layer(before: int, after: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, kernel, stride, kernel // 2, padding_mode="reflect")
-    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.LeakyReLU(0.2))
+    return nn.Sequential(_Reflecting(before, after, kernel, stride), nn.BatchNorm2d(after), nn.LeakyReLU(0.2))
+
+
+class _Reflecting(nn.Conv2d):
+    """A convolution with reflection padding; maps that are too small to be reflected repeat their edge."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = self.kernel_size[0] // 2
+        mode = "reflect" if min(x.shape[-2:]) > side else "replicate"
+        padded = nn.functional.pad(x, (side,) * 4, mode) if side else x
+        return nn.functional.conv2d(padded, self.weight, self.bias, self.stride)

@@ -18,8 +18,7 @@ from restore_ml.losses.perceptual import content, taps_of
 from restore_ml.losses.reconstruction import masked_l1, masked_mse
 from restore_ml.method import Inputs, Method, Model
 from restore_ml.nn.hourglass import Hourglass, PriorUNet
-from restore_ml.seeds import derive
-from restore_ml.training.on_picture import RunningMean, optimise
+from restore_ml.training.deep_prior import fit, fixed_noise, fresh
 
 if TYPE_CHECKING:
     from restore_ml.tasks.base import Material
@@ -108,9 +107,7 @@ class DIPWatermark(Method):
         if self.settings["input"] != "noise":
             parts += [image * (1 - mask), mask]
         if self.settings["input"] != "image_mask":
-            draws = torch.Generator().manual_seed(derive(seed, "noise"))
-            size = (1, self.settings["noise_channels"], *image.shape[-2:])
-            parts.append(0.1 * torch.rand(size, generator=draws).to(image.device))
+            parts.append(fixed_noise(self.settings["noise_channels"], image, seed))
         return torch.cat(parts, 1)
 
     def loss(self, output: Tensor, image: Tensor, mask: Tensor, wanted: dict[str, Tensor], features: Any) -> Tensor:
@@ -134,21 +131,11 @@ class DIPWatermark(Method):
         features = model.slots.get("features")
         if features is not None and s["perceptual"]:
             wanted = taps_of(features, image, TAPS)
-        with torch.random.fork_rng(), torch.enable_grad():
-            torch.manual_seed(derive(seed, "init"))
-            network = self.network().to(image.device)
-        average, draws = RunningMean(s["average"]), torch.Generator().manual_seed(derive(seed, "jitter"))
-
-        shape = network_input.shape
-
-        def loss(step: int) -> Tensor:
-            noise = torch.randn(shape, generator=draws).to(network_input.device) * s["jitter"] if s["jitter"] else 0.0
-            output = network(network_input + noise)
-            average.add(output)
-            return self.loss(marked(output), image, unknown, wanted, features)
-
-        optimise(list(network.parameters()), loss, lambda p: torch.optim.Adam(p, s["lr"]), s["steps"])
-        return {"image": average.value}
+        network = fresh(self.network, image, seed)
+        restored = fit(network, network_input, lambda output: self.loss(marked(output), image, unknown, wanted,
+                                                                        features),
+                       seed, steps=s["steps"], lr=s["lr"], jitter=s["jitter"], average=s["average"])
+        return {"image": restored}
 
 
 def _unmarked(picture: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from restore_ml.losses.variation import around_hole
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.features import MEAN, STD
+from restore_ml.nn.hole_methods import opencv_fill
 from restore_ml.nn.initialisation import he
 from restore_ml.nn.known_mean import known_mean
 from restore_ml.nn.partial_conv import PartialBlock, PartialConv2d
@@ -29,13 +32,13 @@ Level = tuple[Tensor, Tensor]
 class Encoder(nn.Module):
     """Partial convolutions of stride 2 with kernels 7, 5, 5, 3 ...: batch normalisation (but in the first), ReLU.
 
-    (picture, v), both N x 3 x H x W, H and W multiples of 2^levels -> the input and every level's output.
+    (picture, v), both N x `channels` x H x W, H and W multiples of 2^levels -> the input and every level's output.
     """
 
-    def __init__(self, widths: list[int]) -> None:
+    def __init__(self, widths: list[int], channels: int = 3) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
-        for level, (before, width) in enumerate(zip([3, *widths], widths, strict=False)):
+        for level, (before, width) in enumerate(zip([channels, *widths], widths, strict=False)):
             kernel = (7, 5, 5)[level] if level < 3 else 3
             self.layers.append(PartialBlock(before, width, kernel, 2, nn.ReLU(), norm=level > 0))
         he(self)
@@ -55,12 +58,12 @@ class Decoder(nn.Module):
     With the encoder 32,859,732 parameters at the paper's eight widths, 25,779,796 at the first seven.
     """
 
-    def __init__(self, widths: list[int]) -> None:
+    def __init__(self, widths: list[int], channels: int = 3) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             PartialBlock(widths[level] + widths[level - 1], widths[level - 1], 3, 1, nn.LeakyReLU(0.2))
             for level in reversed(range(1, len(widths))))
-        self.layers.append(PartialConv2d(widths[0] + 3, 3, 3))
+        self.layers.append(PartialConv2d(widths[0] + channels, 3, 3))
         he(self)
 
     def forward(self, levels: list[Level]) -> Tensor:
@@ -77,7 +80,10 @@ class PartialConvolution(Method):
     taken over holes. `schedule`: `constant`, or `cosine` (the first phase's rate falls to the second's).
     `content_taps`, `style_taps`: of the feature network, in the perceptual and the style term; `feature_phases`: those
     that have these terms. `centred`: the networks see colours less the mean of the picture's known ones, which is added
-    to what they say (the paper: not so); they need not learn the level of colours that no training picture has.
+    to what they say (the paper: not so); they need not learn the level of colours that no training picture has. `base`:
+    `none`, or `telea`: then the network is not shown the picture with its hole but Telea's filling of it, all of which
+    counts as known, with the mask as a fourth channel, and gives the difference from that filling, 0 before the first
+    step (an addition of this project, not the paper's).
 
     reading: VGG19's pool1 to pool3 stand for VGG16's (not with `features: vgg16`); pixel terms in ImageNet-normalised
     units, as in the common reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature
@@ -91,21 +97,28 @@ class PartialConvolution(Method):
         "content_taps": ["pool1", "pool2", "pool3"], "style_taps": ["pool1", "pool2", "pool3"],
         "feature_phases": ["train", "finetune"],
         "steps": {"train": 500_000, "finetune": 500_000}, "batch": 6, "patch": 512, "ema": 0.0,
-        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant", "centred": False,
+        "lr": 2e-4, "finetune_lr": 5e-5, "schedule": "constant", "centred": False, "base": "none",
         "blend": "none",
     }
     reading = "VGG19's pools for VGG16's, units of the pixel terms, number of steps"
     choices: ClassVar = {"schedule": ("constant", "cosine"), "feature_phases": (["train", "finetune"], ["finetune"]),
-                         "centred": (False, True), "blend": BLENDS}
+                         "centred": (False, True), "base": ("none", "telea"), "blend": BLENDS}
     stored_networks = ("encoder", "decoder")
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__(settings)
         self.multiple = 2 ** len(self.settings["widths"])
+        if self.settings["base"] != "none":
+            self.reading = f"{self.reading}; learns the difference from Telea's filling"  # type: ignore[misc]
 
     def build(self) -> dict[str, nn.Module]:
         """The two halves of the U-Net: two networks, so that one's normalisation can be frozen."""
-        return {"encoder": Encoder(self.settings["widths"]), "decoder": Decoder(self.settings["widths"])}
+        widths, channels = self.settings["widths"], 3 if self.settings["base"] == "none" else 4
+        encoder, decoder = Encoder(widths, channels=channels), Decoder(widths, channels=channels)
+        if channels == 4:
+            for parameter in decoder.layers[-1].parameters():
+                nn.init.zeros_(parameter)
+        return {"encoder": encoder, "decoder": decoder}
 
     def phases(self) -> list[Phase]:
         """Training, then fine-tuning with a lower learning rate and the encoder's normalisation frozen."""
@@ -124,8 +137,13 @@ class PartialConvolution(Method):
 
     def fill(self, networks: dict[str, nn.Module], inputs: Inputs) -> Tensor:
         """The networks' whole picture in ImageNet-normalised units, float32."""
-        known, seen = (1 - inputs["mask"]).expand(-1, 3, -1, -1), normalised(inputs["image"])
-        level = known_mean(seen, inputs["mask"]) if self.settings["centred"] else torch.zeros_like(seen[..., :1, :1])
+        image, mask = inputs["image"], inputs["mask"]
+        if self.settings["base"] == "telea":
+            begun = normalised(telea_filled(image, mask))
+            shown = torch.cat([begun, mask], 1)
+            return begun + networks["decoder"](networks["encoder"](shown, torch.ones_like(shown))).float()
+        known, seen = (1 - mask).expand(-1, 3, -1, -1), normalised(image)
+        level = known_mean(seen, mask) if self.settings["centred"] else torch.zeros_like(seen[..., :1, :1])
         return networks["decoder"](networks["encoder"](seen - level, known)).float() + level
 
     def loss(self, context: Context) -> dict[str, Tensor]:
@@ -159,6 +177,14 @@ class PartialConvolution(Method):
         mean, std = constants(inputs["image"])
         filled = self.fill(model.networks, inputs) * std + mean
         return {"image": blended(self.settings["blend"], filled, inputs["image"], inputs["mask"])}
+
+
+def telea_filled(image: Tensor, mask: Tensor) -> Tensor:
+    """N x 3 x H x W in [0, 1] with the holes filled by Telea's method of radius 3, in 8 bits."""
+    pictures = (image * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    filled = [opencv_fill(picture, hole, 3, cv2.INPAINT_TELEA)
+              for picture, hole in zip(pictures, mask[:, 0].cpu().numpy(), strict=True)]
+    return torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2).to(image.device).float() / 255
 
 
 def constants(x: Tensor) -> tuple[Tensor, Tensor]:
