@@ -268,7 +268,7 @@ def test_every_run_of_the_project_can_be_asked_for_with_vgg16(tmp_path):
         for run in found.runs.values():
             made = registry.method(run.task, run.method, run.settings)
             taps = [tap for key, value in made.settings.items() if key.endswith(("_tap", "_taps"))
-                    for tap in (value if isinstance(value, list) else [value])]
+                    for tap in (value if isinstance(value, (list, dict)) else [value])]
             assert not run.slots or set(taps) <= {*TAPS, *POOLS}, run.key
             if profile in ("quick", "cpu"):  # what a processor can pay for
                 assert all(int(tap.lstrip("relupo")[0]) <= 3 for tap in taps), run.key
