@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -100,8 +101,9 @@ def test_class_and_features_by_hand() -> None:
     image, hole = holed()
     method, model = guided(nearest=2)
     start = heated(image, hole)
-    energy, head = Energy(method, model, start), model.networks["head"]
-    means = start.square().mean((2, 3))
+    head, means = model.networks["head"], start.square().mean((2, 3))
+    head.memory[2] = means[0]  # of a class that was never seen
+    energy = Energy(method, model, start)
     posterior = F.softmax(head(means), 1)
     torch.testing.assert_close(energy.wanted_class, posterior ** 2 / (posterior ** 2).sum())  # temperature 1/2
     there = [0, 1, 3, 4]  # class 2 was never seen
@@ -153,7 +155,8 @@ def test_variation_by_hand() -> None:
 
 
 def test_alike_patches_by_hand() -> None:
-    picture, hole = np.random.default_rng(0).random((14, 15, 3)).astype(np.float32) / 4, np.zeros((14, 15), bool)
+    picture, hole = np.random.default_rng(0).random((14, 15, 3)).astype(np.float32), np.zeros((14, 15), bool)
+    picture = cv2.GaussianBlur(picture, (0, 0), 2)  # neighbours, some of which are missing, are alike
     hole[5:8, 6:9] = hole[0, 0] = True
     here, there, share = (part.numpy() for part in alike(picture, hole, 7))
     framed = np.pad(picture, ((2, 2), (2, 2), (0, 0)), "reflect").astype(float)
@@ -229,7 +232,7 @@ def test_gradients_are_blurred_in_the_first_half_and_the_rate_falls(monkeypatch:
 
         def __call__(self, picture: Tensor, hole: Tensor, shift: list[int], soften: Any = None) -> Tensor:
             seen.append((picture.detach().clone(), shift, soften))
-            return picture[..., 8:15, 9:16].sum()  # a slope of 1 in the hole: Adam's steps are its rates
+            return picture[..., 7:16, 8:17].sum()  # a slope of 1 in the hole: Adam's steps are its rates
 
     monkeypatch.setattr(module, "Energy", Watched)
     start = heated(image, hole)
@@ -238,6 +241,8 @@ def test_gradients_are_blurred_in_the_first_half_and_the_rate_falls(monkeypatch:
     assert all(-2 <= each <= 2 for _, shift, _ in seen for each in shift)
     assert torch.equal(seen[0][0], start)
     rates = [0.01 * 0.5 * (1 + np.cos(np.pi * step / 4)) for step in range(4)]
+    driven, model = guided(scales=1, steps=4, lr=5.0)
+    assert driven.fill(model, image, hole, 1)[hole.expand_as(image)].abs().max() == 0  # it ends at black
     moved = (made - start)[0, 0, 10, 11].item()
     assert moved == pytest.approx(-sum(rates), rel=1e-3)
     assert torch.equal(made[~hole.expand_as(made)], image[~hole.expand_as(made)])

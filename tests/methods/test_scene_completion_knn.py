@@ -179,7 +179,7 @@ def test_of_scene_context_and_texture_each_counts_in_units_of_its_mean(monkeypat
     arrays = METHOD(SMALL).prepare(material(tmp_path, [1, 2, 4]), 1)
     seen = []
     monkeypatch.setattr(module, "poisson_paste", lambda _, donor, region: (seen.append((donor, region)), donor)[1])
-    for rows, best in (([[1, 500, 3], [2, 100, 3], [2, 300, 3]], 1), ([[1, 200, 3], [2, 200, 3], [2, 200, 3]], 0),
+    for rows, best in (([[1, 500, 3], [2, 100, 3], [2, 300, 3]], 1), ([[1, 110, 3], [5, 100, 3], [5, 100, 3]], 0),
                        ([[1, 200, 9], [1, 200, 9], [1, 200, 3]], 2)):
         monkeypatch.setattr(module, "_placed", made_fits(rows))
         made = METHOD(SMALL | {"seam": "none", "scenes": 3}).complete(image, hole, arrays)
