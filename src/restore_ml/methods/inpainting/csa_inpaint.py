@@ -121,7 +121,8 @@ class CSAInpaint(Method):
     there is learned from the distances alone, and no adversarial or consistency term counts.
 
     reading: cosines on both sides in the attention, at least 0 (the authors divide one side by its length); the sums
-    of the consistency term are means, as in their code; feature networks see ImageNet's units (theirs [-1, 1]); where
+    of the consistency term are means, as in their code; feature networks see ImageNet's units (theirs [-1, 1]); F sees
+    relu3_3, where what bears that name in their code is already pooled (pool3, half the sides); where
     a feature network has other channels or places than are compared (small runs with VGG16 take relu3_3 for relu4_3),
     neighbouring ones are averaged or repeated; gains of instance normalisation are drawn like the weights, N(1, 0.02)
     (theirs 1); a centre hole of training stays `overlap` pixels within the square that tests hide; 120 epochs of the
