@@ -92,6 +92,8 @@ def test_players_and_rates() -> None:
     assert [falling[0].schedule(place, 20) for place in (0, 20)] == pytest.approx([1, 0.5 * (1 + np.cos(np.pi / 4))])
     assert [falling[1].schedule(place, 60) for place in (0, 20, 60)] == pytest.approx(
         [0.5 * (1 + np.cos(np.pi / 4)), 0.5, 0])
+    judges = METHOD(own.settings | {"schedule": "cosine"}).phases()[1].players[0]
+    assert [judges.schedule(place, 60) for place in (0, 30, 60)] == pytest.approx([1, 0.5, 0])  # over their own phase
     assert [phase.name for phase in METHOD({}).phases()] == ["joint"]
 
 
@@ -336,6 +338,12 @@ def test_the_studys_further_terms() -> None:
     likeness = [metric_ssim(*((255 * each).permute(1, 2, 0).double().numpy() for each in pair), peak=255.0)
                 for pair in zip(picture, (truth + 1) / 2, strict=True)]
     assert terms["ssim"].item() == pytest.approx(0.3 * (1 - np.mean(likeness)), rel=1e-3)
+    gradient, = torch.autograd.grad(terms["ssim"], context.networks["refinement"].picture, retain_graph=True)
+    with torch.no_grad():  # a step against the gradient makes the pictures more alike
+        nearer = ((context.networks["refinement"].picture - 10 * gradient + 1) / 2).double().numpy()
+    after = [metric_ssim(255 * each.transpose(1, 2, 0), (255 * other).permute(1, 2, 0).double().numpy(), peak=255.0)
+             for each, other in zip(nearer, (truth + 1) / 2, strict=True)]
+    assert np.mean(after) > np.mean(likeness)
     assert terms[f"perceptual{SOURCE}"].item() == pytest.approx(
         4 * ((picture - (truth + 1) / 2) ** 2).mean().item(), rel=1e-5)
     assert set(METHOD(SMALL).joint_loss(context)) == set(terms) - {"ssim", f"perceptual{SOURCE}"}

@@ -45,6 +45,18 @@ def test_what_is_flat_or_upside_down_gets_the_known_mean(truth: torch.Tensor, ho
         assert fitted[0, 1].sub(truth[0, 1][known].mean()).abs().max() < 1e-6
 
 
+def test_a_faint_picture_is_fitted_and_a_fainter_one_counts_as_flat(hole: torch.Tensor) -> None:
+    """A ramp of columns of variance 1e-4, and the same of 1e-8, which is below 1e-6."""
+    ramp = torch.linspace(-1, 1, 20).expand(2, 3, 16, 20)
+    truth, known = 0.5 + 0.2 * ramp, (hole == 0).expand(2, 3, 16, 20)
+    spread = torch.stack([ramp[number][known[number]].std(correction=0) for number in range(2)]).view(2, 1, 1, 1)
+    torch.testing.assert_close(to_known_level(0.3 + 1e-2 * ramp / spread, truth, hole), truth)
+    flat = to_known_level(0.3 + 1e-4 * ramp / spread, truth, hole)
+    for number in range(2):
+        mean = truth[number, 1][hole[number, 0] == 0].mean().item()
+        assert flat[number].sub(mean).abs().max() < 1e-6
+
+
 def test_poisson_keeps_gradients_inside_and_known_values_outside(truth: torch.Tensor, hole: torch.Tensor) -> None:
     said = truth + torch.linspace(-0.1, 0.1, 20)  # a ramp too much: harmonic, so it is taken off to the last digit
     fixed = poisson(said, truth * (1 - hole), hole)

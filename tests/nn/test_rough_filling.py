@@ -41,6 +41,12 @@ def test_the_rough_network_is_normalised_by_picture_bounded_and_without_chance()
     assert isinstance(network.up[-1][2], nn.Tanh)  # type: ignore[index]
 
 
+def test_the_judge_of_patches_is_normalised_by_picture() -> None:
+    norms = [layer for layer in patch_judge(4).modules() if isinstance(layer, nn.InstanceNorm2d | nn.BatchNorm2d)]
+    assert [(type(layer), layer.affine, layer.num_features) for layer in norms] == [
+        (nn.InstanceNorm2d, True, width) for width in (8, 16, 32)]
+
+
 def test_the_feature_judge_is_the_released_one() -> None:
     torch.manual_seed(0)
     network = feature_judge(24, 32)

@@ -28,8 +28,8 @@ def coherent(features: Tensor, hole: Tensor, identity_grad: bool = False) -> Ten
     """N x C x h x w, with the places in `hole` (N x 1 x h x w bool) made of the known ones, which stay as they are.
 
     A missing feature gives no gradient, as only the attention saw it, which counts as constant; with `identity_grad`
-    the gradient of what was made in its place also reaches it (the authors' code). A picture without a known place, or
-    without a missing one, comes back as it is.
+    the gradient of what was made in its place also reaches it (the authors' code; there a known feature's own gradient
+    counts twice besides). A picture without a known place, or without a missing one, comes back as it is.
     """
     missing = hole.flatten(1)
     missing = missing & ~missing.all(1, keepdim=True)

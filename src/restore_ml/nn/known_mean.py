@@ -1,7 +1,8 @@
 """The mean colour of a picture's known pixels, which a network of holes may be spared to learn.
 
 Few training pictures do not teach the colours of all others. A network that sees differences from the mean of what is
-known, to which what it says is added, begins as `mean_fill` and learns what goes beyond.
+known, to which what it says is added, begins as `mean_fill` and learns what goes beyond (the setting `centred`). One
+that only has the hole shown in that mean (the setting `own_mean`) still has to say the level itself.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restore_ml.nn.initialisation import CONVOLUTIONS, normal
+from restore_ml.nn.known_mean import known_mean
 from restore_ml.nn.patchgan import PatchDiscriminator
 from restore_ml.nn.unet import UNet
 
@@ -20,9 +21,7 @@ def shown(image: Tensor, mask: Tensor, colour: Sequence[int], own_mean: bool = F
     with `own_mean`, in the mean of the picture's known ones (in `colour` where there is none)."""
     fill = image.new_tensor(colour).view(1, 3, 1, 1) / 255
     if own_mean:
-        known = (mask < 0.5).to(image.dtype)
-        count = known.sum((2, 3), keepdim=True)
-        fill = torch.where(count > 0, (image * known).sum((2, 3), keepdim=True) / count.clamp(min=1), fill)
+        fill = torch.where(mask.amin((2, 3), keepdim=True) < 0.5, known_mean(image, mask), fill)
     return 2 * torch.where(mask > 0.5, fill, image) - 1
 
 

@@ -92,7 +92,9 @@ class GAPNet(PENNet):
     reading: nearly all, as the source has neither layers nor weights nor figures. Widths, kernels, attention transfer,
     pyramid, discriminator, recipe and weights are PEN-Net's; gates are two convolutions; the sum of level and transfer
     is the "residual"; self-attention acts one size below the output, with keys and values pooled by 4, as a whole
-    picture's could not be held; the perceptual term is EdgeConnect's, on the generator's whole picture.
+    picture's could not be held; the perceptual term is EdgeConnect's, on the generator's whole picture, but in
+    ImageNet's units (EdgeConnect subtracts no mean). It stands in the phase of both players alone, so in the profile
+    `cpu` it counts for nothing (see `PENNet`).
     """
 
     paper: ClassVar[dict[str, Any]] = {
