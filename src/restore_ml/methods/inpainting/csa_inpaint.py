@@ -115,10 +115,8 @@ class CSAInpaint(Method):
     `identity_grad`: see `coherent`. `gan`, `rec`, `ssim` (weight of 1 - SSIM), `perceptual` (weight of the squares
     of what F sees): the study of losses; `gan: bce` is the non-saturating one. `feature_channels`: how many channels F
     sees. Without a feature network F, the consistency and the perceptual term are left out. `schedule`: `linear`
-    (constant for 20 of 120 epochs, then in a straight line to 0) or `cosine` (the stages' rate falls to 0 over both
-    phases, the discriminators' over their own). A short joint phase at the end of such a fall moves the stages next to
-    nothing: in the profile `cpu` its steps have 0.02 % of the summed rate (0.003 % with VGG16), so that what is scored
-    there is learned from the distances alone, and no adversarial or consistency term counts.
+    (constant for 20 of 120 epochs, then in a straight line to 0) or `cosine` (every player's rate falls to 0 over
+    each phase, so that a short joint phase still moves the stages).
 
     reading: cosines on both sides in the attention, at least 0 (the authors divide one side by its length); the sums
     of the consistency term are means, as in their code; feature networks see ImageNet's units (theirs [-1, 1]); F sees
@@ -169,15 +167,15 @@ class CSAInpaint(Method):
         stages."""
         s, first = self.settings, self.settings["steps"]["reconstruction"]
 
-        def player(name: str, networks: list[str], loss: Any, before: int = 0, whole: int | None = None) -> Player:
+        def player(name: str, networks: list[str], loss: Any) -> Player:
             linear = linear_to_zero(20 / 120) if loss != self.reconstruction_loss else constant()
             return Player(name, networks, loss, lambda p: torch.optim.Adam(p, s["lr"], tuple(s["betas"])),
-                          schedule=linear if s["schedule"] == "linear" else cosine(before=before, whole=whole))
+                          schedule=linear if s["schedule"] == "linear" else cosine())
 
-        stages, total = ["rough", "refinement"], sum(s["steps"].values())
-        alone = player("stages", stages, self.reconstruction_loss, whole=total)
+        stages = ["rough", "refinement"]
+        alone = player("stages", stages, self.reconstruction_loss)
         judges = player("discriminators", ["discriminator", "feature_discriminator"], self.discriminator_loss)
-        joint = player("stages", stages, self.joint_loss, first, total)
+        joint = player("stages", stages, self.joint_loss)
         phases = [Phase("reconstruction", first, [alone]), Phase("joint", s["steps"]["joint"], [judges, joint])]
         return [phase for phase in phases if phase.steps]
 

@@ -19,7 +19,7 @@ from restore_ml.nn.attention_transfer import AttentionTransfer
 from restore_ml.nn.blending import BLENDS, blended
 from restore_ml.nn.initialisation import he, normal
 from restore_ml.nn.spectral_patch_critic import spectral_patch_critic
-from restore_ml.training.schedules import Schedule, constant, cosine
+from restore_ml.training.schedules import constant, cosine
 
 SLOPE = 0.2
 """Of the leaky ReLU."""
@@ -78,10 +78,8 @@ class PENNet(Method):
 
     `hole`, `valid`, `pyramid`, `adversarial`: the weights of the generator's terms. `compat`: attention as the authors'
     code computes it (see `AttentionTransfer`). `initial`: the generator's first weights, `normal` (N(0, 0.02), the
-    authors') or `he`. `schedule`: `constant`, or `cosine` (both players' rates fall to 0 over all steps). A short phase
-    of both at the end of such a fall moves the generator next to nothing: in the profile `cpu` its steps have 0.05 % of
-    the summed rate (of `gapnet` 0.07 %), so that what is scored there is learned from the pixels alone. `blend`: see
-    `restore_ml.nn.blending`.
+    authors') or `he`. `schedule`: `constant`, or `cosine` (every player's rate falls to 0 over each phase, so
+    that a short phase of both still moves the generator). `blend`: see `restore_ml.nn.blending`.
 
     reading: 330,000 steps at a constant rate (the authors' settings for faces); crops where they resize whole pictures
     to 256; squares are neither turned nor widened, colours are not jittered.
@@ -133,12 +131,10 @@ class PENNet(Method):
         def adam(parameters: Any) -> torch.optim.Optimizer:
             return torch.optim.Adam(parameters, s["lr"], tuple(s["betas"]))
 
-        def falling(before: int) -> Schedule:
-            return cosine(before=before, whole=alone + both) if s["schedule"] == "cosine" else constant()
-
-        judge = Player("discriminator", ["discriminator"], self.discriminator_loss, adam, schedule=falling(alone))
-        first = Player("generator", ["generator"], self.content_loss, adam, schedule=falling(0))
-        second = Player("generator", ["generator"], self.generator_loss, adam, schedule=falling(alone))
+        falling = cosine() if s["schedule"] == "cosine" else constant()
+        judge = Player("discriminator", ["discriminator"], self.discriminator_loss, adam, schedule=falling)
+        first = Player("generator", ["generator"], self.content_loss, adam, schedule=falling)
+        second = Player("generator", ["generator"], self.generator_loss, adam, schedule=falling)
         phases = [Phase("alone", alone, [first]), Phase("adversarial", both, [judge, second])]
         return [phase for phase in phases if phase.steps]
 
