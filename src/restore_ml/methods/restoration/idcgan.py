@@ -81,8 +81,9 @@ class IDCGAN(LearnedRestoration):
     """One network a kind of damage. `mse`, `perceptual`, `adversarial`: weights of the three terms, any of which may be
     0; in the phase `pixel` the squared error stands alone, in `refined` all are there. Errors are of pictures in
     [-1, 1], those of features of the tap `perceptual_tap`. `residual`: what the network gives is added to the damaged
-    picture, and is nothing at first. `schedule`: `constant`, or `cosine` (the generator's rate falls to 0 over both
-    phases).
+    picture, and is nothing at first. Watermarks are cleared as all else, without a mask and with nothing put back.
+    `schedule`: `constant`, or `cosine` (the generator's rate falls to 0 over both
+    phases, so that a short `refined` at its end moves next to nothing).
 
     `eval_norm: picture` restores with the statistics of the picture itself (the authors' test leaves the network in
     training mode, with batches of one), `running` with those of training.
