@@ -120,7 +120,7 @@ def test_cirrus_makes_potential_cloud_and_adds_to_the_probability_over_land() ->
 def hot(values: np.ndarray, name: str = "cloud") -> Scene:
     """A row of the card's pixel at these temperatures (degrees Celsius)."""
     bands = np.broadcast_to(np.array(PIXELS[name][0]), (1, len(values), 6))
-    return Scene.of(np.concatenate([bands, values[None, :, None] / 100], 2), (*SIX, "thermal"))
+    return Scene.of(np.concatenate([bands, (values[None, :, None] + 273.15) / 100], 2), (*SIX, "thermal"))
 
 
 def test_temperatures_by_hand() -> None:
@@ -145,12 +145,45 @@ def test_warm_ground_is_neither_cloud_nor_snow() -> None:
 
 
 def test_very_cold_pixels_are_cloud_whatever_they_reflect() -> None:
-    """Dark clouds in a thermal scene: 35 degrees below T_low, and no less."""
-    for cold, found in ((4.0, True), (6.0, False)):
-        bands = np.concatenate([np.broadcast_to(np.array(FOREST), (30, 30, 6)), np.full((30, 30, 1), 0.40)], 2)
-        bands[10:16, 10:16, 6] = cold / 100
-        one = Scene.of(bands, (*SIX, "thermal"))
+    """Dark clouds in a thermal scene: 35 degrees below T_low, and no less. Their digital numbers, hundredths of a
+    kelvin, go through the task's contract."""
+    for cold, found in ((-16.0, True), (-14.0, False)):
+        one = thermal_patch("forest", "forest", 20.0, cold)
+        bands = np.stack([getattr(one, name) for name in SIX], 2)
+        kelvin = (one.celsius[..., None] + 273.15) / 100
         assert fmask.cloud_mask(one, 0.2, 0.03)[12, 12] == found
+        seen = codes(np.concatenate([bands, kelvin], 2), None, (*SIX, "thermal"))
+        assert (seen[12, 12] == 4) == found and seen[2, 2] == 0 and 0 < kelvin.min() < 6.6
+
+
+def thermal_patch(ground: str, patch: str, warm: float, cold: float) -> Scene:
+    """Ground of the card's pixel with a patch of another one in rows and columns 10 to 15, at these degrees Celsius."""
+    bands = np.concatenate([np.broadcast_to(np.array(PIXELS[ground][0]), (30, 30, 6)), np.full((30, 30, 1), warm)], 2)
+    bands[10:16, 10:16] = (*PIXELS[patch][0], cold)
+    bands[..., 6] = (bands[..., 6] + 273.15) / 100
+    return Scene.of(bands, (*SIX, "thermal"))
+
+
+def test_land_that_is_sure_to_be_cloud_needs_no_first_pass() -> None:
+    """Soil has a variability of 0.4118. In ground of 40 degrees it is (44 - T) / 8 times as likely: 0.99 at 24.77."""
+    for cold, found in ((24.5, True), (25.0, False)):
+        one = thermal_patch("soil", "soil", 40.0, cold)
+        assert not fmask.potential_cloud(one).any() and fmask.cloud_mask(one, 0.2, 0.03)[12, 12] == found
+    # Wet ground is never sure: a dark soil that is water by its indices, as cold.
+    one = thermal_patch("soil", "water", 40.0, 10.0)
+    none = np.zeros((30, 30), bool)
+    assert fmask.water(one)[12, 12] and fmask.probabilities(one, ~fmask.water(one), none)[1][12, 12] > 0.99
+    assert not fmask.cloud_mask(one, 0.2, 0.03)[12, 12]
+
+
+def test_what_stands_for_the_sea_is_water_without_a_veil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under thin cloud water reflects short-wave infrared too; its temperature is none of the clear sea's."""
+    one = thermal_patch("water", "water", 20.0, 26.0)
+    one.swir2[10:16, 10:16] = 0.031
+    asked: list[np.ndarray] = []
+    monkeypatch.setattr(fmask, "temperatures", lambda scene, land, sea: asked.append(sea) or (20.0, 20.0, 20.0))
+    fmask.cloud_mask(one, 0.2, 0.03)
+    assert fmask.water(one).all() and not asked[0][12, 12] and asked[0].sum() == 900 - 36
 
 
 def test_the_threshold_over_land_is_a_percentile_of_clear_land_and_more() -> None:
@@ -204,6 +237,19 @@ def test_hollows_of_the_infrared_are_filled_to_where_they_run_over() -> None:
     # A pit beside what was not measured runs out there.
     bands[5:8, 5:8, 3], bands[6, 8:, 3], bands[5:8, 4] = 0.10, 0.30, 0
     assert not fmask.potential_shadow(Scene.of(bands, SIX), 0.05).any()
+
+
+def test_hollows_run_over_at_the_level_of_dark_clear_land(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 17.5th percentile of the near infrared of what is neither potential cloud nor water."""
+    bands = with_patches(cloud=np.s_[5:15, 5:15], water=np.s_[:, 30:])
+    bands[:, 15:30, 3] = np.linspace(0.30, 0.45, 15)
+    land = np.ones((40, 40), bool)
+    land[5:15, 5:15] = land[:, 30:] = False
+    levels: list[float] = []
+    monkeypatch.setattr(fmask, "potential_shadow",
+                        lambda scene, level: levels.append(level) or np.zeros(scene.nir.shape, bool))
+    codes(bands, 180.0)
+    assert levels == [pytest.approx(np.percentile(bands[..., 3][land], 17.5), abs=1e-6)]
 
 
 def test_a_shadow_is_where_the_ground_is_darkest_away_from_the_sun() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -116,10 +117,23 @@ def test_the_generator_s_terms() -> None:
     assert set(terms) == {"mse", "adversarial", "perceptual@imagenet-89abcdef"}
     assert terms["mse"].item() == pytest.approx(7 * apart, rel=1e-5)
     assert terms["adversarial"].item() == pytest.approx(0.2 * softplus(-score(damaged, cleared)), rel=1e-5)
-    assert terms["perceptual@imagenet-89abcdef"].item() == pytest.approx(3 * apart / GREY**2, rel=1e-4)
+    assert terms["perceptual@imagenet-89abcdef"].item() == pytest.approx(3 * apart, rel=1e-4)
     assert features.seen == 2 * [(("relu2_2",), False)] and pytest.approx(255 * 0.225, rel=1e-3) == GREY
     for term in terms.values():
         assert torch.autograd.grad(term, LIFT, retain_graph=True)[0].abs() > 0
+
+
+def test_the_feature_network_sees_grey_levels_as_small_as_the_authors() -> None:
+    """Squares stand for features: those of x / GREY times GREY are x^2 / GREY."""
+
+    class Squares(Maps):
+        def forward(self, x: Tensor, taps: Iterable[str], normalise: bool = True) -> dict[str, Tensor]:
+            return {tap: value.square() for tap, value in super().forward(x, taps, normalise).items()}
+
+    terms = made(mse=0.0, perceptual=3.0, adversarial=0.0).generator_loss(step_with(SEEN, TRUTH, players(), Squares()))
+    _, cleared, true = by_hand()
+    wanted = 3 * ((cleared.square() - true.square()) / 57.4).square().mean().item()
+    assert terms["perceptual@imagenet-89abcdef"].item() == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize(("settings", "names"), [

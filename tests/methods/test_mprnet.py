@@ -20,6 +20,7 @@ from restore_ml.methods.restoration.mprnet import (
     MPRNet,
     MPRNetRestoration,
     ORSNet,
+    Resized,
     join,
     split,
 )
@@ -217,6 +218,16 @@ def test_the_third_stage_adds_the_second_s_maps_after_each_block() -> None:
             decoded[level])
     torch.testing.assert_close(net(x, encoded, decoded), wanted)
     assert [len(part) for part in net.from_encoder] == [1, 2, 3]  # type: ignore[arg-type]
+
+
+def test_sizes_change_bilinearly_between_the_centres_of_pixels() -> None:
+    """Halves are the means of two by two; twice the size, a quarter of the neighbour is mixed in."""
+    larger, smaller, x = Resized(1, 1, 2), Resized(1, 1, 0.5), draw(1, 1, 4, 4)
+    for layer in (larger, smaller):
+        nn.init.ones_(layer[1].weight)  # type: ignore[arg-type]
+    torch.testing.assert_close(smaller(x), x.view(1, 1, 2, 2, 2, 2).mean((3, 5)))
+    row = torch.tensor([1.0, 5.0]).expand(1, 1, 2, 2)
+    torch.testing.assert_close(larger(row), torch.tensor([1.0, 2.0, 4.0, 5.0]).expand(1, 1, 4, 4))
 
 
 TRUTH, SEEN = draw(2, 3, 16, 16), draw(2, 3, 16, 16, seed=1)

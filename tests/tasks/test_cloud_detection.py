@@ -176,10 +176,10 @@ def test_training_crops_are_turned_in_all_eight_ways():
 
 
 def test_figures_by_hand():
-    """Of a cloud of 600 pixels all is found and 150 beside it; a shadow of 600 is not."""
+    """Of a cloud of 600 pixels 540 are found and 210 beside it, 60 of them shadow; a shadow of 600 is not found."""
     inputs, output, target = example("cloud_detection").sample()
     figures = RULES.measure(inputs, output, target, None)
-    assert figures == pytest.approx({"iou": 600 / 750, "precision": 600 / 750, "recall": 1.0, "shadow_iou": 0.0,
+    assert figures == pytest.approx({"iou": 540 / 810, "precision": 540 / 750, "recall": 0.9, "shadow_iou": 0.0,
                                      "hidden_iou": 600 / 1350})
     assert set(figures) == {metric.name for metric in RULES.metrics}
     half = {"codes": np.where(np.arange(64)[:, None, None] < 20, target["codes"], 0).astype(np.uint8)}

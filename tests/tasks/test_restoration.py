@@ -17,7 +17,7 @@ from restore_ml.degradations.resize import imresize
 from restore_ml.method import Method, Model
 from restore_ml.metrics.fidelity import l1_percent, psnr, ssim
 from restore_ml.metrics.without_truth import grain
-from restore_ml.nn.damage_kinds import LearnsKinds
+from restore_ml.nn.learned_restoration import LearnedRestoration
 from restore_ml.restoring.harness import restore
 from restore_ml.seeds import generator
 from restore_ml.tasks.photos import Asked, Restorer
@@ -204,18 +204,21 @@ def test_a_patch_larger_than_the_size_is_damaged_whole():
 # --- who learns what --------------------------------------------------------------------------------------------------
 
 
-class Learner(LearnsKinds):
+class Learner(LearnedRestoration):
     paper = {"kinds": ["rain"]}
 
 
 def test_who_learned_a_kind_restores_its_cases_and_refuses_the_others():
-    assert Learner({}).unsupported("rain") is None and Learner({}).unsupported("haze") == "trained for rain"
+    assert Learner({}).unsupported("rain") is None and Learner({}).unsupported("haze") == (
+        "learned from rain alone (its setting `kinds`)")
     assert Learner({"kinds": ["noise"]}).unsupported("noise_25") is None
-    assert Learner({"kinds": ["noise_15"]}).unsupported("noise_25") == "trained for noise_15"
-    assert Learner({"kinds": ["haze", "rain", "haze", "blur"]}).unsupported("old_photo") == (
-        "trained for haze, rain and blur")
-    with pytest.raises(UserError, match="'snow' is no kind of damage"):
-        Learner({"kinds": ["snow"]})
+    assert Learner({"kinds": ["noise_15"]}).unsupported("noise_25") == (
+        "learned from noise_15 alone (its setting `kinds`)")
+    assert Learner({"kinds": ["haze", "rain", "blur"]}).unsupported("old_photo") == (
+        "learned from haze, rain, blur alone (its setting `kinds`)")
+    for kinds in (["snow"], ["rain", "snow"], []):
+        with pytest.raises(UserError, match="it must name some of haze, rain"):
+            Learner({"kinds": kinds})
 
 
 def test_pictures_as_they_were_found_are_old_photographs():

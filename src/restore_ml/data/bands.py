@@ -1,6 +1,7 @@
 """Names of a scene's bands: what part of the spectrum each one sees, and how a band is found by that.
 
-Bands are called by their colour (`blue` ... `swir2`) or, as Sentinel-2's files call them, by number (`B2` ... `B12`).
+Bands are called by their colour (`blue` ... `swir2`) or by Sentinel-2's number (`B2` ... `B12`, without the 0 of its
+files' `B02`).
 A scene of four bands that names none has the four that tasks take (`restore_ml.data.domains.scenes`).
 """
 

@@ -32,8 +32,8 @@ COVERS = np.array([[0.04, 0.08, 0.05, 0.42, 0.20, 0.09],   # forest
                    [0.07, 0.07, 0.04, 0.02, 0.01, 0.005],  # water
                    [0.09, 0.13, 0.17, 0.24, 0.28, 0.22],   # dry grass
                    [0.03, 0.06, 0.04, 0.48, 0.22, 0.10]])  # crop
-"""Reflectances of six land covers in the bands `restore_ml.data.bands.LAND`: forest, soil and water as in the method
-card."""
+"""Reflectances of six land covers in the bands `restore_ml.data.bands.LAND`: soil and water as in the method card, and
+forest but for its near infrared, of which the card has 0.45."""
 SOIL, OPEN_WATER = 2, 3
 TOWN, TOWNS = (0.13, 0.15, 0.16, 0.22, 0.23, 0.20), 0.03
 """What streets and dark roofs reflect, and the share of a scene that towns take (none of its water)."""

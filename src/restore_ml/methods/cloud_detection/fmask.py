@@ -28,8 +28,9 @@ SMALLEST = 1e-5
 """Reflectances at or below 0 count as this."""
 LOW, HIGH = 17.5, 82.5
 """Percentiles of clear land (and clear water) that stand for it."""
-CELSIUS = 100
-"""Degrees in a band `thermal`, whose digital numbers are hundredths of a degree, by what is read as its reflectance."""
+KELVIN, FREEZING = 100, 273.15
+"""Kelvin in a band `thermal`, whose digital numbers are hundredths of them, by what is read as its reflectance; and 0
+degrees Celsius. Digital numbers are never negative, and the tops of clouds lie below freezing."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Scene:
         """From H x W x B in any order of bands; what is 0 in all of them was not measured."""
         six = np.maximum(bands_by_colour(bands, names, LAND, "fmask"), SMALLEST)
         more = {name: bands[..., where[0]] for name in ("cirrus", "thermal") if (where := places(names, (name,)))}
-        celsius = CELSIUS * more["thermal"] if "thermal" in more else None
+        celsius = KELVIN * more["thermal"] - FREEZING if "thermal" in more else None
         return cls(**{name: six[..., place] for place, name in enumerate(LAND)}, seen=(bands != 0).any(axis=2),
                    cirrus=more.get("cirrus"), celsius=celsius)
 
@@ -187,8 +188,7 @@ class Fmask(Method):
 
     Settings: `cloud_buffer`, `shadow_buffer` (pixels by which both are grown, 5 and 10 in python-fmask); `probability`
     and `least_land` (see `cloud_mask`); `similarity`, `nearest` and `farthest` (see `shadow_mask`, pixels). A band
-    `thermal` holds hundredths of a degree Celsius as digital numbers. Shadows are looked for where the sun's azimuth is
-    known.
+    `thermal` holds hundredths of a kelvin as digital numbers. Shadows are looked for where the sun's azimuth is known.
 
     reading: neither heights of clouds nor the sun's elevation are known, so that a shadow lies 5 to 40 pixels from its
     cloud; clouds that are sure (land probability above 0.99) are taken where there is a thermal band alone, as

@@ -50,7 +50,8 @@ class DehazeDcp(Method):
 
 
 def dark_channel(image: np.ndarray, side: int) -> np.ndarray:
-    """The least value of all channels within a square of `side` pixels around each pixel: H x W x 3 -> H x W."""
+    """The least value of all channels within a square of `side` pixels around each pixel: H x W x 3 -> H x W. An even
+    square reaches one pixel further up and to the left than down and to the right."""
     return cv2.erode(image.min(axis=2), np.ones((side, side), np.uint8))
 
 

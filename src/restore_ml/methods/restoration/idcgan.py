@@ -27,8 +27,9 @@ from restore_ml.training.schedules import Schedule, constant, cosine
 
 GREY = 57.4
 """255 times the deviation (0.225) by which pictures are divided for the feature networks. The released code gives its
-pictures of [-1, 1] to a network made for grey levels; divided by this they look as small to ours, and its weight of
-the term holds."""
+pictures of [-1, 1] to a network made for grey levels, whose features are in grey levels too. Divided by this the
+pictures look as small to ours, and its features times this are in the same units, so that the weight of the term
+holds: without that the term would be a two-thousandth of the squared error, which is none."""
 
 
 class Generator(nn.Module):
@@ -81,8 +82,9 @@ class IDCGAN(LearnedRestoration):
     """One network a kind of damage. `mse`, `perceptual`, `adversarial`: weights of the three terms, any of which may be
     0; in the phase `pixel` the squared error stands alone, in `refined` all are there. Errors are of pictures in
     [-1, 1], those of features of the tap `perceptual_tap`. `residual`: what the network gives is added to the damaged
-    picture, and is nothing at first. `schedule`: `constant`, or `cosine` (the generator's rate falls to 0 over both
-    phases).
+    picture, and is nothing at first. Watermarks are cleared as all else, without a mask and with nothing put back.
+    `schedule`: `constant`, or `cosine` (the generator's rate falls to 0 over both
+    phases, so that a short `refined` at its end moves next to nothing).
 
     `eval_norm: picture` restores with the statistics of the picture itself (the authors' test leaves the network in
     training mode, with batches of one), `running` with those of training.
@@ -96,8 +98,8 @@ class IDCGAN(LearnedRestoration):
     }
     choices: ClassVar = {"eval_norm": ("picture", "running"), "schedule": ("constant", "cosine")}
     reading = ("2,000 epochs of 700 pictures; crops at the pictures' own size instead of pictures enlarged to 286; "
-               "features of VGG19's layers where the run's network has these; the added maps are those before their "
-               "LeakyReLU, which the released code applies in place; large pictures are restored in "
+               "features of VGG19's layers where the run's network has these, in grey levels; the added maps are those "
+               "before their LeakyReLU, which the released code applies in place; large pictures are restored in "
                "tiles of 512; ours for short trainings: `residual`, the phase `pixel`, the falling rate")
     stored_networks = ("generator",)
     tile = 512
@@ -151,7 +153,7 @@ class IDCGAN(LearnedRestoration):
             terms["adversarial"] = s["adversarial"] * generator_term("bce", judged)
         features, tap = context.slots.get("features"), s["perceptual_tap"]
         if features is not None and s["perceptual"]:
-            seen, wanted = (taps_of(features, picture / GREY, [tap], normalise=False)[tap]
+            seen, wanted = (GREY * taps_of(features, picture / GREY, [tap], normalise=False)[tap]
                             for picture in (cleared, true))
             terms[term_name("perceptual", features)] = s["perceptual"] * F.mse_loss(seen, wanted)
         return terms

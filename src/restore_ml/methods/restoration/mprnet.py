@@ -182,7 +182,8 @@ class MPRNetRestoration(LearnedRestoration):
     32, noise 80, 48 and 32, no edge term and pictures that are clipped before they are compared (`clip`).
 
     With `start: input`, for short trainings, what each stage adds to the input begins as 0. The rate rises in a
-    straight line over `warm_up` steps and falls to `last_lr` in half a cosine.
+    straight line over `warm_up` steps and falls to `last_lr` in half a cosine over all steps (the
+    authors' begins behind the rise: theirs is above this one by at most 3.5 per cent of `lr` for noise, 1.1 for rain).
     """
 
     paper: ClassVar[dict[str, Any]] = {

@@ -45,7 +45,8 @@ def clouded(scene: np.ndarray, names: tuple[str, ...], kind: str, rng: np.random
     """The scene under clouds of a kind (`thick_20_shadow`: thick ones over 20 per cent of it, with their shadows).
 
     A pixel is cloud in the truth wherever any of it was laid there, its half-transparent rim too, and shadow where the
-    shifted cloud lies beside it. Facts: `kind`, `cloud_ratio`, `shadow_ratio`, and the `azimuth` of the sun.
+    shifted cloud lies beside it. A band `cirrus` sees these clouds as its neighbours in the spectrum do, though real
+    ones as low as these are dark there. Facts: `kind`, `cloud_ratio`, `shadow_ratio`, and the `azimuth` of the sun.
     """
     parts = PATTERN.fullmatch(kind)
     if parts is None:

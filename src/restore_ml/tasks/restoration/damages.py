@@ -42,7 +42,8 @@ KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], dense.Pair]] = {
 
 def damage(image: np.ndarray, kind: str, rng: np.random.Generator, scratched: float = 1.0) -> Sample:
     """One sample of a whole picture (H x W x 3 uint8). `scratched`: the share of old photographs that have scratches;
-    these are white, whatever else was done to the picture."""
+    these are white, whatever else was done to the picture. The card's other white holes, irregular ones, are not
+    drawn."""
     height, width = image.shape[:2]
     seen, truth = KINDS[kind](image, rng)
     scratches = np.zeros((height, width, 1), np.uint8)
