@@ -43,6 +43,14 @@ def test_first_weights_belong_to_the_seed_and_touch_no_global_draws() -> None:
     assert torch.equal(state, torch.get_rng_state()) and first.requires_grad
 
 
+def test_a_fresh_network_normalises_by_the_picture_at_hand() -> None:
+    with torch.no_grad():
+        network = fresh(lambda: nn.BatchNorm2d(2), torch.zeros(1), 1)
+    x = 3 + torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    shown = fit(network, x, lambda output: output.square().mean(), 1, steps=1, lr=0.1)
+    torch.testing.assert_close(shown.mean((2, 3)), torch.zeros(1, 2), atol=1e-5, rtol=0)
+
+
 def test_outputs_are_averaged_over_the_steps_or_the_last_is_given() -> None:
     given = torch.zeros(1, 1, 2, 2)
     # Adam's steps down a slope of 1 are its rate each: the outputs are 0, -0.5, -1.

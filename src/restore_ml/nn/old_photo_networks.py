@@ -2,7 +2,7 @@
 partial non-local block, and discriminators at several sizes.
 
 Source: Wan, Zhang, Chen, Zhang, Chen, Liao, Wen, "Bringing old photos back to life", CVPR 2020, and the layers of the
-authors' released code. All but the non-local block begin as N(0, 0.02).
+authors' released code. All weights begin as N(0, 0.02), biases and W of the non-local block as 0.
 """
 
 from __future__ import annotations

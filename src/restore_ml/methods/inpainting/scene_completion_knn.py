@@ -105,8 +105,9 @@ class SceneCompletion(HolesOnly):
     (none named: all).
 
     reading: the filters' widths, the units of all terms, the size 1, at which a donor is larger than the picture by
-    1 / the least of `sizes` (so that every size covers it), the difference in the hole of the cut, the best donor
-    instead of twenty to choose from; a smoothly filled hole when the gist is taken.
+    1 / the least of `sizes` (so that every size covers it), 1 + the distance from the middle (the paper multiplies with
+    the distance alone, which is 0 there), the difference in the hole of the cut, the best donor instead of twenty to
+    choose from; a smoothly filled hole when the gist is taken.
     """
 
     paper: ClassVar[dict[str, Any]] = {
@@ -114,7 +115,8 @@ class SceneCompletion(HolesOnly):
         "sizes": [0.81, 0.9, 1.0], "reach": 1.0, "band": 80, "seam": "cut", "cuts": 200, "donor_side": 768, "cases": [],
     }
     choices: ClassVar = {"seam": ("cut", "ranks", "none"), "mirrored": (True, False)}
-    reading = "filters, units of all terms, what size 1 is, the cut at the hole's rim, the best donor is taken"
+    reading = ("filters, units of all terms, what size 1 is, what distance costs, the cut at the hole's rim, the best "
+               "donor is taken")
 
     def unsupported(self, degradation: str) -> str | None:
         """Holes of any kind."""

@@ -29,7 +29,7 @@ from restore_ml.method import Context, Inputs, Model, NamedParameters, Phase, Pl
 from restore_ml.nn import old_photo_networks as networks
 from restore_ml.nn.learned_restoration import LearnedRestoration
 from restore_ml.nn.old_photo_networks import levelled
-from restore_ml.training.schedules import constant, cosine, linear_to_zero
+from restore_ml.training.schedules import cosine, linear_to_zero
 
 Maps = list[list[Tensor]]
 """What a discriminator of several sizes sees: by size, its maps and last its scores."""
@@ -41,7 +41,8 @@ class OldPhotoVae(LearnedRestoration):
     The loss of the autoencoders has the weights `l1`, `adversarial`, `matching` (features of the discriminator),
     `perceptual` (taps and their weights in `perceptual_taps`) and `kl`; that of the mapping `code`, `mapping_l1` (the
     restored picture's own absolute error) and the middle three. `adversarial: 0.0` leaves all discriminators out,
-    and what is matched. `schedule: cosine` lets every rate fall to 0.
+    and what is matched. `schedule: constant` holds the rates for the first half of an autoencoder's steps and the first
+    0.6 of the mapping's; then they fall to 0 in a straight line. With `cosine` they fall from the start.
 
     Instance normalisation keeps a picture's level and contrast out of the codes, and long trainings learn to guess
     both (`level: coded`). `level: around` takes the level past them: autoencoders have their pictures' own, and a
@@ -64,8 +65,11 @@ class OldPhotoVae(LearnedRestoration):
     reading = ("real old photographs, of which there are none here, are stood in for by a second kind of damage (sepia "
                "and a stronger blur); the absolute error of the paper and the terms on features of the released code "
                "together; batches of 100 in all three trainings, steps from the authors' epochs over 17,125 "
-               "photographs and 5,718 old ones; the discriminators' convolutions have a padding of 1 and no void "
-               "biases; `level: around`, `mapping_l1` and the falling rates for short trainings are ours")
+               "photographs and 5,718 old ones; A sees a batch of either damage, not half a batch, and both "
+               "of the same pictures; one mapping with the rates of that without scratches, where the release trains "
+               "one for each; features of pictures that are normalised as their network was taught, not of [-1, 1]; "
+               "the discriminators' convolutions have a padding of 1 and no void biases; `level: around`, "
+               "`mapping_l1` and `schedule: cosine` for short trainings are ours")
     inputs = ("scratches",)
     derived: ClassVar[Mapping[str, ArraySpec]] = {"real": ArraySpec(PICTURE, 3, size_of="image")}
     stored_networks = ("encoder_a", "mapping", "decoder_b")
@@ -97,15 +101,15 @@ class OldPhotoVae(LearnedRestoration):
         s = self.settings
         falling = s["schedule"] == "cosine"
 
-        def player(name: str, moved: list[str], loss: Any, lr: float, betas: tuple[float, float], late: bool) -> Player:
+        def player(name: str, moved: list[str], loss: Any, lr: float, betas: tuple[float, float], hold: float
+                   ) -> Player:
             def adam(parameters: NamedParameters) -> torch.optim.Optimizer:
                 return torch.optim.Adam(parameters, lr, betas)
 
-            schedule = cosine() if falling else linear_to_zero(0.6) if late else constant()
-            return Player(name, moved, loss, adam, schedule=schedule)
+            return Player(name, moved, loss, adam, schedule=cosine() if falling else linear_to_zero(hold))
 
         def vae(side: str) -> list[Player]:
-            rate: tuple[float, tuple[float, float], bool] = (s["lr"], (0.5, 0.999), False)
+            rate: tuple[float, tuple[float, float], float] = (s["lr"], (0.5, 0.999), 0.5)
             players = [player(f"vae_{side}", [f"encoder_{side}", f"decoder_{side}"], self.vae_loss(side), *rate)]
             if s["adversarial"]:
                 players.append(player(f"judge_{side}", [f"judge_{side}"], self.judge_loss(side), *rate))
@@ -113,10 +117,10 @@ class OldPhotoVae(LearnedRestoration):
                     players.append(player("judge_codes", ["judge_codes"], self.codes_judge_loss, *rate))
             return players
 
-        mapping = [player("mapping", ["mapping"], self.mapping_loss, s["lr"] / 2, (0.0, 0.9), True)]
+        mapping = [player("mapping", ["mapping"], self.mapping_loss, s["lr"] / 2, (0.0, 0.9), 0.6)]
         if s["adversarial"]:
             mapping.append(player("judge_mapping", ["judge_mapping"], self.mapping_judge_loss, 2 * s["lr"], (0.0, 0.9),
-                                  True))
+                                  0.6))
         return [Phase("vae_a", s["steps"]["vae_a"], vae("a")), Phase("vae_b", s["steps"]["vae_b"], vae("b")),
                 Phase("mapping", s["steps"]["mapping"], mapping)]
 
