@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from restore_ml.degradations import masks
 from restore_ml.degradations.irregular_masks import BUCKETS, irregular_bucket
-from restore_ml.degradations.object_masks import object_outline
+from restore_ml.degradations.object_masks import _outline, object_outline
 from restore_ml.seeds import generator
 
 GENERATORS = {
@@ -75,6 +75,33 @@ def test_objects_are_of_every_size_and_place_with_a_smooth_outline():
     assert (opened == drawn).mean() > 0.998, "the outline is dilated by a pixel"
     wide = [np.ptp(np.flatnonzero(each.any(0))) / np.ptp(np.flatnonzero(each.any(1))) for each in drawn]
     assert np.quantile(wide, 0.1) < 0.7 and np.quantile(wide, 0.9) > 1.4
+
+
+def test_an_outline_has_6_to_8_corners_and_passes_each_along_the_line_between_its_neighbours():
+    """The handles of each Bezier curve are found back from its points."""
+    t = np.arange(1, 12)[:, None] / 12
+    inner = np.hstack([3 * t * (1 - t) ** 2, 3 * t ** 2 * (1 - t)])
+    seen = set()
+    for seed in range(40):
+        points = _outline(generator("outline", seed)).reshape(-1, 12, 2)
+        corners, seen = points[:, 0], seen | {len(points)}
+        after, before = np.roll(corners, -1, axis=0), np.roll(corners, 1, axis=0)
+        chords = (after - before) / np.linalg.norm(after - before, axis=1, keepdims=True)
+        away = np.linalg.norm(after - corners, axis=1)
+        radius, turn = np.hypot(*corners.T), np.arctan2(corners[:, 1], corners[:, 0])
+        assert (radius >= 0.2).all() and (radius <= 0.5).all()
+        even = np.arange(len(corners)) * 2 * np.pi / len(corners)
+        assert (np.abs(np.angle(np.exp(1j * (turn - even)))) <= 2 * np.pi / len(corners) / 3 + 1e-9).all()
+        parts = []
+        for number, curve in enumerate(points):
+            ends = (1 - t) ** 3 * corners[number] + t ** 3 * after[number]
+            leaving, arriving = np.linalg.lstsq(inner, curve[1:] - ends, rcond=None)[0]
+            parts += [(leaving - corners[number]) / away[number] @ chords[number],
+                      (after[number] - arriving) / away[number] @ np.roll(chords, -1, axis=0)[number]]
+            np.testing.assert_allclose(leaving - corners[number], parts[-2] * away[number] * chords[number], atol=1e-9)
+        np.testing.assert_allclose(parts, parts[0])
+        assert 0.3 <= parts[0] <= 0.4  # half of a roughness of 0.6 to 0.8
+    assert seen == {6, 7, 8}
 
 
 def test_pictures_without_room_for_an_object_are_refused():

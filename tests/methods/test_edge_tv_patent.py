@@ -16,7 +16,14 @@ from restore_ml.data import shards
 from restore_ml.method import Model
 from restore_ml.methods.inpainting.diffusion_heat import METHOD as HEAT
 from restore_ml.methods.inpainting.edge_connect import METHOD as EDGE_CONNECT
-from restore_ml.methods.inpainting.edge_tv_patent import METHOD, EdgeTvPatent, Verifier, sharpened, verdict
+from restore_ml.methods.inpainting.edge_tv_patent import (
+    METHOD,
+    EdgeTvPatent,
+    Verifier,
+    _blurred,
+    sharpened,
+    verdict,
+)
 from restore_ml.nn.edge_networks import canny, rgb_to_grey
 from restore_ml.tasks.base import Material
 from tests.methods.holes import Fixed, Judge, Maps, context_of, pictures, softplus
@@ -77,6 +84,19 @@ def test_the_pictures_discriminator_sees_the_edges_along_which_was_filled(known:
     wanted = own.colour_loss(context, known)["adversarial"]
     assert torch.equal(judge.seen[2][0], fake)
     assert wanted.item() == pytest.approx(0.1 * softplus(-judge.score(fake)), rel=1e-5)
+
+
+def test_in_the_joint_phase_it_sees_the_guessed_edges_and_they_learn_from_it() -> None:
+    own, context = step()
+    context.networks["edge_judge"] = own.build()["edge_judge"]
+    guessed, made = context.networks["edges"].output, context.networks["colours"].output
+    terms = own.joint_edge_loss(context)
+    judge, hole = context.networks["colour_judge"], middle() > 0
+    shown = torch.cat([made, torch.where(hole, guessed, canny(rgb_to_grey(truth()), 1.0))], 1).detach()
+    assert torch.equal(judge.seen[0][0], shown)
+    assert terms["picture_adversarial"].item() == pytest.approx(0.1 * softplus(-judge.score(shown)), rel=1e-5)
+    gradient, = torch.autograd.grad(terms["picture_adversarial"], guessed)
+    assert gradient[hole].abs().min() > 0 and not gradient[~hole].any()
 
 
 def test_terms_are_edge_connects_and_the_variation_of_the_composed_hole() -> None:
@@ -282,6 +302,20 @@ def test_contours_are_sharpened_in_the_hole_along_edges_alone() -> None:
     row = image[0, 0, 12].double()
     wanted = row[14] - 0.4 * (row[14] - row[13])  # below the bend: the smaller difference is the one to the left
     assert once[14].item() == pytest.approx(wanted.item(), abs=1e-6)
+
+
+def test_contours_along_edges_everywhere_become_as_steep_as_the_card_says() -> None:
+    """The gradient's largest length in the hole, from 0.188 to 0.509 in ten steps."""
+    image, edges, mask = blurred_step()
+    steepest = [np.hypot(*np.gradient(each[0, 0].numpy()))[8:24].max()
+                for each in (image, sharpened(image, torch.ones_like(edges), mask, 10))]
+    assert steepest == pytest.approx([0.188, 0.509], abs=5e-4)
+
+
+def test_bends_are_those_of_the_picture_blurred_by_a_gaussian_of_sigma_1() -> None:
+    picture = pictures(1, 12)
+    wanted = [gaussian_filter(channel.numpy(), 1, mode="nearest") for channel in picture[0]]
+    np.testing.assert_allclose(_blurred(picture)[0].numpy(), wanted, atol=1e-6)
 
 
 def test_rows_are_sharpened_as_columns_are() -> None:

@@ -232,6 +232,13 @@ def test_sizes() -> None:
     assert mnps.sizes(torch.Size((12, 30)), 2) == [(12, 16), (12, 30)]
 
 
+def test_every_pixel_counts_where_a_picture_is_made_smaller() -> None:
+    corner = torch.zeros(1, 1, 8, 8)
+    corner[..., 0, 0] = 1  # two values of the four rows between them would miss it
+    assert mnps.resized(corner, (2, 2))[..., 0, 0] > 0
+    torch.testing.assert_close(mnps.resized(torch.full((1, 1, 8, 8), 0.3), (3, 5)), torch.full((1, 1, 3, 5), 0.3))
+
+
 # --- the content network ----------------------------------------------------------------------------------------------
 
 
@@ -303,8 +310,8 @@ def test_a_picture_without_a_hole_and_one_without_anything_else(features: Featur
 def test_one_iteration_a_step(name: str, kind: type, lr: float) -> None:
     made = METHOD({"optimiser": name, "lr": lr}).optimiser()([torch.zeros(1, requires_grad=True)])
     assert type(made) is kind and made.param_groups[0]["lr"] == lr
-    assert name == "adam" or (made.param_groups[0]["max_iter"], made.param_groups[0]["line_search_fn"]) == (
-        1, "strong_wolfe")
+    assert name == "adam" or [made.param_groups[0][key] for key in ("max_iter", "max_eval", "line_search_fn")] == [
+        1, 20, "strong_wolfe"]
 
 
 def test_the_energy_never_rises_and_what_is_put_in_is_the_known_parts_texture(features: FeatureNet) -> None:
@@ -323,6 +330,14 @@ def test_the_energy_never_rises_and_what_is_put_in_is_the_known_parts_texture(fe
     assert energies == sorted(energies, reverse=True) and energies[-1] < 0.5 * energies[0]
     noise = ((start - stripes) * mask).square().sum().item()
     assert ((made - stripes) * mask).square().sum().item() < 0.8 * noise
+
+
+def test_sums_of_squares_are_not_rounded_in_a_run_of_mixed_precision(features: FeatureNet) -> None:
+    image, mask = holed(32)
+    own, given = METHOD({"scales": 1, "steps": 2, "taps": ["relu1_2"], "texture": 1e-2}), model(features, Content())
+    plain = own.restore(given, {"image": image, "mask": mask}, 1)["image"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(own.restore(given, {"image": image, "mask": mask}, 1)["image"], plain)
 
 
 def test_variation_falls_with_its_weight(features: FeatureNet) -> None:

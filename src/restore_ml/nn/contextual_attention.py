@@ -21,6 +21,9 @@ class ContextualAttention(nn.Module):
     As in the released code, a patch that touches the hole scores 0 and still has its share in the softmax, which is
     taken from it afterwards; what lies beyond the border is 0 and known; a hole is where every second place says so;
     and at the border, where fewer pasted patches overlap, the sum stays smaller.
+
+    reading: every second value is one of an even row and column; the released code's nearest values go from corner to
+    corner, and so lie up to a place further on towards the end.
     """
 
     def attention(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -109,7 +109,8 @@ class GatedConvolution(Method):
     `cosine` (the generator's rate falls to 0, the judge's stays). `blend`: see `restore_ml.nn.blending`.
 
     reading: a million steps, as the code trains until it is stopped; padding is the same on both sides where a layer
-    has a stride.
+    has a stride; the judge begins with torch's weights, not Glorot's, and its two hinge terms are added, where the code
+    takes half of either (Adam makes the same steps).
     """
 
     task = "inpainting"

@@ -83,7 +83,7 @@ class PartialConvolution(Method):
     to what they say (the paper: not so); they need not learn the level of colours that no training picture has. `base`:
     `none`, or `telea`: then the network is not shown the picture with its hole but Telea's filling of it, all of which
     counts as known, with the mask as a fourth channel, and gives the difference from that filling, 0 before the first
-    step (an addition of this project, not the paper's; `centred` does nothing then).
+    step (an addition of this project, not the paper's); `centred` changes nothing then.
 
     reading: VGG19's pool1 to pool3 stand for VGG16's (not with `features: vgg16`); pixel terms in ImageNet-normalised
     units, as in the common reimplementation; 500,000 and 500,000 steps (the paper gives days). Without a feature
