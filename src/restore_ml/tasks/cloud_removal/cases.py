@@ -36,7 +36,7 @@ class CloudRemovalCases(Cases):
 
     task = TASK
     without_truth = (AS_FOUND,)
-    defaults: ClassVar = {"cases": [*USUAL, *(name + ALL_BANDS for name in USUAL)]}
+    defaults: ClassVar = {"cases": [*USUAL, "cloud_20" + ALL_BANDS]}
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Every case must be a degradation that there is."""
