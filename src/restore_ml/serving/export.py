@@ -65,11 +65,11 @@ def export(root: Path, task: str, model: str, target: Path, scale: int | None = 
     Raises `UserError` where the packages are missing, the method is no single pass of a network, or ONNX Runtime does
     not give torch's values.
     """
-    _needs_onnx()
     if target.suffix != ".onnx":
         raise UserError(f"{target} does not end in .onnx; name a file that does.")
     outputs.check_file(target)
     folder, method, loaded = load_for(root, task, model, "fp32")
+    _needs_onnx()
     run = run_name(folder)
     photos = of_task(task)
     if scale is not None and not photos.enlarges:

@@ -33,7 +33,8 @@ def test_a_unit_is_a_run_and_comes_after_what_it_needs(params):
         f"graph/super_resolution/dvc.yaml:{stage}@vdsr" for stage in ("train", "restore", "score"))
     assert found["inpainting/partial_conv"].after == {"validate inpainting", "representation/features"}
     table = found["compare inpainting"]
-    assert table.table and not table.after and table.following == {run.key for run in params.runs_of("inpainting")}
+    assert table.table and not table.after and table.following == {
+        run.key for run in (*params.runs.values(), *params.elsewhere.values()) if run.task == "inpainting"}
     assert "compare representation" not in found
 
 
