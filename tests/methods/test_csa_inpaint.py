@@ -343,6 +343,8 @@ def test_the_studys_further_terms() -> None:
     assert np.mean(after) > np.mean(likeness)
     assert terms[f"perceptual{SOURCE}"].item() == pytest.approx(
         4 * ((picture - (truth + 1) / 2) ** 2).mean().item(), rel=1e-5)
+    gradient, = torch.autograd.grad(terms[f"perceptual{SOURCE}"], context.networks["refinement"].picture)
+    torch.testing.assert_close(gradient, 4 * (picture - (truth + 1) / 2) / picture.numel())
     assert set(METHOD(SMALL).joint_loss(context)) == set(terms) - {"ssim", f"perceptual{SOURCE}"}
 
 

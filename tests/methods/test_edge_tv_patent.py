@@ -209,6 +209,8 @@ def test_a_verdict_is_the_sigmoid_of_the_mean_score_and_small_pictures_are_conti
         assert score.numel() > 1
         assert verdict(judge, shown) == pytest.approx(1 / (1 + np.exp(-score.mean().item())), rel=1e-5)
         assert np.isfinite(verdict(judge, shown[..., :9, :12]))
+        spread: Any = lambda _: torch.tensor([4.0, -4.0, 6.0])  # noqa: E731  whose sigmoids have another mean
+        assert verdict(spread, shown) == pytest.approx(1 / (1 + np.exp(-2)))
     slope = Slope([1.0])
     verdict(slope, torch.arange(6.0).view(1, 1, 2, 3))
     assert slope.seen[0].shape == (1, 1, 32, 32) and slope.seen[0][0, 0, 20].tolist() == [3, 4] + [5] * 30

@@ -99,10 +99,10 @@ def test_scaling_all_bands_changes_no_ratio() -> None:
 
 def test_reflectances_at_0_count_as_a_hundred_thousandth_and_all_0_as_nothing() -> None:
     bands = np.broadcast_to(np.array(FOREST), (2, 3, 6)).copy()
-    bands[0, 0], bands[1, 1, 3] = 0, -0.2
+    bands[0, 0], bands[1, 1, 3], bands[0, 2, 0] = 0, -0.2, 0
     one = Scene.of(bands, SIX)
     assert one.nir[1, 1] == one.blue[0, 0] == 1e-5 and np.isfinite(one.ndvi).all()
-    assert one.seen.sum() == 5 and not one.seen[0, 0]
+    assert one.seen.sum() == 5 and not one.seen[0, 0] and one.seen[0, 2]  # a band at 0 alone was measured
 
 
 def test_cirrus_makes_potential_cloud_and_adds_to_the_probability_over_land() -> None:
@@ -196,6 +196,9 @@ def test_the_threshold_over_land_is_a_percentile_of_clear_land_and_more() -> Non
     assert fmask.cloud_mask(one, 0.29, 0.03)[6, 6] and not fmask.cloud_mask(one, 0.31, 0.03)[6, 6]
     # Clear land is 384 of 400 pixels.
     assert fmask.cloud_mask(one, 0.70, 0.97)[6, 6] and not fmask.cloud_mask(one, 0.70, 0.95)[6, 6]
+    bands[:, 10:] = FOREST  # half of the land has 0.1765: the high percentile is still the soil's
+    two = Scene.of(bands, SIX)
+    assert fmask.cloud_mask(two, 0.29, 0.03)[6, 6] and not fmask.cloud_mask(two, 0.35, 0.03)[6, 6]
 
 
 def test_over_water_cloud_is_bright_in_the_short_wave_infrared() -> None:
@@ -271,6 +274,8 @@ def test_clumps_have_shadows_of_their_own_and_what_lies_under_clouds_or_outside_
     cloud[50:54, 40:44] = True
     dark[20:24, 10:14], dark[24:26, 14:16], dark[30:34, 40:44] = True, True, True
     assert np.array_equal(fmask.shadow_mask(cloud, dark, 180.0, range(5, 41), 0.3), dark)
+    dark[24:26, 14:16] = False  # four fifths of the clump fall on dark ground, and the whole of it has its shadow there
+    assert fmask.shadow_mask(cloud, dark, 180.0, range(10, 11), 0.3)[24:26, 14:16].all()
     low, away = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
     low[8:14, 5:9], away[:2, 5:9] = True, True  # 12 rows up, two of its six rows are in the scene
     assert np.array_equal(fmask.shadow_mask(low, away, 180.0, range(12, 13), 0.9), away)
@@ -295,7 +300,7 @@ def test_codes_of_a_scene_and_which_of_them_wins() -> None:
     assert codes(bands, 180.0)[58, 58] == 255
     grown = codes(bands, 180.0, cloud_buffer=3, shadow_buffer=2)
     assert (grown[28:44, 25] == 4).all() and grown[26, 25] == 0 and grown[23, 25] == 2 and grown[24, 25] == 0
-    assert (codes(bands, 180.0, cloud_buffer=10) == 4)[25, 25]  # cloud wins over its shadow
+    assert found[20, 25] == 2 and codes(bands, 180.0, cloud_buffer=12)[20, 25] == 4  # cloud wins over its shadow
 
 
 def test_buffers_are_discs() -> None:

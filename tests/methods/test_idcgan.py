@@ -46,7 +46,7 @@ def test_the_layers_one_after_the_other() -> None:
 
 def test_which_maps_are_added() -> None:
     """What the second and the fourth convolution gave, before the next one's LeakyReLU: counted on a network whose
-    blocks add powers of ten."""
+    blocks add powers of ten, and whose third block on the way back doubles."""
     net = Generator(2)
 
     class Plus(nn.Module):
@@ -60,10 +60,12 @@ def test_which_maps_are_added() -> None:
     net.first = Plus(0.0)  # type: ignore[assignment]
     net.down = nn.ModuleList(Plus(10.0**power) for power in range(5))
     net.up = nn.ModuleList(Plus(0.0) for _ in range(5))
+    net.up[2] = Calls(lambda x: 2 * x)
     seen: list[Tensor] = []
     net.last = nn.Sequential(Calls(lambda x: seen.append(x) or x))  # type: ignore[func-returns-value]
     net(torch.zeros(1, 2, 3, 3))
-    assert seen[0].unique().tolist() == [11_111 + 111 + 1]  # all five, convolutions 2 to 4, convolution 2
+    # all five and convolutions 2 to 4 before the third block, convolution 2 alone behind it
+    assert seen[0].unique().tolist() == [2 * (11_111 + 111) + 1]
 
 
 def test_the_field_and_a_grey_start() -> None:
