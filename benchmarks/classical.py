@@ -4,7 +4,8 @@
 
 The plain ways: scikit-learn's orthogonal_mp_gram, K-SVD with all singular pairs of each atom, DAISY of scikit-image,
 anchors' neighbours by distance and sort, windows one by one, the bilateral filter pixel by pixel, exemplars of a hole
-by differences, one patch at a time. One thread; the least of the rounds counts. Prints a table.
+by differences, one patch at a time, PatchMatch patch by patch. One thread; the least of the rounds counts. Prints a
+table.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
+import cv2
 import numpy as np
 import torch
 from metrics import fastest
@@ -30,6 +32,7 @@ from restore_ml.methods.cloud_removal import rs_jnr
 from restore_ml.methods.cloud_removal.rs_aplus import projections
 from restore_ml.methods.inpainting.criminisi import Exemplars, criminisi
 from restore_ml.methods.inpainting.efros_leung import Windows, efros_leung
+from restore_ml.methods.inpainting.patchmatch_fill import LEAST, Matches, PatchMatchFill, patchmatch_fill
 from restore_ml.nn import sparse_coding
 from restore_ml.nn.bilateral import joint_bilateral
 from restore_ml.nn.daisy_features import daisy
@@ -102,6 +105,32 @@ def window_errors(windows: Windows, patches: np.ndarray, seen: np.ndarray) -> tu
                      for patch, weight in zip(patches, weights, strict=True)]), weights.sum((1, 2))
 
 
+def attempted(matches: Matches, y: np.ndarray, x: np.ndarray, fits: np.ndarray) -> None:
+    """One patch after the other compared with the match that it is offered."""
+    height, width = matches.whole.shape
+    for number, (row, column, fit) in enumerate(zip(y.tolist(), x.tolist(), fits.tolist(), strict=True)):
+        if fit and 0 <= row < height and 0 <= column < width and matches.whole[row, column]:
+            distance = ((matches.wanted[number] - matches.rows[row, column]) ** 2).sum()
+            if distance < matches.distance[number]:
+                matches.to_y[number], matches.to_x[number], matches.distance[number] = row, column, distance
+
+
+def voted(matches: Matches, missing: np.ndarray, gamma: float) -> np.ndarray:
+    """The votes for the missing pixels, one patch after the other."""
+    spread = max(float(np.percentile(matches.distance, 75)), 1.0)
+    depth = cv2.distanceTransform(missing.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    total, sums, radius = np.zeros(missing.shape), np.zeros(matches.values.shape), matches.side // 2
+    for y, x, to_y, to_x, distance in zip(matches.y, matches.x, matches.to_y, matches.to_x, matches.distance,
+                                          strict=True):
+        weight = max(math.exp(-float(distance) / (2 * spread)), LEAST) * gamma ** -float(depth[y, x])
+        over, shown = (np.s_[row - radius:row + radius + 1, column - radius:column + radius + 1]
+                       for row, column in ((y, x), (to_y, to_x)))
+        total[over] += weight
+        sums[over] += weight * matches.values[shown]
+    mean = np.rint(sums / np.where(missing, total, 1)[..., None])
+    return np.where(missing[..., None], mean, matches.values).astype(np.uint8)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -142,6 +171,13 @@ def main() -> None:
         with patch.object(Exemplars, "nearest", compared):
             return copied()
 
+    def matched() -> np.ndarray:
+        return patchmatch_fill(colour, hole, PatchMatchFill.paper, generator("fill")).astype(np.int16)
+
+    def plain_matched() -> np.ndarray:
+        with patch.object(Matches, "attempt", attempted), patch.object(Matches, "vote", voted):
+            return matched()
+
     def tensor(picture: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(picture)[None, None]
 
@@ -165,7 +201,8 @@ def main() -> None:
             lambda: by_pixel(noise, grey, 10, 5.0, 0.05),
             lambda: np.asarray(joint_bilateral(tensor(noise), tensor(grey), 10, 5.0, 0.05)[0, 0])),
         "Criminisi, a hole of 24 x 24": (plain_copied, copied),
-        "Efros and Leung, a hole of 24 x 24, 1000 windows": (plain_sampled, sampled)}
+        "Efros and Leung, a hole of 24 x 24, 1000 windows": (plain_sampled, sampled),
+        "PatchMatch, a hole of 24 x 24": (plain_matched, matched)}
     print("| work | plain way, s | ours, s | ratio | largest difference |\n|---|---|---|---|---|")
     for name, pair in ways.items():
         (slow, expected), (fast, found) = fastest(options.rounds, *pair)

@@ -228,4 +228,4 @@ def test_whose_statistics_normalise() -> None:
 
 def test_it_restores_what_it_learned_from() -> None:
     assert made(kinds=["haze"]).unsupported("haze") is None
-    assert made().unsupported("haze") == "learned from rain alone (its setting `kinds`)"
+    assert made().unsupported("haze") == "learned from rain alone (its setting kinds)"

@@ -464,4 +464,4 @@ def test_real_photographs_are_blurred_and_sepia() -> None:
 
 def test_it_restores_old_photographs_alone() -> None:
     assert made().unsupported("old_photo") is None and made().unsupported("as_found") is None
-    assert made().unsupported("rain") == "learned from old_photo alone (its setting `kinds`)"
+    assert made().unsupported("rain") == "learned from old_photo alone (its setting kinds)"

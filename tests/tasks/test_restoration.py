@@ -210,12 +210,12 @@ class Learner(LearnedRestoration):
 
 def test_who_learned_a_kind_restores_its_cases_and_refuses_the_others():
     assert Learner({}).unsupported("rain") is None and Learner({}).unsupported("haze") == (
-        "learned from rain alone (its setting `kinds`)")
+        "learned from rain alone (its setting kinds)")
     assert Learner({"kinds": ["noise"]}).unsupported("noise_25") is None
     assert Learner({"kinds": ["noise_15"]}).unsupported("noise_25") == (
-        "learned from noise_15 alone (its setting `kinds`)")
+        "learned from noise_15 alone (its setting kinds)")
     assert Learner({"kinds": ["haze", "rain", "blur"]}).unsupported("old_photo") == (
-        "learned from haze, rain, blur alone (its setting `kinds`)")
+        "learned from haze, rain, blur alone (its setting kinds)")
     for kinds in (["snow"], ["rain", "snow"], []):
         with pytest.raises(UserError, match="it must name some of haze, rain"):
             Learner({"kinds": kinds})

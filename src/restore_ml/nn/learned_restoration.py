@@ -23,4 +23,4 @@ class LearnedRestoration(Method):
     def unsupported(self, degradation: str) -> str | None:
         """What it has not learned from."""
         kinds = self.settings["kinds"]
-        return None if covered(degradation, kinds) else f"learned from {', '.join(kinds)} alone (its setting `kinds`)"
+        return None if covered(degradation, kinds) else f"learned from {', '.join(kinds)} alone (its setting kinds)"

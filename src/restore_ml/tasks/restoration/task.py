@@ -17,9 +17,7 @@ import numpy as np
 from restore_ml.arrays import ArraySpec
 from restore_ml.kinds import MASK, PICTURE
 from restore_ml.tasks.base import Task
-
-SHORTEST_SIDE = 32
-"""Pixels; the least that is accepted with `size` 0."""
+from restore_ml.tasks.inpainting.task import TASK as INPAINTING
 
 
 class Restoration(Task):
@@ -32,12 +30,8 @@ class Restoration(Task):
     defaults: ClassVar = {"size": 128}
 
     def accepts(self, picture: np.ndarray, settings: Mapping[str, Any]) -> str | None:
-        """Refuses pictures whose shorter side is below `size` (nothing is tested or trained on enlarged pixels) and
-        those that are neither grey nor RGB."""
-        if picture.shape[2] not in (1, 3):
-            return f"{picture.shape[2]} channels"
-        least = self.resolve(settings)["size"] or SHORTEST_SIDE
-        return f"the shorter side is below {least} pixels" if min(picture.shape[:2]) < least else None
+        """Takes the pictures that inpainting takes."""
+        return INPAINTING.accepts(picture, {"size": self.resolve(settings)["size"]})
 
 
 TASK = Restoration()
