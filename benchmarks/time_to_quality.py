@@ -161,7 +161,8 @@ def main() -> None:
         trained = fit_networks(Job(method, options.method, options.seed, sampler, place, kind,
                                    checkpoint_seconds=options.seconds, progress=watch))
         if options.save:
-            save_file(trained.average.networks["net"].state_dict(), options.save)
+            state = trained.average.networks["net"].state_dict()
+            save_file({name: value.contiguous() for name, value in state.items()}, options.save)
         finish(scores, Model({"net": trained.average.networks["net"].eval()}), watch.seconds(), trained.done)
 
 
