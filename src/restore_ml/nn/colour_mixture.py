@@ -67,7 +67,7 @@ def mixture_loss(mixture: Mixture, z: Tensor) -> Tensor:
 def likely_mean(mixture: Mixture, number: int) -> Tensor:
     """The mean of the component that is the `number`-th most likely of each picture (0: the most likely), N x latent;
     the first of equals comes first."""
-    order = mixture.logits.argsort(1, descending=True, stable=True)
+    order = mixture.logits.argsort(dim=1, descending=True, stable=True)
     return mixture.means[torch.arange(len(order), device=order.device), order[:, number]]
 
 
