@@ -34,8 +34,8 @@ from restore_ml.tasks.base import Material
 
 
 class DivVaeMdn(Method):
-    """First the autoencoder learns the colours of a picture as a code z, told the grey picture; then the mixture density
-    network learns, from features of the grey picture alone, where the code lies. The features are those of a
+    """First the autoencoder learns the colours of a picture as a code z, told the grey picture; then the mixture
+    density network learns, from features of the grey picture alone, where the code lies. The features are those of a
     `colorful_colorization` run in the slot `parts`, whose 8 x width is `feature_channels`.
 
     Lightness is the grey, as in the release. The networks see the whole picture at 64 x 64, the features at
@@ -62,8 +62,8 @@ class DivVaeMdn(Method):
         "lr": 1e-4, "mdn_optimiser": "sgd", "mdn_lr": 1e-5,
     }
     choices: ClassVar = {"start": ("small", "he"), "sampling": ("means", "mixture"), "mdn_optimiser": ("sgd", "adam")}
-    reading = ("the autoencoder's learning rate, one batch size, class frequencies of the training pictures; squares of "
-               "pictures in training")
+    reading = ("the autoencoder's learning rate, one batch size, class frequencies of the training pictures; squares "
+               "of pictures in training")
     stored_networks = ("grey", "decoder", "mixture")
     restoring_slots = ("parts",)
 
