@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from restore_ml.base.errors import SettingError
+from restore_ml.base.errors import SettingError, UserError
 from restore_ml.method import Context, Model
 from restore_ml.methods.colorization.colorful_colorization import ColorfulNet
 from restore_ml.methods.colorization.div_vae_mdn import DivVaeMdn
@@ -112,6 +112,9 @@ def test_the_features_are_taken_at_a_size_of_their_own() -> None:
     method, [lightness] = made(feature_side=64), [50 * draw(1, 1, 40, 48)]
     assert method.features(slot(), lightness).shape == (1, 16, 8, 8)
     assert made().features(slot(), lightness).shape == (1, 16, 4, 4)
+    for nothing in ({}, {"parts": (None, Model({"generator": nn.Identity()}))}):
+        with pytest.raises(UserError, match="holds no run of colorful_colorization; name one"):
+            made().features(nothing, lightness)
 
 
 def test_phases_players_and_optimisers() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
 from restore_ml.nn.ab_classes import classes_of_histogram
 from restore_ml.nn.colour_mixture import Mixture, MixtureNet, conv7_3, drawn_from, likely_mean, mixture_loss
@@ -131,11 +132,14 @@ class DivVaeMdn(Method):
         return at_side(context.target["ab"]) / AB_SCALE
 
     def features(self, slots: Any, lightness: Tensor) -> Tensor:
-        """conv7_3 of the run in the slot."""
-        _, other = slots["parts"]
+        """conv7_3 of the run in the slot; `UserError` where that has none."""
+        _, other = slots.get("parts", (None, None))
+        colorizer = None if other is None else other.networks.get("colorizer")
+        if colorizer is None:
+            raise UserError("The slot parts of div_vae_mdn holds no run of colorful_colorization; name one, such as "
+                            "colorization/colorful_colorization.")
         side = self.settings["feature_side"]
-        return conv7_3(other.networks["colorizer"].trunk, at_side(lightness, (side, side)),
-                       self.settings["feature_channels"])
+        return conv7_3(colorizer.trunk, at_side(lightness, (side, side)), self.settings["feature_channels"])
 
     def code(self, mixture: Mixture, number: int, seed: int) -> Tensor:
         """z of a result: of the first ones the components' means, of the others a draw."""
