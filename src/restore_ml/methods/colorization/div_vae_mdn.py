@@ -33,6 +33,9 @@ from restore_ml.nn.initialisation import he
 from restore_ml.nn.several_results import several
 from restore_ml.tasks.base import Material
 
+PALE = 0.1
+"""With `start: he`, the first gain of the decoder's last normalisation."""
+
 
 class DivVaeMdn(Method):
     """First the autoencoder learns the colours of a picture as a code z, told the grey picture; then the mixture
@@ -45,7 +48,8 @@ class DivVaeMdn(Method):
     `sampling: means` gives the means of the components, the most likely first, and after the last of them draws from
     the mixture; `mixture` gives draws alone. `kl` rises in a straight line over the first phase to its value. `mix` 0
     weights a pixel by the inverse frequency of its colour's class, as the release does (above it, frequencies are
-    joined to equal ones). `start: small` are the release's first weights, `he` He's.
+    joined to equal ones). `start: small` are the release's first weights, `he` He's, with colours that begin pale (the
+    last normalisation would spread them over all there are).
 
     reading: the learning rate of the autoencoder (the release's script has 1e-6 by default, with which it does not
     move); both phases have one batch size (the release trains the mixture picture by picture); frequencies are those of
@@ -80,11 +84,14 @@ class DivVaeMdn(Method):
         """The autoencoder's three networks and the mixture's."""
         s = self.settings
         sizes = s["width"], s["latent"], s["momentum"]
-        networks = {"encoder": ColourEncoder(*sizes), "grey": GreyEncoder(*sizes), "decoder": ColourDecoder(*sizes),
+        decoder = ColourDecoder(*sizes)
+        networks = {"encoder": ColourEncoder(*sizes), "grey": GreyEncoder(*sizes), "decoder": decoder,
                     "mixture": MixtureNet(s["feature_channels"], s["feature_side"] // 8, tuple(s["mixture_widths"]),
                                           s["hidden"], s["latent"], s["components"], s["momentum"])}
         for network in networks.values():
             (small_start if s["start"] == "small" else he)(network)
+        if s["start"] == "he":
+            nn.init.constant_(decoder.last[1].weight, PALE)
         return networks
 
     def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
