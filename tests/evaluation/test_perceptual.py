@@ -14,7 +14,7 @@ from restore_ml.data.ledger import Ledger
 from restore_ml.evaluation import perceptual
 from restore_ml.evaluation.comparison import compare
 from restore_ml.evaluation.perceptual import CASES, LOADED, WEIGHTS, Distances, asked, load
-from restore_ml.evaluation.scoring import score
+from restore_ml.evaluation.scoring import _measure, _Once, score
 from restore_ml.evaluation.tables import console_table
 from restore_ml.metrics.perceptual import PUBLISHED
 from restore_ml.nn import foreign_weights
@@ -24,6 +24,7 @@ from restore_ml.tasks.protocol import protocol
 from tests.evaluation import made
 from tests.metrics.test_lpips import UNIFORM, pictures
 from tests.runs.test_fingerprints import params
+from tests.tasks.examples import colorization
 
 
 class Counted:
@@ -90,6 +91,29 @@ def test_one_thread_measures_whatever_the_process_has() -> None:
     finally:
         torch.set_num_threads(1)
     assert counted.threads == {1}
+
+
+def test_results_of_one_picture_are_compared_in_pairs() -> None:
+    alex, other = Counted(), Counted()
+    distances = Distances({"lpips_alex": alex, "b": other}, {"lpips_alex": "photos/x2"})
+    drawn = [flat(level) for level in (0, 1, 5)]
+    assert distances.between("photos/x2", drawn) == {"lpips_pairs": (1 + 5 + 4) / 3}
+    assert alex.asked == [0, 1, 5] and other.asked == []  # the features of each once
+    assert distances.between("photos/x3", drawn) == {} == distances.between("photos/x2", drawn[:1])
+    assert distances.between("photos/x2", [flat(1, 31), flat(2, 31)]) == {}
+    assert Distances({"b": other}).between("photos/x2", drawn) == {}
+
+
+def test_a_run_that_samples_is_scored_by_its_pairs_too() -> None:
+    rules = protocol("colorization")
+    inputs, wrong, target = colorization.sample()
+    output = {"ab": wrong["ab"], "drawn": np.concatenate([wrong["ab"]] + [target["ab"]] * 7, 2)}
+    context = _Once(lambda: rules.context([target]))
+    distances = Distances({"lpips_alex": UNIFORM}, {"lpips_alex": "photos/lab_grey"})
+    values = _measure(rules, "photos/lab_grey", True, inputs, output, target, context, distances)
+    assert values["lpips_pairs"] == pytest.approx(values["lpips_alex"] * 7 / 28)  # 7 of the 28 pairs differ
+    assert "lpips_pairs" not in _measure(rules, "photos/lab_grey", True, inputs, wrong, target, context, distances)
+    assert "lpips_pairs" not in _measure(rules, "own/lab_grey", True, inputs, output, target, context, distances)
 
 
 def test_pictures_too_small_or_too_large_have_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from restore_ml import registry
 from restore_ml.base.errors import UserError
+from restore_ml.degradations.colour import to_rgb8
 from restore_ml.evaluation.scoring import check
 from restore_ml.tasks.panels import panel
 from restore_ml.tasks.protocol import protocol
@@ -78,6 +79,35 @@ def test_colorization_keeps_lightness_and_scores_rgb_methods_twice() -> None:
     dark = (target["rgb"] * 0.8).astype(np.uint8)
     both = rules.measure(inputs, {"ab": target["ab"], "rgb": dark}, target, context)
     assert both["raw_psnr_rgb"] < 30 < both["psnr_rgb"]
+
+
+def test_colorizations_that_sample_are_scored_by_their_first_result_and_by_all_of_them() -> None:
+    rules = protocol("colorization")
+    inputs, wrong, target = example("colorization").sample()
+    context = rules.context([target])
+    offsets = np.array([4.0, 3.0, -3.0, 0.0, 0.0, 2.0, 2.0, 4.0], np.float32)
+    results = [target["ab"] + np.float32([offset, 0]) for offset in offsets]
+    output = {"ab": results[0], "drawn": np.concatenate(results, 2)}
+    check("colorization", output, inputs, target)
+    values = rules.measure(inputs, output, target, context)
+    assert values["rmse_ab"] == pytest.approx(4, abs=1e-4)
+    assert values["eob_8"] == pytest.approx(0, abs=1e-4)
+    assert values["var_8"] == pytest.approx(offsets.var() / 2, abs=1e-3)  # b does not vary
+    apart = [{**output, "drawn": np.concatenate([first, *results[1:]], 2)} for first in (wrong["ab"], results[1])]
+    for other in apart:
+        with pytest.raises(ValueError, match="the first of the drawn results is not the output 'ab'"):
+            rules.measure(inputs, other, target, context)
+    with pytest.raises(ValueError, match="it has 14 channels, not 16"):
+        check("colorization", {**output, "drawn": output["drawn"][..., :14]}, inputs, target)
+    one = rules.measure(inputs, {"ab": wrong["ab"]}, target, context)
+    assert not {"eob_8", "var_8", "lpips_pairs"} & set(one) and rules.drawn(inputs, wrong) == []
+    seen = [to_rgb8(inputs["L"], ab) for ab in results]
+    assert len(rules.drawn(inputs, output)) == 8
+    assert all(np.array_equal(*pair) for pair in zip(rules.drawn(inputs, output), seen, strict=True))
+    shown = rules.show(inputs, output, target)["output"]
+    assert np.array_equal(shown.still, seen[0])
+    assert all(np.array_equal(*pair) for pair in zip(shown.others, seen[1:3], strict=True))
+    assert not {"eob_8", "var_8", "lpips_pairs"} & {metric.name for metric in protocol("guided_colorization").metrics}
 
 
 def test_a_watermark_is_shown_as_observed_and_a_hole_in_grey() -> None:

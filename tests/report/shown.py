@@ -66,6 +66,13 @@ def style(_: Any, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict
     return shown if output is None else {**shown, "output": output["sr"][..., ::-1]}
 
 
+def several(_: Any, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
+    """Three results of one picture."""
+    shown: dict[str, Any] = {"input": target["hr"][..., [0, 0, 0]], "truth": target["hr"]}
+    return shown if output is None else {**shown, "output": Panel(
+        output["sr"], others=[255 - output["sr"], output["sr"][:, ::-1]])}
+
+
 def hints(_: Any, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
     """Hints drawn on the grey picture."""
     grey = target["hr"].mean(axis=2, keepdims=True).astype(np.uint8)
@@ -79,7 +86,7 @@ def hints(_: Any, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict
 
 
 SHOWS: dict[str, Show] = {show.__name__: show for show in (clips, segmentation, detection, classification, contrasts,
-                                                         style, hints)}
+                                                         style, hints, several)}
 
 
 def main(folder: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from restore_ml.kinds import PALETTE
 from restore_ml.report import gallery
 from restore_ml.report.gallery import Files, build, link
+from restore_ml.report.pairs import pairs
 from restore_ml.report.pictures import first_outputs
 from restore_ml.tasks.panels import MOST_FRAMES, Panel, boxed, colours, dotted, enlarged, hinted, outlined, panel
 from restore_ml.tasks.super_resolution.evaluation import SuperResolution
@@ -70,6 +71,20 @@ def test_a_class_comes_with_its_probabilities(project: Path, tmp_path: Path, mon
                                            ["car", 0.05, False], ["stairs", 0.027, False], ["crosswalk", 0.003, True]]
     assert tile(pictures[0])["caption"] == "bicycle" and "frames" not in tile(pictures[0])
     assert '"pictures":[' not in blind  # nobody takes a word for a picture
+
+
+def test_several_results_lie_beside_the_first(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, blind = built(project, tmp_path, "several", monkeypatch)
+    seen = tile(pictures[0])
+    first, second, third = (read(tmp_path, ref).astype(int) for ref in (seen["picture"], *seen["others"]))
+    assert np.array_equal(second, 255 - first) and np.array_equal(third, first[:, ::-1])
+    assert seen["picture"].rstrip("+") in blind and not any(ref.rstrip("+") in blind for ref in seen["others"])
+    data = Page(tmp_path / f"{TASK}.html").data
+    run = data["runs"][seen["run"]]
+    shots = pairs(data)["cases"][0]["pictures"][0]["shots"]
+    assert [shot[0] for shot in shots if shot[0].startswith(run)] == [run, f"{run} (2)", f"{run} (3)"]
+    names = [name for name, _ in first_outputs(project, TASK, run, 1)]
+    assert names[1:] == [f"{names[0]}_drawn2", f"{names[0]}_drawn3"]
 
 
 @pytest.mark.parametrize(("kind", "given", "blind"), [

@@ -8,6 +8,8 @@ WITHOUT_GRADIENT: dict[tuple[str, str], str] = {
         "the hinge's margin holds all first scores, and there true and filled pictures move it by as much either way",
     ("gapnet", r"discriminator\.8\.bias"):
         "the hinge's margin holds all first scores, and there true and filled pictures move it by as much either way",
+    ("udc_gan", r"critic\.(hidden|score)\.bias"):
+        "what lies behind the last ReLU shifts the scores of true and made pictures alike, and their difference counts",
 }
 """(run, regular expression for `network.parameter`): parameters that one step of every phase does not reach."""
 

@@ -6,8 +6,11 @@ their columns are absent, and nothing else changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol
 
 from restore_ml.base.errors import UserError
@@ -16,6 +19,7 @@ from restore_ml.data.ledger import Ledger
 from restore_ml.metrics.dists import load_dists
 from restore_ml.metrics.fidelity import Array
 from restore_ml.metrics.lpips import LEAST, load_lpips
+from restore_ml.metrics.perceptual import PAIRS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +33,8 @@ WEIGHTS = {"lpips_alex": ("alexnet", "lpips_alex"), "lpips_vgg": ("vgg16", "lpip
 """Of each distance, by their names in `restore_ml.nn.foreign_weights`."""
 LOADED: dict[str, Callable[[], Distance]] = {
     "lpips_alex": lambda: load_lpips("alex"), "lpips_vgg": lambda: load_lpips("vgg"), "dists": load_dists}
+PAIRED = "lpips_alex"
+"""The distance of which the column `PAIRS` is made."""
 MOST = 1 << 20
 """Pixels of a picture beyond which none is measured: VGG16's maps of as many take 0.5 GB."""
 KEPT, LARGEST = 64, 4 << 20
@@ -43,6 +49,23 @@ class Distance(Protocol):
 
     def distance(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
         """Between two pictures of one size, from their features."""
+
+
+def _measurable(picture: Array) -> bool:
+    """Whether it is neither too small nor too large."""
+    return min(picture.shape[:2]) >= LEAST and picture.shape[0] * picture.shape[1] <= MOST
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Distances:
@@ -61,18 +84,22 @@ class Distances:
 
     def measure(self, case: str, output: Array, truth: Array) -> dict[str, float]:
         """By name, with one thread whatever the process has; none for a picture that is too small or too large."""
-        import torch
-
         names = self.on(case)
-        if not names or min(truth.shape[:2]) < LEAST or truth.shape[0] * truth.shape[1] > MOST:
+        if not names or not _measurable(truth):
             return {}
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with _one_thread():
             return {name: self.measures[name].distance(self.measures[name].features(output), self._truth(name, truth))
                     for name in names}
-        finally:
-            torch.set_num_threads(threads)
+
+    def between(self, case: str, drawn: Sequence[Array]) -> dict[str, float]:
+        """`PAIRS` of the several results of one picture where AlexNet's distance is measured; nothing of fewer than
+        two."""
+        if PAIRED not in self.on(case) or len(drawn) < 2 or not _measurable(drawn[0]):
+            return {}
+        measure = self.measures[PAIRED]
+        with _one_thread():
+            features = [measure.features(picture) for picture in drawn]
+            return {PAIRS: mean(measure.distance(one, other) for one, other in combinations(features, 2))}
 
     def _truth(self, name: str, truth: Array) -> dict[str, Tensor]:
         from safetensors.torch import load, save

@@ -185,6 +185,7 @@ def _measure(rules: Protocol, case: str, first: bool, inputs: Arrays, output: Ar
         shown = rules.show(inputs, output, target)
         if "truth" in shown:
             values |= distances.measure(case, panel(shown["output"]).still, panel(shown["truth"]).still)
+        values |= distances.between(case, rules.drawn(inputs, output))
     return values
 
 

@@ -6,7 +6,7 @@ mean over t = 0, 1, ..., 150 of the fraction of pixels whose ab error is at most
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -85,3 +85,14 @@ def chroma_ratio(ab: Array, truth: Array) -> float:
     same_shape(ab, truth)
     true = float(np.linalg.norm(truth.astype(np.float64), axis=-1).mean())
     return float(np.linalg.norm(ab.astype(np.float64), axis=-1).mean() / true) if true > 0 else float("nan")
+
+
+def error_of_best(results: Sequence[Array], truth: Array) -> float:
+    """The least `rmse_ab` among several results of one picture."""
+    return min(rmse_ab(ab, truth) for ab in results)
+
+
+def variance_of_samples(results: Sequence[Array]) -> float:
+    """The variance of several results of one picture at each pixel and channel (divided by their number), its mean over
+    both; 0 where all are alike."""
+    return float(np.stack(results).astype(np.float64).var(axis=0).mean())

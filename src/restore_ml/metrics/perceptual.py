@@ -24,6 +24,8 @@ DISTANCE = "feat_dist@"
 
 PUBLISHED = ("lpips_alex", "lpips_vgg", "dists")
 """Columns of distances with published weights, in the order of a table."""
+PAIRS = "lpips_pairs"
+"""The column of `lpips_alex` between the results that a method draws of one picture: its mean over their pairs."""
 
 LPIPS_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 """The maps of VGG that LPIPS compares; hand `functools.partial(network, taps=LPIPS_TAPS)` to a distance."""

@@ -78,8 +78,12 @@
       caption.append(make("span", { class: wins ? "value best" : "value" }, make("i", {}, metric.name), ` ${figure(metric, value)}`));
     });
     caption.append(...said(tile));
-    return make("figure", { class: "tile", "data-run": run }, thumbnail(picture, tile, run), caption);
+    const others = othersOf(tile).map(([key, ref]) => thumbnail(picture, { picture: ref, size: tile.size }, key));
+    return make("figure", { class: "tile", "data-run": run }, thumbnail(picture, tile, run),
+      ...(others.length ? [make("div", { class: "others" }, ...others)] : []), caption);
   }
+  // More results of a method that draws several: their names and files.
+  const othersOf = (tile) => (tile.others || []).map((ref, place) => [`${data.runs[tile.run]} (${place + 2})`, ref]);
   function thumbnail(picture, shot, key) {
     const [width, height] = shot.size;
     const image = make("img", { src: file(shot.picture, true), alt: `${picture.name}, ${key}`, width, height: height * (shot.frames || 1), loading: "lazy" });
@@ -110,8 +114,9 @@
     const shotOf = (key, one, told) => ({ key, label: key, src: file(one.picture), frames: one.frames || 1, figures: told });
     const told = (one) => [one.caption, ...(one.shares || []).slice(0, 1).map(([name, share]) => `${name} ${(100 * share).toFixed(0)} %`)].filter(Boolean).join(" · ");
     const given = (first) => picture.given.filter(({ key }) => (key === "truth") !== first).map((one) => shotOf(one.key, one, told(one)));
-    const shots = [...given(true), ...seen(picture).filter((tile) => tile.picture).map((tile) => (
-      shotOf(data.runs[tile.run], tile, [figures(tile), told(tile)].filter(Boolean).join(" · ")))), ...given(false)];
+    const shots = [...given(true), ...seen(picture).filter((tile) => tile.picture).flatMap((tile) => [
+      shotOf(data.runs[tile.run], tile, [figures(tile), told(tile)].filter(Boolean).join(" · ")),
+      ...othersOf(tile).map(([key, ref]) => shotOf(key, { picture: ref }, "another result that it drew"))]), ...given(false)];
     const step = (by) => {
       const all = listed(), place = all.indexOf(picture);
       const next = all[(place + by + all.length) % all.length];

@@ -15,8 +15,8 @@ def pairs(shown: dict[str, Any]) -> dict[str, Any]:
     """The page's facts from what the script of the task's page has (`TaskView.gather`'s `browser`).
 
     `cases` with their `pictures`; of each its `id`, `name`, `size` and `shots`: [key, name of the file, width,
-    height, frames, figures ...]. A key is `input`, `truth`, another name of the sample, or a run. A case whose truth
-    nobody knows has `metrics` of its own.
+    height, frames, figures ...]. A key is `input`, `truth`, another name of the sample, or a run (`udc_gan (2)` is the
+    second result that it drew). A case whose truth nobody knows has `metrics` of its own.
     """
     runs = shown["runs"]
     cases = []
@@ -24,7 +24,7 @@ def pairs(shown: dict[str, Any]) -> dict[str, Any]:
         pictures = []
         for picture in case["pictures"]:
             given = [_shot(shot["key"], shot) for shot in picture["given"]]
-            tiles = [_shot(runs[tile["run"]], tile) for tile in picture["tiles"] if "picture" in tile]
+            tiles = [shot for tile in picture["tiles"] if "picture" in tile for shot in _shots(runs[tile["run"]], tile)]
             last = [shot for shot in given if shot[0] == TRUTH]
             pictures.append({"id": picture["id"], "name": picture["name"],
                              "size": [picture["width"], picture["height"]],
@@ -36,6 +36,12 @@ def pairs(shown: dict[str, Any]) -> dict[str, Any]:
 
 def _shot(key: str, shot: dict[str, Any]) -> list[Any]:
     return [key, shot["picture"].rstrip("+"), *shot["size"], shot.get("frames", 1), *shot.get("values", [])]
+
+
+def _shots(run: str, tile: dict[str, Any]) -> list[list[Any]]:
+    """A run's picture and, where it drew several, the next ones, without figures."""
+    others = ({"picture": ref, "size": tile["size"]} for ref in tile.get("others", ()))
+    return [_shot(run, tile), *(_shot(f"{run} ({place})", other) for place, other in enumerate(others, 2))]
 
 
 def refs(facts: dict[str, Any]) -> set[str]:

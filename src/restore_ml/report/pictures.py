@@ -87,7 +87,7 @@ def _shard(path: Path) -> dict[str, Record]:
 
 def first_outputs(root: Path, task: str, run: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
     """The first `count` restored pictures of a run, of its first case that has any, and as many of its first case
-    without a truth: (file name, H x W x 3 uint8)."""
+    without a truth: (file name, H x W x 3 uint8). More results of one sample follow it."""
     from restore_ml.registry import tables
 
     if task not in tables():
@@ -106,7 +106,9 @@ def _first_outputs(pictures: TaskPictures, cases: list[str], run: str, count: in
                 shown = pictures.show(case, identity, run)
             except (KeyError, ValueError, UserError):  # a sample that was made anew since; the next rebuild mends it
                 continue
-            yield f"{case.replace('/', '_')}_{safe_name(facts, identity)}", shown["output"].still
+            name = f"{case.replace('/', '_')}_{safe_name(facts, identity)}"
+            yield name, shown["output"].still
+            yield from ((f"{name}_drawn{place}", other) for place, other in enumerate(shown["output"].others, 2))
         if found:
             return
 

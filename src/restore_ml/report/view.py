@@ -194,6 +194,8 @@ class TaskView:
             said["frames"] = len(frames)
         if shown.caption:
             said["caption"] = shown.caption
+        if len(shown.others):
+            said["others"] = [self.files.add(other)["ref"] for other in shown.others]
         if shown.shares:
             ordered = sorted(shown.shares.items(), key=lambda item: -item[1])
             kept = ordered[:SHARES] + [item for item in ordered[SHARES:] if item[0] == shown.right]

@@ -36,6 +36,8 @@ class Panel:
     right: str = ""
     annotated: bool = False
     """Whether something is drawn over it, so that nobody can take it for a real picture (the blind test)."""
+    others: Sequence[np.ndarray] = ()
+    """More results of the same sample, of a method that draws several: pictures of that size, looked at beside it."""
 
     @property
     def frames(self) -> np.ndarray:

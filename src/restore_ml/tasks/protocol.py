@@ -177,6 +177,12 @@ class Protocol(ABC):
         """What anybody gets for nothing, in the units and size of the truth (bicubic, no colour, the mean of the known
         pixels): canaries and floors are held against it."""
 
+    def drawn(self, inputs: Arrays, output: Arrays) -> list[np.ndarray]:
+        """Several results of one sample as H x W x 3 uint8 pictures, of a method that draws them; the mean of
+        their distances by a network is the column `PAIRS` of `restore_ml.metrics.perceptual`, which a protocol that
+        gives any has among its `metrics`."""
+        return []
+
     @abstractmethod
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
         """`input`, `truth` where there is one and, unless `output` is None, `output`: H x W x 3 uint8 pictures of one

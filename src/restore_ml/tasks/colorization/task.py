@@ -20,18 +20,22 @@ from restore_ml.tasks.base import Sample, Task
 NEAR_GREY = 5.0
 """A picture is coloured when some |a| or |b| exceeds this (the rule of Zhang et al.'s code)."""
 SHORTEST_SIDE = 32
+DRAWN = 8
+"""How many results a method that samples gives of a picture."""
 
 
 class Colorization(Task):
     """`L` (H x W x 1, [0, 100]) to `ab` (H x W x 2). A method may also give `rgb`, its own colours with their own
-    lightness."""
+    lightness. One that samples gives `drawn` beside it: the ab of DRAWN results (a1, b1, a2, b2 ...), of which `ab` is
+    the first."""
 
     name = "colorization"
     inputs: ClassVar = {"L": ArraySpec(FLOAT, 1, low=0, high=100.01)}
     target: ClassVar = {"ab": ArraySpec(FLOAT, 2, low=-128, high=128, size_of="L"),
                         "rgb": ArraySpec(PICTURE, 3, size_of="L")}
-    output: ClassVar = {"ab": ArraySpec(FLOAT, 2, size_of="L"), "rgb": ArraySpec(PICTURE, 3, size_of="L")}
-    optional_output = ("rgb",)
+    output: ClassVar = {"ab": ArraySpec(FLOAT, 2, size_of="L"), "rgb": ArraySpec(PICTURE, 3, size_of="L"),
+                        "drawn": ArraySpec(FLOAT, 2 * DRAWN, size_of="L")}
+    optional_output = ("rgb", "drawn")
     defaults: ClassVar = {"size": 256}
 
     def check(self, settings: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from restore_ml.arrays import Arrays
 from restore_ml.degradations.colour import to_rgb8
 from restore_ml.metrics.colour import ab_distance
-from restore_ml.tasks.colorization.evaluation import Colorization
+from restore_ml.tasks.colorization.evaluation import OF_SAMPLES, Colorization
 from restore_ml.tasks.protocol import Metric
 
 
@@ -18,7 +18,7 @@ class GuidedColorization(Colorization):
 
     task = "guided_colorization"
     metrics = (*(metric for metric in Colorization.metrics  # type: ignore[assignment]
-                 if not metric.name.startswith("raw_")), Metric("hint_error", -1, 2))
+                 if not metric.name.startswith("raw_") and metric not in OF_SAMPLES), Metric("hint_error", -1, 2))
     primary_degradation = "hints_10"
     baselines = ("nearest_hint", "colorization.gray_ab0")
 
@@ -29,7 +29,7 @@ class GuidedColorization(Colorization):
         return {**super().measure(inputs, output, target, context),
                 "hint_error": float(distance.mean()) if there.any() else float("nan")}
 
-    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
+    def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
         """The grey picture with the hints on it, the joined picture, the truth."""
         pictures = super().show(inputs, output, target)
         return {**pictures, "input": to_rgb8(inputs["L"], np.asarray(inputs["hint"] * inputs["hinted"]))}
