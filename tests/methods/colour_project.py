@@ -22,6 +22,8 @@ SMALL: dict[str, dict[str, Any]] = {
                           "semantic_radius": 1, "refine_radius": 3, "refine_sigma": 2.0, "prepare_crops": 12},
     "gabor_pix2pix": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32,
                       "batch": 4, "steps": 80, "lr": 2e-3},
+    "pix2pix_color": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32,
+                      "batch": 4, "steps": 80, "lr": 2e-3},
 }
 
 
