@@ -24,6 +24,12 @@ SMALL: dict[str, dict[str, Any]] = {
                       "batch": 4, "steps": 80, "lr": 2e-3},
     "pix2pix_color": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32,
                       "batch": 4, "steps": 80, "lr": 2e-3},
+    "deep_unet_pix2pix": {"space": "lab", "levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2,
+                          "gradient_penalty": 0.0, "patch": 32, "batch": 4, "steps": 80, "lr": 2e-3},
+    "mfrc_net": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32, "batch": 4,
+                 "steps": 80, "lr": 2e-3},
+    "fca_gan": {"levels": 4, "width": 16, "dropout": False, "disc_width": 8, "patch": 32, "batch": 4, "steps": 60,
+                "lr": 2e-3},
 }
 
 
