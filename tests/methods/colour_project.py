@@ -30,6 +30,8 @@ SMALL: dict[str, dict[str, Any]] = {
                  "steps": 80, "lr": 2e-3},
     "fca_gan": {"levels": 4, "width": 16, "dropout": False, "disc_width": 8, "patch": 32, "batch": 4, "steps": 60,
                 "lr": 2e-3},
+    "cyclegan_color": {"width": 8, "blocks": 1, "disc_width": 8, "disc_layers": 2, "pool": 8, "patch": 32, "batch": 4,
+                       "steps": 40, "lr": 2e-3, "disc_lr": 2e-3},
 }
 
 
