@@ -36,8 +36,9 @@ class CycleGanColor(Method):
     """Pictures are RGB in [-1, 1]; grey ones have three equal channels, g with the lightness of the input, which for a
     grey picture is also its luma. Restoring uses G alone. There is no identity term: a grey picture is no coloured one.
 
-    Unpaired: the coloured pictures of a step are those of the step before, which are crops of other pictures (at the
-    very first step, those of their neighbours in the batch); no term compares a made picture with its own truth.
+    Unpaired: the coloured pictures of a step are those of the step before (at the very first step, those of their
+    neighbours in the batch), so within an epoch they are of other pictures than the grey ones; nor does any term
+    compare a made picture with its own truth.
 
     `fixed_gray`: F is the luma, with nothing to learn. Then D_grey has nothing to judge, and |G(F(y)) - y| would be
     learning from pairs, so both are left out: the cycle holds the luminance, and colour comes from D_colour alone. A
