@@ -22,6 +22,16 @@ SMALL: dict[str, dict[str, Any]] = {
                           "semantic_radius": 1, "refine_radius": 3, "refine_sigma": 2.0, "prepare_crops": 12},
     "gabor_pix2pix": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32,
                       "batch": 4, "steps": 80, "lr": 2e-3},
+    "pix2pix_color": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32,
+                      "batch": 4, "steps": 80, "lr": 2e-3},
+    "deep_unet_pix2pix": {"space": "lab", "levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2,
+                          "gradient_penalty": 0.0, "patch": 32, "batch": 4, "steps": 80, "lr": 2e-3},
+    "mfrc_net": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32, "batch": 4,
+                 "steps": 80, "lr": 2e-3},
+    "fca_gan": {"levels": 4, "width": 16, "dropout": False, "disc_width": 8, "patch": 32, "batch": 4, "steps": 60,
+                "lr": 2e-3},
+    "cyclegan_color": {"width": 8, "blocks": 1, "disc_width": 8, "disc_layers": 2, "pool": 8, "patch": 32, "batch": 4,
+                       "steps": 40, "lr": 2e-3, "disc_lr": 2e-3},
 }
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Model
-from restore_ml.methods.sketch_photo.cyclegan import CycleGan, judge, pooled
+from restore_ml.methods.sketch_photo.cyclegan import CycleGan
+from restore_ml.nn.cyclegan_parts import judge, pooled
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 
 SMALL = {"width": 4, "blocks": 1, "disc_width": 4, "disc_layers": 2, "patch": 16, "pool": 3}

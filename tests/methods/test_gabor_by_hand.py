@@ -8,9 +8,10 @@ import torch
 from skimage.color import rgb2lab
 from torch import nn
 
+from restore_ml.losses.gradient_penalty import gradient_penalty
 from restore_ml.method import Model
-from restore_ml.methods.colorization import gabor_pix2pix
 from restore_ml.methods.colorization.gabor_pix2pix import GaborPix2Pix
+from restore_ml.nn import colour_translation
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 
 SMALL = {"levels": 3, "width": 4, "disc_width": 4, "disc_layers": 2, "patch": 16, "dropout": False}
@@ -77,7 +78,7 @@ def test_the_painter_s_terms(gan: str) -> None:
 def test_the_penalty_is_weighted_and_taken_between_the_true_and_the_painted_picture(
         monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
-    monkeypatch.setattr(gabor_pix2pix, "gradient_penalty",
+    monkeypatch.setattr(colour_translation, "gradient_penalty",
                         lambda *arguments: (taken.append(arguments), torch.tensor(0.3))[1])
     method, networks = made(gradient_penalty=4.0), players()
     terms = method.discriminator_loss(step_with(INPUTS, TARGET, networks))
@@ -99,7 +100,7 @@ def test_the_penalty_of_a_judge_by_hand() -> None:
     slope = torch.nn.Parameter(torch.tensor(50.0))
     judge = Calls(lambda pair: (slope * pair[:, 1:].square()).mean((1, 2, 3), keepdim=True).expand(-1, 1, 3, 3))
     shown, mixed = draw(2, 1, 4, 4), draw(2, 3, 4, 4, seed=3)
-    penalty = gabor_pix2pix.gradient_penalty(judge, shown, mixed)
+    penalty = gradient_penalty(judge, shown, mixed)
     norms = np.linalg.norm((2 * 50 * mixed / 48).flatten(1).numpy(), axis=1)
     assert penalty.item() == pytest.approx(np.square(norms - 1).mean(), rel=1e-4)
     assert torch.equal(judge.calls[0][0][:, :1], shown)

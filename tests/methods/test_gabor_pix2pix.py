@@ -14,6 +14,7 @@ from skimage import data
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import grey_from_lightness
+from restore_ml.losses.gradient_penalty import gradient_penalty
 from restore_ml.methods.colorization import gabor_pix2pix
 from restore_ml.nn.gabor import DIRECTIONS, SIZES, gabor_kernel, normalise, texture
 from tests.methods.colour_project import batch_of, context, count, error, make, scene, trained
@@ -60,7 +61,7 @@ class Linear(torch.nn.Module):
 @pytest.mark.parametrize("norm", [1.0, 3.0, 0.25])
 def test_the_penalty_of_a_linear_judge_is_known(norm: float) -> None:
     judge = Linear(norm)
-    penalty = gabor_pix2pix.gradient_penalty(judge, torch.rand(2, 1, 6, 5), torch.rand(2, 3, 6, 5))
+    penalty = gradient_penalty(judge, torch.rand(2, 1, 6, 5), torch.rand(2, 3, 6, 5))
     assert penalty.item() == pytest.approx((norm - 1) ** 2, abs=1e-6)
     penalty.backward()  # a second derivative: d/dw (|w| - 1)^2 = 2 (|w| - 1) w / |w|
     assert judge.direction.grad is not None
@@ -71,9 +72,9 @@ def test_the_penalty_is_of_float32_also_under_autocast() -> None:
     torch.manual_seed(0)
     judge = make("gabor_pix2pix").build()["discriminator"]
     shown, mixed = torch.rand(2, 1, 32, 32), torch.rand(2, 3, 32, 32)
-    plain = gabor_pix2pix.gradient_penalty(judge, shown, mixed)
+    plain = gradient_penalty(judge, shown, mixed)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed_precision = gabor_pix2pix.gradient_penalty(judge, shown.bfloat16().float(), mixed)
+        mixed_precision = gradient_penalty(judge, shown.bfloat16().float(), mixed)
     assert mixed_precision.dtype == torch.float32 and mixed_precision.item() == pytest.approx(plain.item(), rel=2e-2)
     plain.backward()
     assert all(torch.isfinite(p.grad).all() for p in judge.parameters() if p.grad is not None)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.nn.patchgan import PatchDiscriminator
+from restore_ml.nn.cyclegan_parts import empty_pools, judge, pooled
 from restore_ml.nn.resnet import ResNetGenerator
 from restore_ml.tasks.sketch_photo.task import DIRECTIONS, SIDES
 from restore_ml.training.schedules import linear_to_zero
@@ -65,9 +65,7 @@ class CycleGan(Method):
 
     def extra_state(self) -> dict[str, Tensor]:
         """For each side the pool of made pictures (`pool` x 3 x `patch` x `patch`) and how many it holds."""
-        size, side = self.settings["pool"], self.settings["patch"]
-        return {name: value for kind in SIDES for name, value in (
-            (kind, torch.zeros(size, 3, side, side)), (f"{kind}_held", torch.zeros((), dtype=torch.int64)))}
+        return empty_pools(SIDES, self.settings["pool"], self.settings["patch"])
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """Least squares to 1, `cycle` times what a way there and back changes, and the identity's part."""
@@ -106,34 +104,6 @@ class CycleGan(Method):
 
         to_sketch, to_photo = (made(name, source) for name, source in zip(DIRECTIONS, (photo, sketch), strict=True))
         return [(photo, to_sketch, sketch), (sketch, to_photo, photo)]
-
-
-def judge(width: int, layers: int) -> PatchDiscriminator:
-    """PatchGAN with instance normalisation and, unlike pix2pix's, a bias in every convolution: 2,764,737 parameters
-    for 64 and 3."""
-    network = PatchDiscriminator(3, width, layers, norm="none")
-    for stage in network.stages[1:-1]:
-        stage[1] = nn.InstanceNorm2d(stage[0].out_channels)  # type: ignore[index,operator]
-    return network
-
-
-def pooled(context: Context, side: str, made: Tensor) -> Tensor:
-    """What a discriminator sees for `made` (N x 3 x H x W): while the pool of the `side` fills, each picture itself;
-    then with even chance the picture, or one of the pool, whose place it takes (Shrivastava et al., CVPR 2017)."""
-    pool = context.state[side]
-    if not len(pool):
-        return made
-    held, shown = int(context.state[f"{side}_held"]), []
-    chances, places = context.uniform(made[:, 0, 0, 0]).tolist(), context.integers(len(pool), (len(made),)).tolist()
-    for picture, chance, place in zip(made, chances, places, strict=True):
-        swapped = held == len(pool) and chance < 0.5
-        shown.append(pool[place].clone() if swapped else picture)
-        if held < len(pool):
-            pool[held], held = picture, held + 1
-        elif swapped:
-            pool[place] = picture
-    context.state[f"{side}_held"].fill_(held)
-    return torch.stack(shown)
 
 
 METHOD = CycleGan
