@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -39,16 +39,17 @@ class HypercolumnNet(nn.Module):
     def __init__(self, width: int = 64, blocks: int = 5, wide: int = 4096, hidden: int = 1024,
                  dropout: float = 0.5) -> None:
         super().__init__()
-        self.stages, before, dims = nn.ModuleList(), 1, 1
+        stages, before, dims = [], 1, 1
         for channels, depth in list(zip(WIDTHS, DEPTHS, strict=True))[:blocks]:
-            stage = nn.ModuleList()
+            stage = []
             for _ in range(depth):
                 after = channels * width // WIDTHS[0]
                 stage.append(_layer(nn.Conv2d(before, after, 3, padding=1)))
                 before, dims = after, dims + after
-            self.stages.append(stage)
-        self.stages.append(nn.ModuleList([_layer(nn.Conv2d(before, wide, 7, padding=3), dropout),
-                                          _layer(nn.Conv2d(wide, wide, 1), dropout)]))
+            stages.append(nn.Sequential(*stage))
+        stages.append(nn.Sequential(_layer(nn.Conv2d(before, wide, 7, padding=3), dropout),
+                                    _layer(nn.Conv2d(wide, wide, 1), dropout)))
+        self.stages = nn.Sequential(*stages)
         self.hidden = nn.Linear(dims + 2 * wide, hidden)
         self.drop = nn.Dropout(dropout)
         self.hue, self.chroma = nn.Linear(hidden, BINS), nn.Linear(hidden, BINS)
@@ -66,7 +67,7 @@ class HypercolumnNet(nn.Module):
         found = [x]
         for number, stage in enumerate(self.stages):
             x = F.max_pool2d(x, 2) if number else x
-            for layer in stage:  # type: ignore[union-attr]
+            for layer in cast(nn.Sequential, stage):
                 x = layer(x)
                 found.append(x)
         return found

@@ -122,7 +122,7 @@ class LetThereBeColor(Method):
         draws = generator(seed, "let_there_be_color", "classes")
         centres = kmeans2(torch.cat(described).double().numpy(), s["classes"], iter=50, minit="++", missing="warn",
                           rng=draws)[0]
-        return {"mean": np.float32([np.mean(grey)]), "centres": centres.astype(np.float32)}
+        return {"mean": np.array([np.mean(grey)], np.float32), "centres": centres.astype(np.float32)}
 
     def phases(self) -> list[Phase]:
         """One phase, one player: colours and classes are learned together."""

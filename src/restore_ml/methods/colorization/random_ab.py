@@ -17,6 +17,7 @@ from restore_ml.arrays import Arrays
 from restore_ml.degradations.colour import rgb_to_lab
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Inputs, Method, Model
+from restore_ml.nn.kept_pictures import kept
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
 
@@ -33,13 +34,10 @@ class RandomAb(Method):
 
     def prepare(self, material: Material, seed: int) -> Arrays:
         """`colours`: P x side x side x 2 int8, ab in whole units, of all training pictures or of P drawn from them."""
-        s, records = self.settings, material.records
-        chosen = range(len(records))
-        if len(records) > s["pictures"]:
-            draws = generator(seed, "random_ab", "pictures")
-            chosen = np.sort(draws.choice(len(records), s["pictures"], replace=False))
-        maps = [imresize(rgb_to_lab(records[int(index)].arrays["rgb"])[..., 1:].astype(np.float32),
-                         output_size=(s["side"], s["side"])) for index in chosen]
+        side = self.settings["side"]
+        records = kept(material, self.settings["pictures"], seed, "random_ab", "pictures")
+        maps = [imresize(rgb_to_lab(record.arrays["rgb"])[..., 1:].astype(np.float32), output_size=(side, side))
+                for record in records]
         return {"colours": np.clip(np.rint(maps), -128, 127).astype(np.int8)}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:

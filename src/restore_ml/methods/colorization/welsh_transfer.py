@@ -14,6 +14,7 @@ import numpy as np
 from restore_ml.arrays import Arrays
 from restore_ml.degradations.colour import rgb_to_lab
 from restore_ml.method import Method, Model
+from restore_ml.nn.kept_pictures import kept
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
 from restore_ml.tasks.cropping import centre_square, resized_to_short_side
@@ -51,13 +52,9 @@ class WelshTransfer(Method):
     def prepare(self, material: Material, seed: int) -> Arrays:
         """`references`: P x side x side x 3 uint8, the middle squares of all training pictures or of P drawn from them;
         `statistics`: P x 2 x 16 float32, of the grey of each (`grey_statistics`)."""
-        s, records = self.settings, material.records
-        chosen = range(len(records))
-        if len(records) > s["pictures"]:
-            draws = generator(seed, "welsh_transfer", "pictures")
-            chosen = np.sort(draws.choice(len(records), s["pictures"], replace=False))
-        squares = [centre_square(resized_to_short_side(records[int(index)].arrays["rgb"], s["side"]), s["side"])
-                   for index in chosen]
+        s = self.settings
+        squares = [centre_square(resized_to_short_side(record.arrays["rgb"], s["side"]), s["side"])
+                   for record in kept(material, s["pictures"], seed, "welsh_transfer", "pictures")]
         statistics = [grey_statistics(rgb_to_lab(square)[..., 0], s["window"]) for square in squares]
         return {"references": np.stack(squares), "statistics": np.stack(statistics).astype(np.float32)}
 
