@@ -68,6 +68,12 @@ def test_the_regression_is_scaled_back_and_enlarged_bilinearly() -> None:
     np.testing.assert_allclose(ab, expected, atol=1e-4)
 
 
+def test_the_first_answer_is_nearly_grey() -> None:
+    torch.manual_seed(0)
+    head = made(width=64).build()["colorizer"].head
+    assert head.weight.std().item() == pytest.approx(1e-3, rel=0.1) and (head.bias == 0).all()
+
+
 def test_the_recipe() -> None:
     method = made(lr=0.02, weight_decay=0.03, betas=[0.8, 0.95], lr_drops={"5": 0.5, "8": 0.2})
     [player] = method.phases()[0].players

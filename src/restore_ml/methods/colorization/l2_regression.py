@@ -17,6 +17,9 @@ from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.colorful_network import AB_SCALE, GRID, ColorfulNet, coloured
 from restore_ml.training.schedules import drops
 
+FIRST_STD = 1e-3
+"""Of the first weights of the last layer."""
+
 
 class L2Regression(Method):
     """The trunk of `colorful_colorization` with two linear outputs a place, ab / 110, in place of its 313 classes.
@@ -27,7 +30,8 @@ class L2Regression(Method):
 
     reading: what is regressed is ab / 110, the scale of the authors' later code; the truth is taken at every fourth
     pixel and pictures without colour count nothing, as in the release of the classification, whose schedule and start
-    this shares (see there).
+    this shares (see there). The last layer begins with small weights, so that a short training does not first have to
+    unlearn colours that mean nothing.
     """
 
     task = "colorization"
@@ -35,7 +39,7 @@ class L2Regression(Method):
         "width": 64, "steps": 450_000, "batch": 40, "patch": 176, "ema": 0.0,
         "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
     }
-    reading = "ab / 110 at every fourth pixel; schedule and start of the classification"
+    reading = "ab / 110 at every fourth pixel; schedule of the classification; small first weights of the last layer"
     stored_networks = ("colorizer",)
     multiple = 8
 
@@ -46,8 +50,11 @@ class L2Regression(Method):
             raise self.wrong("patch", "it must be a multiple of 8")
 
     def build(self) -> dict[str, nn.Module]:
-        """One network."""
-        return {"colorizer": ColorfulNet(self.settings["width"], 2)}
+        """One network, whose first answer is nearly grey."""
+        network = ColorfulNet(self.settings["width"], 2)
+        nn.init.normal_(network.head.weight, std=FIRST_STD)
+        nn.init.zeros_(network.head.bias)
+        return {"colorizer": network}
 
     def phases(self) -> list[Phase]:
         """One phase, one player."""
