@@ -16,6 +16,7 @@ MORE_STEPS: dict[str, tuple[int, str]] = {
     "srresnet": (12, "each scale has last layers of its own, and a step draws one scale"),
     "srresnet_bam": (12, "each scale has last layers of its own, and a step draws one scale"),
     "bsrn_bam": (12, "each scale has last layers of its own, and a step draws one scale"),
+    "memopainter": (4, "the memory is empty at first, and the loss needs a key of the same colours and one of others"),
 }
 """Runs that need more than one step of each phase before every parameter had its gradient."""
 
