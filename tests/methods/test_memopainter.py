@@ -17,7 +17,13 @@ from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import grey_from_lightness, rgb_to_lab, to_rgb8
 from restore_ml.method import Context, Model
 from restore_ml.methods.colorization import memopainter
-from restore_ml.methods.colorization.memopainter import Judge, MemoPainter, Memory, threshold_triplet
+from restore_ml.methods.colorization.memopainter import (
+    Judge,
+    MemoPainter,
+    Memory,
+    cosines,
+    threshold_triplet,
+)
 from restore_ml.nn.colour_features import distribution, dominant_colours
 from restore_ml.restoring import harness
 from restore_ml.restoring.loading import load_model
@@ -111,6 +117,13 @@ def test_features_are_channel_means_of_the_grey_of_that_lightness() -> None:
         made(channels=8).features_of(network, LIGHT)
     with pytest.raises(UserError, match="slot `features`"):
         made().features_of(None, LIGHT)
+
+
+def test_keys_are_compared_in_float32_also_under_autocast() -> None:
+    queries, keys = (functional.normalize(draw(count, 64, seed=count), dim=1) for count in (3, 7))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = cosines(queries, keys)
+    torch.testing.assert_close(found, queries @ keys.T)
 
 
 # --- the triplet loss -------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class Memory(nn.Module):
 
     def colours(self, queries: Tensor) -> Tensor:
         """The colours of the written slot whose key is nearest to each query."""
-        scores = (queries @ self.keys.T).masked_fill(self.pictures < 0, NO_KEY)
+        scores = cosines(queries, self.keys).masked_fill(self.pictures < 0, NO_KEY)
         return self.values[scores.argmax(1)]
 
 
@@ -185,7 +185,7 @@ class MemoPainter(Method):
     def memory_loss(self, context: Context) -> dict[str, Tensor]:
         """The threshold triplet loss of the step's pictures against the memory as it is."""
         state = context.state
-        scores = context.networks["memory"](self._seen(context)) @ state["keys"].T
+        scores = cosines(context.networks["memory"](self._seen(context)), state["keys"])
         best, slots = scores.topk(min(self.settings["top"], scores.shape[1]), 1)
         positive = self.alike(state["values"][slots], context.inputs["colours"][:, None])
         return {"triplet": threshold_triplet(best, positive, self.settings["margin"])}
@@ -255,6 +255,13 @@ class MemoPainter(Method):
         lightness = context.inputs["L"] / 100
         fake = context.once("made", lambda: context.networks["generator"](lightness, context.inputs["colours"]).float())
         return fake, context.target["ab"] / AB_SCALE, lightness
+
+
+def cosines(queries: Tensor, keys: Tensor) -> Tensor:
+    """Of vectors of length 1, N x D and M x D to N x M; in float32 also under autocast, as the nearest keys differ by
+    less than 8 bits tell."""
+    with torch.autocast(queries.device.type, enabled=False):
+        return queries.float() @ keys.T
 
 
 def threshold_triplet(scores: Tensor, positive: Tensor, margin: float) -> Tensor:
