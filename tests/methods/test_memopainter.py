@@ -421,7 +421,7 @@ def test_few_pictures_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyP
     shards.write(folder / "00.arrow", registry.parts("colorization").training.records(pictures, 1, {"size": 32}))
     settings = {**MemoPainter.paper, **SMALL, "slots": 12, "key": 32, "top": 12, "channels": 8, "levels": 4, "width": 8,
                 "hidden": 32, "margin": 0.3, "age_noise": 0.5, "regression": 50.0, "lr": 4e-3, "memory_lr": 3e-4,
-                "full_rate": 0.5, "steps": 100}
+                "full_rate": 0.5, "steps": 70}
     spec = {"run": "memopainter", "task": "colorization", "method": "memopainter", "settings": settings, "seed": 1,
             "slots": {"features": "representation/features"}, "precision": "fp32", "threads": 1}
     facts = train_run(spec, tmp_path, tmp_path / "model", fresh=True)
@@ -437,6 +437,5 @@ def test_few_pictures_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ab = harness.restore(method, model, {"L": lab[..., :1].copy()}, 1)["ab"]
         errors.append(np.square(ab - lab[..., 1:]).sum(-1).mean())
         greys.append(np.square(lab[..., 1:]).sum(-1).mean())
-    print(found, math.sqrt(np.mean(errors)), math.sqrt(np.mean(greys)))
     assert found / COUNT > 0.9
     assert math.sqrt(np.mean(errors)) < 15 < 0.5 * math.sqrt(np.mean(greys))

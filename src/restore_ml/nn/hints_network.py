@@ -44,7 +44,8 @@ class HintsNet(nn.Module):
     of tanh and hardly see hints beside lightness; with torch's own hints are learned more slowly.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, classes: bool = True) -> None:
+        """Without `classes` there are no logits: that layer is left out."""
         super().__init__()
         w = width
         self.conv1, self.conv2 = _block(4, w, 2), _block(w, 2 * w, 2)
@@ -58,14 +59,15 @@ class HintsNet(nn.Module):
         self.up10, self.short10 = nn.ConvTranspose2d(2 * w, 2 * w, 4, 2, 1), nn.Conv2d(w, 2 * w, 3, padding=1)
         self.conv10 = nn.Sequential(nn.ReLU(), nn.Conv2d(2 * w, 2 * w, 3, padding=1), nn.LeakyReLU(0.2))
         self.colours = nn.Conv2d(2 * w, 2, 1)
-        self.classes = nn.Conv2d(4 * w, NODES**2, 1)
+        self.classes = nn.Conv2d(4 * w, NODES**2, 1) if classes else nn.Identity()
         he(self)
         first = self.conv1[0]
         assert isinstance(first, nn.Conv2d)
         with torch.no_grad():
             first.weight[:, 1:3] *= FIRST_HINTS
             for last in (self.colours, self.classes):
-                last.weight *= FIRST
+                if isinstance(last, nn.Conv2d):
+                    last.weight *= FIRST
 
     def forward(self, lightness: Tensor, hint: Tensor, hinted: Tensor, classify: bool = False,
                 at: Callable[[str, Tensor], Tensor] = _unchanged) -> tuple[Tensor, Tensor]:
