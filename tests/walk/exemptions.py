@@ -8,6 +8,8 @@ WITHOUT_GRADIENT: dict[tuple[str, str], str] = {
         "the hinge's margin holds all first scores, and there true and filled pictures move it by as much either way",
     ("gapnet", r"discriminator\.8\.bias"):
         "the hinge's margin holds all first scores, and there true and filled pictures move it by as much either way",
+    ("memopainter", r"memory\.linear\.(weight|bias)"):
+        "the memory is empty at first, and the walk's pictures are of about the same colours: no key is pushed off",
 }
 """(run, regular expression for `network.parameter`): parameters that one step of every phase does not reach."""
 
@@ -16,7 +18,6 @@ MORE_STEPS: dict[str, tuple[int, str]] = {
     "srresnet": (12, "each scale has last layers of its own, and a step draws one scale"),
     "srresnet_bam": (12, "each scale has last layers of its own, and a step draws one scale"),
     "bsrn_bam": (12, "each scale has last layers of its own, and a step draws one scale"),
-    "memopainter": (4, "the memory is empty at first, and the loss needs a key of the same colours and one of others"),
 }
 """Runs that need more than one step of each phase before every parameter had its gradient."""
 
