@@ -77,7 +77,7 @@ def test_networks_at_paper_size() -> None:
         assert networks["memory"].keys.shape == (982, 512) and networks["memory"].values.shape == (982, 313)
         rgb = MemoPainter({"feature": "rgb"}).build()
         assert rgb["memory"].values.shape == (982, 30) and rgb["generator"].numbers[0].in_features == 30
-        assert rgb["discriminator"].layers[0].in_channels == 33
+        assert rgb["discriminator"].first.in_channels == 33
     assert layers_of(networks["discriminator"]) == [
         word for width in (64, 128, 256, 512, 1024) for word in (f"conv4/2 {width}", "leaky 0.01")] + [
             "conv3/1 1024", "linear 1"]
@@ -85,11 +85,14 @@ def test_networks_at_paper_size() -> None:
 
 
 def test_the_judge_sees_ab_lightness_and_colours_at_every_pixel() -> None:
-    judge = Judge(6, 32, 2)
+    torch.manual_seed(0)
+    judge = Judge(316, 32, 2).eval()
+    nn.init.normal_(judge.first.bias)
+    seen = torch.cat([AB / 110, LIGHT / 100, COLOURS[:, :, None, None].expand(-1, -1, 32, 32)], 1)
+    expected = judge.layers(functional.conv2d(seen, judge.first.weight, judge.first.bias, 2, 1))
+    torch.testing.assert_close(judge(AB / 110, LIGHT / 100, COLOURS), expected)
     judge.layers = Calls(lambda x: x)  # type: ignore[assignment]
-    seen = judge(AB, LIGHT, COLOURS[:, :3])
-    assert torch.equal(seen[:, :2], AB) and torch.equal(seen[:, 2:3], LIGHT)
-    assert torch.equal(seen[:, 3:], COLOURS[:, :3, None, None].expand(-1, -1, 32, 32))
+    torch.testing.assert_close(judge(AB / 110, LIGHT / 100, COLOURS), judge.first(seen), atol=1e-5, rtol=1e-4)
 
 
 def test_queries_have_length_one_and_read_the_nearest_written_slot() -> None:
