@@ -10,6 +10,8 @@ WITHOUT_GRADIENT: dict[tuple[str, str], str] = {
         "the hinge's margin holds all first scores, and there true and filled pictures move it by as much either way",
     ("udc_gan", r"critic\.(hidden|score)\.bias"):
         "what lies behind the last ReLU shifts the scores of true and made pictures alike, and their difference counts",
+    ("memopainter", r"memory\.linear\.(weight|bias)"):
+        "the memory is empty at first, and the walk's pictures are of about the same colours: no key is pushed off",
 }
 """(run, regular expression for `network.parameter`): parameters that one step of every phase does not reach."""
 
