@@ -207,6 +207,21 @@ def test_optional_inputs_are_drawn_as_they_are_declared() -> None:
     assert {words(OPTIONAL.draw("text", sample, "", rng(seed))) for seed in range(5)} != {words(made["text"])}
 
 
+def test_other_tools_get_the_guides() -> None:
+    sample = lab_sample(stripes([(200, 40, 40), (40, 160, 60), (60, 70, 200), (220, 200, 60), (150, 60, 150)],
+                                [8, 7, 6, 5, 4]))
+    assert OPTIONAL is not None
+    height, width = sample.inputs["L"].shape[:2]
+    inputs = {**sample.inputs, "hint": np.zeros((height, width, 2), np.float32),
+              "hinted": np.zeros((height, width, 1), np.float32)}
+    files = registry.sample_files("guided_colorization")
+    assert set(files.given(inputs)) == {"grey", "painted", "hinted"} and files.told(inputs) == {}
+    inputs |= {name: OPTIONAL.draw(name, sample, "hints_0", rng(1)) for name in OPTIONAL.inputs}
+    assert files.given(inputs)["reference"].value is inputs["reference"]
+    assert files.told(inputs) == {"palette": ["#c82828", "#28a03c", "#3c46c8", "#dcc83c", "#963c96"],
+                                  "text": words(inputs["text"])}
+
+
 # --- a person's guides ------------------------------------------------------------------------------------------------
 
 
