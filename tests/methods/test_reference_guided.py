@@ -245,8 +245,8 @@ def trained():
     for step in range(40):
         scenes = [smooth_scene(4 * step + number, 32) for number in range(4)]
         samples = [lab_sample(one) for one in scenes]
-        stacked = {name: torch.from_numpy(np.stack([{**one.inputs, **one.target}[name] for one in samples])).movedim(3, 1)
-                   for name in ("L", "ab")}
+        stacked = {name: torch.from_numpy(np.stack([{**one.inputs, **one.target}[name] for one in samples])
+                                          ).movedim(3, 1) for name in ("L", "ab")}
         copies = np.stack([augmented(one, np.random.default_rng(step)) for one in scenes])
         context = step_with({"L": stacked["L"], "reference": torch.from_numpy(copies).movedim(3, 1) / 255},
                             {"ab": stacked["ab"], "rgb": torch.from_numpy(np.stack(scenes)).movedim(3, 1) / 255},
