@@ -129,3 +129,10 @@ def test_targets_get_no_gradient_and_the_normalisation_is_handed_on() -> None:
         torch.testing.assert_close(perceptual.taps_of(network, x, ["relu1_2"], normalise=flag),
                                    network(x, ["relu1_2"], flag))
     assert not torch.allclose(network(x, ["relu1_2"], True)["relu1_2"], network(x, ["relu1_2"], False)["relu1_2"])
+
+
+def test_huber_is_quadratic_below_the_bend_and_sums_over_channels() -> None:
+    difference = torch.tensor([[0.0, 0.1, 0.2, 1.0], [-0.1, -0.3, 0.0, -2.0]]).view(1, 2, 2, 2)
+    # 0.01 / 0.4 = 0.025 below the bend of 0.2, |d| - 0.1 from it on
+    expected = ((0 + 0.025) + (0.025 + 0.2) + (0.1 + 0) + (0.9 + 1.9)) / 4
+    assert reconstruction.huber(difference + 3, torch.full_like(difference, 3.0), 0.2).item() == pytest.approx(expected)

@@ -11,8 +11,9 @@ from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
 from restore_ml.method import Model
-from restore_ml.methods.guided_colorization.user_hints import HintsNet, UserHints, class_of, turned
+from restore_ml.methods.guided_colorization.user_hints import UserHints, class_of, turned
 from restore_ml.metrics.colour import ab_class
+from restore_ml.nn.hints_network import POINTS, HintsNet
 from restore_ml.nn.muon import Muon
 from restore_ml.restoring import harness
 from restore_ml.training import loop
@@ -125,6 +126,23 @@ def test_the_network_by_hand():
     assert [len([layer for layer in part if isinstance(layer, nn.Conv2d)]) for part in (
         net.conv1, net.conv2, net.conv3, net.conv4, net.conv5, net.conv6, net.conv7, net.conv8, net.conv9)] == [
             2, 2, 3, 3, 3, 3, 3, 2, 1]
+
+
+def test_features_are_shown_at_thirteen_points_and_what_is_given_back_goes_on():
+    torch.manual_seed(0)
+    net, seen = HintsNet(2).eval(), {}
+    plain = net(*INPUTS.values())
+    assert torch.equal(net(*INPUTS.values(), at=seen.setdefault)[0], plain[0])
+    assert {name: (one.shape[1], 8 // one.shape[2]) for name, one in seen.items()} == {
+        name: (2 * channels, divisor) for name, (channels, divisor) in POINTS.items()}
+    assert list(seen) == list(POINTS) and len(POINTS) == 13
+    torch.testing.assert_close(seen["conv8_3"], net.conv8(seen["conv8_up"]))
+    torch.testing.assert_close(seen["conv10_2"], net.conv10(seen["conv10_up"]))
+    torch.testing.assert_close(plain[0], net.colours(seen["conv10_2"]).tanh())
+    torch.testing.assert_close(seen["conv10_up"], net.up10(seen["conv9_3"]) + net.short10(seen["conv1_2"]))
+    for point in POINTS:
+        changed = net(*INPUTS.values(), at=lambda name, x, point=point: x + 1 if name == point else x)[0]
+        assert not torch.equal(changed, plain[0])
 
 
 def test_the_first_weights_are_he_s_but_small_in_the_last_layers_and_large_for_hints():

@@ -30,7 +30,7 @@ UNSAID = ("a", "an", "and", "at", "in", "is", "of", "on", "the", "with")
 PALE, FADED = 10.0, 6.0
 """Pixels of less chroma are grey; so are parts of less on average."""
 HUES = ((15.0, "red"), (50.0, "orange"), (85.0, "yellow"), (112.0, "green"), (180.0, "cyan"), (225.0, "blue"),
-        (310.0, "purple"), (345.0, "pink"))
+        (310.0, "purple"), (335.0, "pink"))
 """The least angle (degrees from a towards b) of each name; pink goes on to 15."""
 BROWN_BELOW, PINK_ABOVE = 60.0, 70.0
 """Dark orange is brown, light red pink: by L."""
