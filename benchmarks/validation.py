@@ -23,6 +23,7 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
+from restore_ml.degrading.cases import add_optional
 from restore_ml.restoring import harness
 from restore_ml.restoring.loading import load_model
 from restore_ml.runs import settings
@@ -85,7 +86,10 @@ def samples(root: Path, params: settings.Params, task: str, case: str, crops: in
             arrays = {name: np.ascontiguousarray(array[y:y + size, x:x + size])
                       for name, array in record.arrays.items()}
             cut = Record(f"{record.id}{number}", arrays, record.facts)
-            made.append(registry.parts(task).cases.sample(cut, case, 1, params.tasks[task]))
+            parts = registry.parts(task)
+            sample = parts.cases.sample(cut, case, 1, params.tasks[task])
+            add_optional(parts.optional, sample, case, 1, cut.id)
+            made.append(sample)
     return made
 
 

@@ -30,6 +30,7 @@ from restore_ml.evaluation.scoring import check
 from restore_ml.method import Method, Model, Phase, Player
 from restore_ml.restoring import harness
 from restore_ml.restoring.loading import load_model
+from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol
 from restore_ml.training.train import train_run
@@ -242,9 +243,12 @@ def judged(task: str, given: Sample, output: dict[str, np.ndarray]) -> list[str]
 
 def batches(entry: Entry, method: Method, model: Model, case: str, size: tuple[int, int]) -> list[str]:
     """A picture restored beside another one is what it is alone."""
-    specs = registry.task(entry.task).inputs
+    parts = registry.parts(entry.task)
+    specs = {**parts.task.inputs, **method.input_specs(parts.optional)}
     given = [sample(entry.task, case, number, size).inputs for number in (200, 201)]
-    together = {name: spec.to_tensor(np.stack([inputs[name] for inputs in given])) for name, spec in specs.items()}
+    given = [{**inputs, **method.derive(inputs, None, generator(SEED, "derive"))} for inputs in given]
+    together = {name: spec.to_tensor(np.stack([inputs[name] for inputs in given])) for name, spec in specs.items()
+                if name in given[0]}
     alone = {name: value[:1] for name, value in together.items()}
     with torch.no_grad():
         single = method.restore(model, alone, SEED)

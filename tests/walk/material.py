@@ -11,6 +11,7 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.data import domains, shards
 from restore_ml.data.shards import Record
+from restore_ml.degrading.cases import add_optional
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.protocol import protocol
 from tests.tasks.examples import beside
@@ -73,8 +74,11 @@ class Project:
 
 
 def sample(task: str, degradation: str, number: int, size: tuple[int, int]) -> Sample:
-    """A whole picture of that size, degraded as a test picture is; partners are other pictures of that size."""
+    """A whole picture of that size, degraded as a test picture is, with the task's optional inputs; partners are other
+    pictures of that size."""
     canary = protocol(task).canary()
     settings = dict(canary.settings) if canary else params("quick").tasks.get(task, {})
-    return registry.parts(task).cases.sample(record(task, number, *size), degradation, 1, settings,
-                                             lambda role: record(task, number + 50, *size, role))
+    parts, seen = registry.parts(task), record(task, number, *size)
+    made = parts.cases.sample(seen, degradation, 1, settings, lambda role: record(task, number + 50, *size, role))
+    add_optional(parts.optional, made, degradation, 1, seen.id)
+    return made
