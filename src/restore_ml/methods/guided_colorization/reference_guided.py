@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from restore_ml.degradations.colour import grey_from_lightness, lab_to_rgb, rgb_to_lab
 from restore_ml.losses.perceptual import feature_error, taps_of
+from restore_ml.losses.reconstruction import huber
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.unet import UNet
 from restore_ml.tasks.guided_colorization import reference as simulator  # noqa: F401 - a changed one trains it anew
@@ -157,7 +158,7 @@ class ReferenceGuided(Method):
             reference = reference.roll(1, 0)
         features = context.slots["features"]
         ab = self.coloured(context.networks["colorizer"], features, lightness, reference)
-        terms = {"smooth_l1": s["smooth_l1"] * F.smooth_l1_loss(ab, context.target["ab"] / AB_SCALE, beta=1 / AB_SCALE)}
+        terms = {"smooth_l1": s["smooth_l1"] * huber(ab, context.target["ab"] / AB_SCALE, 1 / AB_SCALE)}
         rgb = lab_to_rgb(torch.cat([lightness, AB_SCALE * ab], 1))
         return terms | feature_error(features, rgb, context.target["rgb"], s["perceptual_tap"], s["perceptual"])
 
