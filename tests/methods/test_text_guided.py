@@ -127,16 +127,19 @@ def test_the_critic_by_hand_and_the_first_weights():
         assert layer.weight.std().item() == pytest.approx(0.05, rel=0.1)
 
 
-def test_film_scales_and_shifts_the_deepest_maps():
+@pytest.mark.parametrize("points", [["conv7_3"], ["conv4_3", "conv10_2"]])
+def test_film_scales_and_shifts_the_maps_at_its_points(points):
     torch.manual_seed(0)
-    network, said, inputs = FilmNet(2, 6).eval(), draw(3, 6), batch()[0]
+    network, said, inputs = FilmNet(2, 6, points).eval(), draw(3, 6), batch()[0]
     plain = HintsNet(2).eval()
     plain.classes = nn.Identity()
     plain.load_state_dict(network.trunk.state_dict())
-    values = said @ network.film.weight.T + network.film.bias
-    scale, shift = values[:, :16], values[:, 16:]
-    plain.conv7.register_forward_hook(lambda layer, given, out: out * (1 + scale[:, :, None, None])
-                                      + shift[:, :, None, None])
+    blocks = {"conv4_3": (plain.conv4, 16), "conv7_3": (plain.conv7, 16), "conv10_2": (plain.conv10, 4)}
+    for point in points:
+        layer, channels = network.film[point], blocks[point][1]
+        values = (said @ layer.weight.T + layer.bias)[..., None, None]
+        blocks[point][0].register_forward_hook(lambda block, given, out, values=values, channels=channels: out * (
+            1 + values[:, :channels]) + values[:, channels:])
     none = torch.zeros(3, 2, 32, 32)
     torch.testing.assert_close(network(inputs["L"], said), plain(inputs["L"], none, none[:, :1])[0])
 
@@ -305,6 +308,7 @@ def test_the_recipe():
     assert (settings["palette_l1"], settings["divergence"], settings["embedding"], settings["hidden"]) == (
         100, 0.5, 300, 150)
     assert (settings["batch"], settings["adversarial"], settings["sampled"]) == (32, 0.1, True)
+    assert (TextFilm.paper["points"], TextFilm.paper["embedding"]) == (["conv7_3"], 16)
     train, settled = TextFilm({"lr_drops": {"2": 0.1}, "steps": {"train": 3, "settled": 4}}).phases()
     assert (train.steps, settled.steps, list(train.frozen_norm), list(settled.frozen_norm)) == (3, 4, [], ["colorizer"])
     [player] = train.players
@@ -320,7 +324,8 @@ def test_the_recipe():
 
 
 @pytest.mark.parametrize(("method", "wrong"), [(TextFilm, {"patch": 60}), (TextFilm, {"turned": -0.1}),
-                                               (TextFilm, {"bend": 0.0}), (TextGuided, {"turned": 1.5})])
+                                               (TextFilm, {"bend": 0.0}), (TextFilm, {"points": []}),
+                                               (TextFilm, {"points": ["conv9"]}), (TextGuided, {"turned": 1.5})])
 def test_wrong_settings_are_refused(method, wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         method(wrong)

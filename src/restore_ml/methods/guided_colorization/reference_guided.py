@@ -123,7 +123,7 @@ class ReferenceGuided(Method):
         """`colorizer`: own ab / 110 and a logit. Its last layer begins small, so that correlations decide at first."""
         network = UNet(4, 3, width=self.settings["width"], levels=self.settings["levels"], dropout=False, final="none")
         with torch.no_grad():
-            network.up[-1][1].weight.mul_(FIRST)
+            network.up[-1][1].weight.mul_(FIRST)  # type: ignore[index]
         return {"colorizer": network}
 
     def phases(self) -> list[Phase]:

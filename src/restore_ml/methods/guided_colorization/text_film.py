@@ -5,6 +5,7 @@ Source: the small preset of the method card `text_guided`; FiLM: Perez, Strub, d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,33 +16,34 @@ from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, P
 from restore_ml.methods.guided_colorization.palette_guided import by_muon
 from restore_ml.methods.guided_colorization.text_guided import TextEncoder, TextGuided
 from restore_ml.methods.guided_colorization.user_hints import turned
-from restore_ml.nn.hints_network import AB_SCALE, HintsNet
+from restore_ml.nn.hints_network import AB_SCALE, POINTS, HintsNet
 from restore_ml.nn.muon import Muon
 from restore_ml.training.schedules import drops
-
-BOTTLENECK = "conv7_3"
 
 
 class FilmNet(nn.Module):
     """lightness (N x 1 x H x W, H and W multiples of 8) and what a text says (N x hidden) -> ab / 110 in (-1, 1).
 
-    The hints network without hints and without its classes; its deepest features become (1 + scale) times themselves
-    plus shift, a scale and a shift for each channel from one linear layer.
+    The hints network without hints and without its classes; its features at each of `points` (`POINTS` of the network)
+    become (1 + scale) times themselves plus shift, a scale and a shift for each channel from one linear layer a point.
     """
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, points: Sequence[str]) -> None:
         super().__init__()
         self.trunk = HintsNet(width)
         self.trunk.classes = nn.Identity()  # type: ignore[assignment]
-        self.film = nn.Linear(hidden, 16 * width)
+        self.film = nn.ModuleDict({name: nn.Linear(hidden, 2 * POINTS[name][0] * width) for name in points})
 
     def forward(self, lightness: Tensor, said: Tensor) -> Tensor:
         """The colours."""
-        scale, shift = self.film(said)[..., None, None].chunk(2, 1)
         none = torch.zeros_like(lightness)
 
         def at(name: str, features: Tensor) -> Tensor:
-            return features * (1 + scale) + shift if name == BOTTLENECK else features
+            if name not in self.film:
+                return features
+            scale, shift = self.film[name](said)[..., None, None].chunk(2, 1)
+            changed: Tensor = features * (1 + scale) + shift
+            return changed
 
         colours: Tensor = self.trunk(lightness, none.expand(-1, 2, -1, -1), none, at=at)[0]
         return colours
@@ -51,19 +53,22 @@ class TextFilm(Method):
     """One network from lightness and words to colours, without a palette between, by smooth L1 alone.
 
     reading: all of it but FiLM on the deepest maps and the small embedding, which are the card's; texts are told and
-    colours turned as in `text_guided`, and small profiles go on with normalisation that stands still.
+    colours turned as in `text_guided`, and small profiles go on with normalisation that stands still. These also scale
+    and shift behind each block on the way up (`points`): in a short training the words are not heard through the
+    deepest maps alone, as what is on the way weakens their gradients.
     """
 
     task = "guided_colorization"
-    reading = "all but the scale and shift of the deepest maps and the small embedding, which are the card's"
+    reading = ("all but the scale and shift of the deepest maps and the small embedding, which are the card's; small "
+               "profiles scale and shift on the way up too")
     stored_networks = ("encoder", "colorizer")
     inputs = ("text",)
     derived = TextGuided.derived
     derive = TextGuided.derive
     multiple = 8
     paper: ClassVar[dict[str, Any]] = {
-        "width": 64, "embedding": 16, "hidden": 150, "bend": 0.01, "turned": 0.3, "lr": 1e-4, "lr_drops": {},
-        "muon": 0.0, "steps": {"train": 276_000, "settled": 0}, "batch": 32, "patch": 256, "ema": 0.0,
+        "width": 64, "embedding": 16, "hidden": 150, "points": ["conv7_3"], "bend": 0.01, "turned": 0.3, "lr": 1e-4,
+        "lr_drops": {}, "muon": 0.0, "steps": {"train": 276_000, "settled": 0}, "batch": 32, "patch": 256, "ema": 0.0,
     }
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -73,13 +78,16 @@ class TextFilm(Method):
             raise self.wrong("patch", "it must be a multiple of 8")
         if not 0 <= self.settings["turned"] <= 1:
             raise self.wrong("turned", "it must be a share from 0 to 1")
+        if not self.settings["points"] or any(name not in POINTS for name in self.settings["points"]):
+            raise self.wrong("points", f"it must be a list of some of {', '.join(POINTS)}")
         if not self.settings["bend"] > 0:
             raise self.wrong("bend", "it must be above 0")
 
     def build(self) -> dict[str, nn.Module]:
         """`encoder` of texts and `colorizer`."""
         s = self.settings
-        return {"encoder": TextEncoder(s["embedding"], s["hidden"]), "colorizer": FilmNet(s["width"], s["hidden"])}
+        return {"encoder": TextEncoder(s["embedding"], s["hidden"]),
+                "colorizer": FilmNet(s["width"], s["hidden"], s["points"])}
 
     def phases(self) -> list[Phase]:
         """`train`, then `settled`, in which normalisation stands still."""

@@ -131,7 +131,7 @@ class TextGuided(PaletteGuided):
 
     reading = ("an own vocabulary, told by rules, in place of named palettes and pretrained embeddings; missing words "
                "take no part; as in palette_guided; small profiles restore with the means of words and turn colours")
-    stored_networks = ("encoder", "decoder", "colorizer")
+    stored_networks = ("encoder", "decoder", "colorizer")  # type: ignore[assignment]
     inputs = ("text",)
     derived: ClassVar = {"words": ArraySpec(VECTOR, MOST_WORDS, low=0, high=len(VOCABULARY)),
                          "palette": ArraySpec(VECTOR, ENTRIES), "angle": ArraySpec(VECTOR, 1)}
@@ -192,7 +192,7 @@ class TextGuided(PaletteGuided):
         noise = torch.zeros(1, *said.shape[1:])
         if self.settings["sampled"]:
             noise.normal_(generator=torch.Generator().manual_seed(derived_seed(seed, "words")))
-        decoder = model.networks["decoder"]
+        decoder: Any = model.networks["decoder"]
         drawn, _, _ = decoder.augmented(said, noise.to(said))
         colours = LAB_SCALE * decoder(drawn, whole, there).float()
         return {"ab": AB_SCALE * model.networks["colorizer"](inputs["L"], colours).float()}
@@ -201,7 +201,7 @@ class TextGuided(PaletteGuided):
         """Made palettes, what the words say on average, the divergence (one forward pass a step for both players)."""
         def made() -> tuple[Tensor, Tensor, Tensor]:
             said, whole, there = context.networks["encoder"](context.inputs["words"].long())
-            decoder = context.networks["decoder"]
+            decoder: Any = context.networks["decoder"]
             drawn, mean, log_variance = decoder.augmented(said, context.normal(said))
             each = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(2, keepdim=True)
             return (decoder(drawn, whole, there).float(), mean_of_words(drawn, there),
