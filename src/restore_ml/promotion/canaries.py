@@ -16,6 +16,7 @@ from restore_ml import registry
 from restore_ml.arrays import Arrays
 from restore_ml.data import domains
 from restore_ml.data.shards import Record
+from restore_ml.degrading.cases import add_optional
 from restore_ml.kinds import MASK
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
@@ -66,14 +67,19 @@ def _strokes() -> np.ndarray:
 
 
 def samples(task: str, degradation: str) -> dict[str, Sample]:
-    """The canary pictures degraded as the task does (`degradation` as in its primary case), by name."""
+    """The canary pictures degraded as the task does (`degradation` as in its primary case), by name, with its optional
+    inputs: a champion that needs a palette gets one."""
     parts, canary = registry.parts(task), protocol(task).canary()
     if canary is None or parts.cases is None:
         return {}
     domain = domains.get(parts.task.domain)
     records = {name: domain.from_rgb(picture) for name, picture in pictures().items()}
-    return {name: parts.cases.sample(Record(f"canary {name}", arrays, {"name": name}), degradation, SEED,
-                                     dict(canary.settings)) for name, arrays in records.items()}
+    made = {}
+    for name, arrays in records.items():
+        record = Record(f"canary {name}", arrays, {"name": name})
+        made[name] = parts.cases.sample(record, degradation, SEED, dict(canary.settings))
+        add_optional(parts.optional, made[name], degradation, SEED, record.id)
+    return made
 
 
 def inspect(task: str, degradation: str, restore: Callable[[Arrays, str], Arrays], tolerance: float) -> dict[str, Any]:

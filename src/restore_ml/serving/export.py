@@ -138,11 +138,17 @@ def _candidates(method: Method, model: Model, scale: int) -> Iterator[Traced | s
                for name, spec in task.inputs.items() if spec.kind is NUMBER}
     batches = [_inputs(task, names, size, method.multiple) for size in SIZES]
     calls: list[dict[str, list[tuple[Any, ...]]]] = []
-    with torch.no_grad(), in_one_piece():
-        for batch in batches:
-            with _watched(model.networks) as seen:
-                result = method.restore(model, {**batch, **numbers}, 1)
-            calls.append(seen)
+    try:
+        with torch.no_grad(), in_one_piece():
+            for batch in batches:
+                with _watched(model.networks) as seen:
+                    result = method.restore(model, {**batch, **numbers}, 1)
+                calls.append(seen)
+    except KeyError as error:
+        if error.args[0] not in method.inputs:
+            raise
+        yield f"the whole restore: needs the {error.args[0]} beside the picture"
+        return
     outputs = [name for name in task.output if name in result]
     yield Traced("the whole restore", _Restoring(method, model, names, numbers, outputs),
                  [tuple(batch[name] for name in names) for batch in batches], names,

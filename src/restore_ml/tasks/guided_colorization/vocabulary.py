@@ -47,7 +47,7 @@ def numbers(told: str) -> np.ndarray:
     vocabulary, with the nearest ones.
 
     >>> numbers("The red ball")
-    array([1, 11,  0,  0,  0,  0,  0,  0])
+    array([ 1, 11,  0,  0,  0,  0,  0,  0])
     """
     found = []
     for written in "".join(letter if letter.isalpha() else " " for letter in told.lower()).split():
