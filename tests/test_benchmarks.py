@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -120,3 +121,44 @@ def test_binary_networks_are_counted_and_timed_beside_their_parent(capsys):
     timed = [row.split(" | ") for row in printed if row.startswith(("| BNN", "| XOR"))]
     assert [row[0] for row in timed] == ["| BNN, signs in float32", "| BNN, XOR and popcount", "| XOR and popcount"]
     assert all(float(row[3].strip(" |")) < 1e-5 for row in timed)
+
+
+def test_the_choice_of_a_gabor_kernel_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
+    choice, results = module("gabor_choice"), tmp_path / "new" / "results.jsonl"
+    call = ["--steps", "1", "--kernels", "7/0,9/45", "--photographs", "3", "--results", str(results)]
+    choice.main([*call, "--seeds", "1"])
+    first = capsys.readouterr()
+    assert "3 scored (64 x 64); norm sum, 1 steps; 0 of 3 trainings are there" in first.out
+    assert [line.split(":")[0] for line in first.err.splitlines()] == ["1 of 3", "2 of 3", "3 of 3"]
+    lines = results.read_text().splitlines()
+    results.write_text("\n".join(lines[:2]) + "\n" + lines[2][:40])  # it was stopped while it wrote
+    trained = []
+    real = choice.scores
+    monkeypatch.setattr(choice, "scores", lambda method, *rest: trained.append(type(method)) or real(method, *rest))
+    choice.main([*call, "--seeds", "1"])
+    assert "2 of 3 trainings are there" in (again := capsys.readouterr().out)
+    assert trained == [choice.Control] and again.splitlines()[1:] == first.out.splitlines()[1:]
+    choice.main([*call, "--seeds", "1", "--norm", "l1"])  # another question
+    assert "0 of 3 trainings are there" in capsys.readouterr().out
+
+
+def test_the_choice_of_a_gabor_kernel_says_what_can_be_told():
+    choice, names = module("gabor_choice"), ["a", "b", "c", "d"]
+    values = {"7/0": [1.0, 2.0, 3.0, 4.0], "9/0": [2.0, 3.0, 4.0, 5.5], "9/90": [1.5, 1.5, 3.5, 4.0],
+              "grey": [0.5, 1.0, 2.5, 3.0]}
+    found = {(kernel, seed): dict.fromkeys(choice.FIGURES, (np.array(row) + sign).tolist())
+             for kernel, row in values.items() for seed, sign in ((1, -0.5), (2, 0.5))}
+    lines = choice.tables(found, names)
+    assert lines[1] == "PSNR, dB (the grey picture itself: 1.750)"
+    assert lines[5:7] == ["| 7 | 2.500 |  |  |  |", "| 9 | 3.625 |  | 2.625 |  |"]
+    assert lines[12] == "Best: 9/0 (3.625). The source's 7/0 (2.500) is number 3 of 3."
+    assert lines[13].startswith("9/0 less 7/0: +1.125 [+1.0") and lines[14].startswith("grey less 7/0: -0.750 [")
+    assert lines[15:17] == ["Told from it as better: 9/0.", "Told from it as worse: grey."]
+
+
+def test_the_choice_of_a_gabor_kernel_refuses_what_is_not_there(tmp_path):
+    choice = module("gabor_choice")
+    with pytest.raises(SystemExit, match=r"There is no kernel '8/0'; write size/direction, such as 7/0"):
+        choice.main(["--kernels", "8/0"])
+    with pytest.raises(SystemExit, match="--photographs 1000 leaves none to train on"):
+        choice.main(["--photographs", "1000", "--results", str(tmp_path / "results.jsonl")])
