@@ -26,7 +26,8 @@ from restore_ml.metrics.colour import (
 )
 from restore_ml.metrics.fidelity import psnr, ssim
 from restore_ml.tasks.base import Sample
-from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
+from restore_ml.tasks.colorization.class_gap import FIGURES, class_gap
+from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, SetRow, capped
 
 
 class Colorization(Protocol):
@@ -39,6 +40,7 @@ class Colorization(Protocol):
                Metric("ssim", 1, 4), Metric("auc", 1, 4), Metric("auc_balanced", 1, 4), Metric("chroma_ratio", 0, 3),
                Metric("colorfulness", 0, 2), Metric("colorfulness_delta", -1, 2), Metric("l_error_8bit", -1, 3),
                Metric("l_error_8bit_unmapped", -1, 3), Metric("raw_psnr_rgb", 1, 2, "dB"), Metric("raw_ssim", 1, 4))
+    set_metrics = FIGURES
     primary = "psnr_ab"
     perceptual = True
     shrinks_in_blind_test = True
@@ -67,6 +69,10 @@ class Colorization(Protocol):
         if "rgb" in output:
             values |= {"raw_psnr_rgb": capped(psnr(output["rgb"], truth)), "raw_ssim": ssim(output["rgb"], truth)}
         return values
+
+    def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
+        """See `restore_ml.tasks.colorization.class_gap`."""
+        return class_gap(rows, judge)
 
     def canary(self) -> Canary:
         """See `Canary`."""
