@@ -69,6 +69,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     restore = _add(parsers, "restore", commands.restore, "restore a picture, a clip, a volume or a folder",
                    "restore-ml restore --task inpainting torn.jpg --mask holes.png -o whole.png\n"
                    "  restore-ml restore --task colorization old/ -o coloured/\n"
+                   "  restore-ml restore --task guided_colorization old.png --hints points.json -o new.png\n"
                    "  restore-ml restore --task frame_interpolation film.mp4 -o smooth.mp4\n"
                    "  restore-ml restore --task frame_interpolation 1.png --with after=2.png -o between.png")
     restore.add_argument("picture", type=Path, help="the file, of any size, or a folder of them (docs/serving.md says "
@@ -81,6 +82,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     restore.add_argument("--with", dest="also", action="append", default=[], metavar="NAME=FILE", help="another file "
                          "that the task takes; of a folder: a folder with files of the same names, or one for all; "
                          "repeatable")
+    _add_guides(restore)
     restore.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the task; "
                          "repeatable")
     restore.add_argument("--scale", type=int, help="factor of super-resolution (default: the method's own)")
@@ -149,6 +151,16 @@ def _add_tables(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     table.add_argument("--intervals", action="store_true", help="with the 95 %% interval of the metric that ranks")
     table.add_argument("--published", action="store_true", help="with the figures that sources print for the same "
                        "pictures, metric and protocol")
+
+
+def _add_guides(parser: argparse.ArgumentParser) -> None:
+    guides = parser.add_argument_group("guides of colour (guided_colorization)")
+    guides.add_argument("--hints", type=Path, metavar="FILE.json", help="points with colours: "
+                        '{"points": [{"x": 3, "y": 5, "colour": "#a02020"}]}; short for --with points=FILE')
+    guides.add_argument("--palette", metavar="COLOURS", help="up to five colours, such as '#a02020, #2060a0, tan'")
+    guides.add_argument("--reference", type=Path, metavar="FILE", help="a picture with the colours that are wanted; "
+                        "short for --with reference=FILE")
+    guides.add_argument("--text", metavar="WORDS", help="colours and where they are, such as 'red ball blue sky'")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

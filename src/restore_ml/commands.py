@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from restore_ml.base import layout
@@ -81,7 +81,8 @@ def restore(options: argparse.Namespace) -> int:
         from restore_ml.serving.places import is_one
 
         others, chosen = _pairs("--with", options.also), _pairs("--set", options.set)
-        given = {"mask": options.mask, "others": {name: Path(path) for name, path in others.items()},
+        files, texts = _guides(options, others)
+        given = {"mask": options.mask, "others": {name: Path(path) for name, path in files.items()}, "texts": texts,
                  "scale": options.scale, "seed": options.seed, "options": chosen, "precision": options.precision}
         if os.path.isdir(options.picture) and not is_one(options.task, options.picture):  # pathlib raises on long names
             from restore_ml.serving.batch import restore_folder
@@ -94,6 +95,19 @@ def restore(options: argparse.Namespace) -> int:
 
     root = layout.project()
     return with_model(root, options, restore)
+
+
+def _guides(options: argparse.Namespace, others: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The files by name, those of `others` and the guides that are files among them, and the guides that are words;
+    `UserError` for a guide that comes twice."""
+    files = {"points": options.hints, "reference": options.reference}
+    texts = {"palette": options.palette, "text": options.text}
+    for name, given in (files | texts).items():
+        if given is not None and name in others:
+            raise UserError(f"--{'hints' if name == 'points' else name} and --with {name}={others[name]} are the same; "
+                            "give one of them.")
+    return (dict(others) | {name: str(path) for name, path in files.items() if path is not None},
+            {name: told for name, told in texts.items() if told is not None})
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The task guided_colorization: the simulator of hints, what is tested, measured and shown, and a person's picture."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,11 @@ from restore_ml.data.shards import Record
 from restore_ml.degradations.colour import to_rgb8
 from restore_ml.method import Model
 from restore_ml.restoring import harness
+from restore_ml.seeds import generator
+from restore_ml.tasks.guided_colorization.evaluation import palette_distance
 from restore_ml.tasks.guided_colorization.hints import hints, number_of_hints
 from restore_ml.tasks.guided_colorization.photos import reduced
+from restore_ml.tasks.guided_colorization.scribbles import scribbles
 from restore_ml.tasks.photos import Restorer
 from restore_ml.tasks.protocol import protocol
 
@@ -77,6 +81,69 @@ def test_numbers_of_hints_are_geometric_with_none_among_them():
     assert {number_of_hints(1.0, np.random.default_rng(seed)) for seed in range(20)} == {0}
 
 
+# --- strokes ----------------------------------------------------------------------------------------------------------
+
+
+def halves(size: int = 40) -> np.ndarray:
+    """Two colours, left and right."""
+    ab = np.zeros((size, size, 2), np.float32)
+    ab[:, :size // 2], ab[:, size // 2:] = (30, 5), (-20, -10)
+    return ab
+
+
+def test_a_stroke_keeps_to_its_colour_and_has_it():
+    for seed in range(30):
+        made = scribbles(halves(), 1, 1, np.random.default_rng(seed))
+        columns = np.argwhere(made["hinted"][..., 0])[:, 1]
+        side = 0 if columns.max() < 20 else 20
+        assert columns.min() >= side
+        np.testing.assert_allclose(made["hint"][made["hinted"][..., 0] > 0],
+                                   np.tile(halves()[0, side], (len(columns), 1)), atol=1e-4)
+        assert not made["hint"][made["hinted"][..., 0] == 0].any()
+        assert made["hint"].dtype == made["hinted"].dtype == np.float32
+
+
+def test_strokes_are_lines_of_that_width_that_bend():
+    lengths, turned = [], []
+    for seed in range(60):
+        ab = np.zeros((100, 100, 2), np.float32)
+        hinted = scribbles(ab, 1, 1, np.random.default_rng(seed))["hinted"][..., 0]
+        assert cv2.connectedComponents(hinted.astype(np.uint8), connectivity=8)[0] == 2
+        lengths.append(hinted.sum())
+        rows, columns = np.nonzero(hinted)
+        deviation = np.linalg.svd(np.stack([rows - rows.mean(), columns - columns.mean()]))[1][1] / np.sqrt(len(rows))
+        turned.append(deviation > 1)
+        wide = scribbles(ab, 1, 5, np.random.default_rng(seed))["hinted"][..., 0]
+        assert wide.sum() >= min(2.5 * hinted.sum(), 25)
+    assert 20 < np.mean(lengths) < 70 and min(lengths) >= 1 and max(lengths) <= 80 and np.mean(turned) > 0.5
+
+
+def test_a_colour_of_a_stroke_is_the_mean_beneath_it():
+    ab = np.stack(np.meshgrid(np.linspace(0, 40, 60), np.linspace(0, 40, 60)), 2).astype(np.float32)
+    for seed in range(10):
+        made = scribbles(ab, 1, 3, np.random.default_rng(seed))
+        there = made["hinted"][..., 0] > 0
+        np.testing.assert_allclose(made["hint"][there], np.tile(ab[there].mean(0), (there.sum(), 1)), rtol=1e-4)
+        assert there.sum() > 9 and np.linalg.norm(ab[there] - ab[there].mean(0), axis=1).max() < 2 * 12 + 3
+
+
+def test_a_stroke_wider_than_the_picture_is_the_picture():
+    made = scribbles(ab_map(5, 7), 2, 9, np.random.default_rng(0))
+    assert made["hinted"].sum() >= 25
+
+
+def test_a_test_sample_with_strokes():
+    sample, more, other = (CASES.sample(PICTURE, f"scribbles_{number}", seed, {"size": 64, "side": 2})
+                           for number, seed in ((4, 1), (9, 1), (4, 2)))
+    assert sample.facts == {"scribbles": 4}
+    there = sample.inputs["hinted"] > 0
+    assert (more.inputs["hinted"] > 0)[there].all() and more.inputs["hinted"].sum() > there.sum()
+    assert not np.array_equal(sample.inputs["hinted"], other.inputs["hinted"])
+    expected = scribbles(sample.target["ab"], 4, 2, generator(1, PICTURE.id, "scribbles"))
+    np.testing.assert_array_equal(sample.inputs["hint"], expected["hint"])
+    assert 4 < there.sum() < 64 * 64 / 4
+
+
 # --- cases and training -----------------------------------------------------------------------------------------------
 
 
@@ -106,18 +173,21 @@ def test_fewer_hints_are_the_first_of_more():
 
 
 def test_degradations_follow_the_setting():
-    assert CASES.degradations({}) == ["hints_0", "hints_1", "hints_10", "hints_50"]
-    assert CASES.degradations({"numbers": [500]}) == ["hints_500"]
+    assert CASES.degradations({}) == ["hints_0", "hints_1", "hints_10", "hints_50", "scribbles_10"]
+    assert CASES.degradations({"numbers": [500], "strokes": []}) == ["hints_500"]
+    assert CASES.degradations({"numbers": [0], "strokes": [3, 1]}) == ["hints_0", "scribbles_3", "scribbles_1"]
 
 
 @pytest.mark.parametrize("wrong", [{"numbers": []}, {"numbers": [-1]}, {"numbers": [True]}, {"numbers": [501]},
-                                   {"numbers": [1.5]}, {"side": 0}, {"side": 2.0}, {"side": True}, {"size": 16}])
+                                   {"numbers": [1.5]}, {"numbers": 3}, {"strokes": [-1]}, {"strokes": [True]},
+                                   {"strokes": 3}, {"side": 0}, {"side": 2.0}, {"side": True}, {"size": 16}])
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         PARTS.check_settings(wrong)
 
 
-@pytest.mark.parametrize("name", ["hints", "hints_", "hints_-1", "hints_01", "hints_501", "hints_1000", "lab_grey"])
+@pytest.mark.parametrize("name", ["hints", "hints_", "hints_-1", "hints_01", "hints_501", "hints_1000", "lab_grey",
+                                  "scribbles", "scribbles_501", "strokes_10"])
 def test_degradations_that_there_are_not(name):
     with pytest.raises(UserError, match="write hints_0, hints_10"):
         CASES.sample(PICTURE, name, 1, {})
@@ -153,10 +223,48 @@ def test_the_hint_error_by_hand():
     followed = RULES.measure(sample.inputs, {"ab": sample.inputs["hint"]}, sample.target, context)
     assert followed["hint_error"] == 0
     plain = protocol("colorization").measure({"L": sample.inputs["L"]}, output, sample.target, context)
-    assert {name: value for name, value in values.items() if name != "hint_error"} == plain
+    own = ("hint_error", "psnr_nohint", "palette_fidelity")
+    assert {name: value for name, value in values.items() if name not in own} == plain
     assert set(values) == {metric.name for metric in RULES.metrics}
     none = CASES.sample(PICTURE, "hints_0", 1, {"size": 64})
     assert np.isnan(RULES.measure(none.inputs, output, none.target, context)["hint_error"])
+
+
+def test_the_psnr_beside_the_hints_by_hand():
+    """Of an error of 3 and 4 where nothing is hinted and of any other where it is."""
+    sample = CASES.sample(PICTURE, "hints_10", 1, {"size": 64})
+    output = {"ab": sample.target["ab"] + np.where(sample.inputs["hinted"] > 0, 50, np.float32([3, 4]))}
+    context = RULES.context([sample.target])
+
+    def figure(inputs):
+        return RULES.measure(inputs, output, sample.target, context)["psnr_nohint"]
+
+    assert figure(sample.inputs) == pytest.approx(20 * np.log10(220 / np.sqrt(12.5)), abs=1e-4)
+    assert figure({**sample.inputs, "hinted": 0 * sample.inputs["hinted"]}) < figure(sample.inputs) - 1
+    assert np.isnan(figure({**sample.inputs, "hinted": 0 * sample.inputs["hinted"] + 1}))
+    exact = RULES.measure(sample.inputs, {"ab": sample.target["ab"]}, sample.target, context)
+    assert exact["psnr_nohint"] == 60
+
+
+def test_palette_fidelity_by_hand():
+    """Five stripes of the palette's colours: 0; one of them moved by 3 and 4: 1; all of one colour: the distances."""
+    lightness = np.full((20, 50, 1), 50, np.float32)
+    colours = np.float32([[40, 10], [-30, 20], [5, -40], [0, 0], [20, 50]])
+    ab = np.repeat(np.repeat(colours[None], 10, 1), 20, 0)
+    wanted = np.concatenate([np.full((5, 1), 70, np.float32), colours], 1)  # lightness does not count
+    assert palette_distance(wanted.ravel(), lightness, ab) == pytest.approx(0, abs=1e-5)
+    assert palette_distance(wanted[::-1].ravel(), lightness, ab) == pytest.approx(0, abs=1e-5)
+    moved = wanted + np.float32([[0, 3, 4], [0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
+    assert palette_distance(moved.ravel(), lightness, ab) == pytest.approx(1, abs=1e-5)
+    expected = np.linalg.norm(colours, axis=1).mean()
+    assert palette_distance(wanted.ravel(), lightness, 0 * ab) == pytest.approx(expected, rel=1e-5)
+    sample = CASES.sample(PICTURE, "hints_1", 1, {"size": 64})
+    inputs = {**sample.inputs, "palette": wanted.ravel()}
+    context, output = RULES.context([sample.target]), {"ab": sample.target["ab"]}
+    values = RULES.measure(inputs, output, sample.target, context)
+    assert values["palette_fidelity"] == palette_distance(wanted.ravel(), sample.inputs["L"], sample.target["ab"])
+    assert np.isnan(RULES.measure(sample.inputs, output, sample.target, context)["palette_fidelity"])
+    assert not {metric.name: metric.direction for metric in RULES.metrics}["palette_fidelity"] > 0
 
 
 def test_what_is_shown_is_the_grey_picture_with_its_hints():

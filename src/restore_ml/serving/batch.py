@@ -31,6 +31,7 @@ from restore_ml.serving.report import JOURNAL, Line, append, read_journal, write
 from restore_ml.serving.restore_command import (
     decode_file,
     files_of,
+    in_words,
     load_for,
     read_file,
     run_name,
@@ -47,14 +48,16 @@ VERSION = 2
 
 def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *, mask: Path | None = None,
                    others: Mapping[str, Path] | None = None, scale: int | None = None, seed: int = 1,
-                   options: Mapping[str, str] | None = None, precision: str = "auto") -> int:
+                   options: Mapping[str, str] | None = None, texts: Mapping[str, str] | None = None,
+                   precision: str = "auto") -> int:
     """Restore everything below `folder` that the task takes into `out`; returns 0, or 1 when something failed. Prints a
     last sentence.
 
-    `mask`, `others`: what else is given, each a folder with files of the same names (any ending), or one file for all.
+    `mask`, `others`: what else is given, each a folder with files of the same names (any ending), or one file for all;
+    `texts`: what is given in words, for all.
     Raises `UserError` for a folder without pictures, an unknown model, or an output folder that is the input folder.
     """
-    photos = of_task(task)
+    photos, said = of_task(task), in_words(task, texts or {})
     outputs.check_folder(out)
     if folder.resolve() == out.resolve():
         raise UserError("The pictures would be written among their originals; name another folder with -o.")
@@ -74,7 +77,7 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     for name in closed:
         print(f"The folder {name} cannot be opened; what is in it is left out.", file=sys.stderr)
     # a name that the task does not take is refused with each picture, whose reason stands in the report
-    todo, left = items(photos, files, {*more} & photos.names().keys())
+    todo, left = items(photos, files, {*more, *said} & photos.names().keys())
     if not todo and isinstance(photos, Photos):
         raise UserError(f"There is no picture in {folder}; it needs files that end in .png, .jpg, .tif ...")
     if not todo:
@@ -83,9 +86,10 @@ def restore_folder(root: Path, task: str, model: str, folder: Path, out: Path, *
     asked = Asked(scale, seed, checked(task, None, options or {}))
     model_folder, method, loaded = load_for(root, task, model, precision)
     identity = {"task": task, "model": model_hash(model_folder, root), "scale": scale, "seed": seed, "version": VERSION,
-                "precision": loaded.precision, **({"options": dict(asked.options)} if options else {})}
+                "precision": loaded.precision, **({"options": dict(asked.options)} if options else {}),
+                **({"texts": dict(texts)} if texts else {})}
     key = sha256(canonical_json(identity).encode())[:32]
-    batch = _Batch(folder, out, more, method, loaded, asked, key)
+    batch = _Batch(folder, out, more, said, method, loaded, asked, key)
     out.mkdir(parents=True, exist_ok=True)
     counts = batch.run(todo, f"{run_name(model_folder)} ({task})")
     print(_sentence(counts, left, out))
@@ -99,6 +103,7 @@ class _Batch:
     folder: Path
     out: Path
     others: Mapping[str, Path]
+    said: Mapping[str, Read]
     method: Method
     model: Model
     asked: Asked
@@ -165,8 +170,8 @@ class _Batch:
 
     def _given(self, sources: Mapping[str, tuple[Path, Path | None]], data: Mapping[str, bytes]) -> dict[str, Read]:
         known = of_task(self.method.task).names()
-        way_of(self.method.task, sources)
-        return {name: read_file(known[name].kind, path, name, within) if not data[name] else
+        way_of(self.method.task, [*sources, *self.said])
+        return {**self.said} | {name: read_file(known[name].kind, path, name, within) if not data[name] else
                 decode_file(known[name].kind, data[name], "picture" if name == "image" else name, ending(path.name))
                 for name, (path, within) in sources.items()}
 

@@ -14,7 +14,7 @@ from restore_ml.serving.photos import of_task
 from restore_ml.tasks.photos import Exchange, Way
 
 
-def main_name(photos: Exchange, source: Path, others: Mapping[str, Path]) -> str:
+def main_name(photos: Exchange, source: Path, others: Mapping[str, object]) -> str:
     """What the file that a person named first is, by its ending: the main file of the first way that takes such files
     and all else that is given. `others`: that, by name."""
     folder = os.path.isdir(source)
@@ -28,7 +28,7 @@ def main_name(photos: Exchange, source: Path, others: Mapping[str, Path]) -> str
     return photos.ways[0].main.name
 
 
-def _said(photos: Exchange, source: Path, others: Mapping[str, Path]) -> str:
+def _said(photos: Exchange, source: Path, others: Mapping[str, object]) -> str:
     """What a file says by its name that it is, where it may be several things. `UserError` where it must and does not,
     and where it is what is given beside it."""
     name, free = photos.name_of(source.name), [name for name in photos.names() if name not in others]

@@ -182,21 +182,23 @@ def load_for(root: Path, task: str, model: str, precision: str = "auto") -> tupl
 
 def restore_file(root: Path, task: str, model: str, source: Path, target: Path, *, mask: Path | None = None,
                  others: Mapping[str, Path] | None = None, scale: int | None = None, seed: int = 1,
-                 options: Mapping[str, str] | None = None, precision: str = "auto") -> str:
+                 options: Mapping[str, str] | None = None, texts: Mapping[str, str] | None = None,
+                 precision: str = "auto") -> str:
     """Restore the file `source` into `target`; returns a sentence that says with which run it was done.
 
-    `others`: what else is given, by name. What comes back beside the main result lies beside `target`, with its name
-    before the ending. `source` may be a folder of files that are named as what they are given for.
+    `others`: what else is given, by name; `texts`: what is given in words in place of a file (a palette). What comes
+    back beside the main result lies beside `target`, with its name before the ending. `source` may be a
+    folder of files that are named as what they are given for.
     """
     from restore_ml.data.file_kinds import ending
     from restore_ml.serving import places
     from restore_ml.serving.photos import answer, checked, of_task, way_of
     from restore_ml.tasks.photos import Asked
 
-    photos, more = of_task(task), dict(others or {}) | ({} if mask is None else {"mask": mask})
-    paths = {**(places.members(photos, source) or {places.main_name(photos, source, more): source}), **more}
+    photos, more, said = of_task(task), dict(others or {}) | ({} if mask is None else {"mask": mask}), texts or {}
+    paths = {**(places.members(photos, source) or {places.main_name(photos, source, {**more, **said}): source}), **more}
     try:
-        way = way_of(task, paths)
+        way = way_of(task, [*paths, *said])
     except UserError:
         model_folder(root, task, model)  # a run of another task says more
         raise
@@ -205,13 +207,13 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
         places.check(got.kind, targets[got.name], paths.values())
     asked = Asked(scale, seed, checked(task, scale, options or {}))
     given = {name: read_file(photos.names()[name].kind, path, "picture" if name == "image" else name)
-             for name, path in paths.items()}
+             for name, path in paths.items()} | in_words(task, said)
     folder, method, loaded = load_for(root, task, model, precision)
     main = given.get(way.main.name, next(iter(given.values())))
     places.check_sides(way, targets, main, photos.factor(method, scale))
     answered = answer(method, loaded, given, asked)
     remarks = "".join(f" {found.origin}" for name, found in given.items() if name == "mask")
-    remarks += f" {said}" if (said := photos.remark(method, given)) else ""
+    remarks += f" {remark}" if (remark := photos.remark(method, given)) else ""
     for got in way.gets:
         found, suffix = answered[got.name], ending(targets[got.name].name)
         write_files(targets[got.name], files_of(got.kind, found, main, suffix))
@@ -219,6 +221,18 @@ def restore_file(root: Path, task: str, model: str, source: Path, target: Path, 
     first = way.gets[0]
     return (f"{target}: {first.kind.told(answered[first.name].value)}, restored with {run_name(folder)} "
             f"({', '.join([task, *([loaded.precision] if loaded.networks else [])])}).{remarks}")
+
+
+def in_words(task: str, texts: Mapping[str, str]) -> dict[str, Read]:
+    """What is given in words in place of files, by name; `UserError` for what the task does not take or what means
+    nothing."""
+    from restore_ml.serving.photos import of_task, way_of
+
+    known = of_task(task).names()
+    for name in texts.keys() - known.keys():
+        way_of(task, [name])
+    return {name: decode_file(known[name].kind, told.encode("utf-8", "surrogatepass"), name)
+            for name, told in texts.items()}
 
 
 def files_of(kind: FileKind, found: Read, main: Read, suffix: str) -> dict[str, bytes]:

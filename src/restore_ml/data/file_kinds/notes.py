@@ -18,6 +18,7 @@ import numpy as np
 from restore_ml.base.errors import short
 from restore_ml.base.files import canonical_json
 from restore_ml.data.file_kinds.kind import FileKind, Form, Read, Refused
+from restore_ml.data.file_kinds.said import colour
 
 MOST = 10_000
 """Entries of a file."""
@@ -225,10 +226,15 @@ def _word(value: Any, what: str) -> str:
 
 
 def _colour(value: Any, number: int) -> list[int]:
+    if isinstance(value, str):
+        try:
+            return colour(value)
+        except Refused as refused:
+            raise Refused(f"the colour of point {number}, {refused.reason}") from None
     if not isinstance(value, list) or len(value) != 3 or not all(
             isinstance(level, int) and not isinstance(level, bool) and 0 <= level <= 255 for level in value):
-        raise Refused(f"the colour of point {number} is {short(repr(value), 40)}, where three levels from 0 to 255 are "
-                      "needed")
+        raise Refused(f"the colour of point {number} is {short(repr(value), 40)}, where three levels from 0 to 255 "
+                      "or a text such as '#a02020' are needed")
     return value
 
 

@@ -1,0 +1,435 @@
+"""Guides of guided_colorization: palettes, references and texts, how they are drawn and how a person gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.cluster.vq import kmeans2
+from skimage import data
+
+from restore_ml import cli, registry
+from restore_ml.arrays import words
+from restore_ml.base.errors import UserError
+from restore_ml.base.files import write_json, write_text
+from restore_ml.data.file_kinds import COLOURS, POINTS, WORDS, Points, Read
+from restore_ml.data.file_kinds.kind import Refused
+from restore_ml.degradations.colour import fit_chroma, lab_to_rgb, rgb_to_lab
+from restore_ml.method import Method, Model
+from restore_ml.restoring import harness
+from restore_ml.serving.photos import answer
+from restore_ml.serving.restore_command import restore_row
+from restore_ml.tasks.colorization.task import lab_sample
+from restore_ml.tasks.guided_colorization.gamut import snapped
+from restore_ml.tasks.guided_colorization.palette import COLOURS as FIVE
+from restore_ml.tasks.guided_colorization.palette import palette
+from restore_ml.tasks.guided_colorization.photos import palette_array, reference_array, text_array
+from restore_ml.tasks.guided_colorization.reference import augmented, thin_plate
+from restore_ml.tasks.guided_colorization.vocabulary import VOCABULARY, named, numbers, pairs, told
+from restore_ml.tasks.photos import Asked
+
+OPTIONAL = registry.parts("guided_colorization").optional
+assert OPTIONAL is not None
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def stripes(colours: list[tuple[int, int, int]], widths: list[int]) -> np.ndarray:
+    """Upright stripes, 16 pixels high."""
+    return np.concatenate([np.full((16, width, 3), colour, np.uint8)
+                           for colour, width in zip(colours, widths, strict=True)], 1)
+
+
+# --- palettes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_palette_is_the_colours_of_the_picture_the_most_frequent_first() -> None:
+    colours = [(200, 40, 40), (40, 160, 60), (60, 70, 200), (220, 200, 60), (150, 60, 150)]
+    sample = lab_sample(stripes(colours, [2, 10, 4, 6, 8]))
+    for seed in range(5):
+        found = palette(sample.inputs["L"], sample.target["ab"], rng(seed)).reshape(FIVE, 3)
+        order = [colours[place] for place in (1, 4, 3, 2, 0)]
+        np.testing.assert_allclose(found, rgb_to_lab(np.array(order) / 255), atol=1e-3)
+
+
+def test_clusters_are_of_ab_and_lightness_is_their_mean() -> None:
+    dark, light = (90, 30, 30), (190, 110, 105)  # much the same a and b
+    sample = lab_sample(stripes([dark, light, (40, 160, 60), (60, 70, 200), (220, 200, 60), (128, 128, 128)],
+                                [6, 6, 5, 4, 3, 2]))
+    found = palette(sample.inputs["L"], sample.target["ab"], rng()).reshape(FIVE, 3)
+    both = rgb_to_lab(np.array([dark, light]) / 255)
+    assert np.abs(np.diff(both[:, 1:], axis=0)).max() < 8 < np.abs(np.diff(both[:, 0]))
+    np.testing.assert_allclose(found[0], both.mean(0), atol=1e-3)
+
+
+def test_a_picture_of_one_colour_has_it_five_times() -> None:
+    sample = lab_sample(np.full((40, 40, 3), (200, 40, 40), np.uint8))
+    found = palette(sample.inputs["L"], sample.target["ab"], rng()).reshape(FIVE, 3)
+    np.testing.assert_allclose(found, np.tile(rgb_to_lab(np.array([[200, 40, 40]]) / 255), (5, 1)), atol=1e-3)
+
+
+def test_clustering_has_converged() -> None:
+    """Of a photograph: scipy's k-means, with all pixels and more rounds, is hardly nearer to its pixels."""
+    sample = lab_sample(np.ascontiguousarray(data.coffee()[::4, ::4]))
+    ab = sample.target["ab"].reshape(-1, 2)
+
+    def distortion(centres: np.ndarray) -> float:
+        return float(np.linalg.norm(ab[:, None] - centres[None], axis=2).min(1).mean())
+
+    made = [palette(sample.inputs["L"], sample.target["ab"], rng(seed)).reshape(5, 3)[:, 1:] for seed in range(3)]
+    theirs = [kmeans2(ab.astype(np.float64), 5, iter=30, minit="++", rng=rng(seed))[0] for seed in range(3)]
+    assert np.mean([*map(distortion, made)]) < 1.05 * np.mean([*map(distortion, theirs)])
+
+
+# --- references -------------------------------------------------------------------------------------------------------
+
+
+def test_a_thin_plate_goes_through_its_nodes_and_is_straight_where_they_are() -> None:
+    nodes, places = rng(1).random((9, 2)), rng(2).random((30, 2))
+    values = rng(3).random((9, 2))
+    np.testing.assert_allclose(thin_plate(nodes, values, nodes), values, atol=1e-9)
+    plane = np.array([[2.0, -1], [0.5, 3]])
+    np.testing.assert_allclose(thin_plate(nodes, 1 + nodes @ plane, places), 1 + places @ plane, atol=1e-9)
+
+
+def test_a_reference_is_a_mirrored_cropped_bent_copy() -> None:
+    height, width = 60, 80
+    rows, columns = np.mgrid[:height, :width]
+    picture = np.stack([3 * columns, 4 * rows, 0 * rows + 100], 2).astype(np.uint8)
+    mirrored, shares, bends = 0, [], []
+    for seed in range(40):
+        made = augmented(picture, rng(seed))
+        assert made.shape == picture.shape and made.dtype == np.uint8 and (made[..., 2] == 100).all()
+        x, y = made[..., 0] / 3, made[..., 1] / 4
+        along = np.polyfit(np.arange(10, 70), x[20:40, 10:70].mean(0), 1)
+        down = np.polyfit(np.arange(10, 50), y[10:50, 30:50].mean(1), 1)
+        mirrored += along[0] < 0
+        shares += [abs(along[0]), down[0]]
+        bends.append(np.abs(x[30] - np.polyval(along, np.arange(width))).max())
+        assert down[0] > 0
+    assert 10 < mirrored < 30
+    assert 0.8 < np.mean(shares) < 0.9 and min(shares) > 0.5 and max(shares) < 1.25
+    assert 1 < np.mean(bends) < 12
+    np.testing.assert_array_equal(augmented(picture, rng(3)), augmented(picture, rng(3)))
+
+
+def test_colours_of_a_reference_are_those_of_the_picture() -> None:
+    picture = np.ascontiguousarray(data.coffee()[:256, :256])
+    made = augmented(picture, rng(5))
+    assert not np.array_equal(made, picture)
+    for one, other in zip(picture.reshape(-1, 3).mean(0), made.reshape(-1, 3).mean(0), strict=True):
+        assert abs(one - other) < 25
+
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("colour", "name"), [
+    ((200, 30, 30), "red"), ((160, 32, 32), "red"), ((240, 150, 30), "orange"), ((110, 65, 30), "brown"),
+    ((230, 220, 40), "yellow"), ((40, 150, 50), "green"), ((0, 200, 210), "cyan"), ((40, 60, 200), "blue"),
+    ((135, 206, 235), "blue"), ((130, 30, 150), "purple"), ((230, 110, 180), "pink"), ((250, 190, 190), "pink"),
+    ((128, 130, 128), "grey")])
+def test_names_of_colours(colour: tuple[int, int, int], name: str) -> None:
+    lab = rgb_to_lab(np.array(colour) / 255)
+    assert VOCABULARY[int(named(lab[0], lab[1:]))] == name
+
+
+def scene(sky: tuple[int, int, int], ground: tuple[int, int, int], ball: tuple[int, int, int]) -> np.ndarray:
+    picture = np.full((96, 96, 3), sky, np.uint8)
+    picture[50:] = ground
+    cv2.circle(picture, (60, 48), 11, ball, -1)
+    return picture
+
+
+def test_what_is_told_of_a_scene() -> None:
+    sample = lab_sample(scene((120, 170, 230), (60, 140, 50), (200, 40, 40)))
+    known = pairs(sample.inputs["L"], sample.target["ab"])
+    assert known[:3] == [("red", "ball"), ("blue", "sky"), ("green", "ground")]
+    assert [where for _, where in known[3:]] == ["middle", "left", "right"]
+    assert told(sample.inputs["L"], sample.target["ab"], None) == "red ball blue sky green ground"
+    other = lab_sample(scene((200, 60, 60), (60, 140, 50), (200, 60, 60)))  # no ball to be seen, and no sky
+    assert pairs(other.inputs["L"], other.target["ab"])[:2] == [("red", "top"), ("green", "bottom")]
+    noisy = scene((120, 170, 230), (60, 140, 50), (200, 40, 40)).astype(int)
+    noisy[:40] += rng().integers(-30, 31, (40, 96, 1))
+    busy = lab_sample(noisy.clip(0, 255).astype(np.uint8))
+    assert ("blue", "top") in pairs(busy.inputs["L"], busy.target["ab"])
+    dark = lab_sample(scene((20, 40, 110), (60, 140, 50), (200, 40, 40)))
+    assert ("blue", "top") in pairs(dark.inputs["L"], dark.target["ab"])
+    grey = lab_sample(np.full((30, 30, 3), 90, np.uint8))
+    assert {colour for colour, _ in pairs(grey.inputs["L"], grey.target["ab"])} == {"grey"}
+
+
+@pytest.mark.parametrize(("left", "width", "height"), [(0, 20, 20), (40, 8, 30), (30, 4, 4), (20, 60, 60)])
+def test_what_is_no_ball(left: int, width: int, height: int) -> None:
+    """Cut by the edge; not round; too small; too large."""
+    picture = np.full((96, 96, 3), (60, 140, 50), np.uint8)
+    cv2.ellipse(picture, (left + width // 2, 48), (width // 2, height // 2), 0, 0, 360, (200, 40, 40), -1)
+    if left == 0:
+        cv2.circle(picture, (4, 48), 10, (200, 40, 40), -1)
+    sample = lab_sample(picture)
+    assert "ball" not in dict((where, colour) for colour, where in pairs(sample.inputs["L"], sample.target["ab"]))
+
+
+def test_training_tells_some_of_it_in_any_order() -> None:
+    sample = lab_sample(scene((120, 170, 230), (60, 140, 50), (200, 40, 40)))
+    known = {f"{colour} {where}" for colour, where in pairs(sample.inputs["L"], sample.target["ab"])}
+    texts = [told(sample.inputs["L"], sample.target["ab"], rng(seed)).split() for seed in range(60)]
+    assert {len(text) for text in texts} == {2, 4, 6}
+    said = [" ".join(text[place:place + 2]) for text in texts for place in range(0, len(text), 2)]
+    assert set(said) == known and len({tuple(text) for text in texts}) > 20
+
+
+def test_numbers_of_words() -> None:
+    assert numbers("A red, BALL under no".replace("under no", "on the grass")).tolist() == [1, 11, 13, 0, 0, 0, 0, 0]
+    assert numbers("").tolist() == [0] * 8 and len(VOCABULARY) == len(set(VOCABULARY)) == 18
+    with pytest.raises(UserError, match=r"word 'rad' means nothing here; .*red, orange.*ball, sky.*Did you mean 'red'"):
+        numbers("rad ball")
+    with pytest.raises(UserError, match="9 words of the vocabulary; at most 8"):
+        numbers("red " * 9)
+
+
+def test_optional_inputs_are_drawn_as_they_are_declared() -> None:
+    sample = lab_sample(scene((120, 170, 230), (60, 140, 50), (200, 40, 40)))
+    assert OPTIONAL is not None
+    made = {name: OPTIONAL.draw(name, sample, "hints_10", rng(1)) for name in OPTIONAL.inputs}
+    assert all(OPTIONAL.inputs[name].problem(value) is None for name, value in made.items())
+    np.testing.assert_array_equal(made["palette"], palette(sample.inputs["L"], sample.target["ab"], rng(1)))
+    np.testing.assert_array_equal(made["reference"], augmented(sample.target["rgb"], rng(1)))
+    assert words(made["text"]) == "red ball blue sky green ground"
+    assert {words(OPTIONAL.draw("text", sample, "", rng(seed))) for seed in range(5)} != {words(made["text"])}
+
+
+# --- a person's guides ------------------------------------------------------------------------------------------------
+
+
+def test_a_colour_snaps_into_the_gamut_at_the_lightness_of_its_pixel() -> None:
+    lightness, ab = rng(1).uniform(3, 97, 500), rng(2).uniform(-90, 90, (500, 2))
+    found = snapped(lightness, ab)
+    back = rgb_to_lab(lab_to_rgb(np.concatenate([lightness[:, None], found], 1)))
+    np.testing.assert_allclose(back[:, 0], lightness, atol=0.01)
+    np.testing.assert_allclose(back[:, 1:], found, atol=0.1)
+    there = (fit_chroma(lightness, ab) == ab).all(1)
+    assert 50 < there.sum() < 450
+    np.testing.assert_allclose(found[there], ab[there], rtol=1e-6)
+    towards_grey = fit_chroma(lightness, ab)
+    assert np.linalg.norm(found - ab, axis=1).mean() < np.linalg.norm(towards_grey - ab, axis=1).mean() - 1
+    one_by_one = np.concatenate([snapped(lightness[place:place + 1], ab[place:place + 1]) for place in range(40)])
+    np.testing.assert_array_equal(one_by_one, found[:40])
+    assert snapped(np.zeros(0), np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_a_round_sets_the_lightness_clips_and_reads_the_colour_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lightness, ab = np.array([30.0]), np.array([[20.0, 90.0]])
+    monkeypatch.setattr("restore_ml.tasks.guided_colorization.gamut.MOST_ROUNDS", 1)
+    once = rgb_to_lab(lab_to_rgb(np.array([[30.0, 20.0, 90.0]])))[:, 1:]
+    np.testing.assert_allclose(snapped(lightness, ab), fit_chroma(lightness, once), rtol=1e-6)
+    monkeypatch.setattr("restore_ml.tasks.guided_colorization.gamut.MOST_ROUNDS", 2)
+    twice = rgb_to_lab(lab_to_rgb(np.concatenate([[[30.0]], once], 1)))[:, 1:]
+    np.testing.assert_allclose(snapped(lightness, ab), fit_chroma(lightness, twice), rtol=1e-6)
+    monkeypatch.setattr("restore_ml.tasks.guided_colorization.gamut.SETTLED", 200.0)
+    np.testing.assert_allclose(snapped(lightness, ab), fit_chroma(lightness, once), rtol=1e-6)
+
+
+def test_files_of_colours_and_words() -> None:
+    found = COLOURS.decode(b"\xef\xbb\xbf#a02020, #FA0; navy\nLight Blue\n").value
+    assert found.tolist() == [[160, 32, 32], [255, 170, 0], [0, 0, 128], [173, 216, 230]] and found.dtype == np.uint8
+    assert WORDS.decode(b" red ball\n").value == "red ball" and WORDS.text and COLOURS.text
+    for kind, broken, said in ((COLOURS, b"#a0202", "'#a0202' is no colour; write it as #rrggbb"),
+                               (COLOURS, b"nvy", r"nearest is 'navy'"), (COLOURS, b" ", "nothing is said"),
+                               (COLOURS, b",", "no colour in it"), (WORDS, b"\xff", "no text in UTF-8"),
+                               (WORDS, b"a" * 70_000, "too large a file: 70000 bytes")):
+        with pytest.raises(Refused, match=said):
+            kind.decode(broken)
+    assert POINTS.decode(b'{"points": [{"x": 1, "y": 2, "colour": "#a02020"}]}').value.colours.tolist() == [
+        [160, 32, 32]]
+    with pytest.raises(Refused, match="the colour of point 0, '#a0' is no colour"):
+        POINTS.decode(b'{"points": [{"x": 1, "y": 2, "colour": "#a0"}]}')
+
+
+class Guided(Method):
+    """Takes what `inputs` says; the colour of all pixels is that of the first of the palette."""
+
+    task = "guided_colorization"
+    paper: dict[str, Any] = {}
+
+
+def test_arrays_of_guides() -> None:
+    assert OPTIONAL is not None
+    two = palette_array(np.array([[160, 32, 32], [32, 96, 160]], np.uint8)).reshape(5, 3)
+    np.testing.assert_allclose(two[[0, 1]], rgb_to_lab(np.array([[160, 32, 32], [32, 96, 160]]) / 255), atol=1e-3)
+    np.testing.assert_array_equal(two[[2, 3, 4]], two[[0, 1, 0]])
+    assert OPTIONAL.inputs["palette"].problem(two.ravel()) is None
+    with pytest.raises(UserError, match="The palette has 6 colours; at most 5"):
+        palette_array(np.zeros((6, 3), np.uint8))
+    large = reference_array(np.ascontiguousarray(data.coffee()))
+    assert large.shape[0] == 256 and OPTIONAL.inputs["reference"].problem(large) is None
+    with pytest.raises(UserError, match="The reference has no colour"):
+        reference_array(np.full((40, 40, 1), 99, np.uint8))
+    assert words(text_array("The red ball, on grass")) == "red ball ground"
+    with pytest.raises(UserError, match="'the' says no colour"):
+        text_array("the")
+    with pytest.raises(UserError, match="Did you mean 'green'"):
+        text_array("gren ground")
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]:
+    """What a model is given of a person's files."""
+    seen: list[dict[str, np.ndarray]] = []
+
+    def restore(method: Method, model: Model, inputs: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        seen.append(inputs)
+        return {"ab": np.zeros((*inputs["L"].shape[:2], 2), np.float32)}
+
+    monkeypatch.setattr("restore_ml.serving.photos.restore", restore)
+    return seen
+
+
+def guided(*inputs: str) -> Method:
+    method = Guided({})
+    method.inputs = inputs  # type: ignore[misc]
+    return method
+
+
+def test_a_model_gets_the_guide_that_it_takes_and_no_hints(watched: list[dict[str, np.ndarray]]) -> None:
+    sepia = np.broadcast_to(np.uint8([150, 120, 80]), (40, 50, 3)).copy()
+    given = {"image": Read(sepia), "palette": Read(np.array([[160, 32, 32]], np.uint8))}
+    answer(guided("palette"), Model(), given, Asked())
+    [seen] = watched
+    np.testing.assert_array_equal(seen["palette"], palette_array(np.array([[160, 32, 32]], np.uint8)))
+    assert not seen["hinted"].any() and not seen["hint"].any() and "reference" not in seen
+    colourful = np.ascontiguousarray(data.coffee()[:100, :120])
+    answer(guided("reference", "text"), Model(), {"image": Read(sepia), "reference": Read(colourful),
+                                                  "text": Read("red ball")}, Asked())
+    np.testing.assert_array_equal(watched[1]["reference"], colourful)
+    assert words(watched[1]["text"]) == "red ball"
+
+
+def test_a_guide_that_is_not_taken_or_not_given() -> None:
+    grey = Read(np.full((40, 50, 3), 120, np.uint8))
+    colours, points = Read(np.array([[160, 32, 32]], np.uint8)), Read(Points(np.zeros((1, 2), np.float32)))
+    hints = registry.method("guided_colorization", "nearest_hint", {})
+    for method, given, said in (
+            (hints, {"palette": colours}, "nearest_hint takes no palette; leave it out, or name a run of palette_g"),
+            (guided("palette"), {"palette": colours, "points": points}, "takes no points; .*nearest_hint or user_h"),
+            (guided("palette"), {}, r"needs a palette: give --palette '#a02020, #2060a0'; over HTTP, a column"),
+            (guided("text"), {"palette": colours}, "takes no palette"), (guided("text"), {}, "give --text 'red ball'"),
+            (guided("reference"), {}, "give --reference FILE")):
+        with pytest.raises(UserError, match=said):
+            answer(method, Model(), {"image": grey, **given}, Asked())
+    with pytest.raises(UserError, match="needs a palette"):
+        from restore_ml.serving.photos import restore_photo
+
+        restore_photo(guided("palette"), Model(), grey.value)
+
+
+def test_the_colour_of_a_point_is_taken_at_the_lightness_of_its_pixel(watched: list[dict[str, np.ndarray]]) -> None:
+    picture = np.full((40, 50, 3), 120, np.uint8)
+    picture[:, 25:] = 230
+    points = Points(np.array([[3, 5], [40, 7]], np.float32), np.array([[0, 0, 255], [0, 0, 255]], np.uint8))
+    answer(registry.method("guided_colorization", "nearest_hint", {}), Model(),
+           {"image": Read(picture), "points": Read(points)}, Asked())
+    blue = rgb_to_lab(np.array([[0, 0, 255]]) / 255)[:, 1:]
+    for x, y, level in ((3, 5, 120), (40, 7, 230)):
+        lightness = rgb_to_lab(np.full((1, 3), level / 255))[:, 0]
+        np.testing.assert_allclose(watched[0]["hint"][y, x], snapped(lightness, blue)[0], atol=0.05)
+    assert watched[0]["hinted"].sum() == 2 and np.hypot(*watched[0]["hint"][7, 40]) < 40
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """`restore-ml restore` in a project with a model of nearest_hint."""
+    folder = tmp_path / "project/models/guided_colorization/run"
+    folder.mkdir(parents=True)
+    write_json(folder / "model.json", {
+        "run": "run", "task": "guided_colorization", "method": "nearest_hint", "settings": {}, "seed": 1, "slots": {},
+        "status": "ok", "reason": "", "weights_sha256": ""})
+    write_text(tmp_path / "project/params.yaml", "profile: quick\n")
+    monkeypatch.setenv("RESTORE_ML_ROOT", str(tmp_path / "project"))
+    yield lambda *rest, task="guided_colorization": cli.main(["restore", "--task", task, "--model", "run",
+                                                              *map(str, rest)])
+
+
+def test_guides_on_the_command_line(run: Callable[..., int], tmp_path: Path,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a run of points; what the other guides become is tested above."""
+    grey, out = tmp_path / "in/a.png", tmp_path / "new.png"
+    grey.parent.mkdir()
+    Image.fromarray(np.full((40, 60, 3), 120, np.uint8)).save(grey)
+    hints = tmp_path / "hints.json"
+    hints.write_text(json.dumps({"points": [{"x": 5, "y": 5, "colour": "#d03030"}]}))
+    assert run(grey, "--hints", hints, "-o", out) == 0
+    assert rgb_to_lab(np.asarray(Image.open(out)) / 255)[..., 1].min() > 20
+    capsys.readouterr()
+    for more, said in ((("--hints", tmp_path / "no.json"), "There is no points"),
+                       (("--hints", hints, "--with", f"points={hints}"), "--hints and --with points="),
+                       (("--palette", "#a0202"), "The palette cannot be used: '#a0202' is no colour"),
+                       (("--palette", "navy"), "takes no palette; leave it out"),
+                       (("--reference", tmp_path / "no.jpg"), "There is no reference"),
+                       (("--reference", grey), "takes no reference"), (("--text", "red ball"), "takes no text")):
+        assert run(grey, *more, "-o", out) == 2
+        assert said in capsys.readouterr().err
+        hidden = tmp_path / "out"
+        if said[:3] in ("The", "--h"):
+            assert run(grey.parent, *more, "-o", hidden) == 2
+            capsys.readouterr()
+    assert run(grey.parent, "--palette", "navy", "-o", tmp_path / "out") == 1
+    assert "takes no palette" in (tmp_path / "out/report.csv").read_text()
+    assert run(grey.parent, "--palette", "navy", "-o", tmp_path / "out", task="colorization") == 2
+    assert "colorization takes no 'palette'; it takes image" in capsys.readouterr().err
+
+
+def test_words_go_to_every_picture_of_a_folder(run: Callable[..., int], tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def restore(method: Method, model: Model, inputs: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        seen.append(inputs["palette"])
+        return {"ab": np.zeros((*inputs["L"].shape[:2], 2), np.float32)}
+
+    monkeypatch.setattr("restore_ml.serving.photos.restore", restore)
+    monkeypatch.setattr("restore_ml.serving.batch.load_for", lambda root, task, model, precision: (
+        tmp_path / "project/models/guided_colorization/run", guided("palette"), Model()))
+    monkeypatch.setattr("restore_ml.serving.batch.model_hash", lambda folder, root: "0")
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((40, 60, 3), 120, np.uint8)).save(tmp_path / "in" / name)
+    assert run(tmp_path / "in", "--palette", "navy, tan", "-o", tmp_path / "out") == 0
+    assert len(seen) == 2
+    np.testing.assert_array_equal(seen[0], palette_array(np.array([[0, 0, 128], [210, 180, 140]], np.uint8)))
+    assert run(tmp_path / "in", "--palette", "navy, tan", "-o", tmp_path / "out") == 0 and len(seen) == 2  # kept
+    assert run(tmp_path / "in", "--palette", "tan", "-o", tmp_path / "out") == 0 and len(seen) == 4
+
+
+def test_guides_over_http_are_texts(watched: list[dict[str, np.ndarray]]) -> None:
+    buffer = tmp_png(np.full((40, 50, 3), 120, np.uint8))
+    restore_row(guided("palette"), Model(), {"image": buffer, "palette": b"navy"}, Asked())
+    np.testing.assert_array_equal(watched[0]["palette"], palette_array(np.array([[0, 0, 128]], np.uint8)))
+    restore_row(guided("text"), Model(), {"image": buffer, "text": b"blue sky"}, Asked())
+    assert words(watched[1]["text"]) == "blue sky"
+
+
+def tmp_png(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+
+
+def test_the_harness_gives_guides_whole_to_every_tile() -> None:
+    method, got = guided("palette"), []
+
+    def restore(model: Model, inputs: dict[str, Any], seed: int) -> dict[str, Any]:
+        got.append(inputs["palette"].numpy())
+        return {"ab": inputs["hint"]}
+
+    method.restore, method.tile, method.overlap = restore, 32, 8  # type: ignore[method-assign]
+    inputs = {"L": np.zeros((40, 48, 1), np.float32), "hint": np.zeros((40, 48, 2), np.float32),
+              "hinted": np.zeros((40, 48, 1), np.float32), "palette": np.arange(15, dtype=np.float32)}
+    harness.restore(method, Model(), inputs, 1)
+    assert len(got) > 1 and all(np.array_equal(one, inputs["palette"][None]) for one in got)
