@@ -32,7 +32,8 @@ from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, SetRow, c
 
 class Colorization(Protocol):
     """reading: no figure of the literature ranks alone (PSNR and raw AuC reward grey); we rank by PSNR on ab and refuse
-    champions that are desaturated (`chroma_ratio`) or worse on rare colours (`auc_balanced`).
+    champions that are desaturated (`chroma_ratio`: half of the pictures have less than half of their chroma, as those
+    of a regression have, or more than twice of it) or worse on rare colours (`auc_balanced`).
     """
 
     task = "colorization"
@@ -47,7 +48,7 @@ class Colorization(Protocol):
     primary_set = "photos"
     primary_degradation = "lab_grey"
     baselines = ("gray_ab0", "mean_ab")
-    guards = (Guard("chroma_ratio", least=0.2, most=2.0), Guard("auc_balanced", margin=0.01))
+    guards = (Guard("chroma_ratio", least=0.5, most=2.0, middle=True), Guard("auc_balanced", margin=0.01))
     minimum_gain = 0.05
 
     def context(self, targets: Iterable[Arrays]) -> Any:

@@ -1,0 +1,141 @@
+"""A desaturated winner is no champion of colorization: real pictures, real scores, the real rule.
+
+A regression that cannot know a colour answers the mean of all that it might be. It is near every truth, so its PSNR
+and its raw accuracy win, and its pictures are pale.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from skimage import data
+
+from restore_ml import registry
+from restore_ml.arrays import Arrays
+from restore_ml.base.files import write_json
+from restore_ml.data import shards
+from restore_ml.data.shards import Record, Shard
+from restore_ml.degradations.colour import to_rgb8
+from restore_ml.evaluation.scoring import score
+from restore_ml.promotion.deciding import Decision, decide
+from restore_ml.promotion.guards import metric_checks
+from restore_ml.promotion.rule import resolve
+from restore_ml.restoring.harness import restore
+from restore_ml.tasks.colorization.evaluation import PROTOCOL
+from tests.evaluation import made
+from tests.methods import colour_project
+
+CASE = "photos/lab_grey"
+PARTS = registry.parts("colorization")
+OUTPUTS = dict[str, list[np.ndarray]]
+
+
+def samples(root: Path, pictures: list[np.ndarray], size: int) -> list[Record]:
+    """samples/colorization of the pictures, two after another of one photograph; returns the inputs."""
+    inputs, targets = [], []
+    for number, picture in enumerate(pictures):
+        facts = {"name": f"tile{number}", "group": f"photo{number // 2}", "collection": "c", "synthetic": False}
+        sample = PARTS.cases.sample(Record(f"{number:064x}", {"image": picture}), "lab_grey", 1, {"size": size})
+        inputs.append(Record(f"{number:064x}", sample.inputs, facts))
+        targets.append(Record(f"{number:064x}", sample.target, facts))
+    shards.write(root / f"inputs/{CASE}.arrow", inputs)
+    shards.write(root / f"targets/{CASE}.arrow", targets)
+    return inputs
+
+
+def truths(root: Path) -> list[Arrays]:
+    return [record.arrays for record in Shard(root / f"targets/{CASE}.arrow")]
+
+
+def decided(root: Path, outputs: OUTPUTS) -> tuple[Decision, pandas.DataFrame]:
+    """What the rule says of runs with these ab, a picture each, through files, scores and the rule."""
+    for run, values in outputs.items():
+        folder = root / "restored" / run
+        shards.write(folder / f"{CASE}.arrow", [Record(f"{number:064x}", {"ab": np.float32(ab)})
+                                                for number, ab in enumerate(values)])
+        write_json(folder / "status.json", {"run": run, "status": "ok", "reason": "", "cases": {
+            CASE: {"status": "ok", "reason": "", "failed": {}}}})
+        made.model(root / "models", run, task="colorization")
+    rows = score("colorization", root / "samples", root / "restored", [{"run": run, "seed": 1} for run in outputs])
+    return decide("colorization", rows, root / "models", None, {}, profile="cpu"), rows
+
+
+def photographs() -> list[np.ndarray]:
+    """Two crops of each of six photographs."""
+    from sklearn.datasets import load_sample_image
+
+    whole = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), load_sample_image("china.jpg"),
+             load_sample_image("flower.jpg")]
+    return [np.ascontiguousarray(picture[top:top + 96, left:left + 96]) for picture in whole
+            for top, left in ((90, 120), (190, 220))]
+
+
+def test_pale_copies_of_the_truth_win_and_are_refused(tmp_path: Path) -> None:
+    """What is nearest to the truth in every figure but has 0.4 of its chroma, against colours that err."""
+    samples(tmp_path / "samples", photographs(), 64)
+    rng = np.random.default_rng(1)
+    true = [target["ab"] for target in truths(tmp_path / "samples")]
+    vivid = [ab + np.abs(ab).max() * rng.normal(0, 0.5, 2) for ab in true]
+    outputs = {"gray_ab0": [ab * 0 for ab in true], "pale": [ab * 0.4 for ab in true], "vivid": vivid}
+    decision, rows = decided(tmp_path, outputs)
+    means = rows.groupby("run")[["psnr_ab", "auc", "chroma_ratio"]].mean()
+    assert means["psnr_ab"].idxmax() == means["auc"].idxmax() == "pale"
+    assert means["chroma_ratio"]["pale"] == pytest.approx(0.4, abs=1e-3)
+    assert decision.refused["pale"] == "the median of chroma_ratio is 0.4, below 0.5"
+    assert decision.refused["gray_ab0"] == "the median of chroma_ratio is 0, below 0.5"
+    assert decision.considered[0]["run"] == "pale" and decision.run != "pale"
+
+
+def ambiguous(number: int, side: int = 48) -> np.ndarray:
+    """A picture that is reddish or bluish, as chance has it: nothing in its lightness tells which."""
+    draws = np.random.default_rng(1000 + number)
+    lightness = np.clip(60 + draws.normal(0, 8, (side, side, 1)), 35, 85)
+    ab = np.array([[38.0, 14.0], [-30.0, -22.0]])[number % 2]
+    return to_rgb8(lightness, np.broadcast_to(ab, (side, side, 2)))
+
+
+def test_a_trained_regression_wins_and_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real network, trained through the real loop on pictures whose colour cannot be known; beside it a run that
+    always dares the one hue."""
+    if "l2_regression" not in registry.method_names("colorization"):
+        pytest.skip("The method l2_regression is not there.")
+    monkeypatch.setattr(colour_project, "scene", ambiguous)
+    settings: dict[str, Any] = {"width": 4, "patch": 32, "batch": 6, "steps": 60, "lr": 3e-3}
+    method, model, _ = colour_project.trained(colour_project.fill(tmp_path / "project"), "l2_regression", **settings)
+    inputs = samples(tmp_path / "samples", [ambiguous(100 + number) for number in range(12)], 48)
+    regression = [restore(method, model, record.arrays, 1)["ab"] for record in inputs]
+    daring = [np.broadcast_to(np.array([36.0, 13.0]), ab.shape) for ab in regression]
+    outputs = {"gray_ab0": [ab * 0 for ab in regression], "regression": regression, "daring": daring}
+    decision, rows = decided(tmp_path, outputs)
+    means = rows.groupby("run")[["psnr_ab", "chroma_ratio"]].mean()
+    assert means["psnr_ab"]["regression"] > means["psnr_ab"]["daring"] + 1 and means["chroma_ratio"]["regression"] < 0.5
+    assert "chroma_ratio" in decision.refused["regression"] and "below 0.5" in decision.refused["regression"]
+    assert decision.promoted and decision.run == "daring"
+
+
+def rows_of(*ratios: float) -> pandas.DataFrame:
+    return pandas.DataFrame({"chroma_ratio": ratios, "auc_balanced": 0.8})
+
+
+@pytest.mark.parametrize(("ratios", "sentence"), [
+    ((0.3, 0.4, 0.45, 6.0), "the median of chroma_ratio is 0.425, below 0.5"),  # the mean is 1.8: one nearly grey truth
+    ((0.5, 0.5, 0.5), ""), ((0.1, 0.6, 0.7), ""), ((1.0, 1.2, 40.0), ""), ((2.0, 2.0), ""),
+    ((0.9, 2.1, 2.2), "the median of chroma_ratio is 2.1, above 2"), ((0.0, 0.0), "the median of chroma_ratio is 0, "
+                                                                                  "below 0.5")])
+def test_the_median_picture_is_held_against_the_bounds(ratios: tuple[float, ...], sentence: str) -> None:
+    checks = {check.name: check for check in metric_checks(PROTOCOL, resolve("colorization", {}), rows_of(*ratios),
+                                                           None, "")}
+    found = checks["chroma_ratio"]
+    assert (found.sentence, found.holds, found.least, found.most) == (sentence, not sentence, 0.5, 2.0)
+    assert found.value == pytest.approx(float(np.median(ratios)))
+
+
+def test_a_margin_of_the_graph_keeps_the_bounds_of_the_median() -> None:
+    rule = resolve("colorization", {"margins": {"colorization": {"auc_balanced": 0.02}}})
+    guards = {guard.metric: guard for guard in rule.guards(PROTOCOL)}
+    assert guards["chroma_ratio"].middle and guards["auc_balanced"].margin == 0.02
+    assert not guards["auc_balanced"].middle
