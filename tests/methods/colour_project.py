@@ -18,6 +18,7 @@ from restore_ml.training.train import train_run
 
 SMALL: dict[str, dict[str, Any]] = {
     "colorful_colorization": {"width": 4, "patch": 32, "batch": 4, "steps": 60, "lr": 3e-3},
+    "l2_regression": {"width": 4, "patch": 32, "batch": 4, "steps": 60, "lr": 3e-3},
     "deep_colorization": {"patch": 32, "batch": 4, "steps": 80, "pixels_per_image": 128, "daisy_radius": 4, "lr": 3e-3,
                           "semantic_radius": 1, "refine_radius": 3, "refine_sigma": 2.0, "prepare_crops": 12},
     "gabor_pix2pix": {"levels": 4, "width": 8, "dropout": False, "disc_width": 8, "disc_layers": 2, "patch": 32,

@@ -1,4 +1,4 @@
-"""colorful_colorization: both losses, the network's parts, decoding and recipe against values by hand."""
+"""colorful_colorization: its loss, the network's parts, decoding and recipe against values by hand."""
 
 import cv2
 import numpy as np
@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from restore_ml.method import Model
-from restore_ml.methods.colorization.colorful_colorization import ColorfulColorization, ColorfulNet
+from restore_ml.methods.colorization.colorful_colorization import ColorfulColorization
 from restore_ml.nn.ab_classes import class_centres
+from restore_ml.nn.colorful_network import ColorfulNet
 from restore_ml.tasks.base import Material
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 
@@ -28,24 +29,14 @@ def made(**settings) -> ColorfulColorization:
     return ColorfulColorization({"width": 4, "patch": 32, **settings})
 
 
-def test_the_regression_s_loss_by_hand() -> None:
-    """Squares of ab / 110 at every fourth pixel, both channels added; a grey picture counts nothing but is counted."""
-    network, truth = Calls(lambda lightness: lightness[:, :, ::4, ::4].repeat(1, 2, 1, 1) / 200), target()
-    method = made(loss="l2")
-    [player] = method.phases()[0].players
-    terms = player.loss(step_with(LIGHTNESS, truth, {"colorizer": network}))
-    error = LIGHTNESS["L"].numpy()[..., ::4, ::4] / 200 - truth["ab"].numpy()[..., ::4, ::4] / 110
-    assert list(terms) == ["l2"]
-    assert terms["l2"].item() == pytest.approx(np.square(error[:2]).sum() / (3 * 2 * 3), rel=1e-5)
-    assert len(network.calls) == 1 and torch.equal(network.calls[0][0], LIGHTNESS["L"])  # ab is not shown to it
-
-
 def test_the_classes_loss_by_hand() -> None:
-    """Cross-entropy with the soft truth times the weight of its nearest class, as the regression's over all places."""
+    """Cross-entropy with the soft truth times its nearest class's weight; a grey picture adds nothing but counts."""
     logits, weights, truth = 3 * draw(3, 313, 2, 3, seed=4), draw(313, seed=5).numpy(), target()
     method = made(neighbours=3, sigma=8.0)
     method.constants = {"class_weights": weights}
-    terms = method.loss(step_with(LIGHTNESS, truth, {"colorizer": Calls(lambda lightness: logits)}))
+    network = Calls(lambda lightness: logits)
+    terms = method.loss(step_with(LIGHTNESS, truth, {"colorizer": network}))
+    assert len(network.calls) == 1 and torch.equal(network.calls[0][0], LIGHTNESS["L"])  # ab is not shown to it
     total = 0.0
     for n, y, x in np.ndindex(2, 2, 3):
         squared = np.square(class_centres() - truth["ab"][n, :, 4 * y, 4 * x].numpy()).sum(1)
@@ -100,12 +91,6 @@ def test_decoding_takes_the_paper_s_temperature_and_enlarges_bilinearly() -> Non
     np.testing.assert_allclose(hot[0, :, 0, 0].numpy(), (33, -3), atol=1e-3)
 
 
-def test_the_regression_is_scaled_back() -> None:
-    small = draw(1, 2, 2, 3, seed=6) - 0.5
-    ab = made(loss="l2").restore(Model({"colorizer": Calls(lambda lightness: small)}), LIGHTNESS, 1)["ab"]
-    np.testing.assert_allclose(ab[0].numpy(), enlarged(110 * small[0].numpy()), atol=1e-4)
-
-
 def test_the_recipe() -> None:
     method = made(lr=0.02, weight_decay=0.03, betas=[0.8, 0.95], lr_drops={"5": 0.5, "8": 0.2})
     [player] = method.phases()[0].players
@@ -116,8 +101,7 @@ def test_the_recipe() -> None:
     paper = ColorfulColorization.paper
     assert [paper[key] for key in ("lr", "betas", "weight_decay", "batch", "patch", "temperature", "mix", "sigma")] == [
         3e-5, [0.9, 0.99], 1e-3, 40, 176, 0.38, 0.5, 5.0]
-    outputs = [made(loss=loss).build()["colorizer"].head.out_channels for loss in ("cls", "l2")]
-    assert outputs == [313, 2]
+    assert made().build()["colorizer"].head.out_channels == 313
 
 
 @pytest.mark.parametrize(("mix", "sigma"), [(0.5, 5.0), (0.2, 9.0)])

@@ -22,51 +22,14 @@ from restore_ml.nn.ab_classes import (
     smoothed_prior,
     soft_encode,
 )
-from restore_ml.nn.initialisation import he
+from restore_ml.nn.colorful_network import GRID, ColorfulNet, coloured
 from restore_ml.tasks.base import Material
 from restore_ml.training.schedules import drops
 
-AB_SCALE = 110.0
-GRID = 4
-"""The network predicts one colour for each GRID x GRID pixels."""
-NEAR_GREY = 5.0
-
-
-class ColorfulNet(nn.Module):
-    """L (N x 1 x H x W in [0, 100], H and W multiples of 8) -> `outputs` x H/4 x W/4: conv1 to conv8 and a 1x1 head.
-
-    3x3 convolutions with bias, ReLU after each, batch normalisation after the ReLU that ends a block; no pooling;
-    conv5 and conv6 dilated by 2. `width` is the paper's 64.
-    """
-
-    def __init__(self, width: int = 64, outputs: int = 313) -> None:
-        """Kaiming initialisation (reading: the release initialises by k-means; with normalisation this is enough)."""
-        super().__init__()
-        w = width
-        blocks = [([w, w], 2, 1), ([2 * w, 2 * w], 2, 1), ([4 * w] * 3, 2, 1), ([8 * w] * 3, 1, 1), ([8 * w] * 3, 1, 2),
-                  ([8 * w] * 3, 1, 2), ([8 * w] * 3, 1, 1)]
-        layers: list[nn.Module] = []
-        before = 1
-        for channels, last_stride, dilation in blocks:
-            for index, after in enumerate(channels):
-                stride = last_stride if index == len(channels) - 1 else 1
-                layers += [nn.Conv2d(before, after, 3, stride, dilation, dilation), nn.ReLU()]
-                before = after
-            layers.append(nn.BatchNorm2d(before))
-        layers += [nn.ConvTranspose2d(before, 4 * w, 4, 2, 1), nn.ReLU()]
-        for _ in range(2):
-            layers += [nn.Conv2d(4 * w, 4 * w, 3, padding=1), nn.ReLU()]
-        self.trunk = nn.Sequential(*layers)
-        self.head = nn.Conv2d(4 * w, outputs, 1)
-        he(self.trunk)
-
-    def forward(self, lightness: Tensor) -> Tensor:
-        """Class logits (or ab / 110 for the regression)."""
-        return self.head(self.trunk((lightness - 50) / 100))
-
 
 class ColorfulColorization(Method):
-    """`loss: cls` is the paper's method, without `rebalance` its ablation "class"; `loss: l2` its ablation "L2".
+    """Without `rebalance` the paper's ablation "class". Its ablation "L2", the same trunk that regresses, is
+    `l2_regression`.
 
     reading: the learning rate falls as the paper says (3e-5, 1e-5 from step 200,000, 3e-6 from 375,000), not as the
     released solver file says (a tenth every 225,000 of 500,000 steps); Adam's second beta, 0.99, is the solver file's
@@ -77,11 +40,10 @@ class ColorfulColorization(Method):
 
     task = "colorization"
     paper: ClassVar[dict[str, Any]] = {
-        "width": 64, "loss": "cls", "rebalance": True, "mix": 0.5, "sigma": 5.0, "neighbours": 5, "temperature": 0.38,
+        "width": 64, "rebalance": True, "mix": 0.5, "sigma": 5.0, "neighbours": 5, "temperature": 0.38,
         "steps": 450_000, "batch": 40, "patch": 176, "ema": 0.0,
         "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
     }
-    choices: ClassVar = {"loss": ("cls", "l2")}
     reading = "the paper's learning-rate schedule with the solver file's second beta; He initialisation"
     stored_networks = ("colorizer",)
     multiple = 8
@@ -93,9 +55,8 @@ class ColorfulColorization(Method):
             raise self.wrong("patch", "it must be a multiple of 8")
 
     def build(self) -> dict[str, nn.Module]:
-        """One network; two outputs instead of the classes for the regression."""
-        outputs = 2 if self.settings["loss"] == "l2" else len(class_centres())
-        return {"colorizer": ColorfulNet(self.settings["width"], outputs)}
+        """One network."""
+        return {"colorizer": ColorfulNet(self.settings["width"], len(class_centres()))}
 
     def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
         """`prior` (smoothed class frequencies of the training split) and `class_weights`, float32, one a class."""
@@ -118,21 +79,16 @@ class ColorfulColorization(Method):
         ab = context.target["ab"]
         truth = ab[..., ::GRID, ::GRID]
         predicted = context.networks["colorizer"](context.inputs["L"]).float()
-        coloured = (ab.abs().amax((1, 2, 3)) > NEAR_GREY).float().view(-1, 1, 1)
-        if self.settings["loss"] == "l2":
-            error = (predicted - truth / AB_SCALE).square().sum(1)
-            return {"l2": (coloured * error).mean()}
         classes, weights = soft_encode(truth, self.settings["neighbours"], self.settings["sigma"])
         wanted = torch.zeros_like(predicted).scatter_(1, classes, weights)  # dense: a gather's gradient may not repeat
         entropy = -(wanted * predicted.log_softmax(1)).sum(1)
         rarity = torch.from_numpy(self.constants["class_weights"]).to(entropy.device)[nearest_class(truth)]
-        return {"classes": (coloured * rarity * entropy).mean()}
+        return {"classes": (coloured(ab) * rarity * entropy).mean()}
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Annealed mean at a quarter of the size, enlarged bilinearly."""
         predicted = model.networks["colorizer"](inputs["L"]).float()
-        regression = self.settings["loss"] == "l2"
-        ab = predicted * AB_SCALE if regression else annealed_mean(predicted, self.settings["temperature"])
+        ab = annealed_mean(predicted, self.settings["temperature"])
         return {"ab": F.interpolate(ab, scale_factor=GRID, mode="bilinear", align_corners=False)}
 
 
