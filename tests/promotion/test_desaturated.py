@@ -1,7 +1,7 @@
 """A desaturated winner is no champion of colorization: real pictures, real scores, the real rule.
 
-A regression that cannot know a colour answers the mean of all that it might be. It is near every truth, so its PSNR
-and its raw accuracy win, and its pictures are pale.
+A regression that cannot know a colour answers the mean of all that it might be. It is near every truth, so its
+PSNR wins, and its pictures are pale.
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ def decided(root: Path, outputs: OUTPUTS) -> tuple[Decision, pandas.DataFrame]:
     return decide("colorization", rows, root / "models", None, {}, profile="cpu"), rows
 
 
+def turned(ab: np.ndarray, degrees: float) -> np.ndarray:
+    """Colours of a wrong hue and their right strength."""
+    angle = np.deg2rad(degrees)
+    return ab @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
 def photographs() -> list[np.ndarray]:
     """Two crops of each of six photographs."""
     from sklearn.datasets import load_sample_image
@@ -75,46 +81,46 @@ def photographs() -> list[np.ndarray]:
 
 
 def test_pale_copies_of_the_truth_win_and_are_refused(tmp_path: Path) -> None:
-    """What is nearest to the truth in every figure but has 0.4 of its chroma, against colours that err."""
+    """What is nearest to the truth but has 0.4 of its chroma, against colours that err."""
     samples(tmp_path / "samples", photographs(), 64)
-    rng = np.random.default_rng(1)
     true = [target["ab"] for target in truths(tmp_path / "samples")]
-    vivid = [ab + np.abs(ab).max() * rng.normal(0, 0.5, 2) for ab in true]
-    outputs = {"gray_ab0": [ab * 0 for ab in true], "pale": [ab * 0.4 for ab in true], "vivid": vivid}
+    outputs = {"gray_ab0": [ab * 0 for ab in true], "pale": [ab * 0.4 for ab in true],
+               "vivid": [turned(ab, 45) for ab in true]}
     decision, rows = decided(tmp_path, outputs)
-    means = rows.groupby("run")[["psnr_ab", "auc", "chroma_ratio"]].mean()
-    assert means["psnr_ab"].idxmax() == means["auc"].idxmax() == "pale"
+    means = rows.groupby("run")[["psnr_ab", "chroma_ratio"]].mean()
+    assert means["psnr_ab"].idxmax() == "pale"
     assert means["chroma_ratio"]["pale"] == pytest.approx(0.4, abs=1e-3)
     assert decision.refused["pale"] == "the median of chroma_ratio is 0.4, below 0.5"
-    assert decision.refused["gray_ab0"] == "the median of chroma_ratio is 0, below 0.5"
-    assert decision.considered[0]["run"] == "pale" and decision.run != "pale"
+    assert [entry["run"] for entry in decision.considered] == ["pale", "vivid"]
+    assert decision.promoted and decision.run == "vivid"
 
 
 def ambiguous(number: int, side: int = 48) -> np.ndarray:
-    """A picture that is reddish or bluish, as chance has it: nothing in its lightness tells which."""
+    """Squares that are reddish or bluish, as chance has it: nothing in their lightness tells which."""
     draws = np.random.default_rng(1000 + number)
     lightness = np.clip(60 + draws.normal(0, 8, (side, side, 1)), 35, 85)
-    ab = np.array([[38.0, 14.0], [-30.0, -22.0]])[number % 2]
-    return to_rgb8(lightness, np.broadcast_to(ab, (side, side, 2)))
+    hues = draws.integers(0, 2, (4, 4)).repeat(side // 4, 0).repeat(side // 4, 1)
+    return to_rgb8(lightness, np.array([[38.0, 14.0], [-16.0, -22.0]])[hues])
 
 
 def test_a_trained_regression_wins_and_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real network, trained through the real loop on pictures whose colour cannot be known; beside it a run that
-    always dares the one hue."""
+    dares colours and errs by 61 degrees, a little farther from the truth than grey is."""
     if "l2_regression" not in registry.method_names("colorization"):
         pytest.skip("The method l2_regression is not there.")
     monkeypatch.setattr(colour_project, "scene", ambiguous)
-    settings: dict[str, Any] = {"width": 4, "patch": 32, "batch": 6, "steps": 60, "lr": 3e-3}
+    settings: dict[str, Any] = {"width": 4, "patch": 32, "batch": 6, "steps": 100, "lr": 2e-3}
     method, model, _ = colour_project.trained(colour_project.fill(tmp_path / "project"), "l2_regression", **settings)
     inputs = samples(tmp_path / "samples", [ambiguous(100 + number) for number in range(12)], 48)
     regression = [restore(method, model, record.arrays, 1)["ab"] for record in inputs]
-    daring = [np.broadcast_to(np.array([36.0, 13.0]), ab.shape) for ab in regression]
+    daring = [turned(target["ab"], 61) for target in truths(tmp_path / "samples")]
     outputs = {"gray_ab0": [ab * 0 for ab in regression], "regression": regression, "daring": daring}
     decision, rows = decided(tmp_path, outputs)
     means = rows.groupby("run")[["psnr_ab", "chroma_ratio"]].mean()
-    assert means["psnr_ab"]["regression"] > means["psnr_ab"]["daring"] + 1 and means["chroma_ratio"]["regression"] < 0.5
+    assert means["psnr_ab"].idxmax() == "regression", means
+    assert means["chroma_ratio"]["regression"] < 0.5
     assert "chroma_ratio" in decision.refused["regression"] and "below 0.5" in decision.refused["regression"]
-    assert decision.promoted and decision.run == "daring"
+    assert decision.promoted and decision.run == "daring", decision.refused
 
 
 def rows_of(*ratios: float) -> pandas.DataFrame:

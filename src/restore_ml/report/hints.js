@@ -73,13 +73,16 @@ if (typeof document !== "undefined") (() => {
     draw();
   }
 
-  function draw() {
+  function paint() {
     if (picture) {
       pen.drawImage(picture.grey, 0, 0);
       const ring = Math.max(2, Math.round(Math.min(picture.width, picture.height) / 48)), line = Math.max(1, ring / 4);
       for (const dab of dabs) circle(dab, ring, dab.colour, line);
       if (document.activeElement === canvas) circle(cross, ring * 1.6, null, line);
     }
+  }
+  function draw() {
+    paint();
     for (const name of ["undo", "clear", "keep"]) by(name).disabled = !dabs.length;
     if (served) by("go").disabled = !picture;
     by("dabs").replaceChildren(...dabs.map(row));
@@ -179,7 +182,8 @@ if (typeof document !== "undefined") (() => {
     }
     event.preventDefault();
   });
-  for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, draw);
+  // Only the picture: a list that is made anew under the mouse would swallow the click that took the focus away.
+  for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, paint);
   by("undo").addEventListener("click", () => { dabs.pop(); changed(); });
   by("clear").addEventListener("click", () => { dabs = []; changed(); });
   by("keep").addEventListener("click", () => {

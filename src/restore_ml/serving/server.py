@@ -33,7 +33,7 @@ PATHS = ("/ping", "/health", "/version", "/metadata", "/invocations")
 HINTS = "/hints.html"
 ASSETS = {"style.css": "text/css", "hints.css": "text/css", "hints.js": "text/javascript"}
 """What the page of hints is made of, beside it."""
-PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; "
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
                 "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
                 "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 """The page asks this server and nobody else, and no other page shows it in a frame."""
