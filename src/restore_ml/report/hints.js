@@ -94,11 +94,8 @@ if (typeof document !== "undefined") (() => {
     for (const [colour, width] of [["#000", 2 * line], ["#fff", line]]) { pen.strokeStyle = colour; pen.lineWidth = width; pen.stroke(); }
   }
   function row(dab, number) {
-    const item = document.createElement("li"), SVG = "http://www.w3.org/2000/svg";
-    const box = document.createElementNS(SVG, "svg"), square = document.createElementNS(SVG, "rect");
-    for (const [name, value] of [["width", 16], ["height", 16], ["aria-hidden", true]]) box.setAttribute(name, value);
-    for (const [name, value] of [["width", 16], ["height", 16], ["fill", dab.colour]]) square.setAttribute(name, value);
-    box.append(square);
+    const item = document.createElement("li"), box = Object.assign(document.createElement("span"), { className: "swatch" });
+    box.style.background = dab.colour;
     const away = Object.assign(document.createElement("button"), { type: "button", textContent: "Take back" });
     away.setAttribute("aria-label", `Take back the dab ${dab.colour} at ${dab.x}, ${dab.y}`);
     away.addEventListener("click", () => { dabs.splice(number, 1); changed(); });
