@@ -120,3 +120,13 @@ def test_binary_networks_are_counted_and_timed_beside_their_parent(capsys):
     timed = [row.split(" | ") for row in printed if row.startswith(("| BNN", "| XOR"))]
     assert [row[0] for row in timed] == ["| BNN, signs in float32", "| BNN, XOR and popcount", "| XOR and popcount"]
     assert all(float(row[3].strip(" |")) < 1e-5 for row in timed)
+
+
+def test_the_gap_of_a_classifier_is_drawn_over_photographs() -> None:
+    """Two photographs of ten pictures: of one all are known in colour, of the other none; grey none, true all."""
+    gap = module("class_gap")
+    counts = {"one": (10, 10.0, 10.0, 0.0), "other": (10, 0.0, 10.0, 0.0)}
+    assert gap.shares(list(counts.values())) == (0.5, 1.0, 0.0)
+    assert gap.interval(counts) == (0.0, 1.0, 0.0)
+    low, high, without = gap.interval({"one": (10, 5.0, 10.0, 0.0), "flat": (10, 5.0, 5.0, 5.0)})
+    assert (low, high) == (0.5, 0.5) and without == pytest.approx(0.25, abs=0.03)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
 
 from restore_ml.data.file_kinds import POINTS
 from restore_ml.degradations.colour import rgb_to_lab
 from restore_ml.report.gallery import hints_page
+from restore_ml.serving.command import serve
 from restore_ml.serving.engine import Engine
 from restore_ml.serving.restore_command import decode
 from restore_ml.tasks.guided_colorization.gamut import snapped
-from tests.report.hinted import RUN, SENT, engine, file_of, grey
+from tests.report.hinted import RUN, SENT, TASK, engine, file_of, grey
 from tests.serving.test_server import ask, send, sentence
 
 
@@ -105,3 +107,14 @@ def test_the_gallery_s_page_says_where_the_result_is_seen() -> None:
     assert "turing.html" in found.links
     assert "turing.html" not in Links(hints_page(served="t", run="r")).links
     assert "&lt;b&gt;" in hints_page(served="t", run="<b>")
+
+
+def test_serve_says_where_hints_are_placed(guided: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    engine(tmp_path)
+    serve(tmp_path, TASK, RUN, port=0, threads=1)
+    assert "Hints are placed on http://127.0.0.1:" in capsys.readouterr().out
+    engine(tmp_path, "colorization", "gray_ab0")
+    serve(tmp_path, "colorization", "gray_ab0", port=0, threads=1)
+    assert "Hints" not in capsys.readouterr().out
