@@ -41,7 +41,6 @@ class Colorization(Protocol):
                Metric("ssim", 1, 4), Metric("auc", 1, 4), Metric("auc_balanced", 1, 4), Metric("chroma_ratio", 0, 3),
                Metric("colorfulness", 0, 2), Metric("colorfulness_delta", -1, 2), Metric("l_error_8bit", -1, 3),
                Metric("l_error_8bit_unmapped", -1, 3), Metric("raw_psnr_rgb", 1, 2, "dB"), Metric("raw_ssim", 1, 4))
-    set_metrics = FIGURES
     primary = "psnr_ab"
     perceptual = True
     shrinks_in_blind_test = True
@@ -50,10 +49,15 @@ class Colorization(Protocol):
     baselines = ("gray_ab0", "mean_ab")
     guards = (Guard("chroma_ratio", least=0.5, most=2.0, middle=True), Guard("auc_balanced", margin=0.01))
     minimum_gain = 0.05
+    set_metrics = FIGURES
 
     def context(self, targets: Iterable[Arrays]) -> Any:
         """Frequencies of the true ab classes over the case (the prior of the balanced AuC)."""
         return ab_prior(target["ab"] for target in targets)
+
+    def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
+        """See `restore_ml.tasks.colorization.class_gap`."""
+        return class_gap(rows, judge)
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """ab metrics on the ab as predicted; RGB metrics on the joined 8-bit picture; `l_error_8bit` is the largest
@@ -70,10 +74,6 @@ class Colorization(Protocol):
         if "rgb" in output:
             values |= {"raw_psnr_rgb": capped(psnr(output["rgb"], truth)), "raw_ssim": ssim(output["rgb"], truth)}
         return values
-
-    def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
-        """See `restore_ml.tasks.colorization.class_gap`."""
-        return class_gap(rows, judge)
 
     def canary(self) -> Canary:
         """See `Canary`."""
