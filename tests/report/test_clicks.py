@@ -159,7 +159,7 @@ def test_a_finger_moves_the_slider_on_a_phone_and_nothing_overflows(page: Any, c
                                                                 "mobile": True})
     page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
     try:
-        for name in ("index", TASK, "turing"):
+        for name in ("index", TASK, "turing", "hints"):
             page.get((clicked_project / f"reports/gallery/{name}.html").as_uri())
             assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth"), name
         page.get((clicked_project / f"reports/gallery/{TASK}.html").as_uri())

@@ -63,12 +63,13 @@ def read_picture(path: Path, within: Path | None = None, least: int = MIN_SIDE) 
     return decode_picture(read_bytes(path, within), path.suffix, least)
 
 
-def decode_picture(data: bytes, suffix: str = "", least: int = MIN_SIDE) -> np.ndarray:
-    """The same from a file's bytes; `suffix`: the ending of its name, by which some raw files are told from others."""
+def decode_picture(data: bytes, suffix: str = "", least: int = MIN_SIDE, deep: bool = False) -> np.ndarray:
+    """The same from a file's bytes; `suffix`: the ending of its name, by which some raw files are told from others.
+    `deep`: 16-bit values stay uint16 (white is 65535) instead of becoming 8-bit."""
     with opened(data, suffix, least) as (image, tags):
         array = _deep_array(data, image, tags) if deep_colour(image, data, tags) else _to_array(
             upright_image(image), tags)
-        return np.ascontiguousarray(array)
+        return np.ascontiguousarray(eight_bit(array) if array.dtype == np.uint16 and not deep else array)
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def read_bytes(path: Path, within: Path | None = None, most: int | None = MAX_BY
 
 
 def _to_array(image: Image.Image, tags: TiffTags | None) -> np.ndarray:
-    """Any mode of Pillow to H x W x 1 or H x W x 3 uint8."""
+    """Any mode of Pillow to H x W x 1 or H x W x 3 uint8, 16-bit grey to H x W x 1 uint16."""
     if image.mode.startswith("I"):
         return _grey(_levels(_whole_numbers(image), tags))
     if image.mode == "F":
@@ -164,12 +165,12 @@ def _to_array(image: Image.Image, tags: TiffTags | None) -> np.ndarray:
 
 
 def _levels(values: np.ndarray, tags: TiffTags | None) -> np.ndarray:
-    """16-bit levels to 8 bits, by what a TIFF file says of white."""
+    """16-bit levels with 65535 for white, by what a TIFF file says of it."""
     if tags is None or tags.bits not in (12, 16):
-        return eight_bit(values)
+        return values
     if tags.white < 65535 and values.max() <= tags.white:
         values = np.rint(values.astype(np.float64) * (65535 / tags.white)).astype(np.uint16)
-    return eight_bit(65535 - values if tags.inverted else values)
+    return 65535 - values if tags.inverted else values
 
 
 def _whole_numbers(image: Image.Image) -> np.ndarray:
@@ -233,7 +234,7 @@ def deep_values(data: bytes) -> np.ndarray:
 
 
 def _deep_array(data: bytes, image: Image.Image, tags: TiffTags | None) -> np.ndarray:
-    """16-bit colour as H x W x 3 uint8, on white and upright."""
+    """16-bit colour as H x W x 3 uint16, on white and upright."""
     values = deep_values(data)
     colour = values[:, :, :3].astype(np.float64)
     if tags is not None and tags.white < 65535 and values.max() <= tags.white:
@@ -243,7 +244,7 @@ def _deep_array(data: bytes, image: Image.Image, tags: TiffTags | None) -> np.nd
         if not alpha.any():
             raise Refused("transparent everywhere: there is nothing to see")
         colour = (colour if tags is not None and tags.associated else colour * alpha) + 65535 * (1 - alpha)
-    return upright(eight_bit(np.rint(np.clip(colour, 0, 65535)).astype(np.uint16)), image)
+    return upright(np.rint(np.clip(colour, 0, 65535)).astype(np.uint16), image)
 
 
 def pixel_hash(*arrays: np.ndarray) -> str:

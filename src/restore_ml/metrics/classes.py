@@ -45,3 +45,14 @@ def worst_confusion(matrix: np.ndarray) -> float:
     rows = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(rows, 1)
     return float((shares - np.diag(np.diag(shares))).max()) if matrix.size else float("nan")
+
+
+def gap_recovered(coloured: float, grey: float, truth: float) -> float:
+    """How much of what a classifier loses on grey pictures comes back with their colours: (accuracy on the coloured
+    pictures - on the grey ones) / (on the true ones - on the grey ones). 0: no better than grey, 1: as the truth, below
+    0: the colours mislead. NaN where the classifier loses nothing on grey pictures, as there is no gap then.
+
+    >>> gap_recovered(0.5, 0.25, 0.75), gap_recovered(0.2, 0.3, 0.3)
+    (0.5, nan)
+    """
+    return (coloured - grey) / (truth - grey) if truth > grey else float("nan")

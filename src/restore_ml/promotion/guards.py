@@ -45,24 +45,32 @@ def _check(rules: Protocol, guard: Guard, rows: pandas.DataFrame, reference: pan
            name: str) -> Check:
     value = _mean(rows, guard.metric)
     other = math.nan if reference is None or guard.margin is None else _mean(reference, guard.metric)
+    bounded, what = (_median(rows, guard.metric), f"the median of {guard.metric}") if guard.middle else (
+        value, guard.metric)
     sentence = ""
     if math.isnan(value):
         sentence = f"{guard.metric} was not measured"
-    elif guard.least is not None and value < guard.least:
-        sentence = f"{guard.metric} is {value:.4g}, below {guard.least:g}"
-    elif guard.most is not None and value > guard.most:
-        sentence = f"{guard.metric} is {value:.4g}, above {guard.most:g}"
+    elif guard.least is not None and bounded < guard.least:
+        sentence = f"{what} is {bounded:.4g}, below {guard.least:g}"
+    elif guard.most is not None and bounded > guard.most:
+        sentence = f"{what} is {bounded:.4g}, above {guard.most:g}"
     elif guard.margin is not None and not math.isnan(other):
         loss = rules.metric(guard.metric).direction * (other - value)
         if loss > guard.margin + 1e-12:
             sentence = f"{guard.metric} is {value:.4g}, worse than {name}'s {other:.4g} by more than {guard.margin:g}"
-    return Check(guard.metric, None if math.isnan(value) else value, None if math.isnan(other) else other,
+    shown = bounded if guard.margin is None else value
+    return Check(guard.metric, None if math.isnan(shown) else shown, None if math.isnan(other) else other,
                  guard.margin, guard.least, guard.most, not sentence, sentence)
 
 
 def _mean(rows: pandas.DataFrame, metric: str) -> float:
     """The mean over pictures that have the metric; NaN where there is none."""
     return float(rows[metric].mean()) if metric in rows else math.nan
+
+
+def _median(rows: pandas.DataFrame, metric: str) -> float:
+    """The median over the same pictures."""
+    return float(rows[metric].median()) if metric in rows else math.nan
 
 
 def size_checks(rule: Rule, models: Path, run: str) -> list[Check]:

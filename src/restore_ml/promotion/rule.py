@@ -7,7 +7,7 @@ and wrong kinds are refused in a sentence that names the nearest right one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from restore_ml.base.errors import UserError
@@ -52,7 +52,7 @@ class Rule:
         own = {guard.metric: guard for guard in rules.guards}
         for metric, margin in self.margins.items():
             declared = own.get(metric, Guard(metric))
-            own[metric] = Guard(metric, margin, declared.least, declared.most)
+            own[metric] = replace(declared, margin=margin)
         return [guard for name, guard in own.items() if name != self.metric]
 
 

@@ -29,9 +29,10 @@ from restore_ml.report.view import FIRST, TaskView
 
 THUMBNAIL = 320
 """Pictures with a longer side get a thumbnail of that many pixels; smaller ones are shown as they are."""
-TEMPLATES = ("base.html.j2", "index.html.j2", "task.html.j2", "sections.html.j2", "turing.html.j2", "compare.html.j2")
+TEMPLATES = ("base.html.j2", "index.html.j2", "task.html.j2", "sections.html.j2", "turing.html.j2", "compare.html.j2",
+             "hints.html.j2")
 ASSETS = ("style.css", "task.css", "turing.css", "board.js", "film.js", "browser.js", "viewer.js", "plan.js",
-          "turing.js", "compare.css", "pixels.js", "panes.js", "compare.js")
+          "turing.js", "compare.css", "pixels.js", "panes.js", "compare.js", "hints.css", "hints.js")
 """Copied beside the pages as they are."""
 
 
@@ -55,9 +56,10 @@ def build(root: Path, out: Path, pictures: int = 12) -> str:
     write_text(out / "index.html", templates.get_template("index.html.j2").render(
         groups=grouped(shown), tasks=grouped(there), mlflow=f"{addresses.UI}/mlflow/"))
     write_text(out / "turing.html", templates.get_template("turing.html.j2").render(tests=tests, tasks=grouped(there)))
+    write_text(out / "hints.html", hints_page(tasks=grouped(there)))
     _write_assets(out)
     files.sweep()
-    kept = (*there, *map(two, there), "index", "turing")
+    kept = (*there, *map(two, there), "index", "turing", "hints")
     for stale in set(out.glob("*.html")) - {out / f"{name}.html" for name in kept}:
         stale.unlink()
     return f"{out / 'index.html'}: {len(there)} tasks, {files.count()} pictures, {files.written} of them new."
@@ -112,6 +114,14 @@ def grouped(shown: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
     for entry in shown:
         groups.setdefault(group(entry if isinstance(entry, str) else entry["name"]), []).append(entry)
     return list(groups.items())
+
+
+def hints_page(tasks: Sequence[Any] = (), served: str = "", run: str = "") -> str:
+    """The page on which a person places hints on a grey picture. `served`: the task of the server that gives it out,
+    which also colours there, with the model `run`; without one hints are only placed and saved."""
+    text: str = environment().get_template("hints.html.j2").render(tasks=tasks, served=served, run=run,
+                                                                    server=f"{addresses.SERVE}/hints.html")
+    return text
 
 
 def _write_assets(out: Path) -> None:

@@ -23,7 +23,7 @@ def serve(root: Path, task: str, model: str = "champion", *, host: str = "127.0.
     import uvicorn
 
     from restore_ml.serving.engine import Engine
-    from restore_ml.serving.server import LOOPBACK, create_app
+    from restore_ml.serving.server import HINTS, LOOPBACK, create_app, takes_hints
 
     limits = limits or Limits()
     check(limits, threads)
@@ -36,6 +36,8 @@ def serve(root: Path, task: str, model: str = "champion", *, host: str = "127.0.
     address = f"[{host}]" if ":" in host else host
     print(f"Serving {engine.run} ({task}, {engine.model.precision}) on http://{address}:{listener.getsockname()[1]}; "
           "Ctrl-C ends it.", flush=True)
+    if takes_hints(engine):
+        print(f"Hints are placed on http://{address}:{listener.getsockname()[1]}{HINTS}.", flush=True)
     if warning := licences.warning(engine.licences):
         print(warning, flush=True)
     if host not in LOOPBACK:

@@ -1,4 +1,5 @@
 """MLflow's scoring protocol over HTTP with bounds: /ping, /health, /version, /invocations, and /metadata beside them.
+Where a task takes points, /hints.html is a page on which a person places them (`restore_ml.report.gallery.hints_page`).
 
 Whatever is asked for, the answer to a mistake is `{"error": "a sentence"}` with a 4xx; a fault of ours is a 500 with an
 id that stands in the log, never a stack trace.
@@ -29,6 +30,13 @@ from restore_ml.serving.payload import Query, media_type, parse
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PATHS = ("/ping", "/health", "/version", "/metadata", "/invocations")
+HINTS = "/hints.html"
+ASSETS = {"style.css": "text/css", "hints.css": "text/css", "hints.js": "text/javascript"}
+"""What the page of hints is made of, beside it."""
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
+                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+                "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+"""The page asks this server and nobody else, and no other page shows it in a frame."""
 log = logging.getLogger("restore_ml.serving")
 
 
@@ -47,7 +55,8 @@ def create_app(engine: Engine, hosts: tuple[str, ...] = LOOPBACK) -> ASGIApp:
     service = _Service(engine)
     routes = [Route("/ping", _guarded(service.ping)), Route("/health", _guarded(service.health)),
               Route("/version", _guarded(service.version)), Route("/metadata", _guarded(service.metadata)),
-              Route("/invocations", _guarded(service.invocations), methods=["POST"])]
+              Route("/invocations", _guarded(service.invocations), methods=["POST"]),
+              Route(HINTS, _guarded(service.hints)), Route("/assets/{name}", _guarded(service.assets))]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
     app.router.redirect_slashes = False
     return HostCheck(app, hosts)
@@ -102,6 +111,25 @@ class _Service:
     async def metadata(self, request: Request) -> Response:
         return Reply(self.engine.metadata())
 
+    async def hints(self, request: Request) -> Response:
+        """The page on which hints are placed; 404 where the task takes none."""
+        from restore_ml.report.gallery import hints_page
+
+        if not takes_hints(self.engine):
+            raise Refusal(404, f"{self.engine.task} takes no hints; `restore-ml serve --task guided_colorization` "
+                               "does.")
+        page = await run_in_threadpool(hints_page, served=self.engine.task, run=self.engine.run)
+        return Response(page, media_type="text/html", headers=PAGE_HEADERS)
+
+    async def assets(self, request: Request) -> Response:
+        """What that page is made of."""
+        from restore_ml.report.gallery import asset
+
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            raise Refusal(404, f"There is no such path; there are {', '.join(PATHS)}.")
+        return Response(asset(name), media_type=ASSETS[name], headers=PAGE_HEADERS)
+
     async def invocations(self, request: Request) -> Response:
         kind = media_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
         limits = self.engine.limits
@@ -134,6 +162,11 @@ class _Service:
         finally:
             stop.set()
             future.cancel()
+
+
+def takes_hints(engine: Engine) -> bool:
+    """Whether points go with the picture."""
+    return "points" in engine.photos.names()
 
 
 async def read(request: Request, most: int, seconds: float) -> bytes:

@@ -50,13 +50,15 @@ class Guard:
     """What a champion's other metrics must hold on the primary case, so that the primary one alone cannot be gamed.
 
     `margin`: how much worse than the champion (or, for the first one, than the baseline) the mean may be, in the
-    metric's units; `least` and `most`: bounds on the mean itself. None: not asked.
+    metric's units; `least` and `most`: bounds on the mean itself. None: not asked. `middle`: the bounds are on the
+    median over pictures instead, for a ratio that a few pictures make huge (a nearly grey truth).
     """
 
     metric: str
     margin: float | None = None
     least: float | None = None
     most: float | None = None
+    middle: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,20 +18,21 @@ SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".ti
 
 
 class Picture(FileKind):
-    """`value`: H x W x C uint8, C = 1 or 3. `origin`: its `Container` (colour profile and resolution)."""
+    """`value`: H x W x C uint8, C = 1 or 3; of a 16-bit file uint16 where the kind is `deep`. `origin`: its `Container`
+    (colour profile and resolution)."""
 
     name = "picture"
     what = "a picture file"
     reads = PROMISING
     writes = SUFFIXES
 
-    def __init__(self, least: int = MIN_SIDE) -> None:
-        """`least`: pixels of the shorter side."""
-        self.least = least
+    def __init__(self, least: int = MIN_SIDE, deep: bool = False) -> None:
+        """`least`: pixels of the shorter side; `deep`: whether 16-bit values are kept."""
+        self.least, self.deep = least, deep
 
     def decode(self, data: bytes, suffix: str = "") -> Read:
         """See `restore_ml.data.pictures`."""
-        return Read(decode_picture(data, suffix, self.least), read_container(data))
+        return Read(decode_picture(data, suffix, self.least, self.deep), read_container(data))
 
     def pixels(self, data: bytes) -> tuple[int, str]:
         """Of the header."""

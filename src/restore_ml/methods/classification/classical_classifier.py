@@ -2,6 +2,7 @@
 
 Nearest neighbours with Lp distances (Cover, Hart, IEEE Trans. Information Theory 1967), and histograms of oriented
 gradients with a linear support vector machine (Dalal, Triggs, CVPR 2005); the method card `classical_classifier`.
+Beside the gradients the machine may see a histogram of colours (Swain, Ballard, IJCV 1991).
 scikit-image makes the histograms and scikit-learn fits the machine; what is stored are plain arrays.
 """
 
@@ -14,29 +15,33 @@ import numpy as np
 
 from restore_ml.arrays import Arrays, words
 from restore_ml.base.errors import UserError
+from restore_ml.degradations.colour import rgb_to_lab
 from restore_ml.method import Method, Model
 from restore_ml.seeds import derive
-from restore_ml.tasks.squares import grey_square
+from restore_ml.tasks.squares import grey_square, square
 
 if TYPE_CHECKING:
     from restore_ml.tasks.base import Material
 
 ROUNDS = 20_000
 """Of the solver at most."""
+BINS, REACH = 8, 64
+"""Of the histogram of colours: how many on each axis, and to which a and b."""
 
 
 class ClassicalClassifier(Method):
     """`classifier`: `neighbours` (the class that most of the `k` nearest training pictures have, by the `p` norm) or
     `svm` (the largest margin of one machine a class, with the penalty `c`). `features`: `pixels` (grey levels) or `hog`
-    (9 orientations, cells of 8 x 8, blocks of 2 x 2), of the picture as a grey square of `side` pixels. `class_sets`:
-    those that it learns; it has a model for each.
+    (9 orientations, cells of 8 x 8, blocks of 2 x 2), of the picture as a grey square of `side` pixels, or
+    `hog_colour`, the same with the `colours` of that square. `class_sets`: those that it learns; it has a model for
+    each.
     """
 
     task = "classification"
-    reading = "colour is not used; a picture is stretched to a square"
+    reading = "only `hog_colour` uses colour; a picture is stretched to a square"
     paper: ClassVar[dict[str, Any]] = {"features": "hog", "classifier": "svm", "side": 32, "k": 1, "p": 2, "c": 1.0,
                                        "class_sets": ["digits", "crops"]}
-    choices: ClassVar = {"features": ("pixels", "hog"), "classifier": ("neighbours", "svm"), "p": (1, 2)}
+    choices: ClassVar = {"features": ("pixels", "hog", "hog_colour"), "classifier": ("neighbours", "svm"), "p": (1, 2)}
 
     def unsupported(self, degradation: str) -> str | None:
         """Class sets that it did not learn."""
@@ -61,14 +66,20 @@ class ClassicalClassifier(Method):
         return arrays
 
     def features_of(self, picture: np.ndarray) -> np.ndarray:
-        """H x W x C uint8 to side^2 uint8 (pixels) or float32 numbers (hog; 324 at a side of 32)."""
-        side = self.settings["side"]
-        grey = grey_square(np.broadcast_to(picture, (*picture.shape[:2], 3)), side)
+        """H x W x C uint8 to side^2 uint8 (pixels) or float32 numbers (hog; 324 at a side of 32, 72 more of colour)."""
+        side, three = self.settings["side"], np.broadcast_to(picture, (*picture.shape[:2], 3))
+        grey = grey_square(three, side)
         if self.settings["features"] == "pixels":
             return grey.ravel()
         from skimage.feature import hog
 
-        return hog(grey, orientations=9, pixels_per_cell=(8, 8), cells_per_block=(2, 2)).astype(np.float32)
+        gradients = hog(grey, orientations=9, pixels_per_cell=(8, 8), cells_per_block=(2, 2)).astype(np.float32)
+        return gradients if self.settings["features"] == "hog" else np.concatenate([
+            gradients, colours(square(three, side))])
+
+    def knows(self, model: Model) -> dict[str, list[str]]:
+        """The names of the classes of each class set that the model learned, in their order."""
+        return {name: words(model.arrays[f"{name}.classes"]).split("\n") for name in self.settings["class_sets"]}
 
     def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
         """`label`, and of more than one neighbour `probabilities`, the shares of their votes."""
@@ -86,6 +97,18 @@ class ClassicalClassifier(Method):
         if self.settings["k"] == 1:
             return {"label": label}
         return {"label": label, "probabilities": (votes / votes.sum()).astype(np.float32)}
+
+
+def colours(picture: np.ndarray) -> np.ndarray:
+    """The square roots of the shares of an H x W x 3 uint8 picture's pixels in bins of Lab colour, 72 float32 numbers:
+    BINS x BINS of a and b between -REACH and REACH, a the slower, then BINS of L; what lies beyond counts to the last
+    bin. Roots, so that the machine compares histograms by their overlap (Hellinger) instead of by their largest bin."""
+    lab = rgb_to_lab(picture).reshape(-1, 3)
+    chroma = np.clip(np.floor((lab[:, 1:] + REACH) * (BINS / (2 * REACH))), 0, BINS - 1).astype(np.int64)
+    light = np.clip(np.floor(lab[:, 0] * (BINS / 100)), 0, BINS - 1).astype(np.int64)
+    counts = np.concatenate([np.bincount(chroma[:, 0] * BINS + chroma[:, 1], minlength=BINS * BINS),
+                             np.bincount(light, minlength=BINS)])
+    return np.sqrt(counts / len(lab)).astype(np.float32)
 
 
 def nearest(features: np.ndarray, one: np.ndarray, k: int, p: int) -> np.ndarray:

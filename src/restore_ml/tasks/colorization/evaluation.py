@@ -31,8 +31,9 @@ from restore_ml.metrics.colour import (
 from restore_ml.metrics.fidelity import psnr, ssim
 from restore_ml.metrics.perceptual import PAIRS
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.colorization.class_gap import FIGURES, class_gap
 from restore_ml.tasks.panels import Panel
-from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, capped
+from restore_ml.tasks.protocol import Canary, Guard, Metric, Protocol, SetRow, capped
 
 OF_SAMPLES = (Metric("eob_8", -1, 2), Metric("var_8", 0, 1), Metric(PAIRS, 0, 4))
 """What only a method with several results of a picture has."""
@@ -42,7 +43,8 @@ SHOWN = 3
 
 class Colorization(Protocol):
     """reading: no figure of the literature ranks alone (PSNR and raw AuC reward grey); we rank by PSNR on ab and refuse
-    champions that are desaturated (`chroma_ratio`) or worse on rare colours (`auc_balanced`).
+    champions that are desaturated (`chroma_ratio`: half of the pictures have less than half of their chroma, as those
+    of a regression have, or more than twice of it) or worse on rare colours (`auc_balanced`).
     """
 
     task = "colorization"
@@ -57,12 +59,17 @@ class Colorization(Protocol):
     primary_set = "photos"
     primary_degradation = "lab_grey"
     baselines = ("gray_ab0", "mean_ab")
-    guards = (Guard("chroma_ratio", least=0.2, most=2.0), Guard("auc_balanced", margin=0.01))
+    guards = (Guard("chroma_ratio", least=0.5, most=2.0, middle=True), Guard("auc_balanced", margin=0.01))
     minimum_gain = 0.05
+    set_metrics = FIGURES
 
     def context(self, targets: Iterable[Arrays]) -> Any:
         """Frequencies of the true ab classes over the case (the prior of the balanced AuC)."""
         return ab_prior(target["ab"] for target in targets)
+
+    def measure_set(self, rows: Iterable[SetRow], context: Any, judge: Any) -> dict[str, float]:
+        """See `restore_ml.tasks.colorization.class_gap`."""
+        return class_gap(rows, judge)
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """ab metrics on the ab as predicted; RGB metrics on the joined 8-bit picture; `l_error_8bit` is the largest

@@ -73,6 +73,10 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         """The case that ranks."""
         return ("hints_10",)
 
+    def remark(self, method: Method, given: Mapping[str, Read]) -> str:
+        """Nothing: colours in the picture are hints, and a print in one tone is refused."""
+        return ""
+
     def restore(self, picture: np.ndarray, mask: np.ndarray | None, scale: int | None,
                 restorer: Restorer) -> np.ndarray:
         """The picture in colour, by its dabs alone. `UserError` where more of it is coloured than grey (an old sepia
