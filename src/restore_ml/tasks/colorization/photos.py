@@ -53,7 +53,7 @@ class ColorizationPhotos(Photos):
     kind: ClassVar = Picture(deep=True)
 
     @property
-    def ways(self) -> tuple[Way, ...]:
+    def ways(self) -> tuple[Way, ...]:  # type: ignore[override]
         """A picture in, also one of 16 bits, the same in colour out."""
         return (Way((Given("image", self.kind),), (Got("image", PICTURE),)),)
 
