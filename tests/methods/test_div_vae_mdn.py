@@ -143,6 +143,7 @@ def test_networks_and_first_weights() -> None:
         weights = [one for one in small[name].parameters() if one.dim() > 1]
         assert all(one.std() < 0.0015 for one in weights)
     assert all(one.std() > 0.02 for one in he["decoder"].parameters() if one.dim() > 1)
+    assert (he["decoder"].last[1].weight == 0.1).all() and (small["decoder"].last[1].weight == 1).all()
     assert small["encoder"].layers[0][2].momentum == he["mixture"].convolutions[2].momentum == 0.1
 
 
@@ -195,7 +196,7 @@ def test_settings_that_make_no_sense_are_refused(setting: str, value: Any, reaso
 
 
 def test_both_phases_learn_and_the_results_differ() -> None:
-    method = made()
+    method = made(lr=1e-2)
     torch.manual_seed(1)
     networks = method.build()
     inputs, target = batch_of(np.stack([scene(number) for number in range(3)]))
@@ -210,6 +211,7 @@ def test_both_phases_learn_and_the_results_differ() -> None:
             optimiser.zero_grad()
             loss.backward(inputs=[one for group in optimiser.param_groups for one in group["params"]])
             optimiser.step()
+        print(losses)
         assert np.mean(losses[-5:]) < 0.8 * losses[0]
     model = Model({name: networks[name].eval() for name in method.stored_networks}, slots=slot())
     with torch.no_grad():
