@@ -91,7 +91,9 @@ class DivVaeMdn(Method):
         for network in networks.values():
             (small_start if s["start"] == "small" else he)(network)
         if s["start"] == "he":
-            nn.init.constant_(decoder.last[1].weight, PALE)
+            for layer in decoder.last:
+                if isinstance(layer, nn.BatchNorm2d):
+                    nn.init.constant_(layer.weight, PALE)
         return networks
 
     def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:

@@ -98,7 +98,7 @@ def first_weights(network: nn.Module) -> None:
             nn.init.trunc_normal_(module.weight, 0.0, 0.02, -0.04, 0.04)
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.02)
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
 
