@@ -35,6 +35,9 @@ def drawn() -> HypercolumnNet:
             assert layer.running_mean is not None and layer.running_var is not None
             nn.init.normal_(layer.running_mean, std=0.1)
             nn.init.uniform_(layer.running_var, 0.5, 1.5)
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            assert layer.bias is not None
+            nn.init.normal_(layer.bias, std=0.3)
     return network.eval()
 
 
@@ -63,6 +66,16 @@ def test_the_layers() -> None:
     assert [tuple(one.shape[-2:]) for one in maps] == [
         (64, 96)] * 3 + [(32, 48)] * 2 + [(16, 24)] * 3 + [(8, 12)] * 3 + [(4, 6)] * 3 + [(2, 3)] * 2
     torch.testing.assert_close(maps[0], draw(1, 1, 64, 96) - 0.4488)
+
+
+def test_each_stage_sees_the_largest_of_two_by_two() -> None:
+    network = drawn()
+    with torch.no_grad():
+        maps = network.maps(draw(2, 1, 16, 24))
+        for before, after, stage in ((2, 3, 1), (4, 5, 2), (7, 8, 3)):
+            seen = maps[before]
+            largest = seen.view(2, -1, seen.shape[2] // 2, 2, seen.shape[3] // 2, 2).amax((3, 5))
+            torch.testing.assert_close(maps[after], network.stages[stage][0](largest))
 
 
 def test_the_start_is_that_of_the_code() -> None:

@@ -14,6 +14,7 @@ from restore_ml.method import Model
 from restore_ml.methods.colorization import welsh_transfer
 from restore_ml.methods.colorization.welsh_transfer import grey_statistics, jittered, local_deviation, transferred
 from restore_ml.restoring import harness
+from restore_ml.seeds import generator
 from restore_ml.tasks.base import Material
 from tests.methods.colour_project import error, make, scene, trained
 
@@ -121,10 +122,36 @@ def test_the_statistics_kept_are_those_of_the_pictures_kept(unlike: Material) ->
     arrays = make("welsh_transfer", side=32, window=3).prepare(unlike, 1)
     for square, kept in zip(arrays["references"], arrays["statistics"], strict=True):
         np.testing.assert_allclose(kept, grey_statistics(rgb2lab(square)[..., 0], 3), atol=1e-3)
-    few = [make("welsh_transfer", side=32, pictures=2).prepare(unlike, seed)["references"] for seed in range(6)]
+    few = [make("welsh_transfer", side=32, pictures=3).prepare(unlike, seed)["references"] for seed in range(6)]
     every = make("welsh_transfer", side=32).prepare(unlike, 1)["references"]
     chosen = {tuple(next(n for n in range(5) if np.array_equal(every[n], one)) for one in found) for found in few}
-    assert len(chosen) > 1 and all(len(found) == 2 and found[0] < found[1] for found in chosen)
+    assert len(chosen) > 1 and all(len(found) == 3 and found[0] < found[1] < found[2] for found in chosen)
+
+
+def test_of_two_greys_with_the_same_levels_the_one_as_rough_is_chosen() -> None:
+    levels = np.linspace(20, 80, 1024)
+    mixed = np.random.default_rng(0).permutation(levels)
+    references = np.stack([to_rgb8(values.reshape(32, 32, 1), np.tile([a, 0.0], (32, 32, 1)))
+                           for values, a in ((levels, 5.0), (mixed, -5.0))])
+    statistics = np.stack([grey_statistics(values.reshape(32, 32), 5) for values in (levels, mixed)])
+    model = Model(arrays={"references": references, "statistics": statistics.astype(np.float32)})
+    for values, a in ((levels[::-1], 5), (np.random.default_rng(1).permutation(levels), -5)):
+        grey = values.reshape(32, 32, 1).astype(np.float32)
+        ab = harness.restore(make("welsh_transfer"), model, {"L": grey}, 1)["ab"]
+        assert ab[..., 0].mean() == pytest.approx(a, abs=0.5)
+
+
+def test_restoring_draws_so_many_samples_by_the_seed() -> None:
+    """And with the window of the settings."""
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
+    model = Model(arrays={"references": pictures, "statistics": np.zeros((1, 2, 16), np.float32)})
+    grey = maps().astype(np.float32)
+    for seed, samples, window in ((3, 200, 5), (4, 40, 3)):
+        ab = harness.restore(make("welsh_transfer", samples=samples, window=window), model, {"L": grey[..., None]},
+                             seed)["ab"]
+        expected = transferred(grey.astype(np.float64), rgb_to_lab(pictures[0]), samples, window,
+                               generator(seed, "welsh_transfer"))
+        np.testing.assert_allclose(ab, expected, atol=1e-4)
 
 
 def test_draws_come_from_the_seed(project: Path) -> None:
