@@ -53,6 +53,7 @@ class L2Regression(Method):
         """One network, whose first answer is nearly grey."""
         network = ColorfulNet(self.settings["width"], 2)
         nn.init.normal_(network.head.weight, std=FIRST_STD)
+        assert network.head.bias is not None
         nn.init.zeros_(network.head.bias)
         return {"colorizer": network}
 
