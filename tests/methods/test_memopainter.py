@@ -103,8 +103,9 @@ def test_queries_have_length_one_and_read_the_nearest_written_slot() -> None:
     memory.keys.copy_(functional.normalize(draw(5, 4, seed=2) - 0.5, dim=1))
     memory.values.copy_(draw(5, 2, seed=3))
     memory.pictures.copy_(torch.tensor([3, -1, 0, 8, -1]))
-    for query, found in zip(queries, memory.colours(queries), strict=True):
-        nearest = max((0, 2, 3), key=lambda slot: float(query.detach() @ memory.keys[slot]))
+    every = torch.cat([queries.detach(), memory.keys])  # of the keys those that were written find themselves
+    for query, found in zip(every, memory.colours(every), strict=True):
+        nearest = max((0, 2, 3), key=lambda slot: float(query @ memory.keys[slot]))
         assert torch.equal(found, memory.values[nearest])
 
 
