@@ -16,6 +16,7 @@ from restore_ml.method import Model
 from restore_ml.methods.guided_colorization.palette_guided import Judge, PaletteGuided, PaletteNet, numbers_of
 from restore_ml.nn.muon import Muon
 from restore_ml.restoring import harness
+from restore_ml.serving.export import _candidates
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.walk.material import picture
 
@@ -280,3 +281,9 @@ def test_any_size_is_padded():
     add_optional(PARTS.optional, sample, "hints_10", 1, record.id)
     model = Model({name: network.eval() for name, network in method.build().items()})
     assert harness.restore(method, model, sample.inputs, 1)["ab"].shape == (45, 39, 2)
+
+
+def test_an_exported_file_would_lack_the_palette():
+    method = PaletteGuided({"width": 2, "adversarial": 0.0})
+    model = Model({name: network.eval() for name, network in method.build().items()})
+    assert list(_candidates(method, model, 1)) == ["the whole restore: needs the palette beside the picture"]
