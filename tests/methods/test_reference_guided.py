@@ -215,6 +215,8 @@ def test_both_terms_move_the_whole_network_and_no_feature():
         terms = method.loss(step_with(inputs, target, networks, network))
         terms[name].backward()
         assert all(one.grad is not None and one.grad.any() for one in networks["colorizer"].parameters())
+        if name == "smooth_l1":  # what is carried over is given, not learned
+            assert all(one.grad is None for one in network.parameters())
 
 
 @pytest.mark.parametrize("wrong", [{"patch": 40}, {"copies": 1.5}, {"copies": -0.1}, {"batch": 1}, {"levels": 3}])

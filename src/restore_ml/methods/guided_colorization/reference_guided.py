@@ -73,7 +73,7 @@ def fitted(reference: Tensor) -> Tensor:
     kept as far as these allow."""
     height, width = reference.shape[2:]
     factor = min(LARGEST / max(height, width), max(1.0, SMALLEST / min(height, width)))
-    size = [min(LARGEST, max(SMALLEST, GRID * round(factor * side / GRID))) for side in (height, width)]
+    size = [max(SMALLEST, GRID * round(factor * side / GRID)) for side in (height, width)]
     if size == [height, width]:
         return reference
     return F.interpolate(reference, size, mode="bilinear", align_corners=False, antialias=True)
