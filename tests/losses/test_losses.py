@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_ml.base.errors import UserError
-from restore_ml.losses import adversarial, perceptual, reconstruction, variation
+from restore_ml.losses import adversarial, huber, perceptual, reconstruction, variation
 from restore_ml.nn.features import FeatureNet
 
 
@@ -135,4 +135,4 @@ def test_huber_is_quadratic_below_the_bend_and_sums_over_channels() -> None:
     difference = torch.tensor([[0.0, 0.1, 0.2, 1.0], [-0.1, -0.3, 0.0, -2.0]]).view(1, 2, 2, 2)
     # 0.01 / 0.4 = 0.025 below the bend of 0.2, |d| - 0.1 from it on
     expected = ((0 + 0.025) + (0.025 + 0.2) + (0.1 + 0) + (0.9 + 1.9)) / 4
-    assert reconstruction.huber(difference + 3, torch.full_like(difference, 3.0), 0.2).item() == pytest.approx(expected)
+    assert huber.huber(difference + 3, torch.full_like(difference, 3.0), 0.2).item() == pytest.approx(expected)

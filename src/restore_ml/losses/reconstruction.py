@@ -17,12 +17,6 @@ def masked_mse(x: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return ((x.float() - target).square() * mask).mean()
 
 
-def huber(x: Tensor, target: Tensor, bend: float) -> Tensor:
-    """Huber's loss over `bend`: d^2 / (2 bend) below `bend` and |d| - bend / 2 above, summed over channels and
-    averaged over pixels and pictures."""
-    return F.smooth_l1_loss(x.float(), target, beta=bend, reduction="none").sum(1).mean()
-
-
 def charbonnier(x: Tensor, target: Tensor, eps: float = 1e-3) -> Tensor:
     """Mean sqrt(d^2 + eps^2)."""
     return ((x.float() - target).square() + eps ** 2).sqrt().mean()

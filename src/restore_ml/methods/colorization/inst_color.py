@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from restore_ml.arrays import Arrays, ArraySpec
 from restore_ml.kinds import BOXES
-from restore_ml.losses.reconstruction import huber
+from restore_ml.losses.huber import huber
 from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
 from restore_ml.nn.hints_network import AB_SCALE, POINTS, REGRESSION, HintsNet
 from restore_ml.nn.initialisation import he

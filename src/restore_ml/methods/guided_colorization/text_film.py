@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from restore_ml.losses.reconstruction import huber
+from restore_ml.losses.huber import huber
 from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
 from restore_ml.methods.guided_colorization.palette_guided import by_muon
 from restore_ml.methods.guided_colorization.text_guided import TextEncoder, TextGuided

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.losses.reconstruction import huber
+from restore_ml.losses.huber import huber
 from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
 from restore_ml.nn.hints_network import AB_SCALE, CELL, NODES, REGRESSION, HintsNet
 from restore_ml.nn.muon import Muon
