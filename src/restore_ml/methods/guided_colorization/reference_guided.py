@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.degradations.colour import grey_from_lightness, lab_to_rgb, rgb_to_lab
-from restore_ml.losses.perceptual import feature_error, taps_of
 from restore_ml.losses.huber import huber
+from restore_ml.losses.perceptual import feature_error, taps_of
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.unet import UNet
 from restore_ml.tasks.guided_colorization import reference as simulator  # noqa: F401 - a changed one trains it anew
