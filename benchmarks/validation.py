@@ -87,6 +87,7 @@ def samples(root: Path, params: settings.Params, task: str, case: str, crops: in
                       for name, array in record.arrays.items()}
             cut = Record(f"{record.id}{number}", arrays, record.facts)
             parts = registry.parts(task)
+            assert parts.cases is not None
             sample = parts.cases.sample(cut, case, 1, params.tasks[task])
             add_optional(parts.optional, sample, case, 1, cut.id)
             made.append(sample)
