@@ -41,7 +41,7 @@ class PaletteNet(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.trunk = HintsNet(width)
-        self.trunk.classes = nn.Identity()  # type: ignore[assignment]
+        self.trunk.classes = nn.Identity()
         self.branches = nn.ModuleDict()
         for name, channels in BRANCHES.items():
             layers: list[nn.Module] = []
