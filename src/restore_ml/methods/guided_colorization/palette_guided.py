@@ -40,8 +40,7 @@ class PaletteNet(nn.Module):
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
-        self.trunk = HintsNet(width)
-        self.trunk.classes = nn.Identity()
+        self.trunk = HintsNet(width, classes=False)
         self.branches = nn.ModuleDict()
         for name, channels in BRANCHES.items():
             layers: list[nn.Module] = []

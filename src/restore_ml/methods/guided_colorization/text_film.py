@@ -30,8 +30,7 @@ class FilmNet(nn.Module):
 
     def __init__(self, width: int, hidden: int, points: Sequence[str]) -> None:
         super().__init__()
-        self.trunk = HintsNet(width)
-        self.trunk.classes = nn.Identity()
+        self.trunk = HintsNet(width, classes=False)
         self.film = nn.ModuleDict({name: nn.Linear(hidden, 2 * POINTS[name][0] * width) for name in points})
 
     def forward(self, lightness: Tensor, said: Tensor) -> Tensor:
