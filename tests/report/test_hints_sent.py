@@ -99,6 +99,19 @@ def test_the_page_and_its_parts_are_nothing_else(guided: Engine, tmp_path: Path)
     assert told == "colorization takes no hints; `restore-ml serve --task guided_colorization` does."
 
 
+def test_a_model_with_a_guide_of_its_own_has_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    own = engine(tmp_path)
+    monkeypatch.setattr(own.method, "inputs", ("palette",))
+    told = sentence(ask(own, "GET", "/hints.html"), 404)
+    assert told == ("levin_scribble of guided_colorization takes no hints; `restore-ml serve --task "
+                    "guided_colorization --model user_hints` does.")
+    monkeypatch.setattr("restore_ml.serving.engine.Engine", lambda *_: own)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    serve(tmp_path, TASK, RUN, port=0, threads=1)
+    assert "Hints" not in capsys.readouterr().out
+
+
 def test_the_gallery_s_page_says_where_the_result_is_seen() -> None:
     text = hints_page()
     found = Links(text)

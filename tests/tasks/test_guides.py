@@ -21,7 +21,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_json, write_text
 from restore_ml.data.file_kinds import COLOURS, POINTS, WORDS, Points, Read
 from restore_ml.data.file_kinds.kind import Refused
-from restore_ml.degradations.colour import fit_chroma, lab_to_rgb, rgb_to_lab
+from restore_ml.degradations.colour import fit_chroma, lab_to_rgb, rgb_to_lab, to_rgb8
 from restore_ml.method import Method, Model
 from restore_ml.restoring import harness
 from restore_ml.serving.photos import answer
@@ -332,6 +332,37 @@ def test_a_model_gets_the_guide_that_it_takes_and_no_hints(watched: list[dict[st
                                                   "text": Read("red ball")}, Asked())
     np.testing.assert_array_equal(watched[1]["reference"], colourful)
     assert words(watched[1]["text"]) == "red ball"
+
+
+def test_a_print_in_one_tone_is_grey_to_a_model_with_a_guide(watched: list[dict[str, np.ndarray]]) -> None:
+    """0.299 R + 0.587 G + 0.114 B of (150, 120, 80) is 124.41; a picture in colour keeps its Lab lightness, and both
+    are told of."""
+    sepia = np.broadcast_to(np.uint8([150, 120, 80]), (40, 50, 3)).copy()
+    colourful = np.ascontiguousarray(data.astronaut()[:100, 150:290])
+    for method, guide in ((guided("palette"), {"palette": Read(np.array([[160, 32, 32]], np.uint8))}),
+                          (guided("text"), {"text": Read("red ball")}),
+                          (guided("reference"), {"reference": Read(colourful)})):
+        answer(method, Model(), {"image": Read(sepia), **guide}, Asked())
+        grey = rgb_to_lab(np.full((1, 3), 124.41 / 255))[0, 0]
+        np.testing.assert_allclose(watched[-1]["L"], np.full((40, 50, 1), grey), atol=1e-3)
+        assert abs(grey - rgb_to_lab(np.array([[150, 120, 80]]) / 255)[0, 0]) > 0.1
+        assert not watched[-1]["hinted"].any()
+        answer(method, Model(), {"image": Read(colourful), **guide}, Asked())
+        np.testing.assert_allclose(watched[-1]["L"], rgb_to_lab(colourful / 255)[..., :1], atol=1e-3)
+        photos = registry.photos("guided_colorization")
+        assert photos is not None
+        said = [photos.remark(method, {"image": Read(picture)}) for picture in (sepia, colourful, sepia[..., :1])]
+        assert "one tone" in said[0] and "in colour already" in said[1] and not said[2]
+
+
+def test_a_faint_tone_is_no_hint_and_no_grey(watched: list[dict[str, np.ndarray]]) -> None:
+    """|a| and |b| below 5 each, chroma above 5: a print all the same."""
+    faint = to_rgb8(np.full((40, 50, 1), 60.0), np.broadcast_to(np.float64([4.2, 4.2]), (40, 50, 2)))
+    hints = registry.method("guided_colorization", "nearest_hint", {})
+    with pytest.raises(UserError, match="More than half of the picture is coloured"):
+        answer(hints, Model(), {"image": Read(faint)}, Asked())
+    photos = registry.photos("guided_colorization")
+    assert photos is not None and photos.remark(hints, {"image": Read(faint)}) == ""
 
 
 def test_a_guide_that_is_not_taken_or_not_given() -> None:

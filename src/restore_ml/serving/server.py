@@ -112,12 +112,14 @@ class _Service:
         return Reply(self.engine.metadata())
 
     async def hints(self, request: Request) -> Response:
-        """The page on which hints are placed; 404 where the task takes none."""
+        """The page on which hints are placed; 404 where the task or the model takes none."""
         from restore_ml.report.gallery import hints_page
 
         if not takes_hints(self.engine):
-            raise Refusal(404, f"{self.engine.task} takes no hints; `restore-ml serve --task guided_colorization` "
-                               "does.")
+            model = ("", "") if "points" not in self.engine.photos.names() else (f"{self.engine.run} of ",
+                                                                              " --model user_hints")
+            raise Refusal(404, f"{model[0]}{self.engine.task} takes no hints; `restore-ml serve --task "
+                               f"guided_colorization{model[1]}` does.")
         page = await run_in_threadpool(hints_page, served=self.engine.task, run=self.engine.run)
         return Response(page, media_type="text/html", headers=PAGE_HEADERS)
 
@@ -165,8 +167,8 @@ class _Service:
 
 
 def takes_hints(engine: Engine) -> bool:
-    """Whether points go with the picture."""
-    return "points" in engine.photos.names()
+    """Whether points go with the picture: to a model that has no guide of its own."""
+    return "points" in engine.photos.names() and not engine.method.inputs
 
 
 async def read(request: Request, most: int, seconds: float) -> bytes:

@@ -100,7 +100,7 @@ def lightness_of(picture: np.ndarray) -> np.ndarray:
     65535) or float32 (of 1); C 1 is the grey g of (g, g, g)."""
     lightness = np.empty((*picture.shape[:2], 1), np.float32)
     for strip in _strips(picture):  # colour spaces take several floats a pixel
-        part = _in_units(picture[strip])
+        part = in_units(picture[strip])
         lightness[strip] = rgb_to_lab(np.broadcast_to(part, (*part.shape[:2], 3)))[:, :, :1]
     return lightness
 
@@ -109,7 +109,7 @@ def y601(picture: np.ndarray) -> np.ndarray:
     """The grey 0.299 R + 0.587 G + 0.114 B of an H x W x 3 picture (uint8 or uint16), H x W x 1 float32 in [0, 1]."""
     out = np.empty((*picture.shape[:2], 1), np.float32)
     for strip in _strips(picture):
-        out[strip] = grey(_in_units(picture[strip]), "y601")[..., None]
+        out[strip] = grey(in_units(picture[strip]), "y601")[..., None]
     return out
 
 
@@ -142,11 +142,11 @@ def _looked_at(picture: np.ndarray) -> np.ndarray:
     side = max(CELL, int((height * width / LOOKED_AT) ** 0.5))
     cells = cv2.resize(np.ascontiguousarray(picture), (max(1, width // side), max(1, height // side)),
                        interpolation=cv2.INTER_AREA)
-    lab: np.ndarray = rgb_to_lab(_in_units(cells)).reshape(-1, 3)
+    lab: np.ndarray = rgb_to_lab(in_units(cells)).reshape(-1, 3)
     return lab
 
 
-def _in_units(picture: np.ndarray) -> np.ndarray:
+def in_units(picture: np.ndarray) -> np.ndarray:
     """float32 in [0, 1], by what white is in its kind of number."""
     return picture if picture.dtype == np.float32 else picture.astype(np.float32) / WHITE[picture.dtype.name]
 

@@ -15,7 +15,7 @@ from restore_ml.arrays import Arrays, text
 from restore_ml.base.errors import UserError
 from restore_ml.data.file_kinds import COLOURS, PICTURE, POINTS, WORDS, Points, Read
 from restore_ml.degradations.colour import rgb_to_lab
-from restore_ml.tasks.colorization.photos import COLOUR_SIDE, STRIP, ColorizationPhotos
+from restore_ml.tasks.colorization.photos import COLOUR_SIDE, STRIP, ColorizationPhotos, in_units, toned, y601
 from restore_ml.tasks.colorization.task import NEAR_GREY
 from restore_ml.tasks.cropping import at_most
 from restore_ml.tasks.guided_colorization import palette, vocabulary
@@ -48,7 +48,8 @@ class GuidedColorizationPhotos(ColorizationPhotos):
     with some |a| or |b| above 5, painted on the grey picture in a blend
     mode that keeps lightness (`colour` in most programs). A hint of grey cannot be given so, but as a
     point: `points` colour a pixel each, also one that is dabbed; of their colours a and b count, at the lightness of
-    the pixel. A method with a guide of its own takes that alone, and the colours of the picture mean nothing to it."""
+    the pixel. A method with a guide of its own takes that alone; the colours of the picture mean nothing to it, and a
+    print in one tone is turned to grey before, as in colorization."""
 
     @property
     def ways(self) -> tuple[Way, ...]:  # type: ignore[override]
@@ -65,8 +66,8 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         if points is not None and points.value.colours is None:
             raise UserError('The points have no colours; write {"points": [{"x": 3, "y": 5, "colour": [255, 0, 0]}]}.')
         guides = {name: GUIDE_ARRAYS[name](given[name].value) for name in restorer.method.inputs}
-        coloured = self._coloured(as_array(picture.value, THREE), None if points is None else points.value, guides,
-                                  restorer)
+        own = y601(picture.value) if guides and toned(picture.value) else picture.value
+        coloured = self._coloured(as_array(own, THREE), None if points is None else points.value, guides, restorer)
         return {"image": Read(coloured, picture.origin)}
 
     def probes(self, method: Method) -> tuple[str, ...]:
@@ -74,8 +75,9 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         return ("hints_10",)
 
     def remark(self, method: Method, given: Mapping[str, Read]) -> str:
-        """Nothing: colours in the picture are hints, and a print in one tone is refused."""
-        return ""
+        """Of a method with a guide of its own, as in colorization. Of others nothing: colours in the picture are hints,
+        and a print in one tone is refused."""
+        return super().remark(method, given) if method.inputs else ""
 
     def restore(self, picture: np.ndarray, mask: np.ndarray | None, scale: int | None,
                 restorer: Restorer) -> np.ndarray:
@@ -89,12 +91,12 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         lab = np.empty((height, width, 3), np.float32)
         rows = max(1, STRIP // width)
         for top in range(0, height, rows):
-            lab[top:top + rows] = rgb_to_lab(picture[top:top + rows].astype(np.float32) / 255)
+            lab[top:top + rows] = rgb_to_lab(in_units(picture[top:top + rows]))
         hint = lab[..., 1:]
         hinted = (np.abs(hint).max(axis=2, keepdims=True) > NEAR_GREY).astype(np.float32)
         if guides:
             hinted[:] = 0
-        if hinted.mean() > 0.5:
+        elif hinted.mean() > 0.5 or toned(picture):
             raise UserError("More than half of the picture is coloured. Make it grey first, then paint the hints on it "
                             "in the blend mode that keeps lightness.")
         if points is not None and points.colours is not None:
