@@ -485,3 +485,14 @@ def test_the_harness_gives_guides_whole_to_every_tile() -> None:
               "hinted": np.zeros((40, 48, 1), np.float32), "palette": np.arange(15, dtype=np.float32)}
     harness.restore(method, Model(), inputs, 1)
     assert len(got) > 1 and all(np.array_equal(one, inputs["palette"][None]) for one in got)
+
+
+@pytest.mark.parametrize("name", ["palette_guided", "reference_guided", "text_guided", "text_film"])
+def test_methods_told_more_than_points_say_stand_where_there_are_none(name: str) -> None:
+    method = registry.method("guided_colorization", name, {})
+    cases = registry.parts("guided_colorization").cases
+    assert cases is not None
+    told = {case: method.unsupported(case) for case in cases.degradations({})}
+    assert told.pop("hints_0") is None and len(told) == 4
+    assert all(reason == "takes no points; it stands in the case without them" for reason in told.values())
+    assert registry.photos("guided_colorization").probes(method) == ("hints_0",)

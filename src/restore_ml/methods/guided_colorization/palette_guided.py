@@ -18,6 +18,7 @@ from restore_ml.methods.guided_colorization.user_hints import turned
 from restore_ml.nn.hints_network import AB_SCALE, HintsNet
 from restore_ml.nn.initialisation import he
 from restore_ml.nn.muon import Muon
+from restore_ml.tasks.guided_colorization import without_points
 from restore_ml.tasks.guided_colorization.palette import COLOURS, ENTRIES
 from restore_ml.training.schedules import drops
 
@@ -127,6 +128,10 @@ class PaletteGuided(Method):
         for name in ("muon", "adversarial"):
             if not self.settings[name] >= 0:
                 raise self.wrong(name, "it must be at least 0")
+
+    def unsupported(self, degradation: str) -> str | None:
+        """Cases with points, which it is not told."""
+        return without_points.unsupported(degradation)
 
     def build(self) -> dict[str, nn.Module]:
         """`colorizer` and, with an adversarial term, `judge`."""

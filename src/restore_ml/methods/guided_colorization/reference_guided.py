@@ -20,6 +20,7 @@ from restore_ml.losses.perceptual import feature_error, taps_of
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.unet import UNet
 from restore_ml.tasks.guided_colorization import reference as simulator  # noqa: F401 - a changed one trains it anew
+from restore_ml.tasks.guided_colorization import without_points
 from restore_ml.training.schedules import linear_to_zero
 
 AB_SCALE = 110.0
@@ -118,6 +119,10 @@ class ReferenceGuided(Method):
             raise self.wrong("batch", "it must be at least 2, as other pictures' references are those of the batch")
         if self.settings["levels"] < 4:
             raise self.wrong("levels", "it must be at least 4, as features need 16 pixels a side")
+
+    def unsupported(self, degradation: str) -> str | None:
+        """Cases with points, which it is not told."""
+        return without_points.unsupported(degradation)
 
     def build(self) -> dict[str, nn.Module]:
         """`colorizer`: own ab / 110 and a logit. Its last layer begins small, so that correlations decide at first."""

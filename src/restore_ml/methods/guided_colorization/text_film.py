@@ -18,6 +18,7 @@ from restore_ml.methods.guided_colorization.text_guided import TextEncoder, Text
 from restore_ml.methods.guided_colorization.user_hints import turned
 from restore_ml.nn.hints_network import AB_SCALE, POINTS, HintsNet
 from restore_ml.nn.muon import Muon
+from restore_ml.tasks.guided_colorization import without_points
 from restore_ml.training.schedules import drops
 
 
@@ -81,6 +82,10 @@ class TextFilm(Method):
             raise self.wrong("points", f"it must be a list of some of {', '.join(POINTS)}")
         if not self.settings["bend"] > 0:
             raise self.wrong("bend", "it must be above 0")
+
+    def unsupported(self, degradation: str) -> str | None:
+        """Cases with points, which it is not told."""
+        return without_points.unsupported(degradation)
 
     def build(self) -> dict[str, nn.Module]:
         """`encoder` of texts and `colorizer`."""

@@ -20,6 +20,7 @@ from restore_ml.tasks.colorization.task import NEAR_GREY
 from restore_ml.tasks.cropping import at_most
 from restore_ml.tasks.guided_colorization import palette, vocabulary
 from restore_ml.tasks.guided_colorization.gamut import snapped
+from restore_ml.tasks.guided_colorization.without_points import WITHOUT_POINTS
 from restore_ml.tasks.photos import THREE, Asked, Given, Got, Restorer, Way, as_array
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         return {"image": Read(coloured, picture.origin)}
 
     def probes(self, method: Method) -> tuple[str, ...]:
-        """The case that ranks."""
-        return ("hints_10",)
+        """The case that ranks, and of a method with a guide of its own the one that it stands in."""
+        return (WITHOUT_POINTS,) if method.inputs else ("hints_10",)
 
     def remark(self, method: Method, given: Mapping[str, Read]) -> str:
         """Of a method with a guide of its own, as in colorization. Of others nothing: colours in the picture are hints,
