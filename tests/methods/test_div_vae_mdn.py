@@ -144,7 +144,8 @@ def test_networks_and_first_weights() -> None:
         assert all(one.std() < 0.0015 for one in weights)
     assert all(one.std() > 0.02 for one in he["decoder"].parameters() if one.dim() > 1)
     assert (he["decoder"].last[1].weight == 0.1).all() and (small["decoder"].last[1].weight == 1).all()
-    assert small["encoder"].layers[0][2].momentum == he["mixture"].convolutions[2].momentum == 0.1
+    norms = [one for network in small.values() for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
+    assert len(norms) == 4 + 4 + 5 + 5 and {(one.eps, one.momentum) for one in norms} == {(1e-4, 0.1)}
 
 
 def test_rarity_comes_from_the_training_pictures(material: Material) -> None:
