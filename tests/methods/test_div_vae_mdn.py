@@ -13,7 +13,7 @@ from restore_ml.methods.colorization.colorful_colorization import ColorfulNet
 from restore_ml.methods.colorization.div_vae_mdn import DivVaeMdn
 from restore_ml.nn.ab_classes import classes_of_histogram
 from restore_ml.nn.colour_mixture import Mixture, conv7_3, mixture_loss
-from restore_ml.nn.colour_vae import class_rarity, colour_terms, divergence
+from restore_ml.nn.colour_vae import at_side, class_rarity, colour_terms, divergence
 from restore_ml.seeds import derive
 from restore_ml.tasks.base import Material
 from tests.methods.by_hand import Calls, draw, optimiser_of
@@ -144,7 +144,8 @@ def test_networks_and_first_weights() -> None:
         assert all(one.std() < 0.0015 for one in weights)
     assert all(one.std() > 0.02 for one in he["decoder"].parameters() if one.dim() > 1)
     assert (he["decoder"].last[1].weight == 0.1).all() and (small["decoder"].last[1].weight == 1).all()
-    assert small["encoder"].layers[0][2].momentum == he["mixture"].convolutions[2].momentum == 0.1
+    norms = [one for network in small.values() for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
+    assert len(norms) == 4 + 4 + 5 + 5 and {(one.eps, one.momentum) for one in norms} == {(1e-4, 0.1)}
 
 
 def test_rarity_comes_from_the_training_pictures(material: Material) -> None:
@@ -164,7 +165,12 @@ def model_of(logits: list[float]) -> Model:
 
 def test_the_means_come_first_by_their_likelihood_then_draws() -> None:
     lightness = 50 * draw(1, 1, 40, 56)
-    output = made().restore(model_of([0.0, 2.0, 1.0]), {"L": lightness}, 5)
+    model = model_of([0.0, 2.0, 1.0])
+    output = made().restore(model, {"L": lightness}, 5)
+    [(shown,)], [(features,)] = model.networks["grey"].calls, model.networks["mixture"].calls
+    torch.testing.assert_close(shown, (2.55 * at_side(lightness) - 128) / 128)
+    torch.testing.assert_close(features, conv7_3(model.slots["parts"][1].networks["colorizer"].trunk,
+                                                 at_side(lightness, (32, 32)), 16))
     assert output["ab"].shape == (1, 2, 40, 56) and output["drawn"].shape == (1, 16, 40, 56)
     torch.testing.assert_close(output["ab"], output["drawn"][:, :2])
     values = output["drawn"][0, :, 3, 3].view(8, 2)

@@ -132,6 +132,7 @@ def test_the_phases() -> None:
     assert method.field.there.shape == (4 + 4, 1024) and method.field.iterations == 10
     small = made(start="small").build()["decoder"].embed.weight
     assert small.std() < 0.002 < nets["decoder"].embed.weight.std()
+    assert (nets["decoder"].colours.last[1].weight == 1).all()
 
 
 @pytest.mark.parametrize("changes", [{"balance": 0.0}, {"hint_weight": 0.0}, {"temperature": -1.0}])

@@ -14,6 +14,7 @@ from restore_ml.degradations.colour import grey_from_lightness
 from restore_ml.method import Context, Model
 from restore_ml.methods.colorization import udc_gan
 from restore_ml.methods.colorization.udc_gan import Critic, Generator, UdcGan
+from restore_ml.nn.colour_vae import at_side
 from restore_ml.seeds import derive
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.methods.colour_project import batch_of, count, scene
@@ -84,6 +85,11 @@ def test_the_first_weights() -> None:
     assert network.hidden.weight.std().item() == pytest.approx(0.02, rel=0.03) and network.hidden.weight.max() > 0.05
     assert not any(layer.bias.any() for layer in (convolution, network.hidden, network.score))
     assert (network.convolutions[3].weight == 1).all()
+    generator = Generator(16, 50, 32)
+    convolution, linear = generator.layers[1][0], generator.noise[1]
+    assert convolution.weight.abs().max() <= 0.04 and convolution.weight.std().item() == pytest.approx(0.0176, rel=0.05)
+    assert linear.weight.std().item() == pytest.approx(0.02, rel=0.03) and linear.weight.max() > 0.05
+    assert not any(layer.bias.any() for layer in (convolution, linear))
 
 
 def players() -> dict[str, nn.Module]:
@@ -199,8 +205,19 @@ def test_restore_by_hand() -> None:
         rgb = yuv2rgb(np.moveaxis(np.concatenate([grey, uv], 1), 1, -1))
         expected = np.moveaxis(rgb2lab(rgb)[..., 1:], -1, 1)
         np.testing.assert_allclose(output["drawn"][:, 2 * number:2 * number + 2].numpy(), expected, atol=2e-2)
-    shown = generator.calls[0][0]
-    assert shown.shape == (2, 1, 16, 16) and shown.min() >= -1 and shown.max() <= 1
+    torch.testing.assert_close(generator.calls[0][0], 2 * grey_from_lightness(at_side(lightness, (16, 16))) - 1)
+
+
+def test_colours_that_no_screen_shows_are_cut_off_in_rgb() -> None:
+    generator = Calls(lambda grey, noise: torch.tensor([0.9, -0.8]).view(1, 2, 1, 1) + 0 * grey)
+    lightness = torch.full((1, 1, 16, 16), 20.0)
+    luma = grey_from_lightness(lightness).numpy()
+    yuv = np.concatenate([luma, np.full_like(luma, 0.9 * 0.436), np.full_like(luma, -0.8 * 0.615)], 1)
+    rgb = yuv2rgb(np.moveaxis(yuv, 1, -1))
+    assert rgb.min() < -0.1
+    expected = np.moveaxis(rgb2lab(rgb.clip(0, 1))[..., 1:], -1, 1)
+    output = made().restore(Model({"generator": generator}), {"L": lightness}, 7)
+    np.testing.assert_allclose(output["ab"].numpy(), expected, atol=2e-2)
 
 
 def test_a_side_that_cannot_be_halved_four_times_is_refused() -> None:

@@ -103,6 +103,18 @@ def test_points_of_a_person_are_kept_and_spread() -> None:
     assert (solved[:, :8] > 0.3).all() and (solved[:, 8:] < -0.2).all()
 
 
+def test_how_far_a_point_may_be_missed_where_all_links_weigh_one() -> None:
+    draws = torch.Generator().manual_seed(0)
+    place = torch.randperm(32 * 32, generator=draws)[:50]
+    colour = torch.rand(1, 2, 32, 32, generator=draws) - 0.5
+    anchors = torch.zeros(1, 1, 32, 32)
+    anchors.view(-1)[place] = 1e3
+    for radius, partners, iterations, least, most in ((1, 8, 10, 0.005, 0.015), (3, 32, 20, 0.02, 0.06)):
+        field = GaussianField(32, radius, partners, iterations)
+        solved = field(anchors * colour, torch.zeros(1, 2, 32, 32), 1.0, 1.0, anchors)
+        assert least < (solved - colour).flatten(2)[..., place].abs().max() < most
+
+
 def test_gradients_reach_unaries_and_embeddings_and_are_those_of_the_dense_solution() -> None:
     field = GaussianField(4, 1, 2, 30)
     unary, embedding = (numbers(1, count, 4, 4, seed=count, scale=0.5).requires_grad_() for count in (2, 3))

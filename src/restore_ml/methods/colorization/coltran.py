@@ -177,7 +177,9 @@ class ColTran(Method):
 
     reading: the whole picture is squeezed to a square (the source cuts one); the spatial upsampler has three layers,
     as its authors' settings say; Glorot's start throughout; one batch size for the three networks (authors' settings
-    per core: 7, 24 and 1).
+    per core: 7, 24 and 1); in drawing, as in training, the normalisations of the inner decoder are told the encoding of
+    the whole grey picture (the authors' code tells them, in drawing alone, that of the row at hand). The averages of
+    the first two networks go on while the others are trained, towards the weights that those ended with.
     """
 
     task = "colorization"

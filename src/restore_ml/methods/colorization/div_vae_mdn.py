@@ -48,14 +48,17 @@ class DivVaeMdn(Method):
     `sampling: means` gives the means of the components, the most likely first, and after the last of them draws from
     the mixture; `mixture` gives draws alone. `kl` rises in a straight line over the first phase to its value. `mix` 0
     weights a pixel by the inverse frequency of its colour's class, as the release does (above it, frequencies are
-    joined to equal ones). `start: small` are the release's first weights, `he` He's, with colours that begin pale (the
-    last normalisation would spread them over all there are).
+    joined to equal ones; with 1 all pixels weigh the same). `start: small` are the release's first weights, `he` He's,
+    with colours that begin pale (the last normalisation would spread them over all there are).
 
     reading: the learning rate of the autoencoder (the release's script has 1e-6 by default, with which it does not
     move); both phases have one batch size (the release trains the mixture picture by picture); frequencies are those of
     the training pictures, smoothed (the release: of ImageNet); the Mahalanobis term of the paper's text, absent from
     the release, is absent here; training sees squares of the pictures, not whole ones squeezed; the code's noise is not
-    cut off at 2.
+    cut off at 2; the mixture is told the mean of the code (the release draws the code anew each time, with the noise
+    that the encoder gives it); a and b are two planes of a picture everywhere (the release lays them one behind the
+    other and takes what results as pixels of two channels); the first phase is ten rounds of the release's 12,233
+    pictures in batches of 32 (its script makes 20 steps less).
     """
 
     task = "colorization"

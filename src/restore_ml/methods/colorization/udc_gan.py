@@ -117,8 +117,10 @@ class UdcGan(Method):
 
     reading: the further maps of noise have layers of their own, as the first one; U and V are scaled by what they can
     be (the release: by their 8 bits, which cut off some); the penalty takes the norm of the whole gradient by U and V
-    (the release sums it over one axis by mistake); training sees squares of the pictures (the paper: the largest centre
-    square of bedrooms); restored with the statistics of training.
+    (the release sums it over one axis by mistake); the generator plays on the pictures that the critic saw last (the
+    release draws others for it); strided convolutions are padded alike on all sides (the release's library pads one
+    side more); training sees squares of the pictures (the paper: the largest centre square of bedrooms); restored with
+    the statistics of training (the release: with those of the batch).
     """
 
     task = "colorization"
