@@ -295,8 +295,10 @@ def test_arrays_of_guides() -> None:
     with pytest.raises(UserError, match="The reference has no colour"):
         reference_array(np.full((40, 40, 1), 99, np.uint8))
     assert words(text_array("The red ball, on grass")) == "red ball ground"
-    with pytest.raises(UserError, match="'the' says no colour"):
-        text_array("the")
+    for colourless in ("the", "ball", "the sky and the ground"):
+        with pytest.raises(UserError, match=f"'{colourless}' says no colour"):
+            text_array(colourless)
+    assert words(text_array("red")) == "red"
     with pytest.raises(UserError, match="Did you mean 'green'"):
         text_array("gren ground")
 

@@ -28,7 +28,8 @@ class LevinScribble(Method):
     """`cases`: the degradations that are shown, all with hints where it is empty.
 
     reading: a and b of Lab in place of U and V, because the task keeps Lab lightness; grey is the encoded value whose
-    (g, g, g) has that lightness. Without any hint the colour is 0, the smallest of all solutions.
+    (g, g, g) has that lightness. Without any hint the colour is 0, the smallest of all solutions. Large pictures are
+    solved directly too (the card would iterate from 256 pixels on).
     """
 
     task = "guided_colorization"

@@ -36,7 +36,9 @@ class PaletteNet(nn.Module):
     The hints network without hints and without its classes, to whose features behind conv4, conv8 and conv9 a vector is
     added at every pixel: what layers of 1 x 1 with ReLU make of the palette and the picture's mean lightness.
     reading: the sixteenth number is the mean lightness; in the code it says whether a palette is given, which one
-    always is. The branches begin small, so that the picture is seen first.
+    always is. The branches begin small, so that the picture is seen first. The trunk is the card's: that of the code
+    sees lightness alone, learns how to leave out pixels, has layers of its own for what goes across, a slope of 0.02 in
+    the last block and a sigmoid at the end.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -99,7 +101,8 @@ class PaletteGuided(Method):
     In training the colours of a palette come in a random order each time, since it means nothing.
     reading: how many steps (the code says 1,000 epochs of its birds). The code measures ab in [0, 1] and bends the L1
     at 1, where differences never are: half of the squared difference. `bend` says at what difference of ab / 110 ours
-    turns straight.
+    turns straight. Small profiles bend early, which makes the L1 large, and give the judge a tenth of its weight: there
+    it says next to nothing. The code makes the colours once for each player, and gives palettes in one order.
     """
 
     task = "guided_colorization"

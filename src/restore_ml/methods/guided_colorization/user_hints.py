@@ -29,8 +29,10 @@ class UserHints(Method):
     normalisation, as restoring has them. Those of a small batch change with how colourful its pictures are and how
     much of them is hinted, and divide away how strong a hint is.
     reading: the numbers of steps (15, 10 and 5 epochs of ImageNet in batches of 25) and the rate of the first phase;
-    one class a pixel, as in the code. At restoring the classes are not used: in the paper's program they suggest
-    colours to the person.
+    one class a pixel, as in the code; Huber's loss, as in the paper (the code's last version has L1); squares of
+    coloured pictures that are nearly grey themselves stay in (the code drops them). The profile `cpu` leaves out the
+    first phase: its classes are learned beside the colours and teach the trunk nothing. At restoring the classes are
+    not used: in the paper's program they suggest colours to the person.
     """
 
     task = "guided_colorization"

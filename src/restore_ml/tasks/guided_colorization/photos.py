@@ -154,9 +154,10 @@ def reference_array(picture: np.ndarray) -> np.ndarray:
 
 
 def text_array(told: str) -> np.ndarray:
-    """A person's words as the task's text: those of the vocabulary. `UserError` for others, and where there is none."""
+    """A person's words as the task's text: those of the vocabulary. `UserError` for others, and where no colour is
+    among them."""
     found = [vocabulary.VOCABULARY[number - 1] for number in vocabulary.numbers(told) if number]
-    if not found:
+    if not set(found) & set(vocabulary.COLOURS):
         raise UserError(f"The text {told[:40]!r} says no colour; write one before a place or thing, such as 'red "
                         "ball'.")
     return text(" ".join(found), vocabulary.BYTES)
