@@ -64,6 +64,19 @@ def test_no_two_channels_groups_see_the_same_at_8_pixels() -> None:
     assert (seen[:, None] - seen[None]).abs().add(torch.eye(16)).min() > 1e-3
 
 
+@pytest.mark.parametrize("channels", [64, 256])
+def test_the_start_is_torch_s_and_tells_channels_apart(channels: int) -> None:
+    """Linear weights from U(-1 / sqrt(inputs), 1 / sqrt(inputs)), as in the authors' code."""
+    torch.manual_seed(0)
+    block = FrequencyAttention(channels)
+    for layer, inputs in ((0, channels), (2, channels // 16)):
+        weight = block.weigh[layer].weight.detach()  # type: ignore[operator,union-attr]
+        assert 0.9 * inputs**-0.5 < weight.abs().max() <= inputs**-0.5
+        assert weight.std().item() == pytest.approx((3 * inputs)**-0.5, rel=0.15)
+    scales = block(torch.ones(1, channels, 8, 8))[0, :, 0, 0]
+    assert scales.std() > 0.02  # from N(0, 0.02) it would be below 0.01
+
+
 def test_what_of_the_basis_is_learned() -> None:
     torch.manual_seed(0)
     blocks = {basis: FrequencyAttention(16, basis) for basis in ("dct", "learn", "random")}
