@@ -13,8 +13,10 @@ from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import grey
 from restore_ml.method import Context, Model
 from restore_ml.methods.colorization.cyclegan_color import CycleGanColor, Luma, condition
+from restore_ml.metrics.colour import chroma_ratio
+from restore_ml.restoring import harness
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
-from tests.methods.colour_project import count, error, trained
+from tests.methods.colour_project import PIX2PIX, count, error, scene, trained
 
 SMALL = {"width": 4, "blocks": 1, "disc_width": 4, "disc_layers": 2, "patch": 16, "pool": 3, "batch": 2}
 INPUTS, TARGET = {"L": 30 + 40 * draw(2, 1, 16, 16)}, {"rgb": draw(2, 3, 16, 16, seed=1)}
@@ -173,6 +175,7 @@ def test_the_recipe_and_what_is_refused() -> None:
         assert [player.schedule(number, 8) for number in (0, 4, 5, 7)] == [1, 1, 0.75, 0.25]
     assert [CycleGanColor.paper[key] for key in ("fixed_gray", "cycle", "pool", "lr", "betas", "batch")] == [
         False, 10.0, 50, 2e-4, [0.5, 0.999], 1]
+    assert {**CycleGanColor.paper, "dropout": True}.items() >= PIX2PIX.items()
     assert sum(type(layer).__name__ == "ResidualBlock" for layer in networks["colourer"].modules()) == 1
     assert networks["grey_judge"](torch.zeros(1, 3, 16, 16)).shape == (1, 1, 2, 2)
     assert method.extra_state()["grey"].shape == (3, 3, 16, 16)
@@ -196,4 +199,7 @@ def test_it_learns_to_colour(project: Path, fixed: bool) -> None:
     method, model, facts = trained(project, "cyclegan_color", fixed_gray=fixed)
     learned, without = error(method, model)
     assert learned < without
+    lab = rgb2lab(scene(100)).astype(np.float32)
+    made = harness.restore(method, model, {"L": lab[..., :1]}, 1)["ab"]
+    assert chroma_ratio(made, lab[..., 1:]) > 0.3
     assert set(facts["parameters"]) >= {"colourer", "colour_judge"} and set(model.networks) == {"colourer"}

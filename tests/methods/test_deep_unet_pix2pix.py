@@ -11,7 +11,7 @@ from torch import nn
 from restore_ml.base.errors import UserError
 from restore_ml.methods.colorization.deep_unet_pix2pix import DeepUNetPix2Pix
 from tests.methods.by_hand import draw, step_with
-from tests.methods.colour_project import context, count, error, make, scene, trained
+from tests.methods.colour_project import PIX2PIX, context, count, error, make, scene, trained
 
 SMALL = {"levels": 3, "width": 4, "disc_width": 4, "disc_layers": 2, "patch": 16, "dropout": False}
 
@@ -98,6 +98,7 @@ def test_gradients_neither_vanish_nor_explode() -> None:
 
 def test_the_recipe_and_what_is_refused() -> None:
     paper = DeepUNetPix2Pix.paper
+    assert paper.items() >= PIX2PIX.items()
     assert [paper[key] for key in ("space", "levels", "extra_convs", "recon", "recon_weight", "gan",
                                    "gradient_penalty")] == ["rgb", 8, 1, "l1", 100.0, "bce", 10.0]
     for wrong in ({"extra_convs": 3}, {"recon": "l2"}, {"gan": "hinge"}, {"space": "yuv"}):

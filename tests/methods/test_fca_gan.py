@@ -10,7 +10,7 @@ from torch import nn
 from restore_ml.base.errors import UserError
 from restore_ml.methods.colorization.fca_gan import FcaGan
 from restore_ml.nn.frequency_attention import FrequencyAttention
-from tests.methods.colour_project import count, error, trained
+from tests.methods.colour_project import PIX2PIX, count, error, trained
 
 SMALL = {"levels": 6, "width": 16, "disc_width": 16, "patch": 64, "dropout": False}
 
@@ -70,6 +70,7 @@ def test_dropout_space_and_recipe() -> None:
     assert any(isinstance(layer, nn.Dropout) for layer in made(dropout=True).build()["generator"].modules())
     assert made(space="rgb").build()["generator"](torch.zeros(1, 1, 64, 64)).shape == (1, 3, 64, 64)
     paper = FcaGan.paper
+    assert paper.items() >= {**PIX2PIX, "steps": 200 * 800}.items()  # DIV2K's pictures
     assert [paper[key] for key in ("space", "levels", "disc_layers", "gan", "gradient_penalty", "l1", "basis")] == [
         "lab", 8, 2, "bce", 0.0, 100.0, "dct"]
     for wrong in ({"width": 24}, {"basis": "cosine"}, {"gan": "hinge"}, {"patch": 72}):

@@ -14,7 +14,7 @@ from restore_ml.methods.colorization.mfrc_net import MfrcNet
 from restore_ml.nn.features import FeatureNet
 from restore_ml.nn.fields_of_view import FieldsOfView
 from tests.methods.by_hand import Calls, step_with
-from tests.methods.colour_project import batch_of, context, count, error, make, scene, trained
+from tests.methods.colour_project import PIX2PIX, batch_of, context, count, error, make, scene, trained
 
 SMALL = {"levels": 6, "width": 16, "disc_width": 16, "disc_layers": 2, "patch": 64, "dropout": False}
 PICTURES = np.stack([scene(1)[:32, :32], scene(2)[:32, :32]])
@@ -106,6 +106,7 @@ def test_every_tap_moves_the_generator_and_nothing_else() -> None:
 
 def test_the_recipe_and_what_is_refused() -> None:
     paper = MfrcNet.paper
+    assert paper.items() >= PIX2PIX.items()
     assert [paper[key] for key in ("space", "levels", "mode", "gan", "gradient_penalty", "l1", "perceptual")] == [
         "lab", 8, "dilations", "bce", 0.0, 100.0, 10.0]
     assert paper["perceptual_taps"] == {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4,

@@ -14,7 +14,7 @@ from restore_ml.method import Model
 from restore_ml.methods.colorization.pix2pix_color import Pix2PixColor
 from restore_ml.nn import colour_translation
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
-from tests.methods.colour_project import batch_of, count, error, trained
+from tests.methods.colour_project import PIX2PIX, batch_of, count, error, trained
 
 SMALL = {"levels": 3, "width": 4, "disc_width": 4, "disc_layers": 2, "patch": 16, "dropout": False}
 INPUTS = {"L": 30 + 40 * draw(2, 1, 16, 16)}
@@ -119,8 +119,9 @@ def test_the_colours_are_within_the_network_s_range() -> None:
 
 
 def test_one_forward_pass_a_step_and_who_moves_what() -> None:
-    method, networks = made(), players(2)
+    method, networks = made(steps=9), players(2)
     [phase] = method.phases()
+    assert phase.steps == 9
     step = step_with(INPUTS, TARGET, networks)
     for player in phase.players:
         player.loss(step)
@@ -156,6 +157,7 @@ def test_the_recipe() -> None:
         assert [player.schedule(step, 8) for step in (0, 4, 5, 7)] == [1, 1, 0.75, 0.25]
     assert [Pix2PixColor.paper[key] for key in ("space", "gan", "gradient_penalty", "l1", "lr", "betas", "batch")] == [
         "lab", "bce", 0.0, 100.0, 2e-4, [0.5, 0.999], 1]
+    assert Pix2PixColor.paper.items() >= PIX2PIX.items()
     assert [made(levels=levels, patch=64).multiple for levels in (3, 5)] == [8, 32]
     norms = {penalty: {type(layer) for layer in made(gradient_penalty=penalty).build()["discriminator"].modules()}
              for penalty in (0.0, 1.0)}

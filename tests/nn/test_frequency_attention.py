@@ -64,6 +64,19 @@ def test_no_two_channels_groups_see_the_same_at_8_pixels() -> None:
     assert (seen[:, None] - seen[None]).abs().add(torch.eye(16)).min() > 1e-3
 
 
+@pytest.mark.parametrize("channels", [64, 256])
+def test_the_start_is_torch_s_and_tells_channels_apart(channels: int) -> None:
+    """Linear weights from U(-1 / sqrt(inputs), 1 / sqrt(inputs)), as in the authors' code."""
+    torch.manual_seed(0)
+    block = FrequencyAttention(channels)
+    for layer, inputs in ((0, channels), (2, channels // 16)):
+        weight = block.weigh[layer].weight.detach()  # type: ignore[operator,union-attr]
+        assert 0.9 * inputs**-0.5 < weight.abs().max() <= inputs**-0.5
+        assert weight.std().item() == pytest.approx((3 * inputs)**-0.5, rel=0.15)
+    scales = block(torch.ones(1, channels, 8, 8))[0, :, 0, 0]
+    assert scales.std() > 0.02  # from N(0, 0.02) it would be below 0.01
+
+
 def test_what_of_the_basis_is_learned() -> None:
     torch.manual_seed(0)
     blocks = {basis: FrequencyAttention(16, basis) for basis in ("dct", "learn", "random")}
@@ -71,7 +84,10 @@ def test_what_of_the_basis_is_learned() -> None:
     assert [isinstance(blocks[basis].basis, nn.Parameter) for basis in blocks] == [False, True, False]
     random = blocks["random"].basis
     assert not torch.allclose(random, blocks["dct"].basis) and "basis" in dict(blocks["random"].named_buffers())
-    assert random.flatten(1).norm(dim=1).mean().item() == pytest.approx(1, abs=0.1)  # as long as the cosines
+    assert 0 <= random.min() < 0.02 and 0.98 < random.max() < 1  # U(0, 1), in every place another draw
+    assert random.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert random.std().item() == pytest.approx(12**-0.5, abs=0.03)
+    assert len(random.unique()) > 780
     with pytest.raises(SettingError, match="multiple of 16 channels"):
         FrequencyAttention(24)
     with pytest.raises(SettingError, match="'cosine'"):

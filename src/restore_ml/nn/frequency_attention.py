@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.base.errors import SettingError
-from restore_ml.nn.initialisation import normal
 
 SIDE = 7
 """Maps are averaged to SIDE x SIDE before frequencies are taken. On a smaller grid they would fall together: the
@@ -36,7 +35,9 @@ class FrequencyAttention(nn.Module):
     """N x C x H x W -> the same, each channel times a number in (0, 1); C a multiple of 16.
 
     The k-th sixteenth of the channels is seen through the k-th frequency; C/16 (at least 4) hidden units. `basis`:
-    `dct`, fixed; `learn`, beginning as that; `random`, fixed draws. 2 C^2 / 16 parameters from 64 channels on.
+    `dct`, fixed; `learn`, beginning as that; `random`, fixed draws from U(0, 1). 2 C^2 / 16 parameters from 64 channels
+    on. The first weights are those of the authors' code, torch's own: from N(0, 0.02), as pix2pix's layers begin, every
+    channel would get 0.5, and a short training would leave it there.
     """
 
     def __init__(self, channels: int, basis: str = "dct") -> None:
@@ -50,11 +51,10 @@ class FrequencyAttention(nn.Module):
         if basis == "learn":
             self.basis = nn.Parameter(seen)
         else:
-            self.register_buffer("basis", torch.randn_like(seen) / SIDE if basis == "random" else seen)
+            self.register_buffer("basis", torch.rand_like(seen) if basis == "random" else seen)
         hidden = max(channels // 16, LEAST_HIDDEN)
         self.weigh = nn.Sequential(nn.Linear(channels, hidden, bias=False), nn.ReLU(),
                                    nn.Linear(hidden, channels, bias=False), nn.Sigmoid())
-        normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh the channels."""

@@ -10,7 +10,8 @@ from restore_ml.nn.blocks import norm_layer
 from restore_ml.nn.initialisation import normal
 
 DROPPED = 3
-"""How many of the lowest upward blocks have dropout (pix2pix's CD512-CD1024-CD1024)."""
+"""How many of the lowest upward blocks have dropout (the paper's CD512-CD1024-CD1024; in the PyTorch code, with 8
+levels, it is on the second to the fourth)."""
 
 
 class UNet(nn.Module):

@@ -37,12 +37,14 @@ class CycleGanColor(Method):
     grey picture is also its luma. Restoring uses G alone. There is no identity term: a grey picture is no coloured one.
 
     Unpaired: the coloured pictures of a step are those of the step before (at the very first step, those of their
-    neighbours in the batch), so within an epoch they are of other pictures than the grey ones; nor does any term
-    compare a made picture with its own truth.
+    neighbours in the batch, where there are any), so within an epoch they are of other pictures than the grey ones; nor
+    does any term compare a made picture with its own truth.
 
     `fixed_gray`: F is the luma, with nothing to learn. Then D_grey has nothing to judge, and |G(F(y)) - y| would be
-    learning from pairs, so both are left out: the cycle holds the luminance, and colour comes from D_colour alone. A
-    learned F may find the grey picture hidden in the colours, so what counts is ab joined to the true lightness.
+    learning from pairs, so both are left out: the cycle holds the luminance, and colour comes from D_colour alone. The
+    luma of a coloured picture is not quite the grey of its lightness (photographs: 0.003 to 0.016 apart on average, of
+    1), so that the cycle of true colours would not be 0 either. A learned F may find the grey picture hidden in the
+    colours, so what counts is ab joined to the true lightness.
 
     `pool` 0: the discriminators see the newest pictures alone.
 
