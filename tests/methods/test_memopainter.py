@@ -242,6 +242,24 @@ def test_a_picture_of_the_same_colours_moves_its_key_and_keeps_the_slot_s_colour
     torch.testing.assert_close(state["keys"].norm(dim=1), torch.ones(5))
 
 
+def test_the_divergence_is_of_the_memory_s_colours_from_the_picture_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of one class in the memory, a quarter of it in the picture: log 4 = 0.602; the other way round it is above 5.
+    """
+    torch.manual_seed(0)
+    method, network, state = made(thresholds={"dist": 0.61}), Memory(3, 4, 5, 313), memory_of()
+    colours = torch.zeros(2, 313)
+    colours[:, 0], colours[:, 1] = 0.25, 0.75
+    state["values"][:] = torch.eye(313)[0]
+    given: list[Any] = []
+    monkeypatch.setattr(memopainter, "threshold_triplet", lambda *a: (given.append(a), torch.tensor(0.4))[1])
+    context = step({"memory": network}, state, colours=colours)
+    method.memory_loss(context)
+    assert given[0][1].all()
+    with torch.no_grad():
+        method.remember(context)
+    assert (state["pictures"] == -1).all() and (state["values"] == torch.eye(313)[0]).all()
+
+
 def test_noise_decides_between_slots_of_about_one_age() -> None:
     torch.manual_seed(0)
     method, network = made(age_noise=4.0), Memory(3, 4, 5, 313)
