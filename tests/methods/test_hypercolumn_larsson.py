@@ -102,6 +102,20 @@ def test_a_hypercolumn_reads_every_map_bilinearly_at_the_pixel() -> None:
         torch.testing.assert_close(chroma[n], network.chroma(hidden), atol=1e-4, rtol=1e-4)
 
 
+def test_the_head_drops_of_its_hidden_units() -> None:
+    """In training both heads see the same units, about 60 % of them 0 and the others enlarged."""
+    torch.manual_seed(0)
+    network, grey = HypercolumnNet(4, 3, 6, 50, dropout=0.6), draw(2, 1, 16, 16)
+    nn.init.zeros_(network.hidden.weight)
+    nn.init.ones_(network.hidden.bias)
+    seen: list[torch.Tensor] = []
+    for head in (network.hue, network.chroma):
+        head.register_forward_hook(lambda module, arguments, output: seen.append(arguments[0]))
+    network(grey, torch.zeros(2, 9, 2, dtype=torch.long))
+    assert torch.equal(*seen) and seen[0].unique().tolist() == pytest.approx([0, 2.5])
+    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.6, abs=0.08)
+
+
 def test_what_is_told_everywhere_is_what_is_told_at_each_pixel() -> None:
     network, grey = drawn(), draw(2, 1, 16, 24)
     places = torch.stack(torch.meshgrid(torch.arange(16), torch.arange(24), indexing="ij"), -1).view(1, -1, 2)

@@ -102,7 +102,9 @@ class HypercolumnLarsson(Method):
     whose (R + G + B) / 3 is g; it is shown in training as well.
 
     reading: trained from scratch (the paper starts from a network that classifies ImageNet); a place between two
-    pixels' centres of a small map is between their values. `optimiser` adam with a falling rate is for short trainings.
+    pixels' centres of a small map is between their values. Squares are cut from pictures of the size that the task
+    keeps them in (the code first draws their shorter side from 352 to 600 pixels), and a picture is coloured at its own
+    size (the code: reduced to a shorter side of 256). `optimiser` adam with a falling rate is for short trainings.
     """
 
     task = "colorization"

@@ -24,7 +24,6 @@ from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.ab_classes import class_centres
 from restore_ml.nn.adaptive_unet import AdaptiveUNet
 from restore_ml.nn.colour_features import DOMINANT, distribution, dominant_colours, kl, palette_distance
-from restore_ml.nn.initialisation import normal
 from restore_ml.seeds import derive
 from restore_ml.training.schedules import constant, linear_to_zero
 
@@ -67,8 +66,11 @@ class Memory(nn.Module):
 class Judge(nn.Module):
     """ab, lightness and the colours' vector at every pixel (N x channels x side x side) to one logit a picture.
 
-    Five 4 x 4 convolutions of stride 2 (`width` to 16 `width`) and one of 3 x 3 without bias, LeakyReLU 0.01, then
-    batch normalisation and a linear layer over all that is left.
+    Five 4 x 4 convolutions of stride 2 (`width` to 16 `width`), LeakyReLU 0.01 after each, one of 3 x 3 without bias,
+    and a linear layer over all that is left; torch's own first weights.
+    reading: without the batch normalisation that the code has before the linear layer. Behind it the mean of a batch's
+    logits is one and the same number for true and for made pictures, whatever the weights, and no judge can tell them
+    apart.
     """
 
     def __init__(self, channels: int, side: int, width: int) -> None:
@@ -81,8 +83,7 @@ class Judge(nn.Module):
             channels *= 2
         left = channels * (side >> HALVINGS) ** 2
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.Flatten(),
-                                    nn.BatchNorm1d(left), nn.Linear(left, 1))
-        normal(self)
+                                    nn.Linear(left, 1))
 
     def forward(self, ab: Tensor, lightness: Tensor, colours: Tensor) -> Tensor:
         """The logits, N x 1. What the first layer makes of a vector that is the same at every pixel is what a kernel of
@@ -108,9 +109,10 @@ class MemoPainter(Method):
 
     reading: the features are the channel means of `tap` (with `channels` channels) of the network in the slot
     `features`, where the paper has those of a ResNet-18 with ImageNet weights, which stands still as well. Hidden
-    layers of 512 for scale and shift. Slots, margin, threshold and steps are the code's for 819 pictures. The pictures
-    of a step are written one after the other (the code: all at once, of two that meet in a slot one is lost). A picture
-    without a positive key among the nearest adds nothing to the loss. A slot that was never written is not read.
+    layers of 512 for scale and shift. The judge does not normalise (see there). Slots, margin, threshold and steps are
+    the code's for 819 pictures. The pictures of a step are written one after the other (the code: all at once, of two
+    that meet in a slot one is lost). A picture without a positive key among the nearest adds nothing to the loss. A
+    slot that was never written is not read.
     """
 
     task = "colorization"
@@ -122,20 +124,18 @@ class MemoPainter(Method):
     }
     choices: ClassVar = {"feature": ("dist", "rgb")}
     reading = ("looked up by the features of the slot, not of a ResNet-18; hidden layers of 512; pictures of a step "
-               "are written one after the other; never written slots are not read")
+               "are written one after the other; never written slots are not read; a judge without normalisation")
     stored_networks = ("memory", "generator")
     restoring_slots = ("features",)
     derived: ClassVar[Mapping[str, ArraySpec]] = {"colours": ArraySpec(VECTOR, 0)}
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the crop, the batch and the average."""
+        """Check the crop and the average."""
         super().__init__(settings)
         s = self.settings
         self.multiple, least = 2 ** s["levels"], 2 ** max(s["levels"], HALVINGS)
         if s["patch"] % least:
             raise self.wrong("patch", f"it must be a multiple of {least} (U-Net and judge halve it so often)")
-        if s["batch"] < 2:
-            raise self.wrong("batch", "it must be at least 2, as the judge normalises over the batch")
         if s["ema"]:
             raise self.wrong("ema", "it must be 0: keys belong to the network that made them, not to its average")
         if not 0 <= s["full_rate"] <= 1:
