@@ -118,6 +118,27 @@ def test_strokes_are_lines_of_that_width_that_bend():
     assert 20 < np.mean(lengths) < 70 and min(lengths) >= 1 and max(lengths) <= 80 and np.mean(turned) > 0.5
 
 
+@pytest.mark.parametrize("side", [1, 4])
+def test_a_stroke_on_one_colour_by_hand(side):
+    """Drawn again from the same generator: a place, an angle, and four pieces of 0.3 to 1 times 0.2 of the shorter
+    side, each of which ends at the edge."""
+    for seed in range(12):
+        draws = np.random.default_rng(seed)
+        y, x = (min(max(draws.normal((length - side) / 2, length / 4), 0), length - side) for length in (50, 80))
+        angle, expected = draws.uniform(0, 2 * np.pi), np.zeros((50, 80))
+        for _ in range(4):
+            for _ in range(round(draws.uniform(0.3, 1) * 0.2 * 50)):
+                top, left = round(y), round(x)
+                expected[top:top + side, left:left + side] = 1
+                ahead = y + np.sin(angle), x + np.cos(angle)
+                if not (0 <= ahead[0] <= 50 - side and 0 <= ahead[1] <= 80 - side):
+                    break
+                y, x = ahead
+            angle += draws.normal(0, 0.8)
+        made = scribbles(np.zeros((50, 80, 2), np.float32), 1, side, np.random.default_rng(seed))
+        np.testing.assert_array_equal(made["hinted"][..., 0], expected)
+
+
 def test_a_colour_of_a_stroke_is_the_mean_beneath_it():
     ab = np.stack(np.meshgrid(np.linspace(0, 40, 60), np.linspace(0, 40, 60)), 2).astype(np.float32)
     for seed in range(10):

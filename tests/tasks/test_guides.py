@@ -32,6 +32,7 @@ from restore_ml.tasks.guided_colorization.palette import COLOURS as FIVE
 from restore_ml.tasks.guided_colorization.palette import palette
 from restore_ml.tasks.guided_colorization.photos import palette_array, reference_array, text_array
 from restore_ml.tasks.guided_colorization.reference import augmented, thin_plate
+from restore_ml.tasks.guided_colorization.vocabulary import COLOURS as OF_COLOURS
 from restore_ml.tasks.guided_colorization.vocabulary import VOCABULARY, named, numbers, pairs, told
 from restore_ml.tasks.photos import Asked
 
@@ -125,6 +126,33 @@ def test_a_reference_is_a_mirrored_cropped_bent_copy() -> None:
     np.testing.assert_array_equal(augmented(picture, rng(3)), augmented(picture, rng(3)))
 
 
+class Plain:
+    """Draws of no crop and no bend."""
+
+    def __init__(self, mirror: int, share: float = 1.0) -> None:
+        self.mirror, self.share = mirror, share
+
+    def integers(self, most: int) -> int:
+        return self.mirror
+
+    def uniform(self, low: object, high: object, size: object = None) -> np.ndarray:
+        return np.full(2, self.share) if size else np.zeros(2)  # shares, then the corner
+
+    def normal(self, mean: float, deviation: float, size: tuple[int, int]) -> np.ndarray:
+        return np.zeros(size)
+
+
+def test_without_crop_and_bend_a_reference_is_the_picture_or_its_mirror_image() -> None:
+    """To the pixel; half of it at twice the size has every second pixel's middle between two."""
+    picture = rng(4).integers(0, 256, (24, 32, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(augmented(picture, Plain(0)), picture)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(augmented(picture, Plain(1)), picture[:, ::-1])  # type: ignore[arg-type]
+    half = augmented(picture, Plain(0, 0.5))  # type: ignore[arg-type]
+    square = picture[3:5, 7:9].astype(float)  # place 7, 15 reads 3.25, 7.25
+    expected = np.einsum("i,j,ijc->c", [0.75, 0.25], [0.75, 0.25], square)
+    np.testing.assert_allclose(half[7, 15], expected, atol=1.01)
+
+
 def test_colours_of_a_reference_are_those_of_the_picture() -> None:
     picture = np.ascontiguousarray(data.coffee()[:256, :256])
     made = augmented(picture, rng(5))
@@ -134,6 +162,16 @@ def test_colours_of_a_reference_are_those_of_the_picture() -> None:
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("least", "below", "name"), [
+    (15, "pink", "red"), (50, "red", "orange"), (85, "orange", "yellow"), (112, "yellow", "green"),
+    (180, "green", "cyan"), (225, "cyan", "blue"), (310, "blue", "purple"), (335, "purple", "pink")])
+def test_where_names_of_hues_begin(least: float, below: str, name: str) -> None:
+    """At L of 65 dark orange is no brown and light red no pink."""
+    angles = np.radians([least - 0.5, least + 0.5])
+    found = named(np.full(2, 65.0), 40 * np.stack([np.cos(angles), np.sin(angles)], 1))
+    assert [OF_COLOURS[number] for number in found] == [below, name]
 
 
 @pytest.mark.parametrize(("colour", "name"), [
@@ -257,6 +295,21 @@ def test_a_round_sets_the_lightness_clips_and_reads_the_colour_again(monkeypatch
     np.testing.assert_allclose(snapped(lightness, ab), fit_chroma(lightness, twice), rtol=1e-6)
     monkeypatch.setattr("restore_ml.tasks.guided_colorization.gamut.SETTLED", 200.0)
     np.testing.assert_allclose(snapped(lightness, ab), fit_chroma(lightness, once), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("lightness", "ab", "rounds"), [
+    (85, (98, -60), 6), (95, (-86, 83), 15), (70, (80, 67), 6), (50, (20, 95), 2)])
+def test_rounds_go_on_until_a_colour_moves_by_no_more_than_a_unit(
+        lightness: float, ab: tuple[float, float], rounds: int) -> None:
+    """Up to 20 of them, as the card says."""
+    steps = [np.array([ab], float)]
+    for _ in range(20):
+        steps.append(rgb_to_lab(lab_to_rgb(np.concatenate([[[lightness]], steps[-1]], 1)))[:, 1:])
+        if np.abs(steps[-1] - steps[-2]).max() <= 1:
+            break
+    assert len(steps) - 1 == rounds
+    expected = fit_chroma(np.array([lightness]), steps[-1])
+    np.testing.assert_allclose(snapped(np.array([lightness], float), steps[0]), expected, rtol=1e-6)
 
 
 def test_files_of_colours_and_words() -> None:
@@ -396,6 +449,15 @@ def test_the_colour_of_a_point_is_taken_at_the_lightness_of_its_pixel(watched: l
         lightness = rgb_to_lab(np.full((1, 3), level / 255))[:, 0]
         np.testing.assert_allclose(watched[0]["hint"][y, x], snapped(lightness, blue)[0], atol=0.05)
     assert watched[0]["hinted"].sum() == 2 and np.hypot(*watched[0]["hint"][7, 40]) < 40
+
+
+def test_a_point_is_the_pixel_whose_middle_is_nearest(watched: list[dict[str, np.ndarray]]) -> None:
+    places = [(3.6, 5.4), (-0.4, 39.4), (20.5, 10.49), (49.49, 0)]
+    points = Points(np.array(places, np.float32), np.full((4, 3), (200, 30, 30), np.uint8))
+    answer(registry.method("guided_colorization", "nearest_hint", {}), Model(),
+           {"image": Read(np.full((40, 50, 3), 120, np.uint8)), "points": Read(points)}, Asked())
+    there = np.argwhere(watched[0]["hinted"][..., 0])
+    assert sorted(map(tuple, there.tolist())) == [(0, 49), (5, 4), (10, 21), (39, 0)]
 
 
 @pytest.fixture
