@@ -170,6 +170,19 @@ def test_boxes_are_around_what_stands_out() -> None:
     assert boxes_of(lightness, 1).shape == (1, 4)
 
 
+def test_boxes_are_not_of_small_things_and_not_torn_by_noise() -> None:
+    """Of 64 x 64 pixels a 64th are 64. Pixels in turn bright and dark touch only where they are smoothed."""
+    lightness = np.full((64, 64), 20, np.float32)
+    lightness[4:11, 4:11], lightness[30:42, 8:20] = 80, 80  # 49 and 144 pixels
+    found = boxes_of(lightness, 4)
+    np.testing.assert_allclose(found[0], [8, 30, 20, 42], atol=1)
+    assert not found[1:].any()
+    y, x = np.mgrid[:64, :64]
+    board = np.where((y + x) % 2, 80, 20).astype(np.float32)
+    board[:20], board[50:], board[:, :20], board[:, 50:] = 20, 20, 20, 20
+    np.testing.assert_allclose(boxes_of(board, 4)[0], [20, 20, 50, 50], atol=2)
+
+
 def test_boxes_are_derived_in_training_from_the_grey_picture_alone() -> None:
     lightness = np.full((64, 64, 1), 20, np.float32)
     lightness[40:60, 30:58] = 75

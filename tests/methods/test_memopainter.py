@@ -132,6 +132,8 @@ def test_features_are_channel_means_of_the_grey_of_that_lightness() -> None:
                                                    1 - grey.mean((1, 2, 3))], 1))
     [(picture, taps)] = network.calls
     assert torch.equal(picture, grey.expand(-1, 3, -1, -1)) and taps == ["relu1_1"]
+    made(tap="relu2_3").features_of(network, LIGHT)
+    assert network.calls[1][1] == ["relu2_3"]
     with pytest.raises(UserError, match="3 channels; set `channels`"):
         made(channels=8).features_of(network, LIGHT)
     with pytest.raises(UserError, match="slot `features`"):

@@ -112,7 +112,8 @@ class MemoPainter(Method):
     layers of 512 for scale and shift. The judge does not normalise (see there). Slots, margin, threshold and steps are
     the code's for 819 pictures. The pictures of a step are written one after the other (the code: all at once, of two
     that meet in a slot one is lost). A picture without a positive key among the nearest adds nothing to the loss. A
-    slot that was never written is not read.
+    slot that was never written is not read. What is learned and remembered are squares cut at random out of the
+    pictures (the code: each whole, its middle as a square of 256); the U-Net begins with pix2pix's first weights.
     """
 
     task = "colorization"
