@@ -25,13 +25,13 @@ from restore_ml.arrays import Arrays
 from restore_ml.base import layout
 from restore_ml.data.bands import whole
 from restore_ml.data.shards import Record, Shards
-from restore_ml.degrading.cases import add_optional
 from restore_ml.method import Method, Model
 from restore_ml.metrics.hole import psnr_hole
 from restore_ml.restoring.harness import restore
 from restore_ml.runs import settings
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.cloud_detection.task import CLOUD, SHADOW
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.protocol import protocol
 
 TASK = "cloud_detection"

@@ -23,12 +23,12 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
-from restore_ml.degrading.cases import add_optional
 from restore_ml.restoring import harness
 from restore_ml.restoring.loading import load_model
 from restore_ml.runs import settings
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.protocol import protocol
 from restore_ml.training.precision import resolve
 from restore_ml.training.train import Progress, train_run

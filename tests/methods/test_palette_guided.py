@@ -11,12 +11,12 @@ from torch.nn import functional
 from restore_ml import registry
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
-from restore_ml.degrading.cases import add_optional
 from restore_ml.method import Model
 from restore_ml.methods.guided_colorization.palette_guided import Judge, PaletteGuided, PaletteNet, numbers_of
 from restore_ml.nn.muon import Muon
 from restore_ml.restoring import harness
 from restore_ml.serving.export import _candidates
+from restore_ml.tasks.optional_inputs import add_optional
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.walk.material import picture
 

@@ -433,8 +433,8 @@ def trained(method, steps):
 @pytest.mark.parametrize(("method", "steps"), [
     (TextFilm({**FILM, "width": 4, "hidden": 12, "turned": 0.0, "lr": 5e-3}), {"train": 150}),
     (TextGuided({**SMALL, "width": 4, "hidden": 12, "lr": 5e-3, "adversarial": 0.0, "bend": 0.01, "sampled": False,
-                 "palette_lr": 1e-2, "steps": {"palette": 60, "train": 100, "settled": 0}}),
-     {"palette": 60, "train": 100})])
+                 "palette_lr": 1e-2, "steps": {"palette": 60, "train": 180, "settled": 0}}),
+     {"palette": 60, "train": 180})])
 def test_red_or_blue_turns_the_colour_of_a_ball(method, steps):
     """The card: "red ball" and "blue ball" flip the ball's hue in more than 90 % of the pictures."""
     assert "red ball" in told(*(lab_sample(toy(0, "red")[0]).inputs["L"], lab_sample(toy(0, "red")[0]).target["ab"]),

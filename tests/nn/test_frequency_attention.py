@@ -92,8 +92,3 @@ def test_what_of_the_basis_is_learned() -> None:
         FrequencyAttention(24)
     with pytest.raises(SettingError, match="'cosine'"):
         FrequencyAttention(16, "cosine")
-
-
-def test_the_start_is_pix2pix_s() -> None:
-    block = FrequencyAttention(512)
-    assert [block.weigh[layer].weight.std().item() for layer in (0, 2)] == pytest.approx([0.02, 0.02], rel=0.1)  # type: ignore[operator,union-attr]

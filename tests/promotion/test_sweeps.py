@@ -10,10 +10,10 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.data.shards import Record, Shard, write
 from restore_ml.degradations.resize import imresize
-from restore_ml.degrading.cases import add_optional
 from restore_ml.metrics.fidelity import psnr_y
 from restore_ml.promotion import champion_scores, sweeps
 from restore_ml.report.sweep import chart
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.protocol import protocol
 from restore_ml.training.train import train_run
 

@@ -116,8 +116,10 @@ def test_a_task_s_test_cases_retrain_nothing(stale: Stale, params: settings.Para
 
 
 def test_a_loss_retrains_exactly_its_users(stale: Stale, params: settings.Params):
+    """Those that import it, by themselves or by way of the translation that the colour GANs share."""
     users = {key for key, run in params.runs.items()
-             if "losses.adversarial" in Path(_source(run)).read_text(encoding="utf-8")}
+             if any(name in Path(_source(run)).read_text(encoding="utf-8")
+                    for name in ("losses.adversarial", "nn.colour_translation"))}
     trained, _ = stale("restore_ml/losses/adversarial.py", "\ndef ", "\nUNUSED = 1\n\n\ndef ")
     assert trained == users and 0 < len(users) < len(params.runs)
 

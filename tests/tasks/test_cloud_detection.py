@@ -11,10 +11,11 @@ from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
 from restore_ml.degradations import clouds
 from restore_ml.degradations.clouds import scene
-from restore_ml.degrading.cases import add_optional, check
+from restore_ml.degrading.cases import check
 from restore_ml.seeds import generator
 from restore_ml.tasks.cloud_detection.clouding import clouded, ground
 from restore_ml.tasks.cloud_detection.training import KINDS
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.protocol import protocol
 from tests.tasks.examples import example
 

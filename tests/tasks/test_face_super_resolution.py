@@ -17,13 +17,14 @@ from restore_ml.data.file_kinds import NUMBERS, Read
 from restore_ml.data.shards import Record
 from restore_ml.degradations.blur import gaussian_blur
 from restore_ml.degradations.resize import imresize
-from restore_ml.degrading.cases import add_optional, check
+from restore_ml.degrading.cases import check
 from restore_ml.degrading.contracts import task_suites
 from restore_ml.method import Method, Model
 from restore_ml.metrics.fsim import fsim
 from restore_ml.metrics.ifc import ifc_freq
 from restore_ml.serving.photos import answer, of_task, restore_photo
 from restore_ml.tasks.face_super_resolution.evaluation import rank1
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.photos import Asked
 from restore_ml.tasks.protocol import SetRow, protocol
 

@@ -29,5 +29,5 @@ def test_all_that_restoring_imports_is_there_and_other_methods_are_not(task: str
 
 
 def test_tasks_that_others_import_come_along() -> None:
-    assert package.tasks_needed({"guided_colorization"}) == {"guided_colorization", "colorization"}
+    assert package.tasks_needed({"guided_colorization"}) == {"guided_colorization", "colorization", "classification"}
     assert package.tasks_needed({"super_resolution"}) == {"super_resolution"}

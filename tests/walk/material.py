@@ -11,8 +11,8 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.data import domains, shards
 from restore_ml.data.shards import Record
-from restore_ml.degrading.cases import add_optional
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.protocol import protocol
 from tests.tasks.examples import beside
 from tests.walk.entries import params

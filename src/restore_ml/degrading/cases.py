@@ -29,8 +29,8 @@ from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, piece
 from restore_ml.data.ledger import Ledger, keep_only
 from restore_ml.data.shards import Record, Shard
 from restore_ml.degrading.keeper import NOT_MEANT, Contents, Keeper, Outcome, Source, hash_of_facts, records_by_id
-from restore_ml.seeds import generator
 from restore_ml.tasks.base import Case, OptionalInputs, Parts, Sample, Task
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.partners import Partners, partners_of_tests
 
 CARRIED = ("name", "collection", "group", "synthetic")
@@ -214,14 +214,6 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
             carried = {**{key: picture.facts.get(key) for key in CARRIED}, **sample.facts}
             yield tuple(Record(picture.id, arrays, carried) for _, arrays in
                         zip(chunk.sides, (sample.inputs, sample.target), strict=False))
-
-
-def add_optional(optional: OptionalInputs | None, sample: Sample, degradation: str, seed: int, identity: str) -> None:
-    """Draw every optional input of a test sample and put it among its inputs."""
-    for name in optional.inputs if optional else ():
-        assert optional is not None
-        rng = generator(seed, "optional", name, identity, degradation)
-        sample.inputs[name] = optional.draw(name, sample, degradation, rng)
 
 
 def check(task: Task, sample: Sample, optional: OptionalInputs | None = None, has_truth: bool = True) -> None:

@@ -25,10 +25,10 @@ from restore_ml.base.errors import UserError
 from restore_ml.data import domains
 from restore_ml.data.domain import identity
 from restore_ml.data.shards import Record
-from restore_ml.degrading.cases import add_optional
 from restore_ml.own.folder import Folder, cropped
 from restore_ml.runs.settings import Run
 from restore_ml.tasks.base import Parts
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.partners import partners_of_tests
 
 SAMPLED = 3

@@ -16,10 +16,10 @@ from restore_ml import registry
 from restore_ml.arrays import Arrays
 from restore_ml.data import domains
 from restore_ml.data.shards import Record
-from restore_ml.degrading.cases import add_optional
 from restore_ml.kinds import MASK
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
+from restore_ml.tasks.optional_inputs import add_optional
 from restore_ml.tasks.protocol import Canary, protocol
 
 SIDE = 64

@@ -74,7 +74,8 @@ def _at(rules: Protocol, samples: Path, case: str, strength: int,
 
 def _inputs(rules: Protocol, targets: Shard, strength: int, found: set[str]) -> Iterator[Record]:
     """The inputs of every sample; `found` gets the degradation that methods know them as."""
-    from restore_ml.degrading.cases import add_optional, check
+    from restore_ml.degrading.cases import check
+    from restore_ml.tasks.optional_inputs import add_optional
 
     parts = registry.parts(rules.task)
     for record in targets:
