@@ -147,7 +147,8 @@ class Method:
     reading: ClassVar[str] = ""
     """What of the method is our reading because its source says too little; empty when nothing is."""
     stored_networks: ClassVar[tuple[str, ...]] = ()
-    """The networks that `restore` uses: these are stored as the model (and averaged by EMA)."""
+    """The networks that `restore` uses: these are stored as the model. EMA averages each in the phases that move it; a
+    network whose training is over takes its average before the next phase begins."""
     inputs: ClassVar[tuple[str, ...]] = ()
     """The task's optional inputs that this method takes (see `restore_ml.tasks.base.OptionalInputs`)."""
     derived: ClassVar[Mapping[str, ArraySpec]] = {}

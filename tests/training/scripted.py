@@ -29,8 +29,9 @@ class Scripted(Method):
     stored_networks = ("net",)
 
     def __init__(self, networks: Callable[[], dict[str, nn.Module]], phases: list[Phase], ema: float = 0.0,
-                 state: dict[str, Tensor] | None = None) -> None:
+                 state: dict[str, Tensor] | None = None, stored: tuple[str, ...] = ("net",)) -> None:
         super().__init__({"ema": ema})
+        self.stored_networks = stored  # type: ignore[misc]
         self._networks, self._phases, self._state = networks, phases, state or {}
 
     def build(self) -> dict[str, nn.Module]:

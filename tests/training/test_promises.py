@@ -184,15 +184,82 @@ def test_frozen_normalisation_keeps_its_statistics_and_nothing_else_is_frozen(tm
     assert not any(torch.equal(before, after) for (_, before), (_, after) in pairwise(means))
 
 
-def test_the_average_follows_each_step_of_all_phases(tmp_path):
-    """Live numbers -1, -2, -3; weights 9/10, 9/11, 9/12 of the live one, by the steps of the whole training."""
-    phases = [Phase("a", 2, [player("net")]), Phase("b", 1, [player("net")])]
-    training = fit(tmp_path, phases, ema=0.99)
-    want = 0.0
-    for step, live in enumerate((-1.0, -2.0, -3.0)):
+def averaged(*lives: float, before: int = 0, start: float = 0.0) -> float:
+    """The average of a number after it was each of these: 9/10, 9/11, 9/12, ... of the live one, by its own steps."""
+    for step, live in enumerate(lives, before):
         kept = (1 + step) / (10 + step)
-        want = kept * want + (1 - kept) * live
-    assert training.average.networks["net"].value.item() == pytest.approx(want, rel=1e-6) and value(training) == -3
+        start = kept * start + (1 - kept) * live
+    return start
+
+
+def kept(training, name="net") -> float:
+    return training.average.networks[name].value.item()
+
+
+def test_the_average_counts_on_in_each_phase_that_moves_its_network(tmp_path):
+    training = fit(tmp_path, [Phase("a", 2, [player("net")]), Phase("b", 1, [player("net")])], ema=0.99)
+    assert kept(training) == pytest.approx(averaged(-1, -2, -3), rel=1e-6) and value(training) == -3
+
+
+THREE = [Phase("a", 2, [player("net")]), Phase("b", 3, [player("other"), player("judge")]),
+         Phase("none", 0, []), Phase("c", 2, [player("net")])]
+"""`net` moves, rests and moves again; `other` moves in between."""
+
+
+def test_an_average_moves_with_its_own_network_alone(tmp_path):
+    """`net` is not pulled to its last weights while `other` learns; `other` forgets its start 5 from its first step."""
+    training = fit(tmp_path, THREE, lambda: {"net": Number(), "other": Number(5.0), "judge": Number()}, ema=0.99,
+                   stored=("net", "other"))
+    assert kept(training) == pytest.approx(averaged(-1, -2, -3, -4), rel=1e-6) and value(training) == -4
+    want = averaged(4, 3, 2, start=5.0)
+    assert kept(training, "other") == pytest.approx(want, rel=1e-6)
+    assert value(training, "other") == kept(training, "other")  # what learned behind it saw what is kept
+
+
+def test_what_is_over_takes_its_average_before_the_next_phase_and_not_before_it_is_over(tmp_path):
+    seen = []
+
+    def looks(context: Context) -> float:
+        seen.append((context.networks["net"].value.item(), context.networks["other"].value.item()))
+        return 1.0
+
+    phases = [Phase("a", 1, [player("other"), player("net")]), Phase("b", 1, [player("net", looks)]),
+              Phase("c", 1, [player("judge", looks)])]
+    fit(tmp_path, phases, numbers("net", "other", "judge"), ema=0.5, stored=("net", "other"))
+    assert seen[0] == pytest.approx((-1, 0.9 * -1), rel=1e-6)  # net goes on from -1, other is over
+    assert seen[1] == pytest.approx((2 / 11 * -0.9 + 9 / 11 * -2, -0.9), rel=1e-6)
+
+
+def test_without_an_average_nothing_is_handed_over(tmp_path):
+    training = fit(tmp_path, THREE, numbers("net", "other", "judge"), stored=("net", "other"))
+    assert (value(training), value(training, "other"), value(training, "judge")) == (-4, -3, -3)
+
+
+def test_the_average_of_a_teacher_that_no_player_moves_has_all_steps(tmp_path):
+    def teach(context: Context) -> None:
+        context.networks["net"].value.copy_(context.networks["pupil"].value)
+
+    phases = [Phase(name, 2, [player("pupil", after=teach)]) for name in "ab"]
+    training = fit(tmp_path, phases, numbers("net", "pupil"), ema=0.99)
+    assert kept(training) == pytest.approx(averaged(-1, -2, -3, -4), rel=1e-6) and value(training) == -4
+
+
+@pytest.mark.parametrize("killed", [1, 2, 3, 5, 6])
+def test_averages_of_several_phases_go_on_after_a_kill_as_without_it(tmp_path, killed):
+    def stop(phase, done, total, loss):
+        if done == killed:
+            raise KeyboardInterrupt
+
+    def method():
+        return Scripted(lambda: {"net": Number(), "other": Number(5.0), "judge": Number()}, THREE, 0.99,
+                        stored=("net", "other"))
+
+    whole = fit_networks(job(tmp_path / "whole", method()))
+    with pytest.raises(KeyboardInterrupt):
+        fit_networks(job(tmp_path / "cut", method(), progress=stop, checkpoint_seconds=0.0))
+    again = fit_networks(job(tmp_path / "cut", method()))
+    for name in ("net", "other"):
+        assert (kept(again, name), value(again, name)) == (kept(whole, name), value(whole, name))
 
 
 def test_the_average_is_of_the_stored_networks_alone(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,10 @@ from restore_ml.training import checkpoint
 
 
 class Average:
-    """Averages the networks' parameters and floating buffers with `decay`, warmed up as min(decay, (1 + t) / (10 + t)).
+    """Averages networks with `decay`, warmed up as min(decay, (1 + t) / (10 + t)) after step t of a network's own.
 
+    A network's own steps (from 0) are those of the phases that move it. In other phases its average stands still: it is
+    neither pulled to weights that move no more, nor does it keep a share of random ones that have not moved yet.
     Running statistics are averaged as the weights are: those of the live weights belong to other activations. Counters,
     and the vectors of spectral normalisation, whose length must stay 1, are copied. With a decay of 0 there is no
     average and `networks` are the live ones.
@@ -23,27 +25,37 @@ class Average:
         """Copy the networks when decay is positive."""
         self.live, self.decay = dict(networks), decay
         self.networks = self.live if not decay else {name: _copy(network) for name, network in networks.items()}
-        self._parameters = _parameters(self.networks), _parameters(self.live)
-        self._with_buffers = _with_buffers(self.networks), _with_buffers(self.live)
+        self._averaged: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        self._copied: list[tuple[Tensor, Tensor]] = []
+
+    def follow(self, moved: Mapping[str, int]) -> None:
+        """The networks that move from now on, each with the number of its own steps before."""
+        self._averaged, self._copied = {}, []
+        for name, before in moved.items() if self.decay else ():
+            mine, theirs = self._averaged.setdefault(before, ([], []))
+            mine += self.networks[name].parameters()
+            theirs += self.live[name].parameters()
+            for module, live in zip(self.networks[name].modules(), self.live[name].modules(), strict=True):
+                for pair in zip(module.buffers(recurse=False), live.buffers(recurse=False), strict=True):
+                    if isinstance(module, _SpectralNorm) or not pair[0].is_floating_point():
+                        self._copied.append(pair)
+                    else:
+                        mine.append(pair[0])
+                        theirs.append(pair[1])
 
     def update(self, step: int) -> None:
-        """Move the average towards the live weights after step `step` (from 0)."""
-        if not self.decay:
-            return
-        weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
+        """Move the average towards the live weights after step `step` (from 0) since `follow`."""
         with torch.no_grad():
-            torch._foreach_lerp_(self._parameters[0], self._parameters[1], weight)
-            averaged: tuple[list[Tensor], list[Tensor]] = [], []
-            for module, live in zip(*self._with_buffers, strict=True):
-                copied = isinstance(module, _SpectralNorm)
-                for mine, theirs in zip(module.buffers(recurse=False), live.buffers(recurse=False), strict=True):
-                    if copied or not mine.is_floating_point():
-                        mine.copy_(theirs)
-                    else:
-                        averaged[0].append(mine)
-                        averaged[1].append(theirs)
-            if averaged[0]:
-                torch._foreach_lerp_(*averaged, weight)
+            for before, (mine, theirs) in self._averaged.items():
+                passed = before + step
+                torch._foreach_lerp_(mine, theirs, 1.0 - min(self.decay, (1 + passed) / (10 + passed)))
+            for one, other in self._copied:
+                one.copy_(other)
+
+    def hand_over(self, names: Iterable[str]) -> None:
+        """Give live networks, whose training is over, their averages: what comes learns on what will be kept."""
+        for name in names if self.decay else ():
+            self.live[name].load_state_dict(self.networks[name].state_dict())
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """What a checkpoint holds of the average (nothing when there is none)."""
@@ -57,16 +69,6 @@ class Average:
         if self.decay:
             for name, network in self.networks.items():
                 checkpoint.fill_network(f"{prefix}.{name}", network, tensors)
-
-
-def _parameters(networks: Mapping[str, nn.Module]) -> list[Tensor]:
-    return [parameter for network in networks.values() for parameter in network.parameters()]
-
-
-def _with_buffers(networks: Mapping[str, nn.Module]) -> list[nn.Module]:
-    """The modules that hold buffers themselves, few of all that a walk at each step would visit."""
-    return [module for network in networks.values() for module in network.modules()
-            if next(module.buffers(recurse=False), None) is not None]
 
 
 def _copy(network: nn.Module) -> nn.Module:

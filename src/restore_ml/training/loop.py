@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
@@ -80,7 +80,8 @@ def fit_networks(job: Job) -> Training:
         phase = phases[number]
         if training.phase != number:
             training.phase, training.step = number, 0
-        _enter(training, phase)
+            training.average.hand_over(_over(training, phases, number))
+        _enter(training, phases, number)
         while training.step < phase.steps:
             loss = _step(job, training, phase, next(batches), process)
             training.step, training.done = training.step + 1, training.done + 1
@@ -105,8 +106,9 @@ def _start(job: Job, process: PartialState) -> Training:
     return Training(networks, average, state, history)
 
 
-def _enter(training: Training, phase: Phase) -> None:
+def _enter(training: Training, phases: Sequence[Phase], number: int) -> None:
     """Training mode (but for frozen normalisation) and the optimisers of the phase; one that played before goes on."""
+    phase = phases[number]
     for name, network in training.networks.items():
         network.train()
         if name in phase.frozen_norm:
@@ -116,6 +118,25 @@ def _enter(training: Training, phase: Phase) -> None:
     for player in phase.players:
         if player.name not in training.optimisers:
             training.add_optimiser(player)
+    training.average.follow(_moved(training, phases, number))
+
+
+def _moved(training: Training, phases: Sequence[Phase], number: int) -> dict[str, int]:
+    """The stored networks that a phase moves, and how many steps of earlier phases moved them. One that no player of
+    any phase names can be moved by a player's `after` alone (a teacher): it has all the steps."""
+    played = [{name for player in phase.players for name in player.networks} for phase in phases]
+    followed = {}
+    for name in training.average.live:
+        moving = [name in names or not any(name in others for others in played) for names in played]
+        if moving[number]:
+            followed[name] = sum(phase.steps for phase, moves in zip(phases[:number], moving, strict=False) if moves)
+    return followed
+
+
+def _over(training: Training, phases: Sequence[Phase], number: int) -> set[str]:
+    """The stored networks that the phase before moved and neither this one nor a later one does."""
+    return set(_moved(training, phases, number - 1)).difference(
+        *(_moved(training, phases, later) for later in range(number, len(phases))))
 
 
 def _step(job: Job, training: Training, phase: Phase, batch: Batch[np.ndarray], process: PartialState) -> float:
@@ -134,7 +155,7 @@ def _step(job: Job, training: Training, phase: Phase, batch: Batch[np.ndarray], 
     if process.num_processes > 1:  # the walk through all modules is felt in small networks
         processes.average([buffer for network in training.networks.values() for buffer in network.buffers()
                            if buffer.is_floating_point()], process)
-    training.average.update(training.done)
+    training.average.update(training.step)
     training.history.add(phase.name, step, phase.steps, seen)
     return sum(seen.values())
 
