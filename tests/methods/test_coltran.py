@@ -12,8 +12,9 @@ from restore_ml.base.errors import UserError
 from restore_ml.degradations.colour import grey_from_lightness, rgb_to_lab
 from restore_ml.method import Model
 from restore_ml.methods.colorization import coltran
-from restore_ml.methods.colorization.coltran import Colorizer, ColTran, ConditionalNorm, Decoder, Upsampler
+from restore_ml.methods.colorization.coltran import Colorizer, ColTran, Upsampler
 from restore_ml.nn.axial_attention import AxialAttention
+from restore_ml.nn.axial_decoder import AxialDecoder, ConditionalNorm
 from restore_ml.seeds import derive
 from tests.methods.by_hand import Calls, draw, optimiser_of, step_with
 from tests.methods.colour_project import count, lightness_of
@@ -104,8 +105,8 @@ def test_the_norm_on_condition_by_hand() -> None:
 
 def test_a_decoder_conditions_attention_dense_blocks_and_norms() -> None:
     layers = [AxialAttention(6, 2, SIDE, 2, False, 5), AxialAttention(6, 2, SIDE, 1, True, 5)]
-    network = stirred(Decoder(layers, 6, 7, 5, SIDE))
-    assert isinstance(network, Decoder)
+    network = stirred(AxialDecoder(layers, 6, 7, 5, SIDE))
+    assert isinstance(network, AxialDecoder)
     x, context, z = torch.randn(1, SIDE, SIDE, 6), torch.randn(1, SIDE, SIDE, 5), torch.randn(1, SIDE, SIDE, 6)
     affines, norms = network.affines(z), list(network.norms)
     value = x

@@ -1,5 +1,6 @@
 """deep_unet_pix2pix: the card's counts, what follows each level, the compared losses by hand, a short training."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from restore_ml.base.errors import UserError
 from restore_ml.methods.colorization.deep_unet_pix2pix import DeepUNetPix2Pix
 from tests.methods.by_hand import draw, step_with
 from tests.methods.colour_project import PIX2PIX, context, count, error, make, scene, trained
+from tests.walk.entries import runs
 
 SMALL = {"levels": 3, "width": 4, "disc_width": 4, "disc_layers": 2, "patch": 16, "dropout": False}
 
@@ -81,6 +83,17 @@ def test_the_grid_of_losses(recon: str, gan: str, penalty: float) -> None:
     assert all(torch.isfinite(term) for term in (judged | painted).values())
     batch = any(isinstance(layer, nn.BatchNorm2d) for layer in networks["discriminator"].modules())
     assert batch is (penalty == 0)
+
+
+@pytest.mark.parametrize("profile", ["gpu", "paper"])
+def test_each_of_the_eight_losses_is_a_run(profile: str) -> None:
+    """And with the other losses as they are, pix2pix's generator of eight and of seven levels."""
+    found = [entry.method(entry.settings).settings for entry in runs(profile).values()
+             if entry.method is DeepUNetPix2Pix]
+    losses = [(s["recon"], s["gan"], s["gradient_penalty"]) for s in found if s["extra_convs"] == 1]
+    assert sorted(losses) == sorted(product(("l1", "smooth_l1"), ("bce", "lsgan"), (0.0, 10.0)))
+    assert {s["beta"] for s in found if s["recon"] == "smooth_l1"} == {0.1}
+    assert sorted(s["levels"] for s in found if s["extra_convs"] == 0) == [7, 8] and len(found) == 10
 
 
 def test_gradients_neither_vanish_nor_explode() -> None:

@@ -188,12 +188,13 @@ def test_phases_players_and_optimisers() -> None:
 
 
 def test_restore_by_hand() -> None:
-    """U and V of each draw at their scale, enlarged, joined to the grey of the input; its ab."""
+    """U and V of each draw at their scale, enlarged, joined to the grey of the input; its ab, and RGB of the first."""
     method = made()
     generator = Calls(lambda grey, noise: noise[:, 0, :2, None, None].expand(-1, -1, 16, 16) * 0.1 + 0 * grey)
     lightness = 40 + 20 * draw(2, 1, 24, 20)
     output = method.restore(Model({"generator": generator}), {"L": lightness}, 7)
-    assert output["ab"].shape == (2, 2, 24, 20) and output["drawn"].shape == (2, 16, 24, 20)
+    assert {name: tuple(value.shape) for name, value in output.items()} == {
+        "ab": (2, 2, 24, 20), "drawn": (2, 16, 24, 20), "rgb": (2, 3, 24, 20)}
     torch.testing.assert_close(output["ab"], output["drawn"][:, :2])
     grey = grey_from_lightness(lightness).numpy()
     for number in (0, 5):
@@ -205,6 +206,8 @@ def test_restore_by_hand() -> None:
         rgb = yuv2rgb(np.moveaxis(np.concatenate([grey, uv], 1), 1, -1))
         expected = np.moveaxis(rgb2lab(rgb)[..., 1:], -1, 1)
         np.testing.assert_allclose(output["drawn"][:, 2 * number:2 * number + 2].numpy(), expected, atol=2e-2)
+        if number == 0:
+            np.testing.assert_allclose(output["rgb"].numpy(), np.moveaxis(rgb, -1, 1), atol=1e-4)
     torch.testing.assert_close(generator.calls[0][0], 2 * grey_from_lightness(at_side(lightness, (16, 16))) - 1)
 
 
@@ -218,6 +221,7 @@ def test_colours_that_no_screen_shows_are_cut_off_in_rgb() -> None:
     expected = np.moveaxis(rgb2lab(rgb.clip(0, 1))[..., 1:], -1, 1)
     output = made().restore(Model({"generator": generator}), {"L": lightness}, 7)
     np.testing.assert_allclose(output["ab"].numpy(), expected, atol=2e-2)
+    np.testing.assert_allclose(output["rgb"].numpy(), np.moveaxis(rgb.clip(0, 1), -1, 1), atol=1e-4)
 
 
 def test_a_side_that_cannot_be_halved_four_times_is_refused() -> None:

@@ -1,13 +1,19 @@
-"""The network of Colorful Image Colorization, which its classification and its regression share.
+"""Colorful Image Colorization: the network and the recipe that its classification and its regression share.
 
 Source: Zhang, Isola, Efros, ECCV 2016, and the authors' released network; method card `colorful_colorization`.
 """
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restore_ml.method import Context, Method, Phase, Player
 from restore_ml.nn.initialisation import he
+from restore_ml.training.schedules import drops
 
 AB_SCALE = 110.0
 """What ab are divided by where they are regressed."""
@@ -52,3 +58,40 @@ class ColorfulNet(nn.Module):
 def coloured(ab: Tensor) -> Tensor:
     """1 for each picture (N x 2 x H x W) with some |a| or |b| above 5, else 0: N x 1 x 1. The others teach nothing."""
     return (ab.abs().amax((1, 2, 3)) > NEAR_GREY).float().view(-1, 1, 1)
+
+
+class ColorfulMethod(Method):
+    """A `ColorfulNet` in `networks["colorizer"]` and its training; subclasses say what it predicts and by which loss.
+    """
+
+    task = "colorization"
+    recipe: ClassVar[dict[str, Any]] = {
+        "width": 64, "steps": 450_000, "batch": 40, "patch": 176, "ema": 0.0,
+        "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
+    }
+    """What `paper` of both has."""
+    stored_networks = ("colorizer",)
+    multiple = 8
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """Check the crop."""
+        super().__init__(settings)
+        if self.settings["patch"] % self.multiple:
+            raise self.wrong("patch", "it must be a multiple of 8")
+
+    def phases(self) -> list[Phase]:
+        """One phase, one player."""
+        s = self.settings
+        player = Player("colorizer", ["colorizer"], self.loss,
+                        lambda p: torch.optim.Adam(p, s["lr"], tuple(s["betas"]), weight_decay=s["weight_decay"]),
+                        schedule=drops(s["lr_drops"]))
+        return [Phase("train", s["steps"], [player])]
+
+    def loss(self, context: Context) -> dict[str, Tensor]:
+        """What the network minimises."""
+        raise NotImplementedError
+
+
+def enlarged(ab: Tensor) -> Tensor:
+    """ab of the network's places, bilinearly at the size of the picture."""
+    return F.interpolate(ab, scale_factor=GRID, mode="bilinear", align_corners=False)

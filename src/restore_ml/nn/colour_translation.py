@@ -9,25 +9,24 @@ colorization model of the authors' PyTorch code; method card `pix2pix_color`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restore_ml.degradations.colour import grey_from_lightness, rgb_to_lab
-from restore_ml.losses.adversarial import discriminator_terms, generator_term
+from restore_ml.losses.adversarial import generator_term
 from restore_ml.losses.gradient_penalty import gradient_penalty
-from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.method import Context, Inputs, Model
 from restore_ml.nn.patchgan import PatchDiscriminator
-from restore_ml.training.schedules import linear_to_zero
+from restore_ml.nn.pix2pix_recipe import Pix2PixRecipe
 
 AB_SCALE = 110.0
 """ab of sRGB colours lie within 107.9; divided by this they suit a tanh."""
 
 
-class ColourTranslation(Method):
+class ColourTranslation(Pix2PixRecipe):
     """A generator and a PatchGAN over (what is shown, colours); subclasses say which generator.
 
     `space: lab`: L / 50 - 1 is shown, and ab / 110 are the colours. `space: rgb`: 2 g - 1 is shown, where (g, g, g) has
@@ -38,14 +37,6 @@ class ColourTranslation(Method):
 
     task = "colorization"
     choices: ClassVar = {"space": ("lab", "rgb"), "gan": ("bce", "lsgan")}
-    stored_networks = ("generator",)
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the crop; the input is padded so that every level of the U-Net halves it evenly."""
-        super().__init__(settings)
-        self.multiple = 2 ** self.settings["levels"]
-        if self.settings["patch"] % self.multiple:
-            raise self.wrong("patch", f"it must be a multiple of {self.multiple} (2 to the power of levels)")
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -64,35 +55,19 @@ class ColourTranslation(Method):
         judge = PatchDiscriminator(sum(self.channels), width=s["disc_width"], layers=s["disc_layers"], norm=norm)
         return {"generator": generator, "discriminator": judge}
 
-    def phases(self) -> list[Phase]:
-        """Discriminator and generator in turn; the learning rate falls linearly to 0 over the second half."""
-        s = self.settings
-
-        def adam(rate: float) -> Callable[[Any], torch.optim.Optimizer]:
-            return lambda parameters: torch.optim.Adam(parameters, rate, tuple(s["betas"]))
-
-        judge = Player("discriminator", ["discriminator"], self.discriminator_loss, adam(s["disc_lr"]),
-                       schedule=linear_to_zero(0.5))
-        painter = Player("generator", ["generator"], self.generator_loss, adam(s["lr"]), schedule=linear_to_zero(0.5))
-        return [Phase("train", s["steps"], [judge, painter])]
-
     def condition(self, lightness: Tensor) -> Tensor:
         """What both networks are shown of Lab lightness, in [-1, 1]."""
         return lightness / 50 - 1 if self.settings["space"] == "lab" else 2 * grey_from_lightness(lightness) - 1
 
     def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
         """Half the adversarial loss of true and made colours, and the penalty."""
+        terms, weight = super().discriminator_loss(context), self.settings["gradient_penalty"]
+        if not weight:
+            return terms
         shown, fake, true = self._pair(context)
-        judge = context.networks["discriminator"]
-        fake = fake.detach()
-        scores = discriminator_terms(self.settings["gan"], judge(torch.cat([shown, true], 1)),
-                                     judge(torch.cat([shown, fake], 1)))
-        terms = {name: 0.5 * score for name, score in scores.items()}
-        if self.settings["gradient_penalty"]:
-            share = context.uniform(true[:, :1, :1, :1])
-            mixed = share * true + (1 - share) * fake
-            terms["penalty"] = self.settings["gradient_penalty"] * gradient_penalty(judge, shown, mixed)
-        return terms
+        share = context.uniform(true[:, :1, :1, :1])
+        mixed = share * true + (1 - share) * fake.detach()
+        return {**terms, "penalty": weight * gradient_penalty(context.networks["discriminator"], shown, mixed)}
 
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """Half the adversarial loss of LSGAN (the whole of BCE), and the distance of the colours."""

@@ -1,6 +1,7 @@
 """Colorful Image Colorization: colour as a classification over 313 ab classes, rebalanced so that rare colours count.
 
 Source: Zhang, Isola, Efros, ECCV 2016, and the authors' released network; method card `colorful_colorization`.
+The network and the recipe stand in `restore_ml.nn.colorful_network`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.method import Context, Inputs, Model
 from restore_ml.nn.ab_classes import (
     annealed_mean,
     class_centres,
@@ -22,12 +22,11 @@ from restore_ml.nn.ab_classes import (
     smoothed_prior,
     soft_encode,
 )
-from restore_ml.nn.colorful_network import GRID, ColorfulNet, coloured
+from restore_ml.nn.colorful_network import GRID, ColorfulMethod, ColorfulNet, coloured, enlarged
 from restore_ml.tasks.base import Material
-from restore_ml.training.schedules import drops
 
 
-class ColorfulColorization(Method):
+class ColorfulColorization(ColorfulMethod):
     """Without `rebalance` the paper's ablation "class". Its ablation "L2", the same trunk that regresses, is
     `l2_regression`.
 
@@ -38,21 +37,10 @@ class ColorfulColorization(Method):
     averaging, as in the release.
     """
 
-    task = "colorization"
     paper: ClassVar[dict[str, Any]] = {
-        "width": 64, "rebalance": True, "mix": 0.5, "sigma": 5.0, "neighbours": 5, "temperature": 0.38,
-        "steps": 450_000, "batch": 40, "patch": 176, "ema": 0.0,
-        "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
+        **ColorfulMethod.recipe, "rebalance": True, "mix": 0.5, "sigma": 5.0, "neighbours": 5, "temperature": 0.38,
     }
     reading = "the paper's learning-rate schedule with the solver file's second beta; He initialisation"
-    stored_networks = ("colorizer",)
-    multiple = 8
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the crop."""
-        super().__init__(settings)
-        if self.settings["patch"] % self.multiple:
-            raise self.wrong("patch", "it must be a multiple of 8")
 
     def build(self) -> dict[str, nn.Module]:
         """One network."""
@@ -64,14 +52,6 @@ class ColorfulColorization(Method):
         prior = smoothed_prior(classes_of_histogram(counts), self.settings["sigma"])
         mix = self.settings["mix"] if self.settings["rebalance"] else 1.0
         return {"prior": prior.astype(np.float32), "class_weights": rebalancing_weights(prior, mix).astype(np.float32)}
-
-    def phases(self) -> list[Phase]:
-        """One phase, one player."""
-        s = self.settings
-        player = Player("colorizer", ["colorizer"], self.loss,
-                        lambda p: torch.optim.Adam(p, s["lr"], tuple(s["betas"]), weight_decay=s["weight_decay"]),
-                        schedule=drops(s["lr_drops"]))
-        return [Phase("train", s["steps"], [player])]
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """Cross-entropy with the softly encoded truth, weighted by the rarity of its class, over all pixels; pictures
@@ -89,7 +69,7 @@ class ColorfulColorization(Method):
         """Annealed mean at a quarter of the size, enlarged bilinearly."""
         predicted = model.networks["colorizer"](inputs["L"]).float()
         ab = annealed_mean(predicted, self.settings["temperature"])
-        return {"ab": F.interpolate(ab, scale_factor=GRID, mode="bilinear", align_corners=False)}
+        return {"ab": enlarged(ab)}
 
 
 METHOD = ColorfulColorization

@@ -15,61 +15,11 @@ from torch import Tensor, nn
 
 from restore_ml.degradations.colour import grey_from_lightness, rgb_to_lab
 from restore_ml.method import Context, Inputs, Method, Model, NamedParameters, Phase, Player
-from restore_ml.nn.axial_attention import EPSILON, AxialAttention, AxialEncoder, Positions, feed_forward, glorot
+from restore_ml.nn.axial_attention import EPSILON, AxialAttention, AxialEncoder, glorot
+from restore_ml.nn.axial_decoder import Affine, AxialDecoder
 from restore_ml.seeds import derive
 from restore_ml.tasks.colorization.task import DRAWN
 from restore_ml.training.schedules import cosine
-
-Affine = tuple[Tensor, Tensor]
-"""What multiplies and what is added."""
-
-
-class ConditionalNorm(nn.Module):
-    """Layer normalisation whose scale and shift come from the whole context: its mean over the positions, each with a
-    learnt weight, and a dense layer."""
-
-    def __init__(self, hidden: int, side: int) -> None:
-        super().__init__()
-        self.weights, self.dense = nn.Parameter(torch.ones(side, side, 1)), nn.Linear(hidden, 2 * hidden)
-        glorot(self.dense)
-
-    def affine(self, context: Tensor) -> Affine:
-        """Scale and shift, N x 1 x 1 x hidden each, of a context N x side x side x hidden."""
-        scale, shift = self.dense((self.weights * context).mean((1, 2), keepdim=True)).chunk(2, -1)
-        return scale, shift
-
-    def forward(self, x: Tensor, affine: Affine) -> Tensor:
-        """Normalise over the channels, scale, shift."""
-        return F.layer_norm(x, x.shape[-1:], eps=EPSILON) * affine[0] + affine[1]
-
-
-class Decoder(nn.Module):
-    """Attention layers, each followed by a dense block whose output a dense layer of the context scales and shifts;
-    each is added to its input and the sum normalised on condition."""
-
-    def __init__(self, attention: Sequence[AxialAttention], hidden: int, inner: int, context: int, side: int) -> None:
-        super().__init__()
-        self.positions, self.attention = Positions(side, hidden), nn.ModuleList(attention)
-        self.dense = nn.ModuleList(feed_forward(hidden, inner) for _ in attention)
-        self.affine = nn.ModuleList(nn.Linear(context, 2 * hidden) for _ in attention)
-        self.norms = nn.ModuleList(ConditionalNorm(hidden, side) for _ in range(2 * len(attention)))
-        for layer in self.affine:
-            glorot(layer)
-
-    def affines(self, z: Tensor) -> list[Affine]:
-        """Of all normalisations, from the grey picture's whole encoding, which is known before any colour is."""
-        return [norm.affine(z) for norm in self.norms]  # type: ignore[operator]
-
-    def forward(self, x: Tensor, context: Tensor, affines: Sequence[Affine]) -> Tensor:
-        """`x` and `context` at the same positions."""
-        norms = iter(zip(self.norms, affines, strict=True))
-        for attention, dense, affine in zip(self.attention, self.dense, self.affine, strict=True):
-            norm, given = next(norms)
-            x = norm(x + attention(x, context), given)
-            scale, shift = affine(context).chunk(2, -1)
-            norm, given = next(norms)
-            x = norm(x + dense(x) * scale + shift, given)
-        return x
 
 
 class Colorizer(nn.Module):
@@ -89,10 +39,10 @@ class Colorizer(nn.Module):
         self.encoder = AxialEncoder(hidden, inner, heads, encoder, side)
         self.parallel = nn.Linear(hidden, colours, bias=False)
         self.colour = nn.Embedding(colours, hidden)
-        self.outer = Decoder([AxialAttention(hidden, heads, side, axis, axis == 1, hidden)
-                              for _ in range(outer) for axis in (2, 1)], hidden, inner, hidden, side)
-        self.inner = Decoder([AxialAttention(hidden, heads, side, 2, True, 2 * hidden) for _ in range(within)],
-                             hidden, inner, 2 * hidden, side)
+        self.outer = AxialDecoder([AxialAttention(hidden, heads, side, axis, axis == 1, hidden)
+                                   for _ in range(outer) for axis in (2, 1)], hidden, inner, hidden, side)
+        self.inner = AxialDecoder([AxialAttention(hidden, heads, side, 2, True, 2 * hidden) for _ in range(within)],
+                                  hidden, inner, 2 * hidden, side)
         self.norm, self.logits = nn.LayerNorm(hidden, EPSILON), nn.Linear(hidden, colours)
         for layer in (self.grey, self.parallel, self.colour, self.logits):
             glorot(layer)
@@ -178,8 +128,7 @@ class ColTran(Method):
     reading: the whole picture is squeezed to a square (the source cuts one); the spatial upsampler has three layers,
     as its authors' settings say; Glorot's start throughout; one batch size for the three networks (authors' settings
     per core: 7, 24 and 1); in drawing, as in training, the normalisations of the inner decoder are told the encoding of
-    the whole grey picture (the authors' code tells them, in drawing alone, that of the row at hand). The averages of
-    the first two networks go on while the others are trained, towards the weights that those ended with.
+    the whole grey picture (the authors' code tells them, in drawing alone, that of the row at hand).
     """
 
     task = "colorization"

@@ -2,26 +2,24 @@
 
 Source: Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016, equation 1 and the row "L2" of its table; method
 card `l2_regression`. Where several colours are possible the least squared error is at their mean, which is dull: the
-method shows what classes, rebalancing and annealing are there for.
+method shows what classes, rebalancing and annealing are there for. The network and the recipe stand in
+`restore_ml.nn.colorful_network`.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
-from restore_ml.nn.colorful_network import AB_SCALE, GRID, ColorfulNet, coloured
-from restore_ml.training.schedules import drops
+from restore_ml.method import Context, Inputs, Model
+from restore_ml.nn.colorful_network import AB_SCALE, GRID, ColorfulMethod, ColorfulNet, coloured, enlarged
 
 FIRST_STD = 1e-3
 """Of the first weights of the last layer."""
 
 
-class L2Regression(Method):
+class L2Regression(ColorfulMethod):
     """The trunk of `colorful_colorization` with two linear outputs a place, ab / 110, in place of its 313 classes.
 
     It learns from Lab lightness. The paper trains it from scratch by the protocol of its classification, so the recipe
@@ -34,20 +32,8 @@ class L2Regression(Method):
     unlearn colours that mean nothing.
     """
 
-    task = "colorization"
-    paper: ClassVar[dict[str, Any]] = {
-        "width": 64, "steps": 450_000, "batch": 40, "patch": 176, "ema": 0.0,
-        "lr": 3e-5, "betas": [0.9, 0.99], "weight_decay": 1e-3, "lr_drops": {"200000": 1 / 3, "375000": 0.1},
-    }
+    paper: ClassVar[dict[str, Any]] = ColorfulMethod.recipe
     reading = "ab / 110 at every fourth pixel; schedule of the classification; small first weights of the last layer"
-    stored_networks = ("colorizer",)
-    multiple = 8
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the crop."""
-        super().__init__(settings)
-        if self.settings["patch"] % self.multiple:
-            raise self.wrong("patch", "it must be a multiple of 8")
 
     def build(self) -> dict[str, nn.Module]:
         """One network, whose first answer is nearly grey."""
@@ -56,14 +42,6 @@ class L2Regression(Method):
         assert network.head.bias is not None
         nn.init.zeros_(network.head.bias)
         return {"colorizer": network}
-
-    def phases(self) -> list[Phase]:
-        """One phase, one player."""
-        s = self.settings
-        player = Player("colorizer", ["colorizer"], self.loss,
-                        lambda p: torch.optim.Adam(p, s["lr"], tuple(s["betas"]), weight_decay=s["weight_decay"]),
-                        schedule=drops(s["lr_drops"]))
-        return [Phase("train", s["steps"], [player])]
 
     def loss(self, context: Context) -> dict[str, Tensor]:
         """Half the sum over the places of a picture of |ab - truth|^2 / 110^2, the mean over the pictures."""
@@ -75,7 +53,7 @@ class L2Regression(Method):
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """The regressed ab at a quarter of the size, enlarged bilinearly."""
         ab = AB_SCALE * model.networks["colorizer"](inputs["L"]).float()
-        return {"ab": F.interpolate(ab, scale_factor=GRID, mode="bilinear", align_corners=False)}
+        return {"ab": enlarged(ab)}
 
 
 METHOD = L2Regression

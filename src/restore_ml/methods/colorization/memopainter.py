@@ -23,6 +23,7 @@ from restore_ml.losses.adversarial import discriminator_terms, generator_term
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
 from restore_ml.nn.ab_classes import class_centres
 from restore_ml.nn.adaptive_unet import AdaptiveUNet
+from restore_ml.nn.channel_means import channel_means
 from restore_ml.nn.colour_features import DOMINANT, distribution, dominant_colours, kl, palette_distance
 from restore_ml.seeds import derive
 from restore_ml.training.schedules import constant, linear_to_zero
@@ -237,16 +238,9 @@ class MemoPainter(Method):
         return {"ab": AB_SCALE * model.networks["generator"](inputs["L"] / 100, colours).float()}
 
     def features_of(self, network: Any, lightness: Tensor) -> Tensor:
-        """The channel means of the tap for the grey pictures, N x `channels`. Raises `UserError` where the feature
-        network does not fit."""
-        tap, channels = self.settings["tap"], self.settings["channels"]
-        if network is None:
-            raise UserError("memopainter needs a feature network; name one in the slot `features` of its run.")
-        maps = network(grey_from_lightness(lightness.float()).expand(-1, 3, -1, -1), [tap])[tap].float()
-        if maps.shape[1] != channels:
-            raise UserError(f"{tap} of the feature network has {maps.shape[1]} channels; set `channels` of "
-                            f"memopainter, which is {channels}, to that.")
-        return maps.mean((2, 3))
+        """The channel means of the tap for the grey pictures, N x `channels`."""
+        pictures = grey_from_lightness(lightness.float()).expand(-1, 3, -1, -1)
+        return channel_means(network, pictures, self.settings, "memopainter")
 
     def alike(self, value: Tensor, colours: Tensor) -> Tensor:
         """Whether colours in the memory and a picture's count as the same."""

@@ -207,18 +207,19 @@ class UdcGan(Method):
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
         """Several vectors of noise; the colours of each are enlarged, joined to Y as it was given, and turned into ab.
-        """
+        `rgb` is the first of these pictures."""
         lightness = inputs["L"]
         luma, grey = grey_from_lightness(lightness), self.grey(lightness)
+        pictures: list[Tensor] = []
 
         def one(number: int, own_seed: int) -> Tensor:
             draws = torch.Generator().manual_seed(own_seed)
             noise = 2 * torch.rand(1, self.maps, self.settings["noise"], generator=draws).to(grey.device) - 1
             uv = model.networks["generator"](grey, noise.expand(len(grey), -1, -1)) * _uv_scale(grey)
-            rgb = yuv_to_rgb(torch.cat([luma, at_side(uv, lightness.shape[-2:])], 1)).clamp(0, 1)
-            return rgb_to_lab(rgb)[:, 1:]
+            pictures.append(yuv_to_rgb(torch.cat([luma, at_side(uv, lightness.shape[-2:])], 1)).clamp(0, 1))
+            return rgb_to_lab(pictures[-1])[:, 1:]
 
-        return several(one, seed)
+        return {**several(one, seed), "rgb": pictures[0]}
 
 
 def _uv_scale(like: Tensor) -> Tensor:

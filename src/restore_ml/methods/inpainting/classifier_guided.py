@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.base.errors import UserError
 from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.nn.channel_means import channel_means
 from restore_ml.nn.declared_cases import left_out
 from restore_ml.nn.hole_filling import harmonic
 from restore_ml.seeds import derive
@@ -127,14 +127,8 @@ class ClassifierGuided(Method):
         return torch.tensor([derive(identity) % self.settings["classes"] for identity in ids])
 
     def means(self, features: Any, pictures: Tensor) -> Tensor:
-        """The channel means of the tap, N x channels float32. Raises `UserError` where the network does not fit."""
-        if features is None:
-            raise UserError("classifier_guided needs a feature network; name one in the slot `features` of its run.")
-        maps = features(pictures.float(), [self.settings["tap"]])[self.settings["tap"]].float()
-        if maps.shape[1] != self.settings["channels"]:
-            raise UserError(f"{self.settings['tap']} of the feature network has {maps.shape[1]} channels; set "
-                            f"`channels` of classifier_guided, which is {self.settings['channels']}, to that.")
-        return maps.mean((2, 3))
+        """The channel means of the tap, N x `channels`."""
+        return channel_means(features, pictures, self.settings, "classifier_guided")
 
     # --- restoring ----------------------------------------------------------------------------------------------------
 

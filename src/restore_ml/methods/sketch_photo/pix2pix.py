@@ -3,7 +3,7 @@
     discriminator: 1/2 [BCE(D(x, y), 1) + BCE(D(x, G(x)), 0)]        generator: BCE(D(x, G(x)), 1) + 100 |y - G(x)|
 
 Source: Isola, Zhu, Zhou, Efros, "Image-to-image translation with conditional adversarial networks", CVPR 2017; card
-`pix2pix`.
+`pix2pix`. The crop, the players and the discriminator's loss stand in `restore_ml.nn.pix2pix_recipe`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restore_ml.losses.adversarial import discriminator_terms, generator_term
-from restore_ml.method import Context, Inputs, Method, Model, Phase, Player
+from restore_ml.losses.adversarial import generator_term
+from restore_ml.method import Context, Inputs, Model
 from restore_ml.nn.blocks import of_its_input
 from restore_ml.nn.patchgan import PatchDiscriminator
+from restore_ml.nn.pix2pix_recipe import Pix2PixRecipe
 from restore_ml.nn.unet import UNet
 from restore_ml.seeds import derive
 from restore_ml.tasks.sketch_photo.task import DIRECTIONS
-from restore_ml.training.schedules import linear_to_zero
 
 
-class Pix2Pix(Method):
+class Pix2Pix(Pix2PixRecipe):
     """One network a `direction`, as the authors train it: 256 px, 8 levels, patches of 70 px.
 
     Noise comes as `dropout` alone, which stays on when restoring, drawn from the seed. `eval_norm: picture` restores
@@ -44,14 +44,6 @@ class Pix2Pix(Method):
     }
     choices: ClassVar = {"direction": DIRECTIONS, "eval_norm": ("picture", "running")}
     reading = "steps and schedule; crops at the pictures' own size"
-    stored_networks = ("generator",)
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        """Check the crop; the input is padded so that every level of the U-Net halves it evenly."""
-        super().__init__(settings)
-        self.multiple = 2 ** self.settings["levels"]
-        if self.settings["patch"] % self.multiple:
-            raise self.wrong("patch", f"it must be a multiple of {self.multiple} (2 to the power of levels)")
 
     def unsupported(self, degradation: str) -> str | None:
         """The other direction."""
@@ -71,28 +63,9 @@ class Pix2Pix(Method):
             of_its_input(generator)
         return {"generator": generator, "discriminator": PatchDiscriminator(6, s["disc_width"], s["disc_layers"])}
 
-    def phases(self) -> list[Phase]:
-        """Discriminator and generator in turn."""
-        s = self.settings
-
-        def adam(parameters: Any) -> torch.optim.Optimizer:
-            return torch.optim.Adam(parameters, s["lr"], tuple(s["betas"]))
-
-        return [Phase("train", s["steps"], [
-            Player("discriminator", ["discriminator"], self.discriminator_loss, adam, schedule=linear_to_zero(0.5)),
-            Player("generator", ["generator"], self.generator_loss, adam, schedule=linear_to_zero(0.5))])]
-
-    def discriminator_loss(self, context: Context) -> dict[str, Tensor]:
-        """Half the cross-entropy of true and of made pictures, each beside its source."""
-        source, made, true = self._pictures(context)
-        judge = context.networks["discriminator"]
-        scores = discriminator_terms("bce", judge(torch.cat([source, true], 1)),
-                                     judge(torch.cat([source, made.detach()], 1)))
-        return {name: 0.5 * score for name, score in scores.items()}
-
     def generator_loss(self, context: Context) -> dict[str, Tensor]:
         """-log D of the made picture, and `l1` times the mean difference in [-1, 1]."""
-        source, made, true = self._pictures(context)
+        source, made, true = self._pair(context)
         judged = context.networks["discriminator"](torch.cat([source, made], 1))
         return {"adversarial": generator_term("bce", judged), "l1": self.settings["l1"] * F.l1_loss(made, true)}
 
@@ -105,7 +78,7 @@ class Pix2Pix(Method):
                 made.append(model.networks["generator"](picture[None]).float())
         return {"picture": (torch.cat(made) + 1) / 2}
 
-    def _pictures(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+    def _pair(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Source, the generator's picture (one forward pass a step for both players) and the true one, in [-1, 1]."""
         source = 2 * context.inputs["source"] - 1
         made = context.once("made", lambda: context.networks["generator"](source).float())
