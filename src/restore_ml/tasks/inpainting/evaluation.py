@@ -24,7 +24,7 @@ class Inpainting(Protocol):
     metrics = (Metric("psnr_hole", 1, 2, "dB"), Metric("ssim_hole", 1, 4), Metric("l1_hole", -1, 3, "%"),
                Metric("psnr", 1, 2, "dB"), Metric("ssim", 1, 4), Metric("l1", -1, 3, "%"),
                Metric("seam", -1, 2, "levels"), Metric("ssim_edgeconnect", 1, 4), Metric("mae_edgeconnect", -1, 4),
-               Metric("edge_precision", 1, 3), Metric("edge_recall", 1, 3))
+               Metric("edge_precision", 1, 3), Metric("edge_recall", 1, 3), Metric("accepted", 0, 2))
     primary = "psnr_hole"
     primary_set = "photos"
     primary_degradation = "irregular_3"
@@ -34,15 +34,16 @@ class Inpainting(Protocol):
     minimum_gain = 0.05
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
-        """All metrics; EdgeConnect's SSIM only where its window of 51 pixels fits."""
+        """All metrics; EdgeConnect's SSIM only where its window of 51 pixels fits, `accepted` of methods that say it."""
         restored, truth, mask = as_rgb(output["image"]), as_rgb(target["image"]), inputs["mask"]
         similar = ssim_map(restored, truth)
         legacy = ssim_edgeconnect(restored, truth) if min(truth.shape[:2]) >= 51 else float("nan")
+        own = {"accepted": float(output["accepted"])} if "accepted" in output else {}
         return {"psnr_hole": capped(psnr_hole(restored, truth, mask)), "ssim_hole": mean_inside(similar, mask),
                 "l1_hole": l1_hole(restored, truth, mask), "psnr": capped(psnr(restored, truth)),
                 "ssim": ssim_of_map(similar), "l1": l1_percent(restored, truth),
                 "seam": seam_error(restored, truth, mask), "ssim_edgeconnect": legacy,
-                "mae_edgeconnect": mae_edgeconnect(restored, truth)}
+                "mae_edgeconnect": mae_edgeconnect(restored, truth), **own}
 
     def measure_on_primary(self, inputs: Arrays, output: Arrays, target: Arrays) -> dict[str, float]:
         """How well the edges go on in the hole."""
