@@ -53,9 +53,9 @@ class EdgeTvPatent(EdgeConnect):
     S5: `candidates` fillings are made, the first along Canny's edges with `sigma`, the others with that times 1 -
     `jitter` to 1 + `jitter`; the one is kept whose two verdicts have the greatest product. A verdict is the sigmoid of
     the mean score. A filling is `accepted` when the picture's verdict exceeds `acceptance` times the median verdict on
-    true pictures. None is withheld: who asks for a restored picture gets the best, and `accepted` says beside it whether
-    S5 took it; the share of a case stands in the table. `refine_edges`: so many steps of a shock filter complete the
-    contours in the hole.
+    true pictures. None is withheld: who asks for a restored picture gets the best, and `accepted` beside it says
+    whether S5 took it; the share of a case stands in the table. `refine_edges`: so many steps of a shock filter
+    complete the contours in the hole.
 
     reading: weights, recipe and order of steps are EdgeConnect's, as the patent has none; that `jitter`, `acceptance`
     and the product; the edges are verified with the grey of the filled picture, since that of the hole is not known;

@@ -34,7 +34,7 @@ class Inpainting(Protocol):
     minimum_gain = 0.05
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
-        """All metrics; EdgeConnect's SSIM only where its window of 51 pixels fits, `accepted` of methods that say it."""
+        """All metrics; EdgeConnect's SSIM only where its window of 51 pixels fits, `accepted` of who says it."""
         restored, truth, mask = as_rgb(output["image"]), as_rgb(target["image"]), inputs["mask"]
         similar = ssim_map(restored, truth)
         legacy = ssim_edgeconnect(restored, truth) if min(truth.shape[:2]) >= 51 else float("nan")
