@@ -259,12 +259,16 @@ def test_each_filling_says_whether_it_is_accepted() -> None:
     lift = [1 / (1 + np.exp(-grey)) for grey in (0.2, 0.4)]
     model = Model({"edge_judge": Slope([0.0, 0.0]), "colour_judge": Slope([1.0, 0, 0, 0], median=2 * np.mean(lift))})
     made = own.restore(model, inputs, 1)
-    assert made["accepted"].tolist() == [0, 1] and made["image"].shape == (2, 3, 32, 32)
+    assert made["accepted"].shape == (2, 1, 32, 32) and made["image"].shape == (2, 3, 32, 32)
+    assert not made["accepted"][0].any() and made["accepted"][1].eq(1).all()
 
 
-def test_the_harness_keeps_whether_a_filling_is_accepted() -> None:
+@pytest.mark.parametrize("tile", [None, 24])
+def test_the_harness_keeps_whether_a_filling_is_accepted(tile: int | None) -> None:
+    """In tiles, as large pictures of a person are filled, each has its own verdict."""
     torch.manual_seed(4)
     own = METHOD(TINY)
+    own.tile, own.overlap = tile, 8
     networks = {name: network.eval() for name, network in own.build().items()}
     judge: Any = networks["colour_judge"]
     holes = np.zeros((36, 34, 1), np.uint8)
@@ -273,7 +277,8 @@ def test_the_harness_keeps_whether_a_filling_is_accepted() -> None:
     for median, wanted in ((9.0, 0), (0.0, 1)):
         judge.median.fill_(median)
         made = restore(own, Model(networks), inputs, 1)
-        assert made["accepted"].dtype == np.int32 and made["accepted"].shape == () and made["accepted"] == wanted
+        assert made["accepted"].dtype == np.uint8 and made["accepted"].shape == (36, 34, 1)
+        assert (made["accepted"] == wanted).all()
         assert protocol("inpainting").measure(inputs, made, {"image": inputs["image"]}, None)["accepted"] == wanted
 
 

@@ -121,9 +121,9 @@ class EdgeTvPatent(EdgeConnect):
             one = {name: inputs[name][number:number + 1] for name in ("image", "mask")}
             filled, edges, found = self.verified(model, one, seed)
             composed = completed(filled, one["image"], one["mask"])
-            taken.append(self.accepted(model, found))
+            taken.append(torch.full_like(one["mask"], float(self.accepted(model, found))))
             made.append(sharpened(composed, edges, one["mask"], self.settings["refine_edges"]))
-        return {"image": torch.cat(made), "accepted": torch.tensor(taken, dtype=torch.float32)}
+        return {"image": torch.cat(made), "accepted": torch.cat(taken)}
 
     def verified(self, model: Model, inputs: Inputs, seed: int) -> tuple[Tensor, Tensor, float]:
         """S5 for a batch of one: of the candidates the filling that is kept, its edges, and the picture's verdict."""

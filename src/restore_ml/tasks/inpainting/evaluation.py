@@ -38,7 +38,7 @@ class Inpainting(Protocol):
         restored, truth, mask = as_rgb(output["image"]), as_rgb(target["image"]), inputs["mask"]
         similar = ssim_map(restored, truth)
         legacy = ssim_edgeconnect(restored, truth) if min(truth.shape[:2]) >= 51 else float("nan")
-        own = {"accepted": float(output["accepted"])} if "accepted" in output else {}
+        own = {"accepted": mean_inside(output["accepted"], mask)} if "accepted" in output else {}
         return {"psnr_hole": capped(psnr_hole(restored, truth, mask)), "ssim_hole": mean_inside(similar, mask),
                 "l1_hole": l1_hole(restored, truth, mask), "psnr": capped(psnr(restored, truth)),
                 "ssim": ssim_of_map(similar), "l1": l1_percent(restored, truth),
