@@ -31,7 +31,7 @@ class CloudDetection(Protocol):
     guards = (Guard("precision", margin=0.05), Guard("recall", margin=0.05))
     minimum_gain = 0.005
     reading = ("Clouds are simulated, so that their place is known: a pixel counts as cloud wherever any of it was "
-               "laid, its half-transparent rim of 3 pixels too. `hidden_iou` is of cloud and shadow together, the mask "
+               "laid, its half-transparent rim of 3 pixels too. hidden_iou is of cloud and shadow together, the mask "
                "that cloud removal needs; where none was cast, shadows that are found count against it.")
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
