@@ -155,6 +155,9 @@ def test_without_a_truth_the_seam_is_measured_and_what_was_seen_and_the_referenc
     like = sample.inputs["reference"][..., [2, 0, 1]].astype(float)
     low, high = np.percentile(like, (2, 98), axis=(0, 1))
     assert np.array_equal(shown["reference"], np.rint(255 * np.clip((like - low) / (high - low), 0, 1)))
+    seen = sample.inputs["target"][..., [2, 0, 1]].astype(float)
+    low, high = np.percentile(seen[~hole], (2, 98), axis=0)
+    assert np.array_equal(shown["seen"], np.rint(255 * np.clip((seen - low) / (high - low), 0, 1)))
     assert np.array_equal(shown["output"][~hole], shown["seen"][~hole])
     assert list(rules.show(sample.inputs, None, {})) == ["input", "seen", "reference"]
 

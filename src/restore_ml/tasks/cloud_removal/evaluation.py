@@ -34,6 +34,9 @@ class CloudRemoval(Protocol):
     guards = (Guard("sam_hole", margin=0.2), Guard("ssim_hole", margin=0.005))
     figures_without_truth = (Metric("seam", 0, 2),)
     minimum_gain = 0.05
+    reading = ("Scenes are shown in false colour: of four bands near infrared as red, red as green and green as blue, "
+               "of more the bands nearest to 2.1, 0.65 and 1.38 micrometres. Missing pixels are white. All figures but "
+               "psnr, ssim and seam are of the missing pixels alone, and those named after a band of that band alone.")
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """All metrics in reflectance; hole metrics, those of single bands too, are NaN where nothing is missing."""
@@ -61,18 +64,20 @@ class CloudRemoval(Protocol):
 
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> Arrays:
         """False colour (`restore_ml.tasks.false_color`), one stretch for all, the truth's; missing pixels white. Where
-        nobody knows a truth the stretch is the reference's, which is shown too, as is what the sensor saw."""
-        names = names_of(inputs, inputs["target"].shape[2])
-        like = false_color_composite(target.get("truth", inputs["reference"]), names)
+        nobody knows a truth the stretch is that of the pixels that are known, and what the sensor saw and the reference
+        are shown too, the reference in a stretch of its own: it is of another season."""
+        names, hole = names_of(inputs, inputs["target"].shape[2]), missing(inputs["mask"])
+        like = false_color_composite(target["truth"] if target else inputs["target"][~hole][None], names)
 
         def shown(bands: np.ndarray) -> np.ndarray:
             return stretched(false_color_composite(bands, names), like)
 
-        pictures = {"input": np.where(missing(inputs["mask"])[..., None], np.uint8(255), shown(inputs["target"]))}
+        pictures = {"input": np.where(hole[..., None], np.uint8(255), shown(inputs["target"]))}
         if target:
             pictures["truth"] = shown(target["truth"])
         else:
-            pictures |= {"seen": shown(inputs["target"]), "reference": shown(inputs["reference"])}
+            reference = false_color_composite(inputs["reference"], names)
+            pictures |= {"seen": shown(inputs["target"]), "reference": stretched(reference, reference)}
         return pictures if output is None else {**pictures, "output": shown(output["image"])}
 
 

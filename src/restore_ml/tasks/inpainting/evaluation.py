@@ -51,10 +51,11 @@ class Inpainting(Protocol):
     baselines = ("telea", "navier_stokes", "mean_fill")
     guards = (Guard("ssim_hole", margin=0.005), Guard("l1_hole", margin=0.1))
     minimum_gain = 0.05
-    reading = ("spread says how much the filled values vary against the true ones: below 1 texture was smoothed away, "
-               "above 1 there is too much of it. accepted is the share of the missing pixels whose filling the method "
-               "itself takes for real, as step S5 of the patent behind edge_tv_patent does; none is withheld for it. "
-               "Edges are compared on the case that ranks alone.")
+    reading = ("Missing pixels are shown in light grey, a watermark as it is. spread says how much the filled values "
+               "vary against the true ones: below 1 texture was smoothed away, above 1 there is too much of it. "
+               "accepted is the share of the missing pixels whose filling the method itself takes for real, as step S5 "
+               "of the patent behind edge_tv_patent does; none is withheld for it. Edges are compared on the case that "
+               "ranks alone.")
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """All metrics; the SSIM of EdgeConnect and PEN-Net only where its window of 51 pixels fits, `accepted` of who

@@ -28,6 +28,8 @@ class Restoration(Protocol):
     figures_without_truth = (Metric("grain", 0, 2, "levels"),)
     guards = (Guard("ssim", margin=0.005), Guard("l1", margin=0.1))
     minimum_gain = 0.05
+    reading = ("psnr_y and ssim_y are of luma alone, by which the published tables of rain are made. A network is "
+               "tested on the kinds of damage that it learned from.")
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """On RGB of the whole picture, nothing shaved; and on luma, by which the tables of rain are made."""
