@@ -19,6 +19,7 @@ def test_protocol_is_whole(task: str) -> None:
     rules = protocol(task)
     names = [metric.name for metric in rules.metrics]
     assert rules.task == task and len(set(names)) == len(names)
+    assert "`" not in rules.reading, "pages show it as it is"
     assert rules.metric(rules.primary).direction != 0
     assert {guard.metric for guard in rules.guards} <= set(names) - {rules.primary}
     assert rules.guards or not registry.task(task).target  # without a truth nothing is promoted

@@ -384,7 +384,7 @@ def test_other_sizes_and_kinds_are_refused_in_words():
     with pytest.raises(UserError, match="its network takes faces of 8 x 8 pixels, not 9 x 10"):
         run.restore(Model({}), {"lr": draw(1, 3, 10, 9)}, 1)
     assert run.unsupported("8_to_64") is None and run.unsupported("16_to_128") == "made for faces of 64 pixels"
-    assert run.unsupported("8_to_64_noise") == "not trained on it (its setting `kinds`)"
+    assert run.unsupported("8_to_64_noise") == "not trained on it (its setting kinds)"
     assert aeun(kinds=["plain", "noise"]).unsupported("8_to_64_noise") is None
     for kinds in ([], ["plain", "blur"]):
         with pytest.raises(UserError, match="it must name some of plain, noise, blur_noise"):

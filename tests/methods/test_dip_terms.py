@@ -57,7 +57,7 @@ def test_published_recipe() -> None:
 def test_a_run_may_be_shown_on_some_cases_only() -> None:
     method = dip_watermark.METHOD({"cases": ["watermark"]})
     assert [method.unsupported(name) for name in ("watermark", "text", "centre")] == [
-        None, "left out by the run's setting `cases`", "made for watermarks and other thin damage"]
+        None, "left out by the run's setting cases", "made for watermarks and other thin damage"]
     with pytest.raises(UserError, match="'centre' is none of watermark, text, scratches"):
         dip_watermark.METHOD({"cases": ["centre"]})
 

@@ -25,7 +25,9 @@ from restore_ml.methods.inpainting.edge_tv_patent import (
     verdict,
 )
 from restore_ml.nn.edge_networks import canny, rgb_to_grey
+from restore_ml.restoring.harness import restore
 from restore_ml.tasks.base import Material
+from restore_ml.tasks.protocol import protocol
 from tests.methods.holes import Fixed, Judge, Maps, context_of, pictures, softplus
 
 STEPS = {"edge": 2, "inpaint_gt_edges": 2, "inpaint_predicted": 2, "joint": 0}
@@ -248,6 +250,36 @@ def test_acceptance() -> None:
     model = Model({"colour_judge": Slope([0.0], median=0.6)})
     own = METHOD(TINY | {"acceptance": 0.5})
     assert own.accepted(model, 0.31) and not own.accepted(model, 0.29)
+
+
+def test_each_filling_says_whether_it_is_accepted() -> None:
+    """Fillings of 0.2 and 0.4 of a batch of two, which the picture's discriminator gives as verdicts."""
+    inputs = {"image": torch.zeros(2, 3, 32, 32), "mask": torch.ones(2, 1, 32, 32)}
+    own = Scripted(TINY | {"candidates": 1, "acceptance": 0.5})
+    lift = [1 / (1 + np.exp(-grey)) for grey in (0.2, 0.4)]
+    model = Model({"edge_judge": Slope([0.0, 0.0]), "colour_judge": Slope([1.0, 0, 0, 0], median=2 * np.mean(lift))})
+    made = own.restore(model, inputs, 1)
+    assert made["accepted"].shape == (2, 1, 32, 32) and made["image"].shape == (2, 3, 32, 32)
+    assert not made["accepted"][0].any() and made["accepted"][1].eq(1).all()
+
+
+@pytest.mark.parametrize("tile", [None, 24])
+def test_the_harness_keeps_whether_a_filling_is_accepted(tile: int | None) -> None:
+    """In tiles, as large pictures of a person are filled, each has its own verdict."""
+    torch.manual_seed(4)
+    own = METHOD(TINY)
+    own.tile, own.overlap = tile, 8
+    networks = {name: network.eval() for name, network in own.build().items()}
+    judge: Any = networks["colour_judge"]
+    holes = np.zeros((36, 34, 1), np.uint8)
+    holes[10:20, 8:18] = 1
+    inputs = {"image": astronaut()[60:96, 150:184] * (1 - holes), "mask": holes}
+    for median, wanted in ((9.0, 0), (0.0, 1)):
+        judge.median.fill_(median)
+        made = restore(own, Model(networks), inputs, 1)
+        assert made["accepted"].dtype == np.uint8 and made["accepted"].shape == (36, 34, 1)
+        assert (made["accepted"] == wanted).all()
+        assert protocol("inpainting").measure(inputs, made, {"image": inputs["image"]}, None)["accepted"] == wanted
 
 
 def test_none_is_withheld_and_each_picture_of_a_batch_has_its_own_candidates() -> None:

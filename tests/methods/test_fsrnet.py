@@ -261,7 +261,7 @@ def test_restore_enlarges_and_clips_the_fine_face():
 def test_other_sizes_kinds_and_depths_are_refused_in_words():
     run = fsrnet()
     assert run.unsupported("8_to_64") is None and run.unsupported("16_to_128") == "made for faces of 64 pixels"
-    assert run.unsupported("8_to_64_noise") == "not trained on it (its setting `kinds`)"
+    assert run.unsupported("8_to_64_noise") == "not trained on it (its setting kinds)"
     assert fsrnet(kinds=["plain", "noise"]).unsupported("8_to_64_noise") is None
     for kinds in ([], ["plain", "blur"]):
         with pytest.raises(UserError, match="it must name some of plain, noise, blur_noise"):

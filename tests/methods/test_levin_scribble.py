@@ -158,4 +158,4 @@ def test_cases():
     assert LevinScribble({}).unsupported("hints_1") is None
     few = LevinScribble({"cases": ["hints_10"]})
     assert few.unsupported("hints_10") is None and few.unsupported("hints_0") == "needs hints"
-    assert few.unsupported("hints_1") == "left out by the run's setting `cases`"
+    assert few.unsupported("hints_1") == "left out by the run's setting cases"

@@ -243,7 +243,7 @@ def test_restore_centres_and_clips():
 def test_what_does_not_fit_is_refused_in_words():
     run = mccgn()
     assert run.unsupported("8_to_64") is None and run.unsupported("16_to_128") == "made for faces of 64 pixels"
-    assert run.unsupported("8_to_64_noise") == "not trained on it (its setting `kinds`)"
+    assert run.unsupported("8_to_64_noise") == "not trained on it (its setting kinds)"
     for wrong, reason in (({"kinds": []}, "some of plain, noise, blur_noise"), ({"kinds": ["blur"]}, "some of plain"),
                           ({"text_share": 0.0}, "above 0 and at most 1"), ({"text_share": 1.5}, "above 0 and at most"),
                           ({"convolutions": 3}, "an even number")):

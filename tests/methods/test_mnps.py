@@ -60,7 +60,7 @@ def test_published_recipe() -> None:
 def test_a_run_may_be_shown_on_some_cases_only() -> None:
     own = METHOD({"cases": ["centre"]})
     assert [own.unsupported(name) for name in ("centre", "random_rect", "irregular_3")] == [
-        None, "left out by the run's setting `cases`", "made for one box"]
+        None, "left out by the run's setting cases", "made for one box"]
     with pytest.raises(UserError, match="'text' is none of centre, random_rect, random_square"):
         METHOD({"cases": ["text"]})
 

@@ -198,7 +198,7 @@ def test_other_sizes_and_kinds_are_refused_in_words():
     run = srnet(kinds=["plain", "noise"])
     assert run.unsupported("8_to_64") is None and run.unsupported("8_to_64_noise") is None
     assert run.unsupported("16_to_128") == "made for faces of 64 pixels"
-    assert run.unsupported("8_to_64_blur_noise") == "not trained on it (its setting `kinds`)"
+    assert run.unsupported("8_to_64_blur_noise") == "not trained on it (its setting kinds)"
     for kinds in ([], ["plain", "blur"]):
         with pytest.raises(UserError, match="it must name some of plain, noise, blur_noise"):
             srnet(kinds=kinds)

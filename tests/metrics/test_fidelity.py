@@ -149,6 +149,16 @@ def test_pictures_that_do_not_fit_are_refused() -> None:
         fidelity.ssim(np.zeros((10, 30)), np.zeros((10, 30)))
 
 
+def test_legacy_protocol_of_pen_net() -> None:
+    truth = skimage.data.astronaut()[:96, :80]
+    other = np.clip(truth + np.random.default_rng(4).normal(0, 20, truth.shape), 0, 255).astype(np.uint8)
+    expected = structural_similarity(truth, other, win_size=51, channel_axis=-1)
+    assert fidelity.ssim_pen_net(other, truth) == pytest.approx(expected, abs=1e-9)
+    assert fidelity.ssim_pen_net(truth, truth) == pytest.approx(1, abs=1e-12)
+    with pytest.raises(ValueError, match="at least 51 pixels"):
+        fidelity.ssim_pen_net(truth[:50], truth[:50])
+
+
 def test_legacy_protocol_of_edgeconnect() -> None:
     rng = np.random.default_rng(3)
     truth = skimage.data.astronaut()[:96, :96]

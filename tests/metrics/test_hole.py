@@ -47,9 +47,23 @@ def test_ssim_of_the_hole_is_the_mean_of_the_map_there() -> None:
     assert hole.ssim_hole(truth, truth, mask) == pytest.approx(1, abs=1e-7)
 
 
+def test_squares_and_spread_by_hand() -> None:
+    """Two missing pixels of two channels: 10, 30 where 20, 20 is true and 0, 8 where 4, 4 is."""
+    truth = np.array([[[20, 4], [20, 4], [99, 7]]], np.uint8)
+    output = np.array([[[10, 0], [30, 8], [0, 0]]], np.uint8)
+    mask = np.array([[1, 1, 0]])
+    assert hole.l2_hole(output, truth, mask) == pytest.approx(100 * (100 + 100 + 16 + 16) / 4 / 255**2, abs=1e-12)
+    assert hole.l2_hole(output, truth, mask, 10.0) == pytest.approx(58.0, abs=1e-12)
+    assert math.isnan(hole.spread_hole(output, truth, mask)), "a flat truth has no spread"
+    # variances 100 and 16 (mean 58) against 25 and 1 (mean 13)
+    truth = np.array([[[20, 4], [30, 6], [99, 7]]], np.uint8)
+    assert hole.spread_hole(output, truth, mask) == pytest.approx(math.sqrt(58 / 13), abs=1e-12)
+    assert hole.spread_hole(truth, truth, mask) == 1 and hole.spread_hole(0 * truth + 9, truth, mask) == 0
+
+
 def test_without_a_hole_there_is_no_figure() -> None:
     output, truth, mask = sample(3)
-    for measure in (hole.psnr_hole, hole.l1_hole, hole.ssim_hole, hole.seam_error):
+    for measure in (hole.psnr_hole, hole.l1_hole, hole.l2_hole, hole.spread_hole, hole.ssim_hole, hole.seam_error):
         assert math.isnan(measure(output, truth, mask * 0))
 
 

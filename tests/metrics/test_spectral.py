@@ -27,6 +27,16 @@ def test_identity_and_scaling(seed: int, factor: float) -> None:
     assert spectral.spectral_angle(factor * truth, truth, mask) == pytest.approx(0, abs=1e-6)
 
 
+def test_each_band_has_a_psnr_of_its_own() -> None:
+    truth = np.full((2, 2, 3), 0.5)
+    output = truth + np.array([[[0.1, 0.0, 0.0], [0.3, 0.0, 0.01]], [[9, 9, 9], [0, 0, 0.01]]])
+    mask = np.array([[1, 1], [0, 1]])
+    found = spectral.psnr_of_bands(output, truth, mask)
+    assert found == pytest.approx([10 * math.log10(3 / 0.1), math.inf, 10 * math.log10(3 / 0.0002)])
+    assert spectral.psnr_of_bands(2 * output, 2 * truth, mask, 2.0) == pytest.approx(found)
+    assert np.isnan(spectral.psnr_of_bands(output, truth, 0 * mask)).all()
+
+
 def test_against_plain_formulas() -> None:
     output, truth, mask = scene(7)
     a, b = output[mask[..., 0] > 0].astype(float), truth[mask[..., 0] > 0].astype(float)

@@ -28,7 +28,7 @@ INPUTS, TARGET = {"lr": draw(3, 3, 8, 8)}, {"hr": draw(3, 3, 64, 64, seed=1)}
 def test_cases_of_another_size_or_kind_are_left_out():
     made = one_size()
     assert made.unsupported("8_to_64") is None and made.unsupported("16_to_128") == "made for faces of 64 pixels"
-    assert made.unsupported("8_to_64_noise") == "not trained on it (its setting `kinds`)"
+    assert made.unsupported("8_to_64_noise") == "not trained on it (its setting kinds)"
     assert one_size(kinds=["plain", "noise"]).unsupported("8_to_64_noise") is None
     assert OneSize({}).unsupported("16_to_128") is None
 

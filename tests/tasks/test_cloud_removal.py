@@ -119,6 +119,28 @@ def test_scenes_without_a_gap_or_a_clear_pixel_are_left_out(code, reason):
         assert PARTS.cases.leaves_out(record(), "as_found", {}) == reason
 
 
+def test_each_band_that_has_a_name_is_measured_alone():
+    rules = protocol("cloud_removal")
+    four, red_edge = ["blue", "green", "red", "nir"], many()
+    red_edge.arrays["bands"] = text("B2 B3 B4 B8 B8A B12", 64)
+    for made, case, names in ((record(), "cloud_20", four),
+                              (many(), "cloud_20_all_bands", [*four, "swir1", "swir2"]),
+                              (red_edge, "cloud_20_all_bands", [*four, "b8a", "swir2"])):
+        sample = PARTS.cases.sample(made, case, 1, {})
+        truth, mask = sample.target["truth"], sample.inputs["mask"]
+        restored = truth + np.float32(0.1) * np.arange(1, len(names) + 1, dtype=np.float32) * mask
+        found = rules.measure(sample.inputs, {"image": restored}, sample.target, None)
+        own = {f"psnr_{name}": pytest.approx(20 - 20 * np.log10(place), abs=1e-3)
+               for place, name in enumerate(names, 1)}
+        assert {name: value for name, value in found.items() if name in {*own}} == own
+        assert {name for name in found if name.startswith("psnr_")} == {"psnr_hole", *own}
+        assert {*found} <= {metric.name for metric in rules.metrics}
+    right = rules.measure(sample.inputs, {"image": truth}, sample.target, None)
+    assert right["psnr_blue"] == 60.0, "capped"
+    unknown = {**sample.inputs, "bands": text("B2 B3 B4 B8 1 B12", 64)}
+    assert {*rules.measure(unknown, {"image": truth}, sample.target, None)} == {*right} - {"psnr_b8a"}
+
+
 def test_without_a_truth_the_seam_is_measured_and_what_was_seen_and_the_reference_are_shown():
     mask = np.zeros((40, 48, 1))
     mask[10:20, 10:30] = 1
@@ -133,6 +155,9 @@ def test_without_a_truth_the_seam_is_measured_and_what_was_seen_and_the_referenc
     like = sample.inputs["reference"][..., [2, 0, 1]].astype(float)
     low, high = np.percentile(like, (2, 98), axis=(0, 1))
     assert np.array_equal(shown["reference"], np.rint(255 * np.clip((like - low) / (high - low), 0, 1)))
+    seen = sample.inputs["target"][..., [2, 0, 1]].astype(float)
+    low, high = np.percentile(seen[~hole], (2, 98), axis=0)
+    assert np.array_equal(shown["seen"], np.rint(255 * np.clip((seen - low) / (high - low), 0, 1)))
     assert np.array_equal(shown["output"][~hole], shown["seen"][~hole])
     assert list(rules.show(sample.inputs, None, {})) == ["input", "seen", "reference"]
 

@@ -14,6 +14,8 @@ from restore_ml.data.shards import Record, Shards
 from restore_ml.degradations.irregular_masks import BUCKETS
 from restore_ml.degradations.resize import imresize
 from restore_ml.metrics.edges import edge_precision_recall
+from restore_ml.metrics.fidelity import ssim_edgeconnect, ssim_pen_net
+from restore_ml.metrics.hole import l2_hole, spread_hole
 from restore_ml.seeds import generator
 from restore_ml.tasks.inpainting.holes import DIRECT, OBSERVED, POOLED
 from restore_ml.tasks.protocol import protocol
@@ -228,6 +230,22 @@ def test_edges_in_the_hole_are_measured_on_the_primary_case_alone():
     assert found == {"edge_precision": precision, "edge_recall": recall} and 0 <= recall < 1
     assert not {*found} & {*rules.measure(sample.inputs, restored, sample.target, None)}
     assert {*found} <= {metric.name for metric in rules.metrics}
+
+
+def test_figures_of_published_tables_stand_beside_the_others():
+    rules, sample = protocol("inpainting"), PARTS.cases.sample(photo(), "centre", 1, SIZE)
+    hole, truth = sample.inputs["mask"], sample.target["image"]
+    restored = np.where(hole > 0, truth // 2, truth)
+    found = rules.measure(sample.inputs, {"image": restored}, sample.target, None)
+    assert found["l2_hole"] == l2_hole(restored, truth, hole) and found["spread"] == spread_hole(restored, truth, hole)
+    assert 0.45 < found["spread"] < 0.55 and "accepted" not in found
+    assert found["ssim_pen_net"] == ssim_pen_net(restored, truth)
+    assert found["ssim_edgeconnect"] == ssim_edgeconnect(restored, truth)
+    assert {*found} <= {metric.name for metric in rules.metrics}
+    taken = np.zeros_like(hole)
+    taken[:, :24] = 1  # of 64 columns, of which 16 to 47 are the hole's
+    own = rules.measure(sample.inputs, {"image": restored, "accepted": taken}, sample.target, None)
+    assert own == found | {"accepted": 0.25}
 
 
 def test_the_outline_of_an_object_is_a_hole_that_is_tested_where_it_is_asked_for():

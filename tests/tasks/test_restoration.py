@@ -15,7 +15,7 @@ from restore_ml.degradations import dense, masks
 from restore_ml.degradations.noise import gaussian_noise
 from restore_ml.degradations.resize import imresize
 from restore_ml.method import Method, Model
-from restore_ml.metrics.fidelity import l1_percent, psnr, ssim
+from restore_ml.metrics.fidelity import l1_percent, psnr, psnr_y, ssim, ssim_y
 from restore_ml.metrics.without_truth import grain
 from restore_ml.nn.learned_restoration import LearnedRestoration
 from restore_ml.restoring.harness import restore
@@ -233,8 +233,10 @@ def test_everything_is_measured_over_the_whole_picture():
     sample = PARTS.cases.sample(photo(), "noise_25", 1, SIZE)
     seen, truth = sample.inputs["image"], sample.target["image"]
     found = PROTOCOL.measure(sample.inputs, {"image": seen}, sample.target, None)
-    assert found == {"psnr": psnr(seen, truth), "ssim": pytest.approx(ssim(seen, truth)), "l1": l1_percent(seen, truth)}
-    assert PROTOCOL.measure(sample.inputs, {"image": truth}, sample.target, None)["psnr"] == 60.0
+    assert found == {"psnr": psnr(seen, truth), "ssim": pytest.approx(ssim(seen, truth)), "l1": l1_percent(seen, truth),
+                     "psnr_y": psnr_y(seen, truth, 0), "ssim_y": ssim_y(seen, truth, 0)}
+    right = PROTOCOL.measure(sample.inputs, {"image": truth}, sample.target, None)
+    assert right["psnr"] == right["psnr_y"] == 60.0
     assert PROTOCOL.measure_without_truth({"image": truth}, {"image": seen}) == {"grain": grain(seen)}
 
 

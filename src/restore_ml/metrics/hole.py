@@ -41,6 +41,22 @@ def l1_hole(restored: Array, truth: Array, mask: Array, peak: float = 255.0) -> 
     return float(100 * np.mean(np.abs(difference)) / peak) if difference.size else float("nan")
 
 
+def l2_hole(restored: Array, truth: Array, mask: Array, peak: float = 255.0) -> float:
+    """Mean squared difference over the missing pixels in per cent of the squared peak (the L2 of Context Encoders)."""
+    difference = _differences(restored, truth, mask)
+    return float(100 * np.mean(difference**2) / peak**2) if difference.size else float("nan")
+
+
+def spread_hole(restored: Array, truth: Array, mask: Array) -> float:
+    """How much the values inside the hole vary, against the truth's: the ratio of their standard deviations, each the
+    root of the mean of the channels' variances. Below 1 where texture was smoothed away; NaN for a flat truth."""
+    same_shape(restored, truth)
+    varied, wanted = (inside(picture, mask).astype(np.float64) for picture in (restored, truth))
+    if not varied.size or not wanted.var(axis=0).any():
+        return float("nan")
+    return float(np.sqrt(varied.var(axis=0).mean() / wanted.var(axis=0).mean()))
+
+
 def ssim_hole(restored: Array, truth: Array, mask: Array, peak: float = 255.0) -> float:
     """Mean of the full-size SSIM map (channels averaged) over the missing pixels."""
     return mean_inside(ssim_map(restored, truth, peak), mask)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from restore_ml.metrics.fidelity import Array, same_shape
+from restore_ml.metrics.fidelity import Array, decibel, same_shape
 from restore_ml.metrics.hole import inside
 
 
@@ -21,6 +21,14 @@ def rmse(restored: Array, truth: Array, mask: Array) -> float:
     """Root mean squared error over missing pixels and bands."""
     a, b = spectra(restored, truth, mask)
     return float(np.sqrt(np.mean((a - b) ** 2))) if a.size else float("nan")
+
+
+def psnr_of_bands(restored: Array, truth: Array, mask: Array, peak: float = 1.0) -> list[float]:
+    """PSNR in dB over the missing pixels of each band; `inf` for a band that is right."""
+    a, b = spectra(restored, truth, mask)
+    if not a.size:
+        return [float("nan")] * truth.shape[2]
+    return [decibel(float(error), peak) for error in np.mean((a - b) ** 2, axis=0)]
 
 
 def correlation(restored: Array, truth: Array, mask: Array) -> float:

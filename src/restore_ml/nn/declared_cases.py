@@ -7,4 +7,4 @@ from collections.abc import Sequence
 
 def left_out(cases: Sequence[str], degradation: str) -> str | None:
     """None where `cases` names the degradation or nothing at all, else in a few words why it is left out."""
-    return None if not cases or degradation in cases else "left out by the run's setting `cases`"
+    return None if not cases or degradation in cases else "left out by the run's setting cases"

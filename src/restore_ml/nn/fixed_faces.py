@@ -34,7 +34,7 @@ class FixedFaces(Method):
         size, kind = parse_degradation(degradation)
         if size != self.settings["patch"]:
             return f"made for faces of {self.settings['patch']} pixels"
-        return None if kind in self.settings["kinds"] else "not trained on it (its setting `kinds`)"
+        return None if kind in self.settings["kinds"] else "not trained on it (its setting kinds)"
 
     def small(self, inputs: Inputs) -> Tensor:
         """`lr` of what is to be restored; `UserError` for another size than the network's own."""

@@ -38,7 +38,7 @@ class ClassicalClassifier(Method):
     """
 
     task = "classification"
-    reading = "only `hog_colour` uses colour; a picture is stretched to a square"
+    reading = "only hog_colour uses colour; a picture is stretched to a square"
     paper: ClassVar[dict[str, Any]] = {"features": "hog", "classifier": "svm", "side": 32, "k": 1, "p": 2, "c": 1.0,
                                        "class_sets": ["digits", "crops"]}
     choices: ClassVar = {"features": ("pixels", "hog", "hog_colour"), "classifier": ("neighbours", "svm"), "p": (1, 2)}

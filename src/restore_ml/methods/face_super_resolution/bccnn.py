@@ -74,8 +74,8 @@ class Bccnn(FixedFaces):
     reading = ("the layers' sizes, for colour faces enlarged eight times instead of grey ones of 100 pixels from 48; "
                "at paper no blur, which the original's small faces have; the drawing head is linear; Adam instead of "
                "gradient descent with momentum, its rate, steps and batch; ours for short trainings: faces of 64 "
-               "pixels, a drawing head of low rank (`head_rank`), first weights near the bicubic face (`start`), faces "
-               "in other light (`jitter`)")
+               "pixels, a drawing head of low rank (head_rank), first weights near the bicubic face (start), faces "
+               "in other light (jitter)")
     stored_networks = ("net",)
 
     def build(self) -> dict[str, nn.Module]:

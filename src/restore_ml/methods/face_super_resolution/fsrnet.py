@@ -52,10 +52,10 @@ class Fsrnet(FixedFaces):
                "shares of a pixel; the prior's features, not its maps, go into the decoder; one error of the last "
                "maps, none between the hourglasses; errors are means over values, those of priors over the values "
                "that are known; heatmaps have a deviation of one pixel; number of steps; FSRGAN's discriminator is "
-               "that of pix2pix on the face beside the interpolated one, and its features those of relu3_3 of the run "
-               "it names, whose weight of 0.1 counts VGG's as SRGAN does (divided by 12.75), while that of our own, "
-               "0.02, was chosen by the size of their errors; `residual` (faces as differences from the interpolated "
-               "one), `jitter` and a hundredth of the priors' weight for short trainings are ours")
+               "that of pix2pix on the face beside the interpolated one, and its features those of relu3_3 of the "
+               "run it names, whose weight of 0.1 counts VGG's as SRGAN does (divided by 12.75), while that of our "
+               "own, 0.02, was chosen by the size of their errors; the settings residual (faces as differences from "
+               "the interpolated one), jitter and a hundredth of the priors' weight for short trainings are ours")
     derived: ClassVar[Mapping[str, ArraySpec]] = LEARNED
     stored_networks = ("generator",)
 

@@ -106,8 +106,8 @@ class Gln(FixedFaces):
                          "schedule": ("constant", "cosine")}
     reading = ("LN8's channels; luma goes through the network and chroma is bicubic; the transposed convolution sees "
                "the edge's pixels repeated; Adam instead of gradient descent with momentum, its rate, steps and batch; "
-               "ours for short trainings: faces of 64 pixels, first weights that interpolate (`start`), faces in other "
-               "light (`jitter`)")
+               "ours for short trainings: faces of 64 pixels, first weights that interpolate (start), faces in other "
+               "light (jitter)")
     stored_networks = ("net",)
 
     def build(self) -> dict[str, nn.Module]:

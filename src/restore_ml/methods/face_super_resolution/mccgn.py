@@ -53,12 +53,12 @@ class Mccgn(FixedFaces):
         "steps": {"pixel": 100_000, "gan": 100_000}, "batch": 16, "patch": 128, "ema": 0.0,
     }
     choices: ClassVar = {**FixedFaces.choices, "schedule": ("constant", "cosine")}
-    reading = ("that the lecture's abbreviation means this method; faces are enlarged eight times, by one more first "
-               "layer, instead of four; the task's blur and noise; channels, kernels and the discriminator's layers; "
-               "feature matching is the squared error of the discriminator's last maps, its weight that of the "
-               "adversarial term; a phase of pixels first; optimiser, rate and number of steps; text is rendered in "
-               "Pillow's built-in font; `skips`, `residual` (a face as a difference from the interpolated one), fewer "
-               "texts than faces and `jitter` for short trainings are ours")
+    reading = ("that the lecture's abbreviation means this method; faces are enlarged eight times, by one more "
+               "first layer, instead of four; the task's blur and noise; channels, kernels and the discriminator's "
+               "layers; feature matching is the squared error of the discriminator's last maps, its weight that of "
+               "the adversarial term; a phase of pixels first; optimiser, rate and number of steps; text is "
+               "rendered in Pillow's built-in font; the settings skips, residual (a face as a difference from the "
+               "interpolated one), fewer texts than faces and jitter for short trainings are ours")
     derived: ClassVar[Mapping[str, ArraySpec]] = {"text": ArraySpec(PICTURE, 3), "text_lr": ArraySpec(PICTURE, 3)}
     stored_networks = ("generator",)
 

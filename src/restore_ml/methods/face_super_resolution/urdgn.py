@@ -78,8 +78,8 @@ class Urdgn(FixedFaces):
     reading = ("the number of steps; the warm-up of the rates and the fall of the adversarial weight are those of the "
                "authors' later TDAE; the discriminator sees the whole batch twice instead of half of it; ours for "
                "short trainings: faces of 64 pixels, a phase of pixels alone first, the generator's rate running over "
-               "both as one, faces in other light (`jitter`), and a generator whose picture is added to the bicubic "
-               "one (`residual`)")
+               "both as one, faces in other light (jitter), and a generator whose picture is added to the bicubic "
+               "one (residual)")
     stored_networks = ("generator",)
 
     def build(self) -> dict[str, nn.Module]:

@@ -26,14 +26,14 @@ class FlowInterpolation(Method):
 
     task = "frame_interpolation"
     reading = ("both flows are of grey frames; parts that are hidden in one frame are blended like all others unless "
-               "`one_sided` is set")
+               "one_sided is set")
     paper: ClassVar[dict[str, Any]] = {"flow": "tvl1", "cases": [], "one_sided": 0.0}
     choices: ClassVar = {"flow": ("tvl1", "dis")}
 
     def unsupported(self, degradation: str) -> str | None:
         """Cases that the run leaves out."""
         cases = self.settings["cases"]
-        return None if not cases or degradation in cases else "left out by the run's setting `cases`"
+        return None if not cases or degradation in cases else "left out by the run's setting cases"
 
     def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
         """`before`, `after` (H x W x 3 uint8), `percent` to `frame` (H x W x 3 float32 in [0, 1])."""

@@ -41,7 +41,7 @@ class LevinScribble(Method):
         if degradation == "hints_0":
             return "needs hints"
         cases = self.settings["cases"]
-        return None if not cases or degradation in cases else "left out by the run's setting `cases`"
+        return None if not cases or degradation in cases else "left out by the run's setting cases"
 
     def restore_arrays(self, model: Model, inputs: Arrays, seed: int) -> Arrays:
         """`L`, `hint` and `hinted` (H x W x 1, 2 and 1) to `ab` (H x W x 2)."""

@@ -85,7 +85,7 @@ class DIPWatermark(Method):
             return "takes off the one mark that it was given"
         if degradation not in SUPPORTED:
             return "made for watermarks and other thin damage"
-        return None if degradation in self.settings["cases"] else "left out by the run's setting `cases`"
+        return None if degradation in self.settings["cases"] else "left out by the run's setting cases"
 
     def prepare(self, material: Material, seed: int) -> dict[str, np.ndarray]:
         """`mark`: H x W x 4 uint8 (RGB and opacity), with a known mark."""

@@ -53,8 +53,9 @@ class EdgeTvPatent(EdgeConnect):
     S5: `candidates` fillings are made, the first along Canny's edges with `sigma`, the others with that times 1 -
     `jitter` to 1 + `jitter`; the one is kept whose two verdicts have the greatest product. A verdict is the sigmoid of
     the mean score. A filling is `accepted` when the picture's verdict exceeds `acceptance` times the median verdict on
-    true pictures. None is withheld: who asks for a restored picture gets the best. `refine_edges`: so many steps of a
-    shock filter complete the contours in the hole.
+    true pictures. None is withheld: who asks for a restored picture gets the best, and `accepted` beside it says
+    whether S5 took it; the share of a case stands in the table. `refine_edges`: so many steps of a shock filter
+    complete the contours in the hole.
 
     reading: weights, recipe and order of steps are EdgeConnect's, as the patent has none; that `jitter`, `acceptance`
     and the product; the edges are verified with the grey of the filled picture, since that of the hole is not known;
@@ -113,14 +114,16 @@ class EdgeTvPatent(EdgeConnect):
     # --- restoring
 
     def restore(self, model: Model, inputs: Inputs, seed: int) -> Inputs:
-        """The best of the candidates, its contours completed (the known pixels are put back by the task)."""
-        made = []
+        """The best of the candidates, its contours completed (the known pixels are put back by the task), and whether
+        S5 accepts it: the verdict is on the filling, as the contours are completed after the repair."""
+        made, taken = [], []
         for number in range(len(inputs["image"])):
             one = {name: inputs[name][number:number + 1] for name in ("image", "mask")}
-            filled, edges, _ = self.verified(model, one, seed)
+            filled, edges, found = self.verified(model, one, seed)
             composed = completed(filled, one["image"], one["mask"])
+            taken.append(torch.full_like(one["mask"], float(self.accepted(model, found))))
             made.append(sharpened(composed, edges, one["mask"], self.settings["refine_edges"]))
-        return {"image": torch.cat(made)}
+        return {"image": torch.cat(made), "accepted": torch.cat(taken)}
 
     def verified(self, model: Model, inputs: Inputs, seed: int) -> tuple[Tensor, Tensor, float]:
         """S5 for a batch of one: of the candidates the filling that is kept, its edges, and the picture's verdict."""

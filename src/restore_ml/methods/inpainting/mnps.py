@@ -77,7 +77,7 @@ class NeuralPatchSynthesis(Method):
         """One box is what its content network fills."""
         if degradation not in SUPPORTED:
             return "made for one box"
-        return None if degradation in self.settings["cases"] else "left out by the run's setting `cases`"
+        return None if degradation in self.settings["cases"] else "left out by the run's setting cases"
 
     def energy(self, picture: Tensor, start: Tensor, hole: Tensor, matches: Matches, features: Any) -> Tensor:
         """The energy of 1 x 3 x H x W; `hole`: 1 x 1 x H x W."""

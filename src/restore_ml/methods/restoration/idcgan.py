@@ -100,7 +100,7 @@ class IDCGAN(LearnedRestoration):
     reading = ("2,000 epochs of 700 pictures; crops at the pictures' own size instead of pictures enlarged to 286; "
                "features of VGG19's layers where the run's network has these, in grey levels; the added maps are those "
                "before their LeakyReLU, which the released code applies in place; large pictures are restored in "
-               "tiles of 512; ours for short trainings: `residual`, the phase `pixel`, the falling rate")
+               "tiles of 512; ours for short trainings: the setting residual, the phase pixel, the falling rate")
     stored_networks = ("generator",)
     tile = 512
 

@@ -196,7 +196,7 @@ class MPRNetRestoration(LearnedRestoration):
     reading = ("steps from the authors' epochs over their 13,712 rainy pictures (blur: 3,000 of 2,103, noise: 80 of "
                "96,000 patches), a crop a picture; for noise without their mixing of pairs and their weight decay of "
                "1e-8; haze and watermarks as generic damage with the settings of rain; pictures above 512 pixels are "
-               "restored in tiles, each with quarters and halves of its own; `start: input` is ours")
+               "restored in tiles, each with quarters and halves of its own; the setting start: input is ours")
     stored_networks = ("net",)
     multiple = 8
     tile = 512

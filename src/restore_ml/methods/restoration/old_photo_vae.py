@@ -68,8 +68,8 @@ class OldPhotoVae(LearnedRestoration):
                "photographs and 5,718 old ones; A sees a batch of either damage, not half a batch, and both "
                "of the same pictures; one mapping with the rates of that without scratches, where the release trains "
                "one for each; features of pictures that are normalised as their network was taught, not of [-1, 1]; "
-               "the discriminators' convolutions have a padding of 1 and no void biases; `level: around`, "
-               "`mapping_l1` and `schedule: cosine` for short trainings are ours")
+               "the discriminators' convolutions have a padding of 1 and no void biases; the settings level: around, "
+               "mapping_l1 and schedule: cosine for short trainings are ours")
     inputs = ("scratches",)
     derived: ClassVar[Mapping[str, ArraySpec]] = {"real": ArraySpec(PICTURE, 3, size_of="image")}
     stored_networks = ("encoder_a", "mapping", "decoder_b")

@@ -85,12 +85,12 @@ class BSRNBAM(SRResNetBAMSR):
     """The same task and recipe around another network."""
 
     reading = ("the quantisers as in vdsr_bam; 5 HPB of 4 LB each, which with a batch normalisation behind each "
-               "binary convolution, no biases of theirs and the two sub-pixel layers of x4 gives 1,215,489 parameters "
-               "(the paper says 1216K; its 85 G multiply-adds are 96 G so); weights of 1 x 1 convolutions add up in "
-               "pairs, those of 3 x 3 over all HPB, activations from the first of a pair on; no skips around blocks "
-               "were to be seen: `skip`, which every profile but paper has, is ours, and so are the recipe (L1, Adam, "
-               "1e-4 halved every 200,000 steps), one network for several `scales`, `residual: bicubic`, `last_std` "
-               "and Muon for short trainings")
+               "binary convolution, no biases of theirs and the two sub-pixel layers of x4 gives 1,215,489 "
+               "parameters (the paper says 1216K; its 85 G multiply-adds are 96 G so); weights of 1 x 1 "
+               "convolutions add up in pairs, those of 3 x 3 over all HPB, activations from the first of a pair on; "
+               "no skips around blocks were to be seen: the setting skip, which every profile but paper has, is "
+               "ours, and so are the recipe (L1, Adam, 1e-4 halved every 200,000 steps), one network for several "
+               "scales, the settings residual: bicubic, last_std and Muon for short trainings")
     paper: ClassVar[dict[str, Any]] = {**SRResNetBAMSR.paper, "blocks": 5, "per_block": 4, "bias": True, "skip": False}
     """See srresnet and vdsr_bam; `per_block`: LBs of an HPB; `skip`: see `BSRN`; `bias`: of the convolutions that are
     not binary."""

@@ -167,15 +167,16 @@ class MARDGAN(Method):
     term."""
 
     task = "super_resolution"
-    reading = ("of the paper the names of the modules, the three paths of 3, 5 and 7, PReLU, spectral normalisation, "
-               "the bottleneck of global feature fusion and the sub-pixel layers are known; the order of layers in "
-               "CSAB, ERDB and DRDAM, their number and widths, the discriminator (every layer spectrally normalised), "
-               "the losses (L1, then L1 + 0.006 x perceptual + 0.001 x adversarial) and the recipe are ours, in the "
-               "manner of SRGAN and ESRGAN; the rate begins anew in the second phase; without `features:` there is no "
-               "perceptual term, with it the features are those of the run it names, in VGG19's layers those of "
-               "relu5_4 and in VGG16's, which end before, of relu5_3 or, at the profiles quick and cpu, of relu3_3; "
-               "large pictures are restored in tiles of 256, over which the channels' attention takes its means; "
-               "`residual: bicubic` and `last_std` for short trainings are ours")
+    reading = ("of the paper the names of the modules, the three paths of 3, 5 and 7, PReLU, spectral "
+               "normalisation, the bottleneck of global feature fusion and the sub-pixel layers are known; the "
+               "order of layers in CSAB, ERDB and DRDAM, their number and widths, the discriminator (every layer "
+               "spectrally normalised), the losses (L1, then L1 + 0.006 x perceptual + 0.001 x adversarial) and the "
+               "recipe are ours, in the manner of SRGAN and ESRGAN; the rate begins anew in the second phase; "
+               "without a run under features there is no perceptual term, with it the features are those of the "
+               "run it names, in VGG19's layers those of relu5_4 and in VGG16's, which end before, of relu5_3 or, "
+               "at the profiles quick and cpu, of relu3_3; large pictures are restored in tiles of 256, over which "
+               "the channels' attention takes its means; the settings residual: bicubic and last_std for short "
+               "trainings are ours")
     stored_networks = ("generator",)
     tile = 256
     overlap = 32

@@ -132,13 +132,13 @@ class SelfAttentionSubPixelSR(Method):
 
     task = "super_resolution"
     reading = ("the paper's text was not available: attention after half of the residual blocks and after the last, "
-               "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; large pictures are "
-               "restored in tiles of 64 x 64, so that 4,096 positions attend to each other at most; without "
-               "`features:` there is no perceptual term, with it the features are those of the run it names, in "
+               "1.0 x pixel error kept in the adversarial phase, loss weights and steps of SRGAN; large pictures "
+               "are restored in tiles of 64 x 64, so that 4,096 positions attend to each other at most; without a run "
+               "under features there is no perceptual term, with it the features are those of the run it names, in "
                "VGG19's layers those of relu5_4 as in SRGAN (after the ReLU) and in VGG16's, which end before, of "
-               "relu5_3 or, at the profiles quick and cpu, of relu3_3; `start: interpolation` for short trainings is "
-               "ours; without attention (`attention: false`, the run srgan) it is SRGAN, which itself drops the pixel "
-               "error in its adversarial phase and counts it in [-1, 1]")
+               "relu5_3 or, at the profiles quick and cpu, of relu3_3; the setting start: interpolation for short "
+               "trainings is ours; without attention (attention: false, the run srgan) it is SRGAN, which itself "
+               "drops the pixel error in its adversarial phase and counts it in [-1, 1]")
     stored_networks = ("generator",)
     tile = 64
     overlap = 16

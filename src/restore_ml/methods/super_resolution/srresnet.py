@@ -70,8 +70,8 @@ class SRResNetSR(Method):
     task = "super_resolution"
     reading = ("convolutions have no biases, which gives the 1,546,771 parameters of the paper on binary networks "
                "(SRGAN's own says nothing of them); one PReLU slope a layer; the papers train a network a scale, and "
-               "with several `scales` one trunk serves them all, each with an end of its own; `residual: bicubic`, "
-               "`last_std`, L1 and Muon for short trainings are ours")
+               "with several scales one trunk serves them all, each with an end of its own; the settings residual: "
+               "bicubic, last_std, L1 and Muon for short trainings are ours")
     stored_networks = ("net",)
     tile = 128
     overlap = 40

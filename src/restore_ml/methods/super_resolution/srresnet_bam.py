@@ -60,9 +60,9 @@ class SRResNetBAMSR(Accumulation, SRResNetSR):
 
     reading = ("the quantisers as in vdsr_bam, each with a batch normalisation of its own before the sign; the "
                "convolution behind the residual blocks is binary as well; binary convolutions have no biases, as those "
-               "of the parent; a network for each scale in the paper, and with several `scales` one trunk serves them "
+               "of the parent; a network for each scale in the paper, and with several scales one trunk serves them "
                "all, each with an end of its own; the recipe is not in what could be read: L1, Adam, 1e-4 halved every "
-               "200,000 steps; `residual: bicubic`, `last_std` and Muon for short trainings are ours")
+               "200,000 steps; the settings residual: bicubic, last_std and Muon for short trainings are ours")
     paper: ClassVar[dict[str, Any]] = {
         **SRResNetSR.paper, "loss": "l1", "schedule": "halved", "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1,
     }

@@ -47,13 +47,13 @@ class VDSRBAM(Accumulation, VDSRBNN):
     reading = ("the batch normalisation of weights has no parameters and is over the whole tensor; gradients of a "
                "sign pass where its input is within 1 of zero, reach earlier layers through activations and not "
                "through weights, and leave out mean|W|; the equation for the coefficients of the weights has the "
-               "trivial answer (0, ..., 0, 1), so that of the layer itself is 1 and the earlier ones have one share, "
-               "chosen every 100 steps from a grid for the least error but not below `least`; s_n begins at 1; binary "
-               "layers have biases (668,371 parameters, the paper says 668K); a batch normalisation stands before the "
-               "last layer; luma instead of RGB; b_n is s_n, one number a layer, times the mean over the channels of "
-               "|A_n| at each pixel; zeros are put around a layer's input; the recipe is not in what could be read: "
-               "L1, Adam, 1e-4 halved every 200,000 steps; `skip`, and `last_std` and `zero_mean` for short "
-               "trainings, are ours")
+               "trivial answer (0, ..., 0, 1), so that of the layer itself is 1 and the earlier ones have one "
+               "share, chosen every 100 steps from a grid for the least error but not below the setting least; s_n "
+               "begins at 1; binary layers have biases (668,371 parameters, the paper says 668K); a batch "
+               "normalisation stands before the last layer; luma instead of RGB; b_n is s_n, one number a layer, "
+               "times the mean over the channels of |A_n| at each pixel; zeros are put around a layer's input; the "
+               "recipe is not in what could be read: L1, Adam, 1e-4 halved every 200,000 steps; the settings skip, "
+               "and last_std and zero_mean for short trainings, are ours")
     paper: ClassVar[dict[str, Any]] = {**VDSRBNN.paper, "grid": [0.0, 0.05, 0.1, 0.2, 0.4], "least": 0.1}
     """`least`: the smallest share of earlier weights. `grid: [0.0]` with `least: 0` leaves the layers' weights to
     themselves (the paper's ablation)."""

@@ -31,8 +31,9 @@ class CloudDetection(Protocol):
     guards = (Guard("precision", margin=0.05), Guard("recall", margin=0.05))
     minimum_gain = 0.005
     reading = ("Clouds are simulated, so that their place is known: a pixel counts as cloud wherever any of it was "
-               "laid, its half-transparent rim of 3 pixels too. `hidden_iou` is of cloud and shadow together, the mask "
-               "that cloud removal needs; where none was cast, shadows that are found count against it.")
+               "laid, its half-transparent rim of 3 pixels too. hidden_iou is of cloud and shadow together, the mask "
+               "that cloud removal needs; where none was cast, shadows that are found count against it. "
+               "Clouds are outlined in orange, shadows in blue, over the scene in false colour.")
 
     def measure(self, inputs: Arrays, output: Arrays, target: Arrays, context: Any) -> dict[str, float]:
         """`shadow_iou` is NaN where no shadow was cast, `precision` where no cloud is found. Pixels where nothing was

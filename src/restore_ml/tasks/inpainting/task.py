@@ -1,8 +1,8 @@
 """Inpainting: fill the missing pixels of a photograph, known pixels kept bit for bit.
 
 Inputs: `image` (picture, 3 channels, hole pixels 0; with a watermark, highlight or mosaic as observed) and `mask` (1 =
-missing). Target: `image`. Output: `image`. Pictures that are damaged everywhere (haze, rain, noise, blur) are the task
-restoration's.
+missing). Target: `image`. Output: `image`, and of a method that judges its own filling `accepted` (mask, 1 where it
+takes it for real). Pictures that are damaged everywhere (haze, rain, noise, blur) are the task restoration's.
 Setting: `size`, the side of the square that is tested on, and of the masks in the pool; 0: whole pictures.
 """
 
@@ -27,7 +27,9 @@ class Inpainting(Task):
     name = "inpainting"
     inputs: ClassVar = {"image": ArraySpec(PICTURE, 3), "mask": ArraySpec(MASK, 1, size_of="image")}
     target: ClassVar = {"image": ArraySpec(PICTURE, 3)}
-    output: ClassVar = {"image": ArraySpec(PICTURE, 3, size_of="image")}
+    output: ClassVar = {"image": ArraySpec(PICTURE, 3, size_of="image"),
+                        "accepted": ArraySpec(MASK, 1, size_of="image")}
+    optional_output = ("accepted",)
     defaults: ClassVar = {"size": 128}
 
     def accepts(self, picture: np.ndarray, settings: Mapping[str, Any]) -> str | None:
