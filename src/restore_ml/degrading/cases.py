@@ -49,13 +49,14 @@ def test_sets(parts: Parts, prepared: Path) -> list[tuple[str, str]]:
     """The kind of data and the name of each prepared test set: those of the task's own domain come first, then in the
     order of names."""
     kinds = [parts.task.domain, *parts.cases.also_from] if parts.cases else []
-    return [(kind, path.name) for kind in kinds for path in sorted((prepared / kind / "test").glob("*")) if path.is_dir()]
+    return [(kind, path.name) for kind in kinds
+            for path in sorted((prepared / kind / "test").glob("*")) if path.is_dir()]
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some pictures of a case, of the domain `kind`. `number` is None where they are all of them; `before`: what the case's files hold of
-    them now; `beyond`: those of them that are too many, and why."""
+    """Some pictures of a case, of the domain `kind`. `number` is None where they are all of them; `before`: what the
+    case's files hold of them now; `beyond`: those of them that are too many, and why."""
 
     case: Case
     kind: str

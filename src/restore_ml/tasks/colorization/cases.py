@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record
 from restore_ml.tasks.base import Cases, Partner, Sample, no_partner
@@ -37,7 +35,7 @@ class ColorizationCases(Cases):
         if degradation != GREY:
             raise UserError(f"The degradation {degradation!r} of colorization is unknown; there is {GREY}.")
         size, rgb = self.resolve(settings)["size"], picture.arrays["image"]
-        return lab_sample(_square(rgb, size) if size else rgb)
+        return lab_sample(centre_square(resized_to_short_side(rgb, size), size) if size else rgb)
 
 
 class AutomaticCases(ColorizationCases):
@@ -67,17 +65,12 @@ class AutomaticCases(ColorizationCases):
 
     def sample(self, picture: Record, degradation: str, seed: int, settings: Mapping[str, Any],
                partner: Partner = no_partner) -> Sample:
-        """See `ColorizationCases`. A labelled picture with a side below `size` stays as large as it is: only the square
-        in its middle is cut."""
+        """See `ColorizationCases`. A labelled picture with a side below `size` is not enlarged, only cut to a square.
+        """
         if degradation != IN_CLASSES:
             return super().sample(picture, degradation, seed, settings, partner)
-        size, rgb = self.resolve(settings)["size"], picture.arrays["image"]
-        short = min(rgb.shape[:2])
-        return lab_sample(_square(rgb, min(size or short, short)))
-
-
-def _square(rgb: np.ndarray, side: int) -> np.ndarray:
-    return centre_square(resized_to_short_side(rgb, side), side)
+        size, short = self.resolve(settings)["size"], min(picture.arrays["image"].shape[:2])
+        return super().sample(picture, GREY, seed, {**settings, "size": min(size or short, short)}, partner)
 
 
 CASES = AutomaticCases()
