@@ -25,7 +25,7 @@ RUNS: Runs = {
     "super_resolution": {"bicubic": {}, "vdsr": {"quick": {"steps": 20, "width": 8, "batch": 2, "patch": 32}}},
     "inpainting": {"telea": {}}, "colorization": {"gray_ab0": {}}, "representation": {}}
 """Of each task its runs."""
-KINDS = ("photos", "scenes")
+KINDS = ("photos", "scenes", "labelled")
 """The kinds of data that the copy has."""
 
 

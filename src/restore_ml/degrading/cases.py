@@ -5,8 +5,9 @@ worked on in chunks over a `Mapper` (restore_ml.data.chunks) and joined in order
 What a `Ledger` knows to be right already is left as it is, whole files and single records of files that change.
 
 A task whose methods take long for a picture declares the setting `most` among its `Cases.defaults`: at most so many
-pictures of a test set are tested in a case (0: all). Every photograph is there once before any is there twice, because
-intervals are over photographs.
+pictures of a test set are tested in a case (0: all), or a mapping that says so of each degradation. Every photograph is
+there once before any is there twice, because intervals are over photographs; with each of its classes, where pictures
+are labelled.
 
 A case without a truth (`Cases.without_truth`) has inputs and no file of targets. It takes the pictures that are damaged
 as they were found, and no other case does.
@@ -16,14 +17,14 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from restore_ml.arrays import Arrays, ArraySpec, expected_size
+from restore_ml.arrays import Arrays, ArraySpec, expected_size, words
 from restore_ml.data import domains, shards
 from restore_ml.data.chunks import CHUNK, Chosen, Mapper, Place, Progress, pieces, places
 from restore_ml.data.ledger import Ledger, keep_only
@@ -44,18 +45,21 @@ CHUNKS = ".parts"
 """Where the chunks of a case wait until all of them are there."""
 
 
-def test_sets(task: Task, prepared: Path) -> list[str]:
-    """The names of the prepared test sets of the task's domain, sorted."""
-    folder = prepared / task.domain / "test"
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+def test_sets(parts: Parts, prepared: Path) -> list[tuple[str, str]]:
+    """The kind of data and the name of each prepared test set: those of the task's own domain come first, then in the
+    order of names."""
+    kinds = [parts.task.domain, *parts.cases.also_from] if parts.cases else []
+    return [(kind, path.name) for kind in kinds
+            for path in sorted((prepared / kind / "test").glob("*")) if path.is_dir()]
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some pictures of a case. `number` is None where they are all of them; `before`: what the case's files hold of
-    them now; `beyond`: those of them that are too many, and why."""
+    """Some pictures of a case, of the domain `kind`. `number` is None where they are all of them; `before`: what the
+    case's files hold of them now; `beyond`: those of them that are too many, and why."""
 
     case: Case
+    kind: str
     pictures: list[Place]
     number: int | None
     sides: tuple[str, ...]
@@ -86,8 +90,8 @@ def degrade_cases(parts: Parts, prepared: Path, out: Path, seed: int, settings: 
     shutil.rmtree(out / CHUNKS, ignore_errors=True)
     for side in SIDES:
         (out / side).mkdir(parents=True, exist_ok=True)
-    plans = [plan for name in (test_sets(parts.task, prepared) if parts.cases else ())
-             for plan in _plans(parts, settings, prepared, out, name, chunk, keeper)]
+    plans = [plan for kind, name in test_sets(parts, prepared)
+             for plan in _plans(parts, settings, prepared, out, kind, name, chunk, keeper)]
     missing = [piece for plan in plans if plan.made is None for piece in plan.chunks]
     written = iter(mapper(partial(_write_chunk, parts, out, seed, settings), missing))
     for number, plan in enumerate(plans, 1):
@@ -99,48 +103,50 @@ def degrade_cases(parts: Parts, prepared: Path, out: Path, seed: int, settings: 
     return outcome
 
 
-def _plans(parts: Parts, settings: dict[str, Any], prepared: Path, out: Path, test_set: str, chunk: int,
+def _plans(parts: Parts, settings: dict[str, Any], prepared: Path, out: Path, kind: str, test_set: str, chunk: int,
            keeper: Keeper) -> Iterator[_Plan]:
     assert parts.cases is not None
-    pictures = places(prepared / parts.task.domain / "test" / test_set)
+    pictures = places(prepared / kind / "test" / test_set)
     partners = partners_of_tests(parts.task, prepared, test_set)
     digest = partners.digest(keeper.ledger)
     cut = pieces(pictures, chunk)
     for degradation in (*parts.cases.degradations(settings), *parts.cases.without_truth):
         case, sides = Case(test_set, degradation), SIDES[:1] if degradation in parts.cases.without_truth else SIDES
-        beyond = _beyond(parts, settings, case, pictures)
+        beyond = _beyond(parts, settings, case, kind, pictures)
         key = keeper.key(pictures, digest + "".join(sorted(beyond)))
         before = keeper.recall(_files(out, case, sides), None) or Contents()
         yield _Plan(case, sides, key, keeper.recall(_files(out, case, sides), key), [
-            _Chunk(case, piece, number if len(cut) > 1 else None, sides, before.of([entry[0] for entry in piece]),
+            _Chunk(case, kind, piece, number if len(cut) > 1 else None, sides, before.of([entry[0] for entry in piece]),
                    partners, digest, {entry[0]: beyond[entry[0]] for entry in piece if entry[0] in beyond})
             for number, piece in enumerate(cut)])
 
 
-def _beyond(parts: Parts, settings: dict[str, Any], case: Case, pictures: list[Place]) -> dict[str, str]:
+def _beyond(parts: Parts, settings: dict[str, Any], case: Case, kind: str, pictures: list[Place]) -> dict[str, str]:
     """The pictures that the setting `most` leaves out of a case, and why: of those that the task takes, in the order of
-    ids, the first of every group come first, then the second ones."""
+    ids, the first of every group (and class) come first, then the second ones."""
     assert parts.cases is not None
     most = parts.cases.resolve(settings).get(MOST, 0)
+    most = most.get(case.degradation, 0) if isinstance(most, Mapping) else most
     if not most:
         return {}
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
     turns = []
     for picture in Chosen(pictures):
-        if not _refusal(parts, settings, case, picture):
-            group = str(picture.facts.get("group") or picture.id)
+        if not _refusal(parts, settings, case, kind, picture):
+            group = (str(picture.facts.get("group") or picture.id),
+                     words(picture.arrays["label"]) if "label" in picture.arrays else "")
             turns.append((seen[group], picture.id))
             seen[group] += 1
     return {identity: f"not among the {most} pictures of a test set that the setting `{MOST}` asks for"
             for _, identity in sorted(turns)[most:]}
 
 
-def _refusal(parts: Parts, settings: dict[str, Any], case: Case, picture: Record) -> str:
-    """Why a picture is no sample of a case, or nothing."""
+def _refusal(parts: Parts, settings: dict[str, Any], case: Case, kind: str, picture: Record) -> str:
+    """Why a picture of a domain is no sample of a case, or nothing."""
     assert parts.cases is not None
     if bool(picture.facts.get(AS_FOUND)) != (case.degradation in parts.cases.without_truth):
         return NOT_MEANT
-    return (parts.task.accepts(picture.arrays[domains.get(parts.task.domain).main], settings)
+    return (parts.task.accepts(picture.arrays[domains.get(kind).main], settings)
             or parts.cases.leaves_out(picture, case.degradation, settings) or "")
 
 
@@ -204,7 +210,9 @@ def _samples(parts: Parts, out: Path, seed: int, settings: dict[str, Any], chunk
             if picture.id in old:
                 yield old[picture.id]
             continue
-        reason = too_many or _refusal(parts, settings, case, picture)
+        reason = too_many or _refusal(parts, settings, case, chunk.kind, picture)
+        if reason and chunk.kind != parts.task.domain:
+            reason = NOT_MEANT
         contents.sources[picture.id] = Source(facts_hash, reason)
         if not reason:
             partner = chunk.partners.of(seed, picture.id, case.degradation)

@@ -186,12 +186,14 @@ def _origin(item: Task, frame: pd.DataFrame, tables: dict[Path, pd.DataFrame], p
     """Where each row's picture stands in the manifests: `train`, `test`, `pool`, or words for what is wrong."""
     ids = {path.parent.relative_to(prepared).as_posix(): set(table["id"]) for path, table in tables.items()
            if "id" in table}
+    cases = registry.parts(item.name).cases
+    kinds = [item.domain, *(cases.also_from if cases else ())]
 
     def origin(split: str, case: str, test_set: str, identity: str) -> str:
         if split == "pool":
             return "pool"
         if split == "test":
-            there = identity in ids.get(f"{item.domain}/test/{test_set}", set())
+            there = any(identity in ids.get(f"{kind}/test/{test_set}", set()) for kind in kinds)
             return "test" if there else "not in the test manifest"
         there = identity in ids.get(f"{item.roles.get(case, item.domain)}/train", set())
         return "train" if there else "not in the training manifest"

@@ -91,8 +91,9 @@ def _check_runs(root: Path, task: str) -> bool:
 
 def domains_of(task: str) -> list[str]:
     """The two kinds of data that a runs.yaml names for DVC: what is degraded is made from these alone. The second one
-    is that of the other roles; a task of one kind has it twice, since DVC takes no lists."""
-    kinds = list(dict.fromkeys(registry.task(task).roles.values()))
+    is that of the other roles, or of the other test sets; a task of one kind has it twice, since DVC takes no lists."""
+    cases = registry.parts(task).cases
+    kinds = list(dict.fromkeys([*registry.task(task).roles.values(), *(cases.also_from if cases else ())]))
     if len(kinds) > 2:
         raise UserError(f"{task} draws from {', '.join(kinds)}; {TEMPLATE} has room for two kinds of data.")
     return [kinds[0], kinds[-1]]

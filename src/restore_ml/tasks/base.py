@@ -171,6 +171,9 @@ class Cases(_Part):
     without_truth: ClassVar[tuple[str, ...]] = ()
     """Beside `degradations`, the names of cases whose samples have no target: of pictures that are damaged as they were
     found (the fact `as_found`). Every run restores them and they are shown; nothing is scored, so nothing ranks."""
+    also_from: ClassVar[tuple[str, ...]] = ()
+    """Kinds of data, beside that of the first role, whose test sets are tested on too. They are there for another task,
+    so nobody is told of those of their pictures that are no samples of this one."""
 
     @abstractmethod
     def degradations(self, settings: Mapping[str, Any]) -> list[str]:
