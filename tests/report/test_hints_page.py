@@ -180,7 +180,7 @@ def test_what_cannot_be_is_a_sentence(page: Any, tmp_path: Path) -> None:
     side.clear()
     side.send_keys("99")
     click(page, 40, 10)
-    soon(lambda: text(page, "wrong"), "The width of a dab must be a whole number from 1 to 15.")
+    soon(lambda: text(page, "wrong"), "The width must be a whole number from 1 to 15.")
     assert dabs(page) == [] and bodies(page) == []
     page.find_element("name", "picture").send_keys(str(file_of(tmp_path, np.zeros((200, 300), np.uint8), "large.png")))
     soon(lambda: text(page, "said").startswith("300 x 200"), True)
