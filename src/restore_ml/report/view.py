@@ -176,7 +176,8 @@ class TaskView:
                  by_place: dict[tuple[str, str], dict[str, Any]], metrics: Sequence[Metric]) -> dict[str, Any]:
         unused = guides_of_task(self.task) - {guide for row in rows if row["status"] != "unsupported"
                                               for guide in self.guides[row["run"]]}
-        shown = {name: one for name, one in self.pictures.show(case, identity).items() if name not in {"output", *unused}}
+        shown = {name: one for name, one in self.pictures.show(case, identity).items()
+                 if name not in {"output", *unused}}
         shown |= {"truth": shown.pop("truth")} if "truth" in shown else {}  # the last of those that are given
         given = [{"key": name, **self._shot(one)} for name, one in shown.items()]
         told = [{"key": name, "told": [said] if isinstance(said, str) else said}

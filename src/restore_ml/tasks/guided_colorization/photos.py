@@ -47,11 +47,11 @@ class GuidedRestorer(Restorer):
 
 class GuidedColorizationPhotos(ColorizationPhotos):
     """Hints are for methods that take no other guide. One file may hold both picture and hints: these are the pixels
-    with some |a| or |b| above 5, painted on the grey picture in a blend
-    mode that keeps lightness (`colour` in most programs). A hint of grey cannot be given so, but as a
-    point: `points` colour a pixel each, also one that is dabbed, and their strokes the pixels beneath them, as in the
-    cases of strokes; of their colours a and b count, at the lightness of the pixel. A method with a guide of its own takes that alone; the colours of the picture mean nothing to it, and a
-    print in one tone is turned to grey before, as in colorization."""
+    with some |a| or |b| above 5, painted on the grey picture in a blend mode that keeps lightness (`colour` in most
+    programs). A hint of grey cannot be given so, but as a point: `points` colour a pixel each, also one that is dabbed,
+    and their strokes the pixels beneath them; of their colours a and b count, at the lightness of the pixel. A method
+    with a guide of its own takes that alone; the colours of the picture mean nothing to it, and a print in one tone is
+    turned to grey before, as in colorization."""
 
     @property
     def ways(self) -> tuple[Way, ...]:  # type: ignore[override]

@@ -5,6 +5,8 @@ OpenCV and Pillow draw lines of whole widths, each by a rule of its own at ends 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 PIECE = 32
@@ -22,10 +24,10 @@ def stroke(places: np.ndarray, width: float, size: tuple[int, int]) -> tuple[np.
     columns, rows = np.floor(points + 0.5).astype(np.int64).T
     inside = (columns >= 0) & (rows >= 0) & (columns < size[1]) & (rows < size[0])
     found = [(rows * size[1] + columns)[inside]]
-    for start, end in zip(points, points[1:] if len(points) > 1 else points, strict=False):
+    for start, end in pairwise(points if len(points) > 1 else points.repeat(2, 0)):
         count = max(1, int(np.ceil(np.linalg.norm(end - start) / max(PIECE, width))))
         knots = start + np.linspace(0, 1, count + 1)[:, None] * (end - start)
-        found += [_near(first, last, width / 2, size) for first, last in zip(knots, knots[1:], strict=False)]
+        found += [_near(first, last, width / 2, size) for first, last in pairwise(knots)]
     beneath = np.concatenate(found)
     return beneath // size[1], beneath % size[1]
 
