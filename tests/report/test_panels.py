@@ -17,7 +17,7 @@ from restore_ml.report import gallery
 from restore_ml.report.gallery import Files, build, link
 from restore_ml.report.pairs import pairs
 from restore_ml.report.pictures import TaskPictures, first_outputs
-from restore_ml.report.view import guides_of, guides_of_task
+from restore_ml.report.view import TaskView, guides_of, guides_of_task
 from restore_ml.tasks.panels import MOST_FRAMES, Panel, boxed, colours, dotted, enlarged, hinted, outlined, panel
 from restore_ml.tasks.super_resolution.evaluation import SuperResolution
 from tests.report.shown import SHOWS
@@ -169,6 +169,11 @@ def test_what_no_method_of_the_case_is_told_is_not_shown(project: Path, tmp_path
     give_guides(monkeypatch, bicubic=("text",))
     pictures, _ = built(project, tmp_path, "guides", monkeypatch)
     assert keys(pictures[0]) == ["input", "text", "truth"] and "guides" not in tile(pictures[0]) | {}
+    view = TaskView(project, TASK, Files(tmp_path), 2)
+    case = view.pictures.cases()[0]
+    rows = [{"run": "bicubic", "status": "unsupported"}, {"run": "vdsr", "status": "ok"}]
+    picture = view._picture(case, *view.pictures.samples(case)[0], rows, {}, view.metrics)
+    assert keys(picture) == ["input", "truth"]  # the one that is told it does not stand in this case
     give_guides(monkeypatch)
     pictures, _ = built(project, tmp_path, "guides", monkeypatch)
     assert keys(pictures[0]) == ["input", "truth"]

@@ -75,8 +75,8 @@ class TaskPictures:
         inputs = self._records("inputs", case)[picture].arrays
         own = {name: inputs[name] for name in (optional.inputs if optional else ()) if name in inputs}
         said = sample_files(self.task).told(own) if own else {}
-        return {name: value for name, value in said.items() if name in own and (isinstance(value, str) or (
-            isinstance(value, list) and all(isinstance(one, str) for one in value)))}
+        return {name: value for name, value in said.items() if isinstance(value, str) or (
+            isinstance(value, list) and all(isinstance(one, str) for one in value))}
 
     def arrays(self, case: str, picture: str) -> tuple[Arrays, Arrays]:
         """Inputs and target of a sample as they lie on disk."""

@@ -286,8 +286,8 @@ def kind_of(task: str, method: str) -> str:
 
 
 def guides_of(task: str, method: str) -> tuple[str, ...]:
-    """The optional inputs of the task that a method is given; none where its class is not there any more."""
-    if method == layout.OUTSIDE or not guides_of_task(task):
+    """The optional inputs of the task that a method is given; none of what another tool did or whose class is gone."""
+    if not guides_of_task(task):
         return ()
     from restore_ml.registry import method_class
 
