@@ -155,8 +155,9 @@ def _add_tables(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_guides(parser: argparse.ArgumentParser) -> None:
     guides = parser.add_argument_group("guides of colour (guided_colorization)")
-    guides.add_argument("--hints", type=Path, metavar="FILE.json", help="points with colours: "
-                        '{"points": [{"x": 3, "y": 5, "colour": "#a02020"}]}; short for --with points=FILE')
+    guides.add_argument("--hints", type=Path, metavar="FILE.json", help="points with colours, "
+                        '{"points": [{"x": 3, "y": 5, "colour": "#a02020"}]}, or strokes, {"strokes": [{"points": '
+                        '[[3, 5], [9, 7]], "width": 3, "colour": "#a02020"}]}, or both; short for --with points=FILE')
     guides.add_argument("--palette", metavar="COLOURS", help="up to five colours, such as '#a02020, #2060a0, tan'")
     guides.add_argument("--reference", type=Path, metavar="FILE", help="a picture with the colours that are wanted; "
                         "short for --with reference=FILE")

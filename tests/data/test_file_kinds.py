@@ -184,7 +184,8 @@ def test_notes_go_round() -> None:
     points = Points(np.array([[3, 5], [0.5, 1]], np.float32), np.array([[255, 0, 1], [9, 8, 7]], np.uint8))
     again = POINTS.decode(POINTS.encode(points, Form(".json"))).value
     assert np.array_equal(again.places, points.places) and np.array_equal(again.colours, points.colours)
-    assert POINTS.decode(b'{"points": [{"x": 1, "y": 2}]}').value.colours is None
+    assert POINTS.decode(b'{"points": [{"x": 1, "y": 2}]}').value.colours is None and not again.strokes
+    assert POINTS.told(points) == "2 points"
     numbers = {"smiling": 1, "age": -0.5}
     assert NUMBERS.decode(NUMBERS.encode(numbers, Form(".json"))).value == numbers
     shown = Read(np.zeros((10, 12, 3), np.uint8))
@@ -192,6 +193,55 @@ def test_notes_go_round() -> None:
     assert POINTS.misfit(Read(points), shown) is None
     assert POINTS.misfit(Read(Points(np.array([[12, 1]], np.float32))), shown) == (
         "point 0 at 12, 1 lies outside of the picture of 12 x 10")
+
+
+def test_strokes_go_round_beside_points_and_alone() -> None:
+    line = {"points": [[3, 5], [9.25, 7]], "width": 3, "colour": "#a02020"}
+    found = POINTS.decode(json.dumps({"points": [{"x": 1, "y": 2}], "strokes": [line]}).encode()).value
+    [stroke] = found.strokes
+    assert stroke.places.tolist() == [[3, 5], [9.25, 7]] and stroke.places.dtype == np.float32
+    assert stroke.width == 3 and stroke.colour.tolist() == [160, 32, 32] and stroke.colour.dtype == np.uint8
+    assert POINTS.told(found) == "1 points and 1 strokes" and found.places.tolist() == [[1, 2]]
+    written = json.loads(POINTS.encode(found, Form(".json")))
+    assert written == {"points": [{"x": 1, "y": 2}], "strokes": [{**line, "colour": [160, 32, 32]}]}
+    again = POINTS.decode(json.dumps(written).encode()).value
+    assert np.array_equal(again.strokes[0].places, stroke.places)
+    alone = POINTS.decode(json.dumps({"strokes": [line, {**line, "points": [[0, 0]]}]}).encode()).value
+    assert alone.places.shape == (0, 2) and alone.colours is None and len(alone.strokes) == 2
+    picture = Read(np.zeros((8, 12, 3), np.uint8))
+    assert POINTS.misfit(Read(alone), picture) is None
+    for place, said in (([11.5, 3], "11.5, 3"), ([3, 7.5], "3, 7.5"), ([-0.6, 3], "-0.6, 3")):
+        outside = POINTS.decode(json.dumps({"strokes": [line, {**line, "points": [[0, 0], place]}]}).encode())
+        assert POINTS.misfit(outside, picture) == (f"point 1 of stroke 1 at {said} lies outside of the picture of 12 "
+                                                   "x 8")
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"colour": None}, "the colour of stroke 1 is None, where three levels from 0 to 255"),
+    ({"colour": "#a0"}, "the colour of stroke 1, '#a0' is no colour"),
+    ({"colour": [1, 2, 256]}, "the colour of stroke 1 is [1, 2, 256]"),
+    ({"width": None}, "the width of stroke 1 is None, where a number is needed"),
+    ({"width": True}, "the width of stroke 1 is True"), ({"width": 0.9}, "is 0.9, where 1 to 1024 pixels are taken"),
+    ({"width": 1025}, "the width of stroke 1 is 1025, where 1 to 1024"),
+    ({"points": []}, "stroke 1 needs `points`, a list of [x, y] with at least one"),
+    ({"points": {"x": 1, "y": 2}}, "stroke 1 needs `points`"),
+    ({"points": [[1, 2], [3]]}, "point 1 of stroke 1 needs 2 numbers, x and y; it has 1 numbers"),
+    ({"points": [[1, 2], {"x": 3, "y": 4}]}, "point 1 of stroke 1 needs 2 numbers, x and y; it has none"),
+    ({"points": [[1, "2"]]}, "point 0 of stroke 1 is '2'"),
+    ({"color": "red"}, "stroke 1 has the unknown key 'color'; the keys are points, width, colour")])
+def test_strokes_that_are_none(change: dict[str, object], said: str) -> None:
+    line = {"points": [[3, 5], [9, 7]], "width": 3, "colour": "red"}
+    assert said in reason(POINTS, json.dumps({"strokes": [line, {**line, **change}]}).encode())
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("{}", "it needs `points`, a list of objects"), ('{"strokes": 3}', "it needs `strokes`, a list of objects"),
+    ('{"strokes": [], "points": 3}', "it needs `points`, a list of objects"),
+    ('{"points": [], "lines": []}', "it has the unknown key 'lines'; the keys are points, strokes"),
+    ('{"points": [{"x": 1, "y": 2}, {"x": 1, "y": 2, "width": 3}]}',
+     "point 1 has the unknown key 'width'; the keys are x, y, colour")])
+def test_files_of_hints_that_are_none(text: str, said: str) -> None:
+    assert said in reason(POINTS, text.encode())
 
 
 @pytest.mark.parametrize(("kind", "text", "said"), [
@@ -219,6 +269,12 @@ def test_too_many_entries_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restore_ml.data.file_kinds.notes.MOST", 2)
     assert reason(NUMBERS, b'{"a": 1, "b": 1, "c": 1}') == "3 numbers, at most 2 are read"
     assert reason(POINTS, b'{"points": [{}, {}, {}]}') == "3 points, at most 2 are read"
+    line = {"points": [[1, 1], [2, 2]], "width": 1, "colour": "red"}
+    assert POINTS.decode(json.dumps({"points": [{"x": 1, "y": 1}], "strokes": [line]}).encode()).value.strokes
+    assert reason(POINTS, json.dumps({"strokes": [line, line]}).encode()) == (
+        "4 points in its strokes, at most 2 are read")
+    assert reason(POINTS, json.dumps({"strokes": [{**line, "points": [[1, 1]] * 3}]}).encode()) == (
+        "3 points in stroke 0, at most 2 are read")
     monkeypatch.setattr("restore_ml.data.file_kinds.notes.LARGEST", 5)
     assert "too large a file" in reason(NUMBERS, b'{"a": 1}')
 

@@ -85,8 +85,15 @@ def hints(_: Any, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict
     return shown if output is None else {**shown, "output": output["sr"]}
 
 
+def guides(_: Any, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
+    """A grey picture and a reference beside it; what is told in words comes from elsewhere."""
+    shown: dict[str, Any] = {"input": target["hr"][..., [0, 0, 0]], "reference": target["hr"][:24, ::-1],
+                             "truth": target["hr"]}
+    return shown if output is None else {**shown, "output": output["sr"]}
+
+
 SHOWS: dict[str, Show] = {show.__name__: show for show in (clips, segmentation, detection, classification, contrasts,
-                                                         style, hints, several)}
+                                                         style, hints, several, guides)}
 
 
 def main(folder: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from restore_ml.degradations.colour import rgb_to_lab
 from restore_ml.report.gallery import asset, hints_page
+from restore_ml.tasks.guided_colorization.gamut import snapped
 from tests.report.hinted import SENT, engine, file_of, grey, serving
 
 LISTEN = """
@@ -127,6 +128,82 @@ def test_two_dabs_and_back_again(page: Any, tmp_path: Path) -> None:
     no_errors(page)
 
 
+def drag(page: Any, *places: tuple[int, int], press: bool = True, end: bool = True) -> None:
+    """From the middle of the first of these pixels over the others, with a mouse that is pressed before and let go
+    after."""
+    left, top, width, height = page.execute_script(
+        "const canvas = document.getElementById('grey'); canvas.scrollIntoView({ block: 'center' });"
+        "const box = canvas.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]")
+    steps = [("mousePressed", places[0])] * press + [("mouseMoved", place) for place in places]
+    for kind, (x, y) in steps + [("mouseReleased", places[-1])] * end:
+        page.execute_cdp_cmd("Input.dispatchMouseEvent", {
+            "type": kind, "x": left + (x + 0.5) / 80 * width, "y": top + (y + 0.5) / 60 * height, "button": "left",
+            "buttons": int(kind != "mouseReleased"), "clickCount": 1})
+
+
+def test_a_drag_is_a_stroke(page: Any, tmp_path: Path) -> None:
+    choose(page, file_of(tmp_path, grey()))
+    drag(page, (10, 30), (30, 20), (60, 40))
+    soon(lambda: text(page, "said"), "Coloured with 1 stroke.")
+    assert dabs(page) == ["#ff0000 from 10, 30 to 60, 40"]
+    sent = json.loads(bodies(page)[-1]["dataframe_records"][0]["points"])
+    [line] = sent["strokes"]
+    assert sent["points"] == [] and line["width"] == 3 and line["colour"] == [255, 0, 0]
+    assert line["points"][0] == [10, 30] and line["points"][-1] == [60, 40] and [30, 20] in line["points"]
+    lab = rgb_to_lab(coloured(page))
+    before, red = rgb_to_lab(np.repeat(grey()[..., None], 3, 2)), rgb_to_lab(np.array([[[255, 0, 0]]]) / 255)[0, :, 1:]
+    for x, y in ((10, 30), (20, 25), (30, 20), (45, 30), (60, 40)):
+        np.testing.assert_allclose(lab[y, x, 1:], snapped(before[y, x, :1], red)[0], atol=1.5)
+    page.execute_script("document.getElementById('setup').elements.colour.value = '#0000ff'")
+    click(page, 70, 10)
+    soon(lambda: text(page, "said"), "Coloured with 1 dab, 9 points, and 1 stroke.")
+    assert dabs(page)[1:] == ["#0000ff at 70, 10"] and rgb_to_lab(coloured(page))[10, 70, 2] < -20
+    page.find_element("css selector", "#dabs li:first-child button").click()
+    soon(lambda: text(page, "said"), "Coloured with 1 dab, 9 points.")
+    assert dabs(page) == ["#0000ff at 70, 10"]
+    no_errors(page)
+
+
+def test_a_stroke_is_seen_while_it_is_drawn_and_ends_at_the_edge(page: Any, tmp_path: Path) -> None:
+    choose(page, file_of(tmp_path, grey()))
+    page.find_element("name", "live").click()
+
+    def shown() -> list[int]:
+        return page.execute_script("return [...document.getElementById('grey').getContext('2d')"
+                                   ".getImageData(30, 30, 1, 1).data].slice(0, 3)")
+
+    drag(page, (20, 30), (40, 30), end=False)
+    soon(shown, [255, 0, 0])
+    assert dabs(page) == [] and bodies(page) == []
+    drag(page, (60, 30), (85, 30), press=False)
+    soon(lambda: dabs(page), ["#ff0000 from 20, 30 to 79, 30"])
+    assert shown() == [255, 0, 0]
+    drag(page, (20, 10), (20, 10))  # a press that stays is a dab
+    soon(lambda: dabs(page)[1:], ["#ff0000 at 20, 10"])
+    side = page.find_element("name", "side")
+    side.clear()
+    drag(page, (20, 50), (60, 50))
+    soon(lambda: text(page, "wrong"), "The width must be a whole number from 1 to 15.")
+    assert len(dabs(page)) == 2
+    page.find_element("id", "undo").click()
+    page.find_element("id", "undo").click()
+    soon(lambda: dabs(page), [])
+    soon(lambda: len(set(shown())), 1)  # grey again
+    no_errors(page)
+
+
+def test_the_strokes_of_a_file(page: Any) -> None:
+    def file(width: int, height: int) -> Any:
+        return page.execute_script("return Hints.file([{ line: [[1, 2], [3, 4]], side: 3, colour: '#0a1bff' }, { x: 1, "
+                                   "y: 1, side: 1, colour: '#00ff00' }], arguments[0], arguments[1])", width, height)
+
+    line = {"points": [[1, 2], [3, 4]], "width": 3, "colour": [10, 27, 255]}
+    assert file(9, 9) == {"points": [{"x": 1, "y": 1, "colour": [0, 255, 0]}], "strokes": [line]}
+    assert file(1100, 1030)["strokes"] == [{**line, "width": 12}]  # as wide on the smaller picture
+    many = "return Hints.tooMany({ points: [], strokes: [{ points: Array(arguments[0]) }, { points: [[1, 2]] }] })"
+    assert [page.execute_script(many, count) for count in (9999, 10000)] == [False, True]
+
+
 def test_by_keys_alone(page: Any, tmp_path: Path) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
@@ -180,7 +257,7 @@ def test_what_cannot_be_is_a_sentence(page: Any, tmp_path: Path) -> None:
     side.clear()
     side.send_keys("99")
     click(page, 40, 10)
-    soon(lambda: text(page, "wrong"), "The width of a dab must be a whole number from 1 to 15.")
+    soon(lambda: text(page, "wrong"), "The width must be a whole number from 1 to 15.")
     assert dabs(page) == [] and bodies(page) == []
     page.find_element("name", "picture").send_keys(str(file_of(tmp_path, np.zeros((200, 300), np.uint8), "large.png")))
     soon(lambda: text(page, "said").startswith("300 x 200"), True)

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restore_ml import registry
+from restore_ml.data import shards
+from restore_ml.data.shards import Record
 from restore_ml.kinds import PALETTE
 from restore_ml.report import gallery
 from restore_ml.report.gallery import Files, build, link
 from restore_ml.report.pairs import pairs
-from restore_ml.report.pictures import first_outputs
+from restore_ml.report.pictures import TaskPictures, first_outputs
+from restore_ml.report.view import TaskView, guides_of, guides_of_task
 from restore_ml.tasks.panels import MOST_FRAMES, Panel, boxed, colours, dotted, enlarged, hinted, outlined, panel
 from restore_ml.tasks.super_resolution.evaluation import SuperResolution
 from tests.report.shown import SHOWS
@@ -104,6 +108,107 @@ def test_what_a_sample_has_is_shown_in_its_order(project: Path, tmp_path: Path, 
         assert (pictures[0]["width"], pictures[0]["height"]) == (192, 192)
     if kind == "style":
         assert pictures[0]["given"][1]["size"] == [48, 24] and pictures[0]["truth"] is None
+
+
+TOLD: dict[str, Any] = {"palette": ["#a02020", "#2060a0"], "text": "red ball"}
+
+
+def give_guides(monkeypatch: pytest.MonkeyPatch, **taken: tuple[str, ...]) -> None:
+    """The task of the small project has optional inputs, and its methods take those."""
+    monkeypatch.setattr(SuperResolution, "show", SHOWS["guides"])
+    monkeypatch.setattr(TaskPictures, "told", lambda *_: TOLD)
+    monkeypatch.setattr("restore_ml.report.view.guides_of_task", lambda _: frozenset({"reference", *TOLD}))
+    monkeypatch.setattr("restore_ml.report.view.guides_of", lambda _, method: taken.get(method, ()))
+
+
+def test_what_a_method_was_told_stands_in_front_and_below_its_result(project: Path, tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    give_guides(monkeypatch, vdsr=("palette", "reference"), bicubic=("text",))
+    build(project, tmp_path)
+    page = Page(tmp_path / f"{TASK}.html")
+    picture = page.pictures()[0]
+    assert keys(picture) == ["input", "reference", "palette", "text", "truth"]
+    given = {shot.pop("key"): shot for shot in picture["given"]}
+    assert given["palette"] == {"told": ["#a02020", "#2060a0"]} and given["text"] == {"told": ["red ball"]}
+    assert given["reference"]["size"] == [48, 24] and picture["truth"] == given["truth"]["picture"]
+    told = {page.data["runs"][tile["run"]]: tile.get("guides") for tile in picture["tiles"] if "picture" in tile}
+    assert told == {"vdsr": ["palette", "reference"], "bicubic": ["text"]}
+    shots = pairs(Page(tmp_path / f"{TASK}.html").data)["cases"][0]["pictures"][0]["shots"]
+    assert [shot[0] for shot in shots][:2] == ["input", "reference"] and not {shot[0] for shot in shots} & {*TOLD}
+    assert "<figcaption>truth</figcaption>" in (tmp_path / "index.html").read_text()
+
+
+def test_guides_as_a_reader_sees_them(browser: Any, project: Path, tmp_path: Path,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours with their codes and words in front; small and with names for who cannot see them below a result."""
+    give_guides(monkeypatch, vdsr=("palette", "reference"), bicubic=("text",))
+    build(project, tmp_path)
+    browser.get((tmp_path / f"{TASK}.html").as_uri())
+
+    def found(selector: str) -> list[Any]:
+        return browser.find_elements("css selector", f".picture:first-of-type {selector}")
+
+    assert [one.text for one in found("[data-given=palette] .swatch")] == ["#a02020", "#2060a0"]
+    assert found("[data-given=palette] .swatch")[0].value_of_css_property("background-color") == "rgba(160, 32, 32, 1)"
+    assert [one.text for one in found("[data-given=text] q")] == ["red ball"] and not found("[data-given=text] button")
+    small = found("[data-run=vdsr] .guide")
+    assert [one.text for one in small] == ["given reference", "given palette"]
+    assert [one.get_attribute("aria-label") for one in found("[data-run=vdsr] .guide .swatch")] == TOLD["palette"]
+    picture = found("[data-run=vdsr] .guide img")[0]
+    assert picture.get_attribute("alt") == "picture 0.png, reference" and picture.size["width"] < 60
+    assert picture.get_attribute("src") == found("[data-given=reference] img")[0].get_attribute("src")
+    assert found("[data-run=bicubic] .guide")[0].text.replace("\n", " ") == "given text “red ball”"
+    found("[data-run=vdsr] .zoom")[0].click()
+    options = [one.text for one in browser.find_elements("css selector", "#left option")]
+    assert options == ["input", "reference", "vdsr", "bicubic", "truth"]
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_what_no_method_of_the_case_is_told_is_not_shown(project: Path, tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    give_guides(monkeypatch, bicubic=("text",))
+    pictures, _ = built(project, tmp_path, "guides", monkeypatch)
+    assert keys(pictures[0]) == ["input", "text", "truth"] and "guides" not in tile(pictures[0]) | {}
+    view = TaskView(project, TASK, Files(tmp_path), 2)
+    case = view.pictures.cases()[0]
+    rows = [{"run": "bicubic", "status": "unsupported"}, {"run": "vdsr", "status": "ok"}]
+    picture = view._picture(case, *view.pictures.samples(case)[0], rows, {}, view.metrics)
+    assert keys(picture) == ["input", "truth"]  # the one that is told it does not stand in this case
+    give_guides(monkeypatch)
+    pictures, _ = built(project, tmp_path, "guides", monkeypatch)
+    assert keys(pictures[0]) == ["input", "truth"]
+
+
+def test_guides_are_the_optional_inputs_as_people_write_them(tmp_path: Path) -> None:
+    parts = registry.parts("guided_colorization")
+    assert parts.cases is not None and parts.optional is not None
+    picture = Record("a" * 64, {"image": small_project.picture(1, 64)}, {"name": "a"})
+    sample = parts.cases.sample(picture, "hints_1", 1, {"size": 64})
+    rng = np.random.default_rng(1)
+    drawn = {name: parts.optional.draw(name, sample, "hints_1", rng) for name in parts.optional.inputs}
+    folder = tmp_path / "samples/guided_colorization/inputs/photos"
+    shards.write(folder / "hints_1.arrow", [Record(picture.id, {**sample.inputs, **drawn}, {})])
+    shards.write(folder / "hints_0.arrow", [Record(picture.id, sample.inputs, {})])
+    pictures = TaskPictures(tmp_path, "guided_colorization")
+    found = pictures.told("photos/hints_1", picture.id)
+    assert found == registry.sample_files("guided_colorization").told(drawn)
+    assert set(found) == {"palette", "text"} and all(len(code) == 7 for code in found["palette"])
+    assert pictures.told("photos/hints_0", picture.id) == {}
+
+
+def test_numbers_and_what_no_method_may_miss_are_no_guides(project: Path, tmp_path: Path) -> None:
+    """An azimuth and a mask of scratches are optional inputs too; a factor of every sample is none."""
+    assert guides_of_task("guided_colorization") == {"palette", "reference", "text"}
+    assert guides_of("guided_colorization", "palette_guided") == ("palette",)
+    assert guides_of("guided_colorization", "colorization.gray_ab0") == ()
+    assert guides_of("guided_colorization", "outside") == guides_of("guided_colorization", "gone") == ()
+    assert guides_of_task(TASK) == frozenset() and guides_of(TASK, "vdsr") == ()
+    pictures = TaskPictures(project, TASK)
+    case = pictures.cases()[0]
+    assert pictures.told(case, pictures.samples(case)[0][0]) == {}
+    inputs = Record("b" * 64, {"azimuth": np.float32([30])}, {})
+    shards.write(tmp_path / "samples/cloud_detection/inputs/scenes/clouds.arrow", [inputs])
+    assert TaskPictures(tmp_path, "cloud_detection").told("scenes/clouds", inputs.id) == {}
 
 
 def test_large_clips_get_small_frames(tmp_path: Path) -> None:

@@ -288,11 +288,32 @@ def test_palette_fidelity_by_hand():
     assert not {metric.name: metric.direction for metric in RULES.metrics}["palette_fidelity"] > 0
 
 
-def test_what_is_shown_is_the_grey_picture_with_its_hints():
-    sample = CASES.sample(PICTURE, "hints_10", 1, {"size": 64})
+@pytest.mark.parametrize("case", ["hints_10", "scribbles_10"])
+def test_what_is_shown_is_the_grey_picture_alone_and_with_its_hints(case):
+    """Each pixel of the drawing three times as large, those that are given in their colour with a white rim."""
+    sample = CASES.sample(PICTURE, case, 1, {"size": 64})
     shown = RULES.show(sample.inputs, {"ab": sample.target["ab"]}, sample.target)
-    np.testing.assert_array_equal(shown["input"], to_rgb8(sample.inputs["L"], sample.inputs["hint"]))
+    grey = to_rgb8(sample.inputs["L"], 0 * sample.inputs["hint"])
+    np.testing.assert_array_equal(shown["input"], grey)
     np.testing.assert_array_equal(shown["output"], shown["truth"])
+    drawn, there = shown["hints"].picture, sample.inputs["hinted"][..., 0] > 0
+    assert shown["hints"].annotated and drawn.shape == (192, 192, 3) and list(shown) == ["input", "truth", "output",
+                                                                                         "hints"]
+    np.testing.assert_array_equal(drawn[1::3, 1::3][there], to_rgb8(sample.inputs["L"], sample.inputs["hint"])[there])
+    np.testing.assert_array_equal(drawn[1::3, 1::3][~there], grey[~there])
+    assert (drawn == 255).all(2).sum() > 3 * np.sqrt(there.sum())
+
+
+def test_without_hints_none_are_shown_and_a_reference_is():
+    sample = CASES.sample(PICTURE, "hints_0", 1, {"size": 64})
+    assert list(RULES.show(sample.inputs, None, sample.target)) == ["input", "truth"]
+    inputs = {**sample.inputs, "reference": sample.target["rgb"][::-1], "palette": np.zeros(15, np.float32)}
+    shown = RULES.show(inputs, None, sample.target)
+    assert list(shown) == ["input", "truth", "reference"] and shown["reference"] is inputs["reference"]
+
+
+def test_a_grey_input_is_trivially_restored_to_no_colour():
+    sample = CASES.sample(PICTURE, "hints_10", 1, {"size": 64})
     assert not RULES.trivial(sample).any()
 
 

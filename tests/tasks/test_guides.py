@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.cluster.vq import kmeans2
 from scipy.interpolate import RBFInterpolator
@@ -19,7 +22,7 @@ from restore_ml import cli, registry
 from restore_ml.arrays import words
 from restore_ml.base.errors import UserError
 from restore_ml.base.files import write_json, write_text
-from restore_ml.data.file_kinds import COLOURS, POINTS, WORDS, Points, Read
+from restore_ml.data.file_kinds import COLOURS, POINTS, WORDS, Points, Read, Stroke
 from restore_ml.data.file_kinds.kind import Refused
 from restore_ml.degradations.colour import fit_chroma, lab_to_rgb, rgb_to_lab, to_rgb8
 from restore_ml.method import Method, Model
@@ -32,6 +35,7 @@ from restore_ml.tasks.guided_colorization.palette import COLOURS as FIVE
 from restore_ml.tasks.guided_colorization.palette import palette
 from restore_ml.tasks.guided_colorization.photos import palette_array, reference_array, text_array
 from restore_ml.tasks.guided_colorization.reference import augmented, thin_plate
+from restore_ml.tasks.guided_colorization.strokes import PIECE, stroke
 from restore_ml.tasks.guided_colorization.vocabulary import COLOURS as OF_COLOURS
 from restore_ml.tasks.guided_colorization.vocabulary import VOCABULARY, named, numbers, pairs, told
 from restore_ml.tasks.photos import Asked
@@ -460,6 +464,110 @@ def test_a_point_is_the_pixel_whose_middle_is_nearest(watched: list[dict[str, np
     assert sorted(map(tuple, there.tolist())) == [(0, 49), (5, 4), (10, 21), (39, 0)]
 
 
+def beneath(places: Any, width: float, size: tuple[int, int]) -> np.ndarray:
+    """A stroke as a map."""
+    found = np.zeros(size, bool)
+    found[stroke(np.asarray(places, np.float32), width, size)] = True
+    return found
+
+
+COORDINATE = st.one_of(st.integers(-4, 70), st.floats(-4, 70, width=32))
+
+
+@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.given(places=st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=5),
+       width=st.one_of(st.sampled_from([1, 2, 3, 100]), st.floats(1, 40)), height=st.integers(1, 60),
+       broad=st.integers(1, 60))
+def test_beneath_a_stroke_are_the_pixels_within_half_its_width(places: list[tuple[float, float]], width: float,
+                                                               height: int, broad: int) -> None:
+    """Distances by another way: across a segment where a pixel lies beside it, else from the nearer end."""
+    rows, columns = np.mgrid[:height, :broad]
+    pixels = np.stack([columns, rows], 2).astype(np.float64)
+    points, distance = np.array(places, np.float32).astype(np.float64), np.full((height, broad), np.inf)
+    for point in points:
+        distance = np.minimum(distance, np.linalg.norm(pixels - point, axis=2))
+    for start, end in pairwise(points):
+        length = np.linalg.norm(end - start)
+        if length > 1e-5:
+            along = (end - start) / length
+            place = (pixels - start) @ along
+            across = np.abs((pixels - start) @ np.array([-along[1], along[0]]))
+            distance = np.where((place >= 0) & (place <= length), np.minimum(distance, across), distance)
+    own = np.zeros((height, broad), bool)
+    for x, y in np.floor(points + 0.5).astype(int):
+        if 0 <= x < broad and 0 <= y < height:
+            own[y, x] = True
+    found = beneath(places, width, (height, broad))
+    sure = np.abs(distance - width / 2) > 1e-4
+    np.testing.assert_array_equal(found[sure], (own | (distance < width / 2))[sure])
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(places=st.lists(st.tuples(st.floats(0, 59, width=32), st.floats(0, 49, width=32)), min_size=2,
+                                  max_size=4), width=st.floats(1, 3))
+def test_a_stroke_has_no_gap(places: list[tuple[float, float]], width: float) -> None:
+    found = beneath(places, width, (50, 60)).astype(np.uint8)
+    assert cv2.connectedComponents(found, connectivity=8)[0] == 2
+    assert all(found[int(np.floor(y + 0.5)), int(np.floor(x + 0.5))] for x, y in places)
+
+
+def test_strokes_by_hand() -> None:
+    def shown(*of: Any) -> list[str]:
+        return ["".join(".#"[there] for there in row) for row in beneath(*of).astype(int)]
+
+    assert shown([(2, 1)], 1, (3, 5)) == [".....", "..#..", "....."]
+    assert shown([(2, 1), (2, 1)], 2, (3, 5)) == ["..#..", ".###.", "..#.."]
+    assert shown([(1, 1), (3, 1)], 1, (3, 5)) == [".....", ".###.", "....."]
+    assert shown([(1, 1), (3, 1)], 3, (4, 6)) == ["#####.", "#####.", "#####.", "......"]
+    assert shown([(0, 0), (3, 3)], 1, (4, 4)) == ["#...", ".#..", "..#.", "...#"]
+    assert shown([(1, 0.5), (3, 0.5)], 1, (3, 5)) == [".###.", ".###.", "....."]  # on the line between two rows
+    assert shown([(0.5, 0.5)], 1, (2, 3)) == ["...", ".#."]  # too far from every centre: the pixel that it lies in
+    assert shown([(4.4, 2)], 2, (3, 5)) == [".....", ".....", "....#"]  # cut off at the edge
+    long = beneath([(0, 2), (10 * PIECE, 2)], 3, (5, 10 * PIECE + 1))
+    assert long[1:4].all() and not long[[0, 4]].any()
+
+
+def test_a_stroke_is_the_hints_of_the_pixels_beneath_it(watched: list[dict[str, np.ndarray]]) -> None:
+    """Its colour at the lightness of each; a later stroke lies over an earlier one, points over both."""
+    picture = np.full((40, 50, 3), 120, np.uint8)
+    picture[:, 25:] = 230
+    blue, red = np.array([0, 0, 255], np.uint8), np.array([200, 30, 30], np.uint8)
+    first = Stroke(np.array([[5, 20], [45, 20]], np.float32), 5, blue)
+    second = Stroke(np.array([[10, 5], [10, 35]], np.float32), 3, red)
+    points = Points(np.array([[10, 20]], np.float32), np.array([[128, 128, 128]], np.uint8), (first, second))
+    for method in ("nearest_hint", "user_hints"):
+        answer(registry.method("guided_colorization", method, {}), Model(),
+               {"image": Read(picture), "points": Read(points)}, Asked())
+        seen = watched[-1]
+        one, other = (beneath(line.places, line.width, (40, 50)) for line in (first, second))
+        np.testing.assert_array_equal(seen["hinted"][..., 0] > 0, one | other)
+        assert seen["hint"].dtype == seen["hinted"].dtype == np.float32 and not seen["hint"][~(one | other)].any()
+        chosen = rgb_to_lab(np.stack([blue, red, [128, 128, 128]]) / 255)[:, 1:]
+        for x, y, colour, level in ((7, 20, 0, 120), (45, 21, 0, 230), (9, 20, 1, 120), (11, 6, 1, 120),
+                                    (10, 20, 2, 120)):
+            lightness = rgb_to_lab(np.full((1, 3), level / 255))[:, 0]
+            np.testing.assert_allclose(seen["hint"][y, x], snapped(lightness, chosen[colour:colour + 1])[0], atol=0.05)
+    alone = Points(np.zeros((0, 2), np.float32), None, (first,))
+    answer(registry.method("guided_colorization", "nearest_hint", {}), Model(),
+           {"image": Read(picture), "points": Read(alone)}, Asked())
+    np.testing.assert_array_equal(watched[-1]["hinted"][..., 0] > 0, one)
+    with pytest.raises(UserError, match="points have no colours"):
+        answer(registry.method("guided_colorization", "nearest_hint", {}), Model(),
+               {"image": Read(picture), "points": Read(Points(np.zeros((1, 2), np.float32), None, (first,)))}, Asked())
+
+
+def test_hints_of_a_large_picture_are_snapped_strip_by_strip(watched: list[dict[str, np.ndarray]],
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = rng(3).integers(20, 236, (40, 50, 1)).astype(np.uint8).repeat(3, 2)
+    line = Stroke(np.array([[3, 3], [45, 36]], np.float32), 9, np.array([0, 0, 255], np.uint8))
+    given = {"image": Read(picture), "points": Read(Points(np.zeros((0, 2), np.float32), None, (line,)))}
+    for strip in (2**19, 150):
+        monkeypatch.setattr("restore_ml.tasks.guided_colorization.photos.STRIP", strip)
+        answer(registry.method("guided_colorization", "nearest_hint", {}), Model(), given, Asked())
+    np.testing.assert_array_equal(watched[0]["hint"], watched[1]["hint"])
+    assert watched[0]["hinted"].sum() > 300
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """`restore-ml restore` in a project with a model of nearest_hint."""
@@ -484,8 +592,15 @@ def test_guides_on_the_command_line(run: Callable[..., int], tmp_path: Path,
     hints.write_text(json.dumps({"points": [{"x": 5, "y": 5, "colour": "#d03030"}]}))
     assert run(grey, "--hints", hints, "-o", out) == 0
     assert rgb_to_lab(np.asarray(Image.open(out)) / 255)[..., 1].min() > 20
+    strokes = tmp_path / "strokes.json"
+    strokes.write_text(json.dumps({"strokes": [{"points": [[5, 5], [50, 30]], "width": 3, "colour": "#3030d0"}]}))
+    assert run(grey, "--hints", strokes, "-o", out) == 0
+    assert rgb_to_lab(np.asarray(Image.open(out)) / 255)[..., 2].max() < -20
+    broken = tmp_path / "broken.json"
+    broken.write_text(strokes.read_text().replace("width", "wide"))
     capsys.readouterr()
-    for more, said in ((("--hints", tmp_path / "no.json"), "There is no points"),
+    for more, said in ((("--hints", broken), "stroke 0 has the unknown key 'wide'; the keys are points, width, colour"),
+                       (("--hints", tmp_path / "no.json"), "There is no points"),
                        (("--hints", hints, "--with", f"points={hints}"), "--hints and --with points="),
                        (("--palette", "#a0202"), "The palette cannot be used: '#a0202' is no colour"),
                        (("--palette", "navy"), "takes no palette; leave it out"),

@@ -77,11 +77,32 @@
       const metric = metrics()[place], wins = value !== null && metric.direction && metric.direction * value === best[place];
       caption.append(make("span", { class: wins ? "value best" : "value" }, make("i", {}, metric.name), ` ${figure(metric, value)}`));
     });
-    caption.append(...said(tile));
+    caption.append(...said(tile), ...guidesOf(picture, tile));
     const others = othersOf(tile).map(([key, ref]) => thumbnail(picture, { picture: ref, size: tile.size }, key));
     return make("figure", { class: "tile", "data-run": run }, thumbnail(picture, tile, run),
       ...(others.length ? [make("div", { class: "others" }, ...others)] : []), caption);
   }
+  // What a method was told beside the picture: colours as swatches, words, another picture, small and under its result.
+  function guidesOf(picture, tile) {
+    return picture.given.filter(({ key }) => (tile.guides || []).includes(key)).map((shot) => {
+      const seen = shot.picture
+        ? [make("img", { src: file(shot.picture, true), alt: `${picture.name}, ${shot.key}`, loading: "lazy" })]
+        : shot.told.map((one) => (isColour(one) ? swatch(one) : `“${one}”`));
+      return make("span", { class: "guide" }, make("i", {}, `given ${nameOf(shot)}`), ...seen);
+    });
+  }
+  const nameOf = (shot) => shot.key.replaceAll("_", " ");
+  const isColour = (text) => /^#[0-9a-f]{6}$/.test(text);
+  function swatch(colour, ...inside) {
+    const box = make("span", { class: "swatch", ...(inside.length ? {} : { role: "img", "aria-label": colour, title: colour }) }, ...inside);
+    const [red, green, blue] = [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16));
+    box.style.background = colour;
+    box.style.color = 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#000" : "#fff";
+    return box;
+  }
+  // The same in front, as large as the pictures: each colour with its code, or the words.
+  const toldOf = (shot) => make("div", { class: shot.told.every(isColour) ? "told colours" : "told" },
+    ...shot.told.map((one) => (isColour(one) ? swatch(one, one) : make("q", {}, one))));
   // More results of a method that draws several: their names and files.
   const othersOf = (tile) => (tile.others || []).map((ref, place) => [`${data.runs[tile.run]} (${place + 2})`, ref]);
   function thumbnail(picture, shot, key) {
@@ -113,7 +134,7 @@
   function look(picture, leftKey, rightKey) {
     const shotOf = (key, one, told) => ({ key, label: key, src: file(one.picture), frames: one.frames || 1, figures: told });
     const told = (one) => [one.caption, ...(one.shares || []).slice(0, 1).map(([name, share]) => `${name} ${(100 * share).toFixed(0)} %`)].filter(Boolean).join(" · ");
-    const given = (first) => picture.given.filter(({ key }) => (key === "truth") !== first).map((one) => shotOf(one.key, one, told(one)));
+    const given = (first) => picture.given.filter(({ key, picture: ref }) => ref && (key === "truth") !== first).map((one) => shotOf(one.key, one, told(one)));
     const shots = [...given(true), ...seen(picture).filter((tile) => tile.picture).flatMap((tile) => [
       shotOf(data.runs[tile.run], tile, [figures(tile), told(tile)].filter(Boolean).join(" · ")),
       ...othersOf(tile).map(([key, ref]) => shotOf(key, { picture: ref }, "another result that it drew"))]), ...given(false)];
@@ -129,7 +150,7 @@
     const tiles = seen(picture);
     const best = metrics().map((metric, place) => Math.max(...picture.tiles.map((tile) => (
       tile.values && tile.values[place] !== null ? metric.direction * tile.values[place] : -Infinity))));
-    const given = (shot) => make("figure", { class: "tile given" }, thumbnail(picture, shot, shot.key), make("figcaption", {}, make("b", {}, shot.key.replaceAll("_", " ")), ...said(shot)));
+    const given = (shot) => make("figure", { class: "tile given", "data-given": shot.key }, shot.picture ? thumbnail(picture, shot, shot.key) : toldOf(shot), make("figcaption", {}, make("b", {}, nameOf(shot)), ...said(shot)));
     const heading = make("h3", {}, picture.name);
     if (picture.synthetic) heading.append(" ", make("span", { class: "tag" }, "synthetic"));
     const section = make("section", { class: "picture", "data-name": picture.name, "aria-label": picture.name }, heading,

@@ -23,7 +23,7 @@ def pairs(shown: dict[str, Any]) -> dict[str, Any]:
     for case in shown["cases"]:
         pictures = []
         for picture in case["pictures"]:
-            given = [_shot(shot["key"], shot) for shot in picture["given"]]
+            given = [_shot(shot["key"], shot) for shot in picture["given"] if "picture" in shot]
             tiles = [shot for tile in picture["tiles"] if "picture" in tile for shot in _shots(runs[tile["run"]], tile)]
             last = [shot for shot in given if shot[0] == TRUTH]
             pictures.append({"id": picture["id"], "name": picture["name"],

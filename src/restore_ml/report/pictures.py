@@ -66,6 +66,18 @@ class TaskPictures:
             output = None if record is None else record.arrays
         return {name: panel(shown) for name, shown in self.protocol.show(inputs, output, target).items()}
 
+    def told(self, case: str, picture: str) -> dict[str, str | list[str]]:
+        """The optional inputs of a sample that are no picture, as people write them: a text, or a list of texts (the
+        colours of a palette as `#rrggbb`)."""
+        from restore_ml.registry import parts, sample_files
+
+        optional = parts(self.task).optional
+        inputs = self._records("inputs", case)[picture].arrays
+        own = {name: inputs[name] for name in (optional.inputs if optional else ()) if name in inputs}
+        said = sample_files(self.task).told(own) if own else {}
+        return {name: value for name, value in said.items() if isinstance(value, str) or (
+            isinstance(value, list) and all(isinstance(one, str) for one in value))}
+
     def arrays(self, case: str, picture: str) -> tuple[Arrays, Arrays]:
         """Inputs and target of a sample as they lie on disk."""
         return self._records("inputs", case)[picture].arrays, self._records("targets", case)[picture].arrays

@@ -71,6 +71,8 @@ class TaskView:
         methods = dict(zip(self.table["run"], self.table["method"], strict=True))
         self.kinds = {run: kind_of_run(root, task, run, str(methods[run])) for run in self.runs}
         """What each run's method is: `network`, `fitted` ... (`restore_ml.runs.fingerprints.kind`)."""
+        self.guides = {run: guides_of(task, str(methods[run])) for run in self.runs}
+        """The optional inputs that each run's method is given."""
 
     def gather(self) -> dict[str, Any]:
         """Everything that the templates need, cases in the order of the table (the primary one first). `browser` is for
@@ -119,7 +121,7 @@ class TaskView:
         """Input, best picture and truth of the first shown picture, for the first page; where nobody knows a truth,
         what else there is beside the input (a style)."""
         for picture in case["pictures"][:1]:
-            given = {shot["key"]: shot for shot in picture["given"]}
+            given = {shot["key"]: shot for shot in picture["given"] if "picture" in shot}
             other = next((shot for name, shot in given.items() if name != "input"), None)
             cover = {"input": given["input"], "best": None, "run": "", "other": given.get("truth", other)}
             for row in rows["rows"]:
@@ -172,12 +174,19 @@ class TaskView:
 
     def _picture(self, case: str, identity: str, facts: dict[str, Any], rows: list[dict[str, Any]],
                  by_place: dict[tuple[str, str], dict[str, Any]], metrics: Sequence[Metric]) -> dict[str, Any]:
-        shown = {name: one for name, one in self.pictures.show(case, identity).items() if name != "output"}
+        unused = guides_of_task(self.task) - {guide for row in rows if row["status"] != "unsupported"
+                                              for guide in self.guides[row["run"]]}
+        shown = {name: one for name, one in self.pictures.show(case, identity).items()
+                 if name not in {"output", *unused}}
         shown |= {"truth": shown.pop("truth")} if "truth" in shown else {}  # the last of those that are given
         given = [{"key": name, **self._shot(one)} for name, one in shown.items()]
+        told = [{"key": name, "told": [said] if isinstance(said, str) else said}
+                for name, said in self.pictures.told(case, identity).items() if name not in unused]
+        last = len(given) - ("truth" in shown)
+        given[last:last] = told
         sizes = [one.frames.shape[2:0:-1] for one in shown.values()]
         width, height = max(sizes, key=lambda size: size[0] * size[1])
-        refs = {shot["key"]: shot["picture"] for shot in given}
+        refs = {shot["key"]: shot["picture"] for shot in given if "picture" in shot}
         tiles = [self._tile(case, identity, row, by_place.get((row["run"], identity)), metrics) for row in rows
                  if row["status"] != "unsupported"]
         return {"name": str(facts.get("name") or identity[:16]), "id": identity[:16],
@@ -215,7 +224,8 @@ class TaskView:
         if "output" not in shown:
             return tile | {"status": "failed", "reason": "there is no restored picture"}
         values = [math.nan if score is None else float(score.get(metric.name, math.nan)) for metric in metrics]
-        return tile | self._shot(shown["output"]) | {
+        guides = {"guides": list(self.guides[row["run"]])} if self.guides[row["run"]] else {}
+        return tile | self._shot(shown["output"]) | guides | {
                        "values": [round(value, 6) if math.isfinite(value) else None for value in values]}
 
 
@@ -273,6 +283,26 @@ def kind_of(task: str, method: str) -> str:
         return kind_of_method(method_class(task, method))
     except (UserError, ImportError):
         return ""
+
+
+def guides_of(task: str, method: str) -> tuple[str, ...]:
+    """The optional inputs of the task that a method is given; none of what another tool did or whose class is gone."""
+    if not guides_of_task(task):
+        return ()
+    from restore_ml.registry import method_class
+
+    try:
+        return tuple(method_class(task, method).inputs)
+    except (UserError, ImportError):
+        return ()
+
+
+def guides_of_task(task: str) -> frozenset[str]:
+    """The names of the inputs that only some methods of the task are given."""
+    from restore_ml.registry import parts
+
+    optional = parts(task).optional
+    return frozenset(optional.inputs if optional else ())
 
 
 def title(task: str) -> str:

@@ -3,6 +3,7 @@
     {"boxes": [{"class": "cat", "score": 0.9, "box": [left, top, right, bottom]}]}      edges in pixels
     {"class": "7", "probabilities": {"7": 0.9, "1": 0.1}}
     {"points": [{"x": 3, "y": 5, "colour": [255, 0, 0]}]}                               centres of pixels; colour if any
+    {"strokes": [{"points": [[3, 5], [9, 7]], "width": 3, "colour": "#a02020"}]}        beside points or alone
     {"smiling": 1, "age": -1}
 """
 
@@ -21,7 +22,9 @@ from restore_ml.data.file_kinds.kind import FileKind, Form, Read, Refused
 from restore_ml.data.file_kinds.said import colour
 
 MOST = 10_000
-"""Entries of a file."""
+"""Entries of a file, and points of all strokes together."""
+WIDEST = 1024
+"""Pixels of a stroke's width."""
 LARGEST = 2**24
 """Bytes of a file."""
 
@@ -36,11 +39,23 @@ class Boxes:
 
 
 @dataclass(frozen=True)
+class Stroke:
+    """A line of one colour through `places` (P x 2 float32, (x, y), at least one): `width` pixels wide, `colour` three
+    uint8 RGB levels."""
+
+    places: np.ndarray
+    width: float
+    colour: np.ndarray
+
+
+@dataclass(frozen=True)
 class Points:
-    """`places`: P x 2 float32, (x, y); `colours`: P x 3 uint8 RGB, where each has one."""
+    """`places`: P x 2 float32, (x, y); `colours`: P x 3 uint8 RGB, where each has one; `strokes`, later ones over
+    earlier ones and points over all of them."""
 
     places: np.ndarray
     colours: np.ndarray | None = None
+    strokes: tuple[Stroke, ...] = ()
 
 
 class Notes(FileKind):
@@ -149,31 +164,45 @@ class PointFile(Notes):
     what = 'a JSON file {"points": [{"x": 3, "y": 5, "colour": [255, 0, 0]}]}'
 
     def value(self, found: Mapping[str, Any]) -> Points:
-        """All of them have a colour, or none."""
-        entries = _entries(found, "points")
-        places = [_numbers([entry.get("x"), entry.get("y")], 2, f"point {number}", "x and y")
-                  for number, entry in enumerate(entries)]
-        colours = [_colour(entry["colour"], number) for number, entry in enumerate(entries) if "colour" in entry]
+        """All points have a colour, or none; a stroke always has one. One of the two lists may be missing."""
+        _known(found, ("points", "strokes"), "it")
+        entries = [] if "strokes" in found and "points" not in found else _entries(found, "points")
+        places, colours = [], []
+        for number, entry in enumerate(entries):
+            _known(entry, ("x", "y", "colour"), f"point {number}")
+            places.append(_numbers([entry.get("x"), entry.get("y")], 2, f"point {number}", "x and y"))
+            colours += [_colour(entry["colour"], f"point {number}")] if "colour" in entry else []
         if colours and len(colours) != len(entries):
             raise Refused(f"{len(colours)} of {len(entries)} points have a colour: give one to each, or to none")
-        return Points(np.array(places, np.float32).reshape(-1, 2), np.array(colours, np.uint8) if colours else None)
+        strokes = tuple(_stroke(entry, number) for number, entry in enumerate(
+            _entries(found, "strokes") if "strokes" in found else []))
+        if (count := sum(len(stroke.places) for stroke in strokes)) > MOST:
+            raise Refused(f"{count} points in its strokes, at most {MOST} are read")
+        return Points(np.array(places, np.float32).reshape(-1, 2), np.array(colours, np.uint8) if colours else None,
+                      strokes)
 
     def plain(self, value: Points) -> dict[str, Any]:
-        """Places with two digits behind the point."""
+        """Places and widths with two digits behind the point; strokes where there are some."""
         found = [{"x": round(float(x), 2), "y": round(float(y), 2)} for x, y in value.places]
+        strokes = [{"points": [[round(float(x), 2), round(float(y), 2)] for x, y in stroke.places],
+                    "width": round(stroke.width, 2), "colour": stroke.colour.tolist()} for stroke in value.strokes]
         return {"points": found if value.colours is None else [
-            {**entry, "colour": colour} for entry, colour in zip(found, value.colours.tolist(), strict=True)]}
+            {**entry, "colour": colour} for entry, colour in zip(found, value.colours.tolist(), strict=True)],
+            **({"strokes": strokes} if strokes else {})}
 
     def misfit(self, one: Read, other: Read) -> str | None:
-        """No point lies outside of its picture."""
+        """No point lies outside of its picture, alone or in a stroke."""
         height, width = other.value.shape[:2]
-        return next((f"point {number} at {x:g}, {y:g} lies outside of the picture of {width} x {height}"
-                     for number, (x, y) in enumerate(one.value.places.tolist())
+        named = [(f"point {number}", place) for number, place in enumerate(one.value.places.tolist())]
+        named += [(f"point {place} of stroke {number}", places) for number, stroke in enumerate(one.value.strokes)
+                  for place, places in enumerate(stroke.places.tolist())]
+        return next((f"{which} at {x:g}, {y:g} lies outside of the picture of {width} x {height}"
+                     for which, (x, y) in named
                      if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5)), None)
 
     def told(self, value: Points) -> str:
         """How many."""
-        return f"{len(value.places)} points"
+        return f"{len(value.places)} points" + (f" and {len(value.strokes)} strokes" if value.strokes else "")
 
 
 class NumberFile(Notes):
@@ -195,6 +224,28 @@ class NumberFile(Notes):
     def told(self, value: Mapping[str, float]) -> str:
         """How many."""
         return f"{len(value)} numbers"
+
+
+def _stroke(entry: Mapping[str, Any], number: int) -> Stroke:
+    """`points` [[x, y], ...], `width` from 1 to WIDEST, `colour`."""
+    which = f"stroke {number}"
+    _known(entry, ("points", "width", "colour"), which)
+    places, width = entry.get("points"), _number(entry.get("width"), f"the width of {which}")
+    if not isinstance(places, list) or not places:
+        raise Refused(f"{which} needs `points`, a list of [x, y] with at least one")
+    if len(places) > MOST:
+        raise Refused(f"{len(places)} points in {which}, at most {MOST} are read")
+    if not 1 <= width <= WIDEST:
+        raise Refused(f"the width of {which} is {width:g}, where 1 to {WIDEST} pixels are taken")
+    return Stroke(np.array([_numbers(place, 2, f"point {order} of {which}", "x and y")
+                            for order, place in enumerate(places)], np.float32),
+                  width, np.array(_colour(entry.get("colour"), which), np.uint8))
+
+
+def _known(found: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
+    for key in found:
+        if key not in keys:
+            raise Refused(f"{what} has the unknown key {short(repr(key), 40)}; the keys are {', '.join(keys)}")
 
 
 def _entries(found: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -225,15 +276,15 @@ def _word(value: Any, what: str) -> str:
     return value
 
 
-def _colour(value: Any, number: int) -> list[int]:
+def _colour(value: Any, which: str) -> list[int]:
     if isinstance(value, str):
         try:
             return colour(value)
         except Refused as refused:
-            raise Refused(f"the colour of point {number}, {refused.reason}") from None
+            raise Refused(f"the colour of {which}, {refused.reason}") from None
     if not isinstance(value, list) or len(value) != 3 or not all(
             isinstance(level, int) and not isinstance(level, bool) and 0 <= level <= 255 for level in value):
-        raise Refused(f"the colour of point {number} is {short(repr(value), 40)}, where three levels from 0 to 255 "
+        raise Refused(f"the colour of {which} is {short(repr(value), 40)}, where three levels from 0 to 255 "
                       "or a text such as '#a02020' are needed")
     return value
 

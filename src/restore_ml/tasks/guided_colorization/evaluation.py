@@ -12,6 +12,7 @@ from restore_ml.metrics.colour import ab_distance, psnr_ab
 from restore_ml.seeds import generator
 from restore_ml.tasks.colorization.evaluation import OF_SAMPLES, Colorization
 from restore_ml.tasks.guided_colorization.palette import COLOURS, palette
+from restore_ml.tasks.panels import Panel, hinted
 from restore_ml.tasks.protocol import Metric, capped
 
 NOT_GIVEN = float("nan")
@@ -41,9 +42,14 @@ class GuidedColorization(Colorization):
                 if "palette" in inputs else NOT_GIVEN}
 
     def show(self, inputs: Arrays, output: Arrays | None, target: Arrays) -> dict[str, Any]:
-        """The grey picture with the hints on it, the joined picture, the truth."""
-        pictures = super().show(inputs, output, target)
-        return {**pictures, "input": to_rgb8(inputs["L"], np.asarray(inputs["hint"] * inputs["hinted"]))}
+        """The grey picture, the same with the hints on it where some are given, the reference, the joined picture, the
+        truth."""
+        pictures, there = super().show(inputs, output, target), inputs["hinted"]
+        given: dict[str, Any] = {"reference": inputs["reference"]} if "reference" in inputs else {}
+        if there.any():
+            drawn = hinted(pictures["input"], to_rgb8(inputs["L"], np.asarray(inputs["hint"] * there)), there)
+            given = {"hints": Panel(drawn, annotated=True), **given}
+        return {**pictures, **given}
 
 
 def palette_distance(wanted: np.ndarray, lightness: np.ndarray, ab: np.ndarray) -> float:

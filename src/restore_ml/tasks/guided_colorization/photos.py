@@ -1,5 +1,5 @@
-"""A person's grey picture with dabs of colour on it, points, a palette, a reference or words beside it, coloured: its
-lightness stays as it is."""
+"""A person's grey picture with dabs of colour on it, points, strokes, a palette, a reference or words beside it,
+coloured: its lightness stays as it is."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from restore_ml.tasks.colorization.task import NEAR_GREY
 from restore_ml.tasks.cropping import at_most
 from restore_ml.tasks.guided_colorization import palette, vocabulary
 from restore_ml.tasks.guided_colorization.gamut import snapped
+from restore_ml.tasks.guided_colorization.strokes import stroke
 from restore_ml.tasks.guided_colorization.without_points import WITHOUT_POINTS
 from restore_ml.tasks.photos import THREE, Asked, Given, Got, Restorer, Way, as_array
 
@@ -46,11 +47,11 @@ class GuidedRestorer(Restorer):
 
 class GuidedColorizationPhotos(ColorizationPhotos):
     """Hints are for methods that take no other guide. One file may hold both picture and hints: these are the pixels
-    with some |a| or |b| above 5, painted on the grey picture in a blend
-    mode that keeps lightness (`colour` in most programs). A hint of grey cannot be given so, but as a
-    point: `points` colour a pixel each, also one that is dabbed; of their colours a and b count, at the lightness of
-    the pixel. A method with a guide of its own takes that alone; the colours of the picture mean nothing to it, and a
-    print in one tone is turned to grey before, as in colorization."""
+    with some |a| or |b| above 5, painted on the grey picture in a blend mode that keeps lightness (`colour` in most
+    programs). A hint of grey cannot be given so, but as a point: `points` colour a pixel each, also one that is dabbed,
+    and their strokes the pixels beneath them; of their colours a and b count, at the lightness of the pixel. A method
+    with a guide of its own takes that alone; the colours of the picture mean nothing to it, and a print in one tone is
+    turned to grey before, as in colorization."""
 
     @property
     def ways(self) -> tuple[Way, ...]:  # type: ignore[override]
@@ -64,7 +65,7 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         model does not take, and where it needs one that is not given."""
         check(restorer.method, given)
         picture, points = given["image"], given.get("points")
-        if points is not None and points.value.colours is None:
+        if points is not None and points.value.colours is None and len(points.value.places):
             raise UserError('The points have no colours; write {"points": [{"x": 3, "y": 5, "colour": [255, 0, 0]}]}.')
         guides = {name: GUIDE_ARRAYS[name](given[name].value) for name in restorer.method.inputs}
         own = y601(picture.value) if guides and toned(picture.value) else picture.value
@@ -100,14 +101,32 @@ class GuidedColorizationPhotos(ColorizationPhotos):
         elif hinted.mean() > 0.5 or toned(picture):
             raise UserError("More than half of the picture is coloured. Make it grey first, then paint the hints on it "
                             "in the blend mode that keeps lightness.")
-        if points is not None and points.colours is not None:
-            columns, rows_of = np.floor(points.places.astype(np.float64) + 0.5).astype(np.int64).T
-            chosen = rgb_to_lab(points.colours[None].astype(np.float32) / 255)[0, :, 1:]
-            hint[rows_of, columns] = snapped(lab[rows_of, columns, 0], chosen)
-            hinted[rows_of, columns] = 1
+        if points is not None:
+            given = _drawn(points, hint)
+            for top in range(0, height, rows):
+                part, there = lab[top:top + rows], given[top:top + rows]
+                part[there, 1:] = snapped(part[there, 0], part[there, 1:])
+            hinted[given] = 1
         guided = GuidedRestorer(restorer.method, restorer.model, restorer.seed, restorer.restore, hint * hinted, hinted,
                                 guides)
         return super().restore(picture, None, None, guided)
+
+
+def _drawn(points: Points, hint: np.ndarray) -> np.ndarray:
+    """Draw the strokes, then the points, as a and b of their colours into `hint` (H x W x 2); where some are: bool,
+    H x W."""
+    given = np.zeros(hint.shape[:2], bool)
+
+    def draw(rows: np.ndarray, columns: np.ndarray, colours: np.ndarray) -> None:
+        hint[rows, columns] = rgb_to_lab(colours[None].astype(np.float32) / 255)[0, :, 1:]
+        given[rows, columns] = True
+
+    for line in points.strokes:
+        draw(*stroke(line.places, line.width, given.shape), line.colour[None])
+    if points.colours is not None:
+        columns, rows = np.floor(points.places.astype(np.float64) + 0.5).astype(np.int64).T
+        draw(rows, columns, points.colours)
+    return given
 
 
 def check(method: Method, given: Mapping[str, object]) -> None:
