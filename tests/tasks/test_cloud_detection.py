@@ -60,6 +60,14 @@ def test_the_truth_says_where_clouds_and_shadows_were_laid(case):
     assert not dark.any() or seen[dark].mean() < 0.85 * under[dark].mean()
 
 
+@pytest.mark.parametrize(("what", "least", "most"), [("thick", 1.0, 1.6), ("thin", 0.3, 0.6 * 1.6)])
+def test_thick_clouds_hide_the_ground_and_thin_ones_three_to_six_tenths_of_it(what, least, most):
+    """Over black ground light comes from the cloud alone, whose spectrum is 1 to 1.6 times as bright."""
+    sample = clouded(np.zeros((64, 64, 6), np.float32), SIX, f"{what}_30", generator(1))
+    spectrum = np.array(list(clouds.CLOUD.values()))
+    assert least - 0.001 <= (sample.inputs["target"] / spectrum).max() <= most + 0.001
+
+
 def test_shadows_lie_away_from_the_sun_by_8_to_32_pixels():
     distances = []
     for index in range(12):
