@@ -23,9 +23,11 @@ from restore_ml import registry
 from restore_ml.base import layout
 from restore_ml.base.errors import UserError
 from restore_ml.data.shards import Record, Shards
+from restore_ml.registry import method_class
 from restore_ml.restoring import harness
 from restore_ml.restoring.loading import load_model
 from restore_ml.runs import settings
+from restore_ml.runs.merging import resolved
 from restore_ml.seeds import generator
 from restore_ml.tasks.base import Sample
 from restore_ml.tasks.optional_inputs import add_optional
@@ -47,6 +49,11 @@ def main() -> None:
     params = settings.load(root / "params.yaml")
     run = named(params, options.run)
     rules = protocol(run.task)
+    try:
+        for variant in options.variants:
+            resolved(method_class(run.task, run.method), run.method, {**run.settings, **variant}, run.key)
+    except UserError as error:
+        parser.error(str(error))
     cases = options.cases.split(",") if options.cases else [rules.primary_degradation]
     tests = {case: samples(root, params, run.task, case, options.crops, options.side) for case in cases}
     print(f"{rules.primary} on {options.crops} crops of each validation picture; a baseline beside\n\n"

@@ -170,3 +170,12 @@ def test_the_gap_of_a_classifier_is_drawn_over_photographs() -> None:
     counts = {"one": np.array([10, 10, 10, 0]), "other": np.array([10, 0, 10, 0])}
     assert gap.shares(counts.values()) == (0.5, 1.0, 0.0)
     assert gap.gap_interval(np.array(list(counts.values()))[:, [1, 3, 2]]) == (0.0, 1.0, 0.0)
+
+
+def test_settings_that_a_method_does_not_have_are_not_tried(arguments, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.chdir(ROOT)
+    arguments("glcic", '{"centred": true}', '{"center": true}')
+    with pytest.raises(SystemExit):
+        module("validation").main()
+    assert "The method 'glcic' has no setting 'center'" in capsys.readouterr().err
