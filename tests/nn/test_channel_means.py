@@ -19,9 +19,10 @@ def test_the_means_of_the_map_that_is_asked_for() -> None:
 
 
 def test_a_network_that_does_not_fit_is_a_sentence() -> None:
-    settings = {"tap": "relu2_1", "channels": 16}
-    with pytest.raises(UserError, match="relu2_1 of the feature network has 8 channels; set `channels` of memopainter, "
-                                        "which is 16, to that"):
-        channel_means(FeatureNet(4), draw(1, 3, 16, 16), settings, "memopainter")
+    for channels in (7, 16):
+        settings = {"tap": "relu2_1", "channels": channels}
+        with pytest.raises(UserError, match="relu2_1 of the feature network has 8 channels; set `channels` of "
+                                            f"memopainter, which is {channels}, to that"):
+            channel_means(FeatureNet(4), draw(1, 3, 16, 16), settings, "memopainter")
     with pytest.raises(UserError, match="classifier_guided needs a feature network; name one in the slot `features`"):
         channel_means(None, draw(1, 3, 16, 16), settings, "classifier_guided")
