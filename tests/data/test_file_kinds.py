@@ -265,6 +265,16 @@ def test_notes_that_are_none(kind: FileKind, text: str, said: str) -> None:
     assert said in reason(kind, text.encode("latin-1"))
 
 
+@pytest.mark.parametrize(("places", "width", "most"), [
+    ([[0, 0]], 1024, 38), ([[0, 0], [249_996, 0]], 4, 5), ([[0, 0], [3000, 4000], [0, 0]], 100, 39)])
+def test_strokes_that_would_take_minutes(places: list[list[float]], width: float, most: int) -> None:
+    """1024 x 1024; 250,000 x 32, as narrow ones count; 10,100 x 100."""
+    line = {"points": places, "width": width, "colour": "red"}
+    assert len(POINTS.decode(json.dumps({"strokes": [line] * most}).encode()).value.strokes) == most
+    assert "million pixels, length times width, at most 40 are read" in reason(
+        POINTS, json.dumps({"strokes": [line] * (most + 1)}).encode())
+
+
 def test_too_many_entries_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restore_ml.data.file_kinds.notes.MOST", 2)
     assert reason(NUMBERS, b'{"a": 1, "b": 1, "c": 1}') == "3 numbers, at most 2 are read"

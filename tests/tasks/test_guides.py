@@ -467,7 +467,8 @@ def test_a_point_is_the_pixel_whose_middle_is_nearest(watched: list[dict[str, np
 def beneath(places: Any, width: float, size: tuple[int, int]) -> np.ndarray:
     """A stroke as a map."""
     found = np.zeros(size, bool)
-    found[stroke(np.asarray(places, np.float32), width, size)] = True
+    for rows, columns in stroke(np.asarray(places, np.float32), width, size):
+        found[rows, columns] = True
     return found
 
 

@@ -25,6 +25,9 @@ MOST = 10_000
 """Entries of a file, and points of all strokes together."""
 WIDEST = 1024
 """Pixels of a stroke's width."""
+NARROWEST, PAINTED = 32, 40_000_000
+"""All strokes together are at most PAINTED pixels, each its length and once its width times its width, of at least
+NARROWEST: what a computer draws in seconds."""
 LARGEST = 2**24
 """Bytes of a file."""
 
@@ -178,6 +181,9 @@ class PointFile(Notes):
             _entries(found, "strokes") if "strokes" in found else []))
         if (count := sum(len(stroke.places) for stroke in strokes)) > MOST:
             raise Refused(f"{count} points in its strokes, at most {MOST} are read")
+        if (painted := sum(_painted(stroke) for stroke in strokes)) > PAINTED:
+            raise Refused(f"strokes of {painted / 1e6:.0f} million pixels, length times width, at most "
+                          f"{PAINTED // 1_000_000} are read")
         return Points(np.array(places, np.float32).reshape(-1, 2), np.array(colours, np.uint8) if colours else None,
                       strokes)
 
@@ -240,6 +246,12 @@ def _stroke(entry: Mapping[str, Any], number: int) -> Stroke:
     return Stroke(np.array([_numbers(place, 2, f"point {order} of {which}", "x and y")
                             for order, place in enumerate(places)], np.float32),
                   width, np.array(_colour(entry.get("colour"), which), np.uint8))
+
+
+def _painted(stroke: Stroke) -> float:
+    """A stroke's length and width times its width, overlaps counted again."""
+    length = np.linalg.norm(np.diff(stroke.places.astype(np.float64), axis=0), axis=1).sum()
+    return float((length + stroke.width) * max(stroke.width, NARROWEST))
 
 
 def _known(found: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:

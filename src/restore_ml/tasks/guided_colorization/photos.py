@@ -122,7 +122,8 @@ def _drawn(points: Points, hint: np.ndarray) -> np.ndarray:
         given[rows, columns] = True
 
     for line in points.strokes:
-        draw(*stroke(line.places, line.width, given.shape), line.colour[None])
+        for rows, columns in stroke(line.places, line.width, hint.shape[:2]):
+            draw(rows, columns, line.colour[None])
     if points.colours is not None:
         columns, rows = np.floor(points.places.astype(np.float64) + 0.5).astype(np.int64).T
         draw(rows, columns, points.colours)

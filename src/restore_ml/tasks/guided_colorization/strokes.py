@@ -5,6 +5,7 @@ OpenCV and Pillow draw lines of whole widths, each by a rule of its own at ends 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +14,9 @@ PIECE = 32
 """A segment is looked at in pieces of at most so many pixels, or its width: of each only what lies about it."""
 
 
-def stroke(places: np.ndarray, width: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def stroke(places: np.ndarray, width: float, size: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows and columns of the pixels of a picture of `size` (height, width) that are beneath a stroke through `places`
-    (P x 2, (x, y) of pixel centres, at least one); one may come several times.
+    (P x 2, (x, y) of pixel centres, at least one), some at a time; one may come several times.
 
     Beneath it are the pixels whose centres are no farther than half of `width` from the line, and those that its points
     lie in; what lies beyond the edge is cut off. From a width of 1 on the line has no gap.
@@ -23,22 +24,19 @@ def stroke(places: np.ndarray, width: float, size: tuple[int, int]) -> tuple[np.
     points = places.astype(np.float64)
     columns, rows = np.floor(points + 0.5).astype(np.int64).T
     inside = (columns >= 0) & (rows >= 0) & (columns < size[1]) & (rows < size[0])
-    found = [(rows * size[1] + columns)[inside]]
+    yield rows[inside], columns[inside]
     for start, end in pairwise(points if len(points) > 1 else points.repeat(2, 0)):
         count = max(1, int(np.ceil(np.linalg.norm(end - start) / max(PIECE, width))))
         knots = start + np.linspace(0, 1, count + 1)[:, None] * (end - start)
-        found += [_near(first, last, width / 2, size) for first, last in pairwise(knots)]
-    beneath = np.concatenate(found)
-    return beneath // size[1], beneath % size[1]
+        for first, last in pairwise(knots):
+            yield _near(first, last, width / 2, size)
 
 
-def _near(start: np.ndarray, end: np.ndarray, reach: float, size: tuple[int, int]) -> np.ndarray:
-    """The numbers, row by row, of the pixels whose centres are within `reach` of a short segment."""
+def _near(start: np.ndarray, end: np.ndarray, reach: float, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels whose centres are within `reach` of a short segment."""
     left, top = np.maximum(np.ceil(np.minimum(start, end) - reach), 0).astype(int)
     right, bottom = np.minimum(np.floor(np.maximum(start, end) + reach) + 1, size[::-1]).astype(int)
-    along, columns, rows = end - start, np.arange(left, right), np.arange(top, bottom)[:, None]
-    x, y = columns - start[0], rows - start[1]
+    along, x, y = end - start, np.arange(left, right) - start[0], np.arange(top, bottom)[:, None] - start[1]
     share = np.clip((x * along[0] + y * along[1]) / max(float(along @ along), 1e-12), 0, 1)
-    near = np.square(x - share * along[0]) + np.square(y - share * along[1]) <= reach * reach
-    numbers: np.ndarray = (rows * size[1] + columns)[near]
-    return numbers
+    rows, columns = np.nonzero(np.square(x - share * along[0]) + np.square(y - share * along[1]) <= reach * reach)
+    return rows + top, columns + left
