@@ -230,6 +230,15 @@ def test_what_is_over_takes_its_average_before_the_next_phase_and_not_before_it_
     assert seen[1] == pytest.approx((2 / 11 * -0.9 + 9 / 11 * -2, -0.9), rel=1e-6)
 
 
+def test_what_is_over_is_handed_over_once(tmp_path):
+    """What a hook puts into it later stays there."""
+    phases = [Phase("a", 1, [player("other")]),
+              Phase("b", 1, [player("judge", after=lambda c: c.networks["other"].value.fill_(7.0))]),
+              Phase("c", 1, [player("judge")])]
+    training = fit(tmp_path, phases, numbers("net", "other", "judge"), ema=0.5, stored=("net", "other"))
+    assert value(training, "other") == 7 and kept(training, "other") == pytest.approx(-0.9)
+
+
 def test_without_an_average_nothing_is_handed_over(tmp_path):
     training = fit(tmp_path, THREE, numbers("net", "other", "judge"), stored=("net", "other"))
     assert (value(training), value(training, "other"), value(training, "judge")) == (-4, -3, -3)
