@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from skimage.color import lab2rgb
 from torch import Tensor, nn
 
@@ -14,10 +13,8 @@ from restore_ml.base.errors import UserError
 from restore_ml.methods.colorization.mfrc_net import MfrcNet
 from restore_ml.nn.features import FeatureNet
 from restore_ml.nn.fields_of_view import FieldsOfView
-from restore_ml.runs.merging import FEATURES, merged
 from tests.methods.by_hand import Calls, step_with
 from tests.methods.colour_project import PIX2PIX, batch_of, context, count, error, make, scene, trained
-from tests.walk.entries import ROOT
 
 SMALL = {"levels": 6, "width": 16, "disc_width": 16, "disc_layers": 2, "patch": 64, "dropout": False}
 PICTURES = np.stack([scene(1)[:32, :32], scene(2)[:32, :32]])
@@ -59,15 +56,6 @@ class Features(nn.Module):
     def forward(self, x: Tensor, taps: Any, normalise: bool = True) -> dict[str, Tensor]:
         assert normalise
         return {tap: 2 * x if tap == "relu1_1" else x.mean(1, keepdim=True) for tap in taps}
-
-
-@pytest.mark.parametrize("features", FEATURES)
-@pytest.mark.parametrize("profile", ["quick", "cpu", "gpu", "paper"])
-def test_every_profile_compares_the_card_s_five_taps_of_either_network(profile: str, features: str) -> None:
-    """The two deepest have 1.25 of the weights' 1.47, and of VGG16 nearly nine tenths of the term."""
-    runs = yaml.safe_load((ROOT / "graph" / "colorization" / "runs.yaml").read_text(encoding="utf-8"))["runs"]
-    settings = merged(runs["mfrc_net"], profile, "mfrc_net", features)
-    assert MfrcNet(settings).settings["perceptual_taps"] == MfrcNet.paper["perceptual_taps"]
 
 
 @pytest.mark.parametrize("space", ["lab", "rgb"])

@@ -64,8 +64,8 @@ def test_each_phase_trains_at_its_own_rate(tmp_path):
     method = UserHints({"width": 2})
     training = loop._start(loop.Job(method, "user_hints", 1, None, tmp_path), PartialState(cpu=True))
     rates = []
-    for phase in method.phases():
-        loop._enter(training, phase)
+    for number, phase in enumerate(method.phases()):
+        loop._enter(training, method.phases(), number)
         rates += [training.optimisers[player.name].param_groups[0]["initial_lr"] for player in phase.players]
     assert rates == [1e-4, 1e-5, 1e-5]
 

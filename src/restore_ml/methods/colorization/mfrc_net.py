@@ -39,9 +39,10 @@ class MfrcNet(ColourTranslation):
 
     reading: the layers of a field of view and where they stand; the U-Net is pix2pix's; cross-entropy; weights of the
     taps (pix2pixHD's) and of the term, which are the same for maps of another network than VGG19 (eight photographs of
-    64 x 64 pixels without their colour: VGG16 13.6, of which 1.7 are of the first three taps, the network trained here
-    0.8, L1 12.4); pix2pix's training recipe, 200 epochs of the 1,231 summer photographs (one of the paper's six sets),
-    without jitter; restoring without dropout and with the batch statistics of training.
+    64 x 64 pixels without their colour: VGG16 13.6, of which 1.7 are of the first three taps, where the profiles quick
+    and cpu end for their cost; the network trained here 0.8; L1 12.4); pix2pix's training recipe, 200 epochs of the
+    1,231 summer photographs (one of the paper's six sets), without jitter; restoring without dropout and with the batch
+    statistics of training.
     """
 
     paper: ClassVar[dict[str, Any]] = {
