@@ -134,3 +134,4 @@ def test_the_leaderboard_marks_ties_and_the_baseline() -> None:
     assert made["rows"][0]["drawing"]["leads"] and made["rows"][3]["drawing"] is None
     assert made["rows"][1]["drawing"]["text"] == "-0.10 [-0.30, +0.10]"
     assert len(made["rows"][0]["cells"]) == len(made["headings"]) - 1
+    assert not made["alone"] and board(rules, table.assign(groups=1), "a")["alone"]  # one place has no interval

@@ -45,7 +45,7 @@ def board(rules: Protocol, rows: pd.DataFrame, champion: str, kinds: Mapping[str
                      | {"kind": (kinds or {}).get(row["run"], "")} for row in records],
             "kinds": sorted({(kinds or {}).get(row["run"], "") for row in records} - {""}),
             "ceiling": ceiling(rules, rows), "ties": sum(tied(row) for row in records),
-            "metric": rules.metric(rules.primary).heading}
+            "alone": int(first["groups"]) < 2, "metric": rules.metric(rules.primary).heading}
 
 
 def headings(rules: Protocol) -> list[str]:
